@@ -1,0 +1,197 @@
+"""Point clouds for the tutorials: samples of pictures and of intervals, the same on every machine.
+
+Nothing is downloaded and no file is read: the caller brings the picture, as an array.
+"""
+
+from operator import index as as_integer
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from .errors import bad_input
+
+__all__ = ["interval", "sample_image"]
+
+
+def sample_image(
+    image: ArrayLike | torch.Tensor,
+    n: int,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    r"""Draw points in the plane with the grey values of a picture as their density.
+
+    A pixel is drawn with probability ``image[r, c] / image.sum()``, then the point falls anywhere
+    in that pixel with equal chance, so that the density is the picture itself, constant on each
+    pixel. Draws are independent. The unit of length is the longer side of the picture: with
+    ``s = max(H, W)``, pixel ``(r, c)`` covers
+
+    .. math:: [c, c + 1] / s \;\times\; [H - r - 1, H - r] / s,
+
+    so that the first axis runs to the right, the second one upwards, shapes keep their aspect
+    ratio and all points lie on the unit square.
+
+    Args:
+        image: (H, W) grey values, non-negative, bright where points are wanted (a mask works; pass
+            ``image.max() - image`` to sample the dark parts). Its scale does not matter.
+        n: number of points, at least 1.
+        seed: seed of the draw; the same seed gives the same points on every machine and device.
+        dtype: floating type of the points.
+        device: where the points are put; ``None`` is PyTorch's current default.
+
+    Returns:
+        (n, 2) points, in units of the longer side of the picture.
+
+    Raises:
+        ValueError: for a colour picture, negative or non-finite or all-zero grey values, a type
+            that is not floating, or ``n < 1``.
+        TypeError: when ``n`` is not an integer.
+
+    References:
+        Devroye (1986), *Non-Uniform Random Variate Generation*, chapter III (discrete laws by
+        inversion).
+
+    Example:
+        >>> import numpy as np
+        >>> ring = np.hypot(*np.mgrid[-1:1:64j, -1:1:64j])
+        >>> points = sample_image((ring > 0.5) & (ring < 0.9), 1000)
+        >>> points.shape, bool(((points > 0) & (points < 1)).all())
+        (torch.Size([1000, 2]), True)
+    """
+    n = _count("n", n)
+    _check_dtype(dtype)
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    grey = np.asarray(image)
+    if grey.ndim != 2 or grey.size == 0:
+        colour = grey.ndim == 3 and grey.shape[-1] in (3, 4)
+        fix = (
+            "Average the colours first: image[..., :3].mean(axis=-1)."
+            if colour
+            else "Pass one grey value for each pixel."
+        )
+        raise bad_input("image", f"shape {grey.shape}", "grey values of shape (H, W)", fix)
+    if grey.dtype.kind not in "buif":
+        raise bad_input(
+            "image",
+            f"values of type {grey.dtype}",
+            "real numbers",
+            "Convert it with astype(float).",
+        )
+    density = grey.astype(np.float64)
+    if not np.isfinite(density).all():
+        bad = int((~np.isfinite(density)).sum())
+        raise bad_input(
+            "image",
+            f"{bad} values that are NaN or infinite",
+            "finite grey values",
+            "Replace them, for instance with numpy.nan_to_num(image, posinf=0.0).",
+        )
+    if density.min() < 0:
+        raise bad_input(
+            "image",
+            f"a smallest value of {density.min():g}",
+            "a density, hence no negative value",
+            "Subtract image.min(), or clip the picture at 0.",
+        )
+    total = density.sum()
+    if total == 0:
+        raise bad_input(
+            "image",
+            "zeros only",
+            "at least one positive grey value",
+            "Points fall where the picture is bright: pass image.max() - image for the dark parts.",
+        )
+
+    rng = np.random.default_rng(seed)
+    height, width = density.shape
+    row, column = np.divmod(rng.choice(density.size, size=n, p=density.ravel() / total), width)
+    right, up = rng.random((2, n))  # where in its pixel each point falls
+    points = np.stack([column + right, (height - 1 - row) + up], axis=1) / max(height, width)
+    return torch.as_tensor(points, dtype=dtype, device=device)
+
+
+def interval(
+    n: int,
+    low: float,
+    high: float,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> torch.Tensor:
+    r"""The uniform measure on an interval, as ``n`` evenly spaced points.
+
+    The interval is cut into ``n`` equal cells and each is represented by its midpoint,
+
+    .. math:: x_i = \text{low} + (i + \tfrac12) \, (\text{high} - \text{low}) / n,
+        \qquad i = 0, \dots, n - 1,
+
+    which is the best approximation of the uniform law by ``n`` equal masses in every Wasserstein
+    distance.
+
+    Args:
+        n: number of points, at least 1.
+        low: left end, in the unit of the points.
+        high: right end, in the same unit, larger than ``low``.
+        dtype: floating type of the points.
+        device: where the points are put; ``None`` is PyTorch's current default.
+
+    Returns:
+        (n, 1) points, increasing, in the unit of ``low`` and ``high``.
+
+    Raises:
+        ValueError: when the ends are not finite or not in order, for a type that is not floating,
+            or ``n < 1``.
+        TypeError: when ``n`` is not an integer.
+
+    References:
+        Graf and Luschgy (2000), *Foundations of Quantization for Probability Distributions*,
+        example 5.5.
+
+    Example:
+        >>> interval(4, 0.0, 1.0).squeeze().tolist()
+        [0.125, 0.375, 0.625, 0.875]
+    """
+    n = _count("n", n)
+    _check_dtype(dtype)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise bad_input("low, high", f"{low} and {high}", "two finite numbers")
+    if not low < high:
+        raise bad_input(
+            "low, high",
+            f"{low} and {high}",
+            "low < high",
+            "Swap the two ends, or move them apart.",
+        )
+    cells = torch.arange(n, dtype=torch.float64) + 0.5
+    points = low + cells * ((high - low) / n)
+    return points.view(n, 1).to(dtype=dtype, device=device or torch.get_default_device())
+
+
+def _count(argument: str, n: int) -> int:
+    """``n`` as a Python integer, at least 1 (NumPy integers pass, floats and booleans do not)."""
+    try:
+        count = as_integer(n)
+    except TypeError:
+        count = None
+    if count is None or isinstance(n, bool):
+        raise bad_input(
+            argument,
+            f"{n!r} of type {type(n).__name__}",
+            "an integer",
+            "Convert it with int().",
+            TypeError,
+        )
+    if count < 1:
+        raise bad_input(argument, str(count), "at least 1 point")
+    return count
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise bad_input(
+            "dtype", str(dtype), "a floating type", "Use torch.float32 or torch.float64."
+        )

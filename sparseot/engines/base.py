@@ -1,0 +1,83 @@
+"""What an engine is: two reductions over all pairs of two clouds.
+
+Engines never see an autograd graph. They are handed contiguous batches ``(B, N, D)`` and
+``(B, M, D)`` of one dtype on one device; everything was checked before.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from ..formulas import Opaque, Radial
+
+__all__ = ["Engine", "Formula", "Reductions"]
+
+Formula = Radial | Opaque
+
+
+class Reductions(ABC):
+    """The sums over j for one pair of clouds; the preparation of the clouds is done once."""
+
+    @abstractmethod
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        r"""Scaled kernel sums :math:`\sum_j e^{r_i + c_j} k(x_i, y_j) v_j`.
+
+        Args:
+            kernel: the formula k.
+            v: ``(B, M, R)`` right-hand sides.
+            row: ``(B, N)`` logarithmic scalings r, or None for zero.
+            col: ``(B, M)`` logarithmic scalings c, or None for zero.
+
+        Returns:
+            ``(B, N, R)``. The caller sees to it that the scaled entries do not overflow.
+        """
+
+    @abstractmethod
+    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        r"""Sums :math:`\sum_j \exp(r_i + c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``.
+
+        ``eps`` is ``(B,)``. Entries too large or too small for the dtype may overflow or vanish:
+        :meth:`logsumexp` notices and asks :meth:`max_exponent` where to start from.
+        """
+
+    @abstractmethod
+    def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
+        r"""Maxima :math:`\max_j (c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``."""
+
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        r"""The logarithms :math:`\log \sum_j \exp(c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``.
+
+        A guess of the result (the previous iterate) takes the place of a running maximum. Where
+        it was wrong by more than the exponent range allows, the rows are summed once more from
+        their true maximum, so a bad guess costs time and never accuracy.
+        """
+        guess = torch.zeros_like(col[:, :1]) if guess is None else guess
+        total = self.sum_exp(cost, eps, -guess, col)
+        if not bool(((total > 1e-30) & (total < 1e30)).all()):
+            guess = self.max_exponent(cost, eps, col)
+            total = self.sum_exp(cost, eps, -guess, col)
+        return guess + total.log()
+
+
+class Engine(ABC):
+    """A way of computing :class:`Reductions`; its options are its constructor's arguments."""
+
+    name: str
+
+    @abstractmethod
+    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+        """None, or a sentence that says why this engine cannot sum this formula on this data."""
+
+    @abstractmethod
+    def bind(self, x: Tensor, y: Tensor) -> Reductions:
+        """Prepares two clouds ``(B, N, D)`` and ``(B, M, D)``."""
+
+    def __repr__(self) -> str:
+        return f"<engine {self.name}>"

@@ -1,0 +1,169 @@
+"""Any formula, any dimension, CPU or CUDA: tiles of the matrix, in torch, in one reused buffer.
+
+Smooth radial formulas (powers of the squared distance) are one matrix product per tile on
+centred coordinates; formulas of the distance itself take differences of coordinates, since the
+expanded square loses small distances. Exponentials are taken in base 2: ``torch.exp`` falls to
+a hundredth of its speed where its result underflows, ``torch.exp2`` does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..formulas import Opaque
+from .base import Engine, Formula, Reductions
+
+__all__ = ["Tiles"]
+
+LOG2E = math.log2(math.e)
+
+
+class Tiles(Engine):
+    """Streams over tiles of at most ``entries`` pairs (default 2^20 on a CPU, 2^26 on CUDA)."""
+
+    name = "tiles"
+
+    def __init__(self, entries: int | None = None) -> None:
+        self.entries = entries
+
+    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+        """Accepts everything."""
+        return None
+
+    def bind(self, x: Tensor, y: Tensor) -> Reductions:
+        """Centres the clouds."""
+        return _TileReductions(x, y, self.entries or (1 << 26 if x.is_cuda else 1 << 20))
+
+
+class _TileReductions(Reductions):
+    def __init__(self, x: Tensor, y: Tensor, entries: int) -> None:
+        self.given = x, y  # opaque formulas see the points as they came
+        centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2
+        self.x, self.y = x - centre, y - centre
+        self.x2, self.y2 = self.x.square().sum(-1), self.y.square().sum(-1)
+        self.yt = self.y.transpose(1, 2).contiguous()
+        self.tiling = _tiling(len(x), x.shape[1], y.shape[1], entries)
+        self.buffer = x.new_empty(math.prod(self.tiling))
+        self.cache: tuple[bool, Tensor] | None = None
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        out = v.new_zeros(*self.x.shape[:2], v.shape[-1])
+        for batch, i, j in self._tiles():
+            values = self._values(kernel, batch, i, j, row, col)
+            out[batch, i].baddbmm_(values, v[batch, j])
+        return out
+
+    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        out = self.x.new_zeros(self.x.shape[:2])
+        row = row.expand_as(out)
+        for batch, i, j in self._tiles():
+            exponent = self._exponent(cost, eps, batch, i, j, col)
+            exponent.add_(row[batch, i, None] * LOG2E)
+            out[batch, i] += exponent.exp2_().sum(-1)
+        return out
+
+    def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
+        out = self.x.new_full(self.x.shape[:2], -torch.inf)
+        for batch, i, j in self._tiles():
+            highest = self._exponent(cost, eps, batch, i, j, col).amax(-1) / LOG2E
+            out[batch, i] = torch.maximum(out[batch, i], highest)
+        return out
+
+    def _tiles(self) -> Iterator[tuple[slice, slice, slice]]:
+        items, rows, cols = self.tiling
+        for b in range(0, len(self.x), items):
+            for i in range(0, self.x.shape[1], rows):
+                for j in range(0, self.y.shape[1], cols):
+                    yield slice(b, b + items), slice(i, i + rows), slice(j, j + cols)
+
+    def _buffer(self, batch: slice, i: slice, j: slice) -> Tensor:
+        shape = self.x2[batch, i].shape + self.y2[batch, j].shape[1:]
+        return self.buffer[: shape.numel()].view(shape)
+
+    def _squares(self, direct: bool, batch: slice, i: slice, j: slice) -> Tensor:
+        """Squared distances of a tile; kept when the whole problem is one tile."""
+        if self.cache is not None and self.cache[0] >= direct:
+            return self.cache[1]
+        if direct:
+            mode = "donot_use_mm_for_euclid_dist"
+            squares = torch.cdist(self.x[batch, i], self.y[batch, j], compute_mode=mode).square_()
+        else:
+            squares = torch.bmm(self.x[batch, i], self.yt[batch, :, j]).mul_(-2)
+            squares += self.x2[batch, i, None]
+            squares += self.y2[batch, None, j]
+            squares.clamp_(min=0)
+        if squares.numel() == self.x.shape[0] * self.x.shape[1] * self.y.shape[1]:
+            self.cache = direct, squares
+        return squares
+
+    def _linear(self, rate: Tensor, batch: slice, i: slice, j: slice, col: Tensor) -> Tensor:
+        """``log2(e) * (col_j - rate * |x_i - y_j|^2)`` by one matrix product; ``rate`` is (B,)."""
+        rate = rate[batch, None] * LOG2E
+        x, x2, y2 = self.x[batch, i], self.x2[batch, i], self.y2[batch, j]
+        left = torch.cat((2 * rate[..., None] * x, -(rate * x2)[..., None], _ones(x2)), -1)
+        bias = col[batch, j] * LOG2E - rate * y2
+        right = torch.cat((self.yt[batch, :, j], _ones(y2).mT, bias[:, None]), 1)
+        return torch.bmm(left, right, out=self._buffer(batch, i, j))
+
+    def _exponent(
+        self, cost: Formula, eps: Tensor, batch: slice, i: slice, j: slice, col: Tensor
+    ) -> Tensor:
+        """``log2(e) * (col_j - C_ij / eps)`` in the buffer."""
+        if isinstance(cost, Opaque):
+            scaled = cost(self.given[0][batch, i], self.given[1][batch, j]) / eps[batch, None, None]
+            return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
+        (term,) = cost.terms
+        rate = term.factor / eps
+        one_tile = math.prod(self.tiling) == self.x.shape[0] * self.x.shape[1] * self.y.shape[1]
+        if not cost.singular and not one_tile:
+            return self._linear(rate, batch, i, j, col)
+        squares = self._squares(cost.singular, batch, i, j)
+        root = squares.sqrt() if term.power == 1 else squares
+        scaled = torch.mul(
+            root, (-LOG2E * rate[batch])[:, None, None], out=self._buffer(batch, i, j)
+        )
+        return scaled.add_(LOG2E * col[batch, None, j])
+
+    def _values(
+        self,
+        kernel: Formula,
+        batch: slice,
+        i: slice,
+        j: slice,
+        row: Tensor | None,
+        col: Tensor | None,
+    ) -> Tensor:
+        """Entries ``exp(row_i + col_j) k(x_i, y_j)`` of a tile."""
+        zero = self.x.new_zeros(())
+        row = zero.expand(self.x.shape[:2]) if row is None else row
+        col = zero.expand(self.y.shape[:2]) if col is None else col
+        if isinstance(kernel, Opaque):
+            value = kernel(self.given[0][batch, i], self.given[1][batch, j])
+            return value * torch.exp2((row[batch, i, None] + col[batch, None, j]) * LOG2E)
+        if not kernel.singular and kernel.rate and not any(t.power for t in kernel.terms):
+            rate = self.x.new_full((len(self.x),), kernel.rate)
+            exponent = self._linear(rate, batch, i, j, col)
+            value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
+            return value.mul_(sum(t.factor for t in kernel.terms))
+        squares = self._squares(kernel.singular, batch, i, j)
+        root = squares if kernel.decay == 2 else squares.sqrt()
+        exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]
+        return exponent.add_(LOG2E * col[batch, None, j]).exp2_().mul_(kernel.polynomial(squares))
+
+
+def _tiling(items: int, rows: int, cols: int, entries: int) -> tuple[int, int, int]:
+    """Batch items, rows and columns of a tile: near square, of at most ``entries`` pairs."""
+    side = max(1, math.isqrt(entries))
+    height = min(rows, max(side, entries // cols))
+    width = min(cols, max(1, entries // height))
+    return min(items, max(1, entries // (height * width))), height, width
+
+
+def _ones(x: Tensor) -> Tensor:
+    return torch.ones_like(x)[..., None]

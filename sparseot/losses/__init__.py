@@ -1,0 +1,1 @@
+"""Losses between weighted clouds: kernel norms, Hausdorff and Sinkhorn divergences."""

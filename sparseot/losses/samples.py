@@ -1,0 +1,176 @@
+"""``SamplesLoss``: GeomLoss's front door, with its arguments and its numbers."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engines.choose import ENGINES
+from ..errors import bad_input
+from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, ground_cost
+from ..points import check_positive
+from ..transport.annealing import AveragedAnnealing
+from .hausdorff import hausdorff_divergence
+from .kernel_norms import kernel_norm
+from .sinkhorn import sinkhorn_divergence
+
+__all__ = ["SamplesLoss"]
+
+KERNELS: dict[str, Callable[[float], Radial]] = {
+    "gaussian": Gaussian,
+    "laplacian": Laplacian,
+    "energy": lambda blur: Energy(),
+}
+LOSSES = ("sinkhorn", "hausdorff", *KERNELS)
+Cloud = Tensor | None
+
+
+class SamplesLoss(torch.nn.Module):
+    r"""A distance between two weighted point clouds, as a function to be called in a training loop.
+
+    ``loss(x, y)`` compares uniform weights, ``loss(a, x, b, y)`` weighted ones. It accepts the
+    arguments of GeomLoss's ``SamplesLoss`` and returns the same numbers, its known errors apart
+    (see "Coming from GeomLoss" in the documentation).
+
+    Args:
+        loss: "sinkhorn", "hausdorff", or a kernel norm: "gaussian", "laplacian", "energy".
+        p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2 (sinkhorn, hausdorff).
+        blur: smoothing length in the units of the points; the width of the kernels, and
+            ``eps = blur**p`` for transport.
+        reach: length above which mass is created and destroyed; None keeps all mass.
+        diameter: length at which the annealing starts; None takes the diagonal of the box.
+        scaling: ratio of successive blurs in the annealing, in (0, 1); near 1 is slow and precise.
+        truncate: accepted for compatibility; every pair is summed.
+        cost: a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``
+            costs, in the place of ``|x - y|^p / p``.
+        kernel: a symmetric function ``kernel(x, y, blur=...)``, likewise, in the place of the
+            kernel norm's own.
+        cluster_scale: accepted for compatibility.
+        debias: False returns the entropic cost itself, with its bias (sinkhorn).
+        potentials: return a pair of dual potentials, of the shapes of the weights without a
+            trailing 1, instead of the value.
+        verbose: accepted for compatibility.
+        backend: "auto" or the name of an engine; GeomLoss's names are accepted and mean "auto".
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described.
+
+    References:
+        Feydy et al., 2019, "Interpolating between optimal transport and MMD using Sinkhorn
+        divergences"; Feydy, 2020, sections 3.2 and 3.3.
+
+    Example:
+        >>> x, y = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]], requires_grad=True)
+        >>> loss = SamplesLoss("sinkhorn", p=2, blur=0.1)(x, y)
+        >>> (gradient,) = torch.autograd.grad(loss, y)
+        >>> print(f"{loss.item():.2f}", gradient.tolist())
+        12.50 [[3.0, 4.0]]
+    """
+
+    def __init__(
+        self,
+        loss: str = "sinkhorn",
+        p: int = 2,
+        blur: float = 0.05,
+        reach: float | None = None,
+        diameter: float | None = None,
+        scaling: float = 0.5,
+        truncate: float | None = 5,
+        cost: Any = None,
+        kernel: Any = None,
+        cluster_scale: float | None = None,
+        debias: bool = True,
+        potentials: bool = False,
+        verbose: bool = False,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        if loss not in LOSSES:
+            raise bad_input("loss", repr(loss), "one of " + ", ".join(f'"{n}"' for n in LOSSES))
+        check_positive(blur=blur, reach=reach, diameter=diameter, scaling=scaling)
+        if scaling >= 1:
+            raise bad_input("scaling", f"{scaling:g}", "a ratio between 0 and 1", "0.5 is usual.")
+        ground_cost(p)
+        self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
+        self.scaling, self.debias, self.potentials = scaling, debias, potentials
+        self.cost = None if cost is None else Opaque(cost)
+        self.kernel = None if kernel is None else _opaque_kernel(kernel, blur)
+        self.engine = _engine(backend)
+        _say_what_is_ignored(truncate, cluster_scale, verbose)
+
+    def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
+        x, y, a, b = _unpack(args)
+        common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}
+        if self.loss in KERNELS:
+            kernel = self.kernel or KERNELS[self.loss](self.blur)
+            return kernel_norm(x, y, a, b, kernel=kernel, **common)
+        common |= {"p": self.p, "blur": self.blur, "reach": self.reach, "cost": self.cost}
+        if self.loss == "hausdorff":
+            return hausdorff_divergence(x, y, a, b, **common)
+        return sinkhorn_divergence(
+            x,
+            y,
+            a,
+            b,
+            debias=self.debias,
+            diameter=self.diameter,
+            solver=AveragedAnnealing(self.scaling),
+            **common,
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments that matter for this loss."""
+        shown = ["blur"] if self.loss in KERNELS else ["p", "blur", "reach"]
+        shown += ["scaling", "debias"] if self.loss == "sinkhorn" else []
+        return ", ".join([repr(self.loss)] + [f"{name}={getattr(self, name)!r}" for name in shown])
+
+
+def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
+    if len(args) == 2:
+        return args[0], args[1], None, None
+    if len(args) == 4:
+        a, x, b, y = args
+        return x, y, a, b
+    if len(args) == 6:
+        fix = "Drop the cluster labels: loss(a, x, b, y)."
+        raise bad_input("loss(...)", "labels (l_x, a, x, l_y, b, y)", "(a, x, b, y)", fix)
+    raise bad_input("loss(...)", f"{len(args)} arguments", "(x, y) or (a, x, b, y)", kind=TypeError)
+
+
+def _opaque_kernel(kernel: Any, blur: float) -> Opaque:
+    """GeomLoss hands blur, use_keops and ranges to a kernel; here, those that it knows."""
+    offered = {"blur": blur, "use_keops": False, "ranges": None}
+    known = inspect.signature(kernel).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        offered = {name: value for name, value in offered.items() if name in known}
+    return Opaque(lambda x, y: kernel(x, y, **offered))
+
+
+def _engine(backend: str) -> str:
+    compatible = ("auto", "tensorized", "online", "multiscale")
+    if backend in ENGINES:
+        return backend
+    if backend not in compatible:
+        known = ", ".join(f'"{name}"' for name in (*compatible, *ENGINES))
+        raise bad_input("backend", repr(backend), f"one of {known}")
+    return "auto"
+
+
+def _say_what_is_ignored(
+    truncate: float | None, cluster_scale: float | None, verbose: bool
+) -> None:
+    given = {"truncate": truncate != 5, "cluster_scale": cluster_scale is not None}
+    given["verbose"] = verbose
+    for name, changed in given.items():
+        if changed:
+            warnings.warn(
+                f"{name} has no effect: sparseot sums every pair and reports nothing on the way.",
+                UserWarning,
+                stacklevel=3,
+            )

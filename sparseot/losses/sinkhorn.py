@@ -1,0 +1,149 @@
+r"""The entropic transport cost and the Sinkhorn divergence between two weighted clouds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..engines.base import Engine, Formula
+from ..engines.choose import choose_engine
+from ..formulas import ground_cost
+from ..operators.autograd import softmin
+from ..points import Points, check_balanced, check_positive, points_pair
+from ..transport.annealing import AveragedAnnealing, Potentials, bounding_diameter
+from ..transport.marginals import Balanced, Marginals, marginals
+
+__all__ = ["sinkhorn_divergence"]
+
+
+def sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    p: int = 2,
+    blur: float = 0.05,
+    reach: float | None = None,
+    debias: bool = True,
+    cost: Formula | None = None,
+    solver: AveragedAnnealing | None = None,
+    diameter: float | None = None,
+    potentials: bool = False,
+    engine: str | Engine = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
+    r"""The Sinkhorn divergence of two weighted clouds, or their entropic transport cost.
+
+    .. math::
+        S(\alpha, \beta) = OT_\varepsilon(\alpha, \beta) - \tfrac12 OT_\varepsilon(\alpha, \alpha)
+        - \tfrac12 OT_\varepsilon(\beta, \beta), \qquad
+        OT_\varepsilon = \min_P \langle P, C \rangle + \varepsilon KL(P \,|\, a \otimes b)
+
+    with :math:`C = |x - y|^p / p` and :math:`\varepsilon = \text{blur}^p`; with ``reach``, the
+    marginals are free at the price ``reach**p * KL`` each. Debiased, equal clouds are at distance
+    zero and the divergence runs from half the squared Wasserstein distance (p = 2, blur to 0) to
+    a kernel norm (blur to infinity).
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points.
+        y: ``(M, D)`` or ``(B, M, D)`` points.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        b: ``(M,)`` or ``(B, M)`` weights.
+        p: exponent of the ground cost, 1 or 2.
+        blur: smoothing length, in the units of the points.
+        reach: length above which mass is rather created and destroyed than moved; None moves all.
+        debias: False for the entropic transport cost itself.
+        cost: another formula for the ground cost; its temperature stays ``blur**p``.
+        solver: the schedule, by default ``AveragedAnnealing(scaling=0.5)``.
+        diameter: length at which the schedule starts, by default the diagonal of the clouds' box.
+        potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead.
+        engine: "auto", or the name of an engine.
+
+    Returns:
+        A number, ``(B,)`` numbers for a batch, or the two potentials. First derivatives are those
+        of the envelope theorem at the last iterates; second derivatives raise RuntimeError.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described.
+
+    References:
+        Feydy, Séjourné, Vialard, Amari, Trouvé and Peyré, 2019, equations 3, 5 and 11; unbalanced,
+        Séjourné et al., 2019, proposition 12.
+
+    Example:
+        >>> x, y = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
+        >>> print(f"{sinkhorn_divergence(x, y):.2f}")
+        12.50
+    """
+    source, target, batched = points_pair(x, y, a, b)
+    check_positive(blur=blur, reach=reach, diameter=diameter)
+    formula = ground_cost(p) if cost is None else cost
+    penalty = marginals(reach, p)
+    if isinstance(penalty, Balanced):
+        check_balanced(source, target)
+    chosen = choose_engine(engine, formula, source.positions)
+    problem = _Problem(formula, penalty, p, blur, solver or AveragedAnnealing(), chosen)
+    lengths = bounding_diameter(source, target)
+    if diameter is not None:
+        lengths = torch.full_like(lengths, diameter)
+
+    f, g = problem.solve(source, target, lengths)
+    value = None if potentials else penalty.value(source, target, f, g, problem.eps)
+    if debias:
+        faa, gbb = problem.solve_self(source, lengths), problem.solve_self(target, lengths)
+        if value is None:
+            f, g = f - faa, g - gbb
+        else:
+            value = value - penalty.value(source, source, faa, faa, problem.eps) / 2
+            value = value - penalty.value(target, target, gbb, gbb, problem.eps) / 2
+    if value is None:
+        return (f, g) if batched else (f[0], g[0])
+    return value if batched else value[0]
+
+
+class _Problem:
+    """What the three solves of a divergence share."""
+
+    def __init__(
+        self,
+        cost: Formula,
+        penalty: Marginals,
+        p: int,
+        blur: float,
+        solver: AveragedAnnealing,
+        engine: Engine,
+    ) -> None:
+        self.cost, self.penalty, self.p, self.blur = cost, penalty, p, blur
+        self.solver, self.engine = solver, engine
+        self.eps = blur**p
+
+    def solve(self, source: Points, target: Points, diameter: Tensor) -> tuple[Tensor, Tensor]:
+        """Both potentials with their graphs: f moves with the source, g with the target."""
+        found = self._potentials(source, target, diameter)
+        f = self._attach(source, target, found.f, found.g_prev)
+        return f, self._attach(target, source, found.g, found.f_prev)
+
+    def solve_self(self, points: Points, diameter: Tensor) -> Tensor:
+        """The potential of a cloud with itself."""
+        found = self._potentials(points, points, diameter)
+        return self._attach(points, points, found.f, found.g_prev)
+
+    def _potentials(self, source: Points, target: Points, diameter: Tensor) -> Potentials:
+        return self.solver.solve(
+            source,
+            target,
+            self.cost,
+            self.penalty,
+            p=self.p,
+            blur=self.blur,
+            diameter=diameter,
+            engine=self.engine,
+        )
+
+    def _attach(self, here: Points, there: Points, f: Tensor, g: Tensor) -> Tensor:
+        """The damped softmin f of g, with its derivative in the points of ``here``."""
+        if not here.positions.requires_grad:
+            return f
+        damping = self.penalty.damping(self.eps)
+        x, y, b = here.positions, there.positions.detach(), there.weights.detach()
+        return damping * softmin(self.cost, x, y, b, g, f / damping, self.eps, engine=self.engine)

@@ -1,0 +1,170 @@
+r"""Weighted point clouds, checked once, and the conventions that the whole library keeps.
+
+* Points are ``(N, D)`` or batches ``(B, N, D)``; weights ``(N,)`` or ``(B, N)``, by default
+  uniform, ``1/N``. Zero weights are allowed; nothing is ever normalised silently.
+* The ground cost is :math:`C(x, y) = |x - y|^p / p` with p = 1 or 2. ``blur`` is a length in the
+  units of the points, the temperature is :math:`\varepsilon = \text{blur}^p`. ``reach`` is a
+  length too: :math:`\rho = \text{reach}^p` weighs the Kullback-Leibler penalty on the marginals
+  (None: the marginals are imposed).
+* The plan is :math:`P_{ij} = a_i b_j \exp((f_i + g_j - C_{ij}) / \varepsilon)`: the potentials
+  ``f``, ``g`` are relative to the product of the weights.
+* Kernels: Gaussian :math:`e^{-|x-y|^2 / 2\sigma^2}`, Laplacian :math:`e^{-|x-y| / \sigma}`,
+  Energy :math:`-|x-y|`. The square root has derivative zero at zero, on every engine.
+
+Below this door a batch axis always exists: an unbatched cloud is a batch of one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import bad_input
+
+__all__ = ["Points", "check_balanced", "check_positive", "check_weights", "points_pair"]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A batch of weighted clouds: positions ``(B, N, D)``, weights ``(B, N)``."""
+
+    positions: Tensor
+    weights: Tensor
+
+    @property
+    def log_weights(self) -> Tensor:
+        """Logarithms of the weights, ``(B, N)``; -1e5 stands for the logarithm of zero."""
+        weights = self.weights.detach()
+        return torch.where(weights > 0, weights.log(), -1e5)
+
+    @property
+    def mass(self) -> Tensor:
+        """Total weight of each cloud, ``(B,)``."""
+        return self.weights.sum(-1)
+
+
+def points_pair(
+    x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None
+) -> tuple[Points, Points, bool]:
+    """Checks two clouds and gives them a batch axis.
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points, float32 or float64.
+        y: ``(M, D)`` or ``(B, M, D)`` points, same dtype and device.
+        a: ``(N,)``, ``(N, 1)``, ``(B, N)`` or ``(B, N, 1)`` weights; None means 1/N.
+        b: weights of y, likewise.
+
+    Returns:
+        The two clouds and whether the caller gave a batch.
+
+    Raises:
+        ValueError, TypeError: with the argument's name, what came and what was wanted.
+    """
+    _check_positions("x", x)
+    _check_positions("y", y)
+    for what in ("dtype", "device"):
+        if getattr(x, what) != getattr(y, what):
+            raise bad_input(
+                "y",
+                f"{what} {getattr(y, what)}",
+                f"{getattr(x, what)}, as x has",
+                "Convert one of them with .to(...).",
+                TypeError if what == "dtype" else ValueError,
+            )
+    if x.dim() != y.dim() or (x.dim() == 3 and len(x) != len(y)):
+        raise bad_input(
+            "y", f"shape {_shape(y)}", f"as many batch items as x, {_shape(x)}", "Add or drop one."
+        )
+    if x.shape[-1] != y.shape[-1]:
+        raise bad_input(
+            "y",
+            f"points of dimension {y.shape[-1]}, shape {_shape(y)}",
+            f"dimension {x.shape[-1]}, as x has",
+            "Both clouds must live in the same space.",
+        )
+    source = Points(*_with_batch(x, check_weights("a", a, x, "x")))
+    target = Points(*_with_batch(y, check_weights("b", b, y, "y")))
+    return source, target, x.dim() == 3
+
+
+def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
+    """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
+    if a is None:
+        return x.new_full(x.shape[:-1], 1 / x.shape[-2])
+    wanted = f"{x.shape[:-1]}".removeprefix("torch.Size")
+    if not isinstance(a, Tensor):
+        raise bad_input(name, type(a).__name__, "a torch tensor", kind=TypeError)
+    if a.dtype != x.dtype:
+        raise bad_input(
+            name, f"dtype {a.dtype}", f"{x.dtype}, as {points} has", "Use .to(dtype).", TypeError
+        )
+    if a.device != x.device:
+        raise bad_input(name, f"device {a.device}", f"{x.device}, as {points} has", "Use .to().")
+    if a.shape == (*x.shape[:-1], 1):
+        a = a.squeeze(-1)
+    if a.shape != x.shape[:-1]:
+        raise bad_input(
+            name, f"shape {_shape(a)}", f"shape {wanted}", f"One weight for each point of {points}."
+        )
+    if not bool(torch.isfinite(a).all()):
+        raise bad_input(name, "NaN or infinite weights", "finite numbers", "Clean them first.")
+    if bool((a < 0).any()):
+        raise bad_input(
+            name, f"a negative weight, {a.min().item():g}", "weights >= 0", "Clip or shift them."
+        )
+    if bool((a.sum(-1) <= 0).any()):
+        raise bad_input(name, "weights that are all zero", "a positive total mass")
+    return a
+
+
+def check_balanced(source: Points, target: Points) -> None:
+    """Refuses two clouds of unequal mass (relative 1e-5 in float32, 1e-9 in float64)."""
+    mass, other = source.mass.detach(), target.mass.detach()
+    tolerance = 1e-9 if mass.dtype == torch.float64 else 1e-5
+    if bool(((mass - other).abs() > tolerance * torch.maximum(mass, other)).any()):
+        worst = int((mass - other).abs().argmax())
+        raise bad_input(
+            "a, b",
+            f"total masses {mass[worst].item():.7g} and {other[worst].item():.7g}",
+            "equal masses for balanced transport",
+            "Divide each by its sum, or allow mass to vary with reach=...",
+        )
+
+
+def check_positive(**values: float | None) -> None:
+    """Refuses numbers that are not finite and positive; None passes."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise bad_input(name, repr(value), "a positive number", kind=TypeError)
+        if not (math.isfinite(value) and value > 0):
+            raise bad_input(name, f"{value:g}", "a positive, finite length")
+
+
+def _check_positions(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        fix = "torch.as_tensor(...) converts arrays and lists."
+        raise bad_input(name, type(x).__name__, "a torch tensor", fix, TypeError)
+    if x.dtype not in (torch.float32, torch.float64):
+        fix = "Call .float() or .double()."
+        raise bad_input(name, f"dtype {x.dtype}", "float32 or float64", fix, TypeError)
+    if x.dim() not in (2, 3):
+        fix = "One-dimensional points are (N, 1): use x[:, None]."
+        raise bad_input(name, f"shape {_shape(x)}", "(N, D) or (B, N, D)", fix)
+    if 0 in x.shape:
+        raise bad_input(name, f"an empty cloud, shape {_shape(x)}", "at least one point")
+    if not bool(torch.isfinite(x).all()):
+        count = int((~torch.isfinite(x)).sum())
+        raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")
+
+
+def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    return (x, a) if x.dim() == 3 else (x[None], a[None])
+
+
+def _shape(x: Tensor) -> str:
+    return str(tuple(x.shape))

@@ -1,0 +1,1 @@
+"""Transport plans between weighted clouds: marginal penalties and schedules."""
