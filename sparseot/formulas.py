@@ -7,7 +7,7 @@ A :class:`Radial` formula is a function of the squared distance :math:`s = |x - 
 The family is closed under differentiation, so the gradient of a kernel sum is again a kernel
 sum, and so is its Hessian. Negative powers of zero are zero: the distance has the (sub)gradient
 zero where two points meet. An :class:`Opaque` formula is a Python function of the two clouds;
-only engines that run Python can evaluate it.
+only engines that run Python can evaluate it. A :class:`Symbolic` one is written in KeOps's language.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = [
     "Laplacian",
     "Opaque",
     "Radial",
+    "Symbolic",
     "Term",
     "gibbs",
     "ground_cost",
@@ -149,6 +150,16 @@ class Opaque:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise bad_input("cost, kernel", f"values of shape {came}", f"a tensor {wanted}")
         return value
+
+
+@dataclass(frozen=True)
+class Symbolic:
+    """A ground cost as a KeOps formula of ``X`` and ``Y``, such as ``"SqDist(X,Y) / IntCst(2)"``.
+
+    KeOps compiles and differentiates it; no other engine can read it.
+    """
+
+    expression: str
 
 
 def ground_cost(p: int) -> Radial:

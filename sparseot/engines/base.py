@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from ..formulas import Opaque, Radial
+from ..formulas import Opaque, Radial, Symbolic
 
 __all__ = ["Engine", "Formula", "Reductions"]
 
-Formula = Radial | Opaque
+Formula = Radial | Opaque | Symbolic
 
 
 class Reductions(ABC):
@@ -60,7 +60,7 @@ class Reductions(ABC):
         """
         guess = torch.zeros_like(col[:, :1]) if guess is None else guess
         total = self.sum_exp(cost, eps, -guess, col)
-        if not bool(((total > 1e-30) & (total < 1e30)).all()):
+        if not bool(((total > 1e-20) & (total < 1e30)).all()):
             guess = self.max_exponent(cost, eps, col)
             total = self.sum_exp(cost, eps, -guess, col)
         return guess + total.log()

@@ -7,11 +7,17 @@ from importlib import import_module
 from torch import Tensor
 
 from ..errors import bad_input
+from ..formulas import Opaque, Symbolic
 from .base import Engine, Formula
 
 __all__ = ["ENGINES", "choose_engine"]
 
-ENGINES = {"tiles": ("tiles", "Tiles")}
+ENGINES = {
+    "tiles": ("tiles", "Tiles"),
+    "numba": ("blocks", "Blocks"),
+    "keops": ("keops", "KeOps"),
+}
+LOW_DIMENSION = 24  # below it differences of coordinates beat matrix products (docs/performance)
 
 
 def load(name: str) -> Engine:
@@ -33,7 +39,7 @@ def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        return load("tiles")
+        return load(_best(formula, x))
     if isinstance(engine, str):
         if engine not in ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *ENGINES))
@@ -43,3 +49,12 @@ def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
     if why_not:
         raise bad_input("engine", repr(engine.name), "an engine for this sum", why_not)
     return engine
+
+
+def _best(formula: Formula, x: Tensor) -> str:
+    """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest."""
+    if isinstance(formula, Symbolic):
+        return "keops"
+    if isinstance(formula, Opaque) or x.device.type != "cpu":
+        return "tiles"
+    return "numba" if x.shape[-1] <= LOW_DIMENSION or formula.singular else "tiles"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..formulas import Opaque
+from ..formulas import Opaque, Symbolic
 from .base import Engine, Formula, Reductions
 
 __all__ = ["Tiles"]
@@ -31,7 +31,9 @@ class Tiles(Engine):
         self.entries = entries
 
     def refuses(self, formula: Formula, x: Tensor) -> str | None:
-        """Accepts everything."""
+        """Refuses KeOps's language."""
+        if isinstance(formula, Symbolic):
+            return 'Only engine="keops" reads KeOps formulas; give the cost as a Python function.'
         return None
 
     def bind(self, x: Tensor, y: Tensor) -> Reductions:

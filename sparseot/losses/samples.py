@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..engines.choose import ENGINES
 from ..errors import bad_input
-from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, ground_cost
+from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, Symbolic, ground_cost
 from ..points import check_positive
 from ..transport.annealing import AveragedAnnealing
 from .hausdorff import hausdorff_divergence
@@ -47,7 +47,7 @@ class SamplesLoss(torch.nn.Module):
         scaling: ratio of successive blurs in the annealing, in (0, 1); near 1 is slow and precise.
         truncate: accepted for compatibility; every pair is summed.
         cost: a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``
-            costs, in the place of ``|x - y|^p / p``.
+            costs, in the place of ``|x - y|^p / p``; or a KeOps formula of X and Y, as a string.
         kernel: a symmetric function ``kernel(x, y, blur=...)``, likewise, in the place of the
             kernel norm's own.
         cluster_scale: accepted for compatibility.
@@ -98,7 +98,7 @@ class SamplesLoss(torch.nn.Module):
         ground_cost(p)
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials = scaling, debias, potentials
-        self.cost = None if cost is None else Opaque(cost)
+        self.cost = _cost(cost)
         self.kernel = None if kernel is None else _opaque_kernel(kernel, blur)
         self.engine = _engine(backend)
         _say_what_is_ignored(truncate, cluster_scale, verbose)
@@ -141,6 +141,19 @@ def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
         fix = "Drop the cluster labels: loss(a, x, b, y)."
         raise bad_input("loss(...)", "labels (l_x, a, x, l_y, b, y)", "(a, x, b, y)", fix)
     raise bad_input("loss(...)", f"{len(args)} arguments", "(x, y) or (a, x, b, y)", kind=TypeError)
+
+
+def _cost(cost: Any) -> Opaque | Symbolic | None:
+    """GeomLoss's costs: a function of tensors, a KeOps formula, or a pair of both."""
+    if cost is None:
+        return None
+    if isinstance(cost, str):
+        return Symbolic(cost)
+    function = cost[-1] if isinstance(cost, tuple) else cost
+    if not callable(function):
+        wanted = "a function of (x, y) or a KeOps formula string"
+        raise bad_input("cost", repr(cost), wanted, kind=TypeError)
+    return Opaque(function)
 
 
 def _opaque_kernel(kernel: Any, blur: float) -> Opaque:

@@ -20,7 +20,7 @@ from torch.autograd.function import FunctionCtx
 from torch.utils.checkpoint import checkpoint
 
 from ..engines.base import Engine, Formula
-from ..formulas import Opaque, Radial, gibbs
+from ..formulas import Opaque, Radial, Symbolic, gibbs
 
 __all__ = ["kernel_sum", "quadratic_form", "softmin"]
 
@@ -190,6 +190,8 @@ def softmin(
     x, y, b, g = (_FirstOrder.apply(t) for t in (x, y, b, g))
     if isinstance(cost, Opaque):
         return _opaque_softmin(cost, x, y, b, g, eps)
+    if isinstance(cost, Symbolic):
+        return _symbolic_softmin(cost, x, y, b, g, eps, engine)
     result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine)
     return result
 
@@ -265,6 +267,15 @@ def _opaque_softmin(cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, ep
         return -eps * (sums.log() + highest)
 
     return _by_rows(block, x, y, b, g)
+
+
+def _symbolic_softmin(
+    cost: Symbolic, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float, engine: Engine
+) -> Tensor:
+    """KeOps differentiates its own formulas."""
+    col = torch.where(b > 0, b, 1).log().where(b > 0, -1e5) + g / eps
+    temperature = x.new_full((len(x),), eps)
+    return -eps * engine.bind(x, y).logsumexp(cost, temperature, col)
 
 
 def _by_rows(function: Any, x: Tensor, *others: Tensor) -> Tensor:

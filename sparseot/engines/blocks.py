@@ -1,0 +1,134 @@
+"""Low dimensions on a CPU: Numba loops over blocks of columns, one thread a range of rows.
+
+Distances are taken from differences of coordinates, so nothing is lost where points nearly
+meet; see :mod:`.simd` for the loops. The work is shared by a pool of plain threads, since
+Numba's own threading layers abort when two threads enter them or hang after a fork.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..formulas import Radial
+from . import simd
+from .base import Engine, Formula, Reductions
+
+__all__ = ["Blocks"]
+
+LOG2E = math.log2(math.e)
+INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
+_pool: ThreadPoolExecutor | None = None
+
+
+class Blocks(Engine):
+    """Every radial formula on CPU tensors."""
+
+    name = "numba"
+
+    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+        """Refuses opaque formulas and other devices."""
+        if not isinstance(formula, Radial):
+            return f'Compiled loops cannot read {formula}; use engine="tiles" or "keops".'
+        if x.device.type != "cpu":
+            return f'Points are on {x.device}, these loops run on a CPU; use engine="tiles".'
+        return None
+
+    def bind(self, x: Tensor, y: Tensor) -> Reductions:
+        """Centres the clouds and stores them coordinate by coordinate."""
+        return _BlockReductions(x, y)
+
+
+class _BlockReductions(Reductions):
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2
+        self.x = (x - centre).transpose(1, 2).contiguous().numpy()
+        self.y = self.x if y is x else (y - centre).transpose(1, 2).contiguous().numpy()
+        self.real = self.x.dtype.type
+        self.rows = x.shape[:2]
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        assert isinstance(kernel, Radial)
+        out = np.zeros((len(self.x), v.shape[-1], self.x.shape[2]), self.x.dtype)
+        plain = not kernel.rate and row is None and col is None
+        rate = self.real(-1 if plain else kernel.rate * LOG2E)
+        factors = np.array([term.factor for term in kernel.terms], self.x.dtype)
+        powers = np.array([term.power for term in kernel.terms], np.int64)
+        self._run(
+            simd.sums,
+            self.y,
+            v.transpose(1, 2).contiguous().numpy(),
+            self._scaling(row, self.x),
+            self._scaling(col, self.y),
+            rate,
+            kernel.decay,
+            factors,
+            powers,
+            self.real(kernel.offset),
+            out,
+        )
+        return torch.from_numpy(out).transpose(1, 2)
+
+    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        out = np.empty(self.rows, self.x.dtype)
+        row = row.expand(self.rows)
+        rates, decay = self._rates(cost, eps)
+        scalings = self._scaling(row, self.x), self._scaling(col, self.y)
+        self._run(simd.sums_exp, self.y, *scalings, rates, decay, out)
+        return torch.from_numpy(out)
+
+    def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
+        out = np.empty(self.rows, self.x.dtype)
+        rates, decay = self._rates(cost, eps)
+        self._run(simd.max_exponent, self.y, self._scaling(col, self.y), rates, decay, out)
+        return torch.from_numpy(out).div_(LOG2E)
+
+    def _scaling(self, log: Tensor | None, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Logarithmic scalings in base 2, zero where there are none."""
+        if log is None:
+            return np.zeros((len(points), points.shape[2]), self.x.dtype)
+        return (log * LOG2E).numpy()
+
+    def _rates(self, cost: Formula, eps: Tensor) -> tuple[np.ndarray[Any, Any], int]:
+        assert isinstance(cost, Radial)
+        (term,) = cost.terms
+        return (term.factor * LOG2E / eps).to(torch.from_numpy(self.x).dtype).numpy(), term.power
+
+    def _run(self, loop: Callable[..., None], *args: Any) -> None:
+        """Shares the rows among threads; the caller's thread takes the first share."""
+        rows, pairs = math.prod(self.rows), math.prod(self.rows) * self.y.shape[2]
+        shares = 1 if pairs < INLINE else min(rows, torch.get_num_threads())
+        ends = [rows * k // shares for k in range(shares + 1)]
+        futures = [
+            _threads().submit(loop, self.x, *args, lo, hi)
+            for lo, hi in zip(ends[1:-1], ends[2:], strict=True)
+        ]
+        loop(self.x, *args, 0, ends[1])
+        for future in futures:
+            future.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sparseot")
+    return _pool
+
+
+def _forget_threads() -> None:
+    """A forked child inherits the pool but none of its threads."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
