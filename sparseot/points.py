@@ -85,6 +85,8 @@ def points_pair(
             f"dimension {x.shape[-1]}, as x has",
             "Both clouds must live in the same space.",
         )
+    _check_finite("x", x)
+    _check_finite("y", y)
     source = Points(*_with_batch(x, check_weights("a", a, x, "x")))
     target = Points(*_with_batch(y, check_weights("b", b, y, "y")))
     return source, target, x.dim() == 3
@@ -94,7 +96,7 @@ def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor
     """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
     if a is None:
         return x.new_full(x.shape[:-1], 1 / x.shape[-2])
-    wanted = f"{x.shape[:-1]}".removeprefix("torch.Size")
+    wanted = str(tuple(x.shape[:-1]))
     if not isinstance(a, Tensor):
         raise bad_input(name, type(a).__name__, "a torch tensor", kind=TypeError)
     if a.dtype != x.dtype:
@@ -157,6 +159,9 @@ def _check_positions(name: str, x: Tensor) -> None:
         raise bad_input(name, f"shape {_shape(x)}", "(N, D) or (B, N, D)", fix)
     if 0 in x.shape:
         raise bad_input(name, f"an empty cloud, shape {_shape(x)}", "at least one point")
+
+
+def _check_finite(name: str, x: Tensor) -> None:
     if not bool(torch.isfinite(x).all()):
         count = int((~torch.isfinite(x)).sum())
         raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")

@@ -216,8 +216,10 @@ class _Softmin(Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, y, b, g, f = ctx.saved_tensors
-        kernel, weight = gibbs(ctx.cost, ctx.eps), (-ctx.eps * cotangent)[..., None]
-        row, col, v = f / ctx.eps, g / ctx.eps, b[..., None]
+        kernel, row, col, v = gibbs(ctx.cost, ctx.eps), f / ctx.eps, g / ctx.eps, b[..., None]
+        with torch.no_grad():  # 1 but for the rounding of f / eps, which would scale whole rows
+            total = kernel_sum(kernel, x, y, v, row, col, engine=ctx.engine)
+        weight = -ctx.eps * cotangent[..., None] / total
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]
         asked = (need_x, need_y, need_b or need_g, False, False)
         gx, gy, gb, _, _ = _vjp(kernel, x, y, v, row, col, weight, asked, ctx.engine)

@@ -104,7 +104,7 @@ def _schedule(p: int, diameter: Tensor, blur: float, scaling: float) -> tuple[Te
     """
     lists = []
     for length in diameter.tolist():
-        length = max(length, blur / 2)  # coincident points: straight to blur
+        length = length if length > 1e-9 * blur else blur  # all points in one place
         between = np.arange(p * np.log(length), p * np.log(blur), p * np.log(scaling))
         lists.append([length**p, *np.exp(between), blur**p])
     steps = max(map(len, lists))

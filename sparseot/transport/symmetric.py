@@ -72,7 +72,7 @@ class _SelfPotential(Function):
             (pulled,) = torch.autograd.grad(value, inputs[2], w, retain_graph=True)
             return cotangent - w + pulled
 
-        size = float(cotangent.abs().max()) or 1.0
+        size = float(cotangent.detach().abs().max()) or 1.0
         w = _damped(defect, cotangent / 2, size, "adjoint of the self potential")
         gx, ga = torch.autograd.grad(value, inputs[:2], w)
         return gx, ga, None, None, None, None
@@ -85,7 +85,7 @@ def _damped(defect: Any, start: Tensor, scale: float, what: str) -> Tensor:
     for _ in range(100):
         change = defect(value)
         value = value + STEP * change
-        size = float(change.abs().max())
+        size = float(change.detach().abs().max())
         if size <= tolerance:
             return value
     warnings.warn(

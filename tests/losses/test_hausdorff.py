@@ -1,0 +1,75 @@
+"""The Hausdorff divergence: its limits, its derivatives, and what it ignores."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+import sparseot as so
+
+from ..clouds import cloud
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_small_blurs_give_nearest_neighbours(p):
+    """Half the mean cost to the nearest point of the other cloud, from both sides."""
+    (x, a), (y, b) = cloud(12, 2), cloud(10, 2, shift=0.3)
+    cost = torch.cdist(x, y) ** p / p
+    exact = (a @ cost.amin(1) + b @ cost.amin(0)) / 2
+    found = so.hausdorff_divergence(x, y, a, b, p=p, blur=1e-3)
+    torch.testing.assert_close(found, exact, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_large_blurs_give_kernel_norms(p):
+    (x, a), (y, b) = cloud(12, 2), cloud(10, 2, shift=0.3)
+    exact = so.kernel_norm(x, y, a, b, kernel=so.kernels.Energy())
+    if p == 2:
+        exact = (a @ x - b @ y).square().sum() / 2
+    torch.testing.assert_close(
+        so.hausdorff_divergence(x, y, a, b, p=p, blur=1e3), exact, rtol=1e-2, atol=0
+    )
+
+
+def test_long_reaches_give_the_balanced_value():
+    (x, a), (y, b) = cloud(12, 2), cloud(10, 2, shift=0.3)
+    exact = so.hausdorff_divergence(x, y, a, b, blur=0.1)
+    found = so.hausdorff_divergence(x, y, a, b, blur=0.1, reach=1e3)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("reach", [None, 0.5])
+def test_first_derivatives_are_exact(p, reach):
+    (x, a), (y, b) = cloud(5, 2, grad=True), cloud(4, 2, grad=True, shift=0.3)
+
+    def value(x, y, a, b):
+        if reach is None:  # stay on the simplex
+            a, b = a / a.sum(), b / b.sum()
+        return so.hausdorff_divergence(x, y, a, b, p=p, blur=0.3, reach=reach)
+
+    assert gradcheck(value, (x, y, a, b))
+
+
+def test_derivatives_where_a_weight_is_zero_or_points_coincide():
+    x, a = cloud(6, 2, grad=True, zero=1)
+    y, b = x.detach().clone(), cloud(6, 2)[1]
+    for p in (1, 2):
+        gradients = torch.autograd.grad(so.hausdorff_divergence(x, y, a, b, p=p), (x, a))
+        assert all(g.isfinite().all() for g in gradients)
+
+
+def test_equal_clouds_and_the_potentials():
+    x, a = cloud(8, 2)
+    assert so.hausdorff_divergence(x, x, a, a).abs() < 1e-14
+    y, b = cloud(5, 2)
+    f, g = so.hausdorff_divergence(x, y, a, b, potentials=True)
+    torch.testing.assert_close(a @ f + b @ g, so.hausdorff_divergence(x, y, a, b))
+    f, g = so.SamplesLoss("hausdorff", potentials=True)(x[None], y[None])
+    assert f.shape == (1, 8) and g.shape == (1, 5)
+
+
+def test_second_derivatives_are_refused():
+    x, y = cloud(5, 2, grad=True)[0], cloud(5, 2)[0]
+    (gradient,) = torch.autograd.grad(so.hausdorff_divergence(x, y), x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        torch.autograd.grad(gradient.square().sum(), x)

@@ -1,0 +1,84 @@
+"""``SamplesLoss``: its arguments, what it refuses, and what it says it ignores."""
+
+import warnings
+
+import pytest
+import torch
+
+import sparseot as so
+
+X, Y = torch.rand(6, 2), torch.rand(5, 2)
+
+BAD_ARGUMENTS = {
+    "unknown loss": ({"loss": "wasserstein"}, ValueError, 'one of "sinkhorn", "hausdorff"'),
+    "blur": ({"blur": 0.0}, ValueError, "blur: got 0, wanted a positive"),
+    "blur NaN": ({"blur": float("nan")}, ValueError, "blur: got nan"),
+    "blur a string": ({"blur": "0.1"}, TypeError, "blur: got '0.1', wanted a positive number"),
+    "reach": ({"reach": -1.0}, ValueError, "reach: got -1"),
+    "diameter": ({"diameter": 0.0}, ValueError, "diameter: got 0"),
+    "p": ({"p": 3}, ValueError, "p: got 3, wanted 1 or 2"),
+    "scaling": ({"scaling": 1.0}, ValueError, "scaling: got 1, wanted a ratio between 0 and 1"),
+    "backend": ({"backend": "gpu"}, ValueError, "backend: got 'gpu', wanted one of"),
+    "cost": ({"cost": 3}, TypeError, "cost: got 3, wanted a function"),
+    "unknown keyword": ({"epsilon": 0.1}, TypeError, "epsilon"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARGUMENTS)
+def test_bad_arguments(case):
+    options, kind, message = BAD_ARGUMENTS[case]
+    with pytest.raises(kind, match=message):
+        so.SamplesLoss(**options)
+
+
+def test_bad_calls():
+    loss = so.SamplesLoss()
+    with pytest.raises(ValueError, match="labels.*Drop the cluster labels"):
+        loss(None, None, X, None, None, Y)
+    with pytest.raises(TypeError, match="3 arguments"):
+        loss(X, Y, X)
+
+
+def test_arguments_without_effect_are_named_once():
+    for options in ({"truncate": 3}, {"cluster_scale": 0.1}, {"verbose": True}):
+        (name,) = options
+        with pytest.warns(UserWarning, match=f"{name} has no effect") as caught:
+            so.SamplesLoss(**options)(X, Y)
+        assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for backend in ("auto", "tensorized", "online", "multiscale"):
+            so.SamplesLoss(backend=backend)(X, Y)
+
+
+def test_it_is_a_module():
+    loss = so.SamplesLoss("sinkhorn", blur=0.1, reach=0.3)
+    assert isinstance(loss, torch.nn.Module) and not list(loss.parameters())
+    assert repr(loss) == (
+        "SamplesLoss('sinkhorn', p=2, blur=0.1, reach=0.3, scaling=0.5, debias=True)"
+    )
+
+
+def test_it_is_the_functions():
+    """The module adds nothing to the functional twins."""
+    kernels = {"gaussian": so.kernels.Gaussian(0.2), "laplacian": so.kernels.Laplacian(0.2)}
+    for name, kernel in (kernels | {"energy": so.kernels.Energy()}).items():
+        twin = so.kernel_norm(X, Y, kernel=kernel)
+        assert torch.equal(so.SamplesLoss(name, blur=0.2)(X, Y), twin)
+    twin = so.hausdorff_divergence(X, Y, p=1, blur=0.2, reach=0.5)
+    assert torch.equal(so.SamplesLoss("hausdorff", p=1, blur=0.2, reach=0.5)(X, Y), twin)
+    twin = so.sinkhorn_divergence(X, Y, p=1, blur=0.2)
+    assert torch.equal(so.SamplesLoss(p=1, blur=0.2)(X, Y), twin)
+
+
+@pytest.mark.parametrize("loss", ["sinkhorn", "hausdorff", "gaussian", "laplacian", "energy"])
+def test_every_loss_on_every_device(loss, device):
+    """A batch, with gradients, in single precision: finite, of the right shape and place."""
+    x = torch.rand(3, 20, 2, device=device, requires_grad=True)
+    y = torch.rand(3, 15, 2, device=device)
+    value = so.SamplesLoss(loss)(x, y)
+    (gradient,) = torch.autograd.grad(value.sum(), x)
+    assert value.shape == (3,) and value.device.type == gradient.device.type == device.type
+    assert value.isfinite().all() and gradient.isfinite().all()
+    cpu = so.SamplesLoss(loss)(x.cpu(), y.cpu())
+    torch.testing.assert_close(value.cpu(), cpu, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,255 @@
+"""Sinkhorn divergences against closed forms, the definition and the laws they obey."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import sparseot as so
+from sparseot.transport.annealing import AveragedAnnealing
+
+from ..clouds import cloud
+from ..dense import sinkhorn_divergence, transport
+from ..exact import diracs_unbalanced, gaussians, sorted_transport
+from ..solvers import Converged
+
+
+def divergence(x, y, a=None, b=None, **options):
+    """Converged, whatever the schedule would have left undone."""
+    return so.sinkhorn_divergence(x, y, a, b, solver=Converged(), **options)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("debias", [True, False])
+def test_diracs(p, debias):
+    """Balanced: the cost itself, at every blur."""
+    x, y = torch.zeros(1, 2).double(), torch.tensor([[3.0, 4.0]]).double()
+    for blur in (0.01, 1.0, 100.0):
+        value = so.sinkhorn_divergence(x, y, p=p, blur=blur, debias=debias)
+        torch.testing.assert_close(value.item(), 5.0**p / p)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("blur", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("masses", [(1.0, 1.0), (2.0, 0.7)])
+def test_unbalanced_diracs(p, blur, masses):
+    """Raw and debiased, where the temperature is as large as the penalty."""
+    x, y = torch.zeros(1, 1).double(), torch.full((1, 1), 0.8).double()
+    a, b = (torch.tensor([m]).double() for m in masses)
+    eps, rho, cost = blur**p, 0.5**p, 0.8**p / p
+    raw = diracs_unbalanced(cost, eps, rho, *masses)
+    own = sum(diracs_unbalanced(0.0, eps, rho, m, m) for m in masses)
+    found = divergence(x, y, a, b, p=p, blur=blur, reach=0.5, debias=False)
+    torch.testing.assert_close(found.item(), raw, rtol=1e-7, atol=1e-7)
+    found = divergence(x, y, a, b, p=p, blur=blur, reach=0.5)
+    torch.testing.assert_close(found.item(), raw - own / 2, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("reach", [None, 0.5])
+@pytest.mark.parametrize("debias", [True, False])
+def test_values_are_those_of_the_definition(p, reach, debias):
+    """The primal objective of the converged plan, masses unequal where they may be."""
+    (x, a), (y, b) = cloud(15, 2), cloud(11, 2, shift=0.2)
+    if reach:
+        b = 2 * b
+    options = {"p": p, "blur": 0.3, "reach": reach}
+    exact = sinkhorn_divergence(x, y, a, b, **options)
+    if not debias:
+        exact = transport(x, y, a, b, **options)[0]
+    found = divergence(x, y, a, b, debias=debias, **options)
+    torch.testing.assert_close(found, exact, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("reach", [None, 0.4])
+def test_gradients_are_those_of_the_converged_value(p, reach):
+    """Finite differences of the definition in x, y, a and b, with the temperature near rho."""
+    (x, a), (y, b) = cloud(5, 2, grad=True), cloud(4, 2, shift=0.3, grad=True)
+    options = {"p": p, "blur": 0.35, "reach": reach}
+    found = torch.autograd.grad(divergence(x, y, a, b, **options), (x, y, a, b))
+    inputs = [t.detach() for t in (x, y, a, b)]
+    for which, gradient in enumerate(found):
+        direction = torch.randn_like(inputs[which])
+        if which > 1 and reach is None:
+            direction -= direction.mean()  # balanced weights move along the simplex
+        values = []
+        for step in (1e-5, -1e-5):
+            moved = list(inputs)
+            moved[which] = moved[which] + step * direction
+            values.append(sinkhorn_divergence(*moved, **options))
+        slope = (values[0] - values[1]) / 2e-5
+        torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("reach", [None, 0.4])
+def test_the_slow_schedule_tends_to_the_converged_gradient(reach):
+    """At scaling .999, where the frozen potentials hardly move any more."""
+    (x, a), (y, b) = cloud(20, 2, grad=True), cloud(15, 2, shift=0.2)
+    results = []
+    for solver in (Converged(), AveragedAnnealing(0.999), AveragedAnnealing(0.5)):
+        value = so.sinkhorn_divergence(x, y, a, b, blur=0.1, reach=reach, solver=solver)
+        results.append(torch.autograd.grad(value, x)[0])
+    errors = [(r - results[0]).norm() / results[0].norm() for r in results[1:]]
+    assert errors[0] < 5e-3 < 1e-2 < errors[1]
+
+
+@pytest.mark.parametrize("blur", [0.05, 0.5, 5.0])
+def test_translations(blur):
+    """S(a, a + v) = |v|^2 / 2 at every blur, and the gradients add up to the difference of means."""
+    x, a = cloud(40, 3)
+    v = torch.tensor([0.3, -0.2, 0.5]).double()
+    found = divergence(x, x + v, a, a, blur=blur)
+    torch.testing.assert_close(found, v.square().sum() / 2, rtol=1e-5, atol=0)
+    y, b = cloud(30, 3, shift=1.0)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(divergence(x, y, a, b, blur=blur), x)
+    torch.testing.assert_close(gradient.sum(0), a @ x - b @ y, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_line(p):
+    """Blur to zero: sorted matching, with weights."""
+    (x, a), (y, b) = cloud(30, 1), cloud(20, 1, shift=0.5)
+    exact = sorted_transport(x[:, 0], y[:, 0], a, b, p)
+    found = so.sinkhorn_divergence(
+        x, y, a, b, p=p, blur=0.003 ** (2 / p), solver=AveragedAnnealing(0.98)
+    )
+    torch.testing.assert_close(found, exact, rtol=2e-3, atol=0)
+
+
+def test_large_blurs_give_kernel_norms():
+    (x, a), (y, b) = cloud(20, 2), cloud(20, 2, shift=0.1)
+    energy = so.kernel_norm(x, y, a, b, kernel=so.kernels.Energy())
+    torch.testing.assert_close(
+        so.sinkhorn_divergence(x, y, a, b, p=1, blur=1e4), energy, rtol=1e-3, atol=0
+    )
+    means = (a @ x - b @ y).square().sum() / 2
+    torch.testing.assert_close(so.sinkhorn_divergence(x, y, a, b, blur=1e3), means)
+
+
+def test_gaussians_in_closed_form():
+    """Quantiles of two one-dimensional Gaussian laws: the raw entropic cost."""
+    quantile = torch.special.ndtri((torch.arange(2000).double() + 0.5) / 2000)[:, None]
+    x, y, blur = 0.3 * quantile, 1.0 + 0.5 * quantile, 0.4
+    exact = gaussians(np.zeros(1), np.array([[0.09]]), np.ones(1), np.array([[0.25]]), blur**2)
+    found = so.sinkhorn_divergence(x, y, blur=blur, debias=False, solver=AveragedAnnealing(0.95))
+    torch.testing.assert_close(found.item(), exact, rtol=2e-3, atol=0)
+
+
+def test_assignments_bound_the_cost():
+    """Uniform clouds of n points: OT_0 <= OT_eps <= OT_0 + eps log n."""
+    (x, _), (y, _) = cloud(25, 2), cloud(25, 2)
+    cost = torch.cdist(x, y).square() / 2
+    rows, cols = linear_sum_assignment(cost.numpy())
+    best = cost[rows, cols].mean()
+    for blur in (0.03, 0.1, 0.3):
+        value = divergence(x, y, blur=blur, debias=False)
+        assert best - 1e-6 <= value <= best + blur**2 * np.log(25)
+
+
+def test_brenier_pairs():
+    """y the gradient of a convex function of x: the identity is optimal."""
+    x, a = cloud(30, 2)
+    y = x @ torch.tensor([[1.5, 0.3], [0.3, 0.8]]).double() + x.sin() / 4
+    exact = (a * (x - y).square().sum(-1)).sum() / 2
+    found = so.sinkhorn_divergence(x, y, a, a, blur=0.005, solver=AveragedAnnealing(0.97))
+    torch.testing.assert_close(found, exact, rtol=2e-3, atol=0)
+
+
+def test_units():
+    """Points, blur and reach times c: the value times c^p."""
+    (x, a), (y, b) = cloud(12, 2), cloud(14, 2)
+    for p in (1, 2):
+        one = so.sinkhorn_divergence(x, y, a, b, p=p, blur=0.1, reach=0.5)
+        scaled = so.sinkhorn_divergence(7 * x, 7 * y, a, b, p=p, blur=0.7, reach=3.5)
+        torch.testing.assert_close(scaled, 7.0**p * one)
+
+
+def test_batches_are_loops():
+    """Items of very different size follow their own schedules."""
+    x, a = cloud(10, 2, batch=(4,))
+    y, b = cloud(8, 2, batch=(4,))
+    sizes = torch.tensor([1.0, 10.0, 0.01, 1e-4]).double()[:, None, None]
+    x, y = (x * sizes).requires_grad_(), y * sizes
+    for p in (1, 2):
+        values = so.sinkhorn_divergence(x, y, a, b, p=p)
+        gradient = torch.autograd.grad(values.sum(), x)[0]
+        for k in range(4):
+            item = x[k].detach().requires_grad_()
+            value = so.sinkhorn_divergence(item, y[k], a[k], b[k], p=p)
+            torch.testing.assert_close(values[k], value, rtol=1e-12, atol=0)
+            torch.testing.assert_close(
+                gradient[k], torch.autograd.grad(value, item)[0], rtol=1e-10, atol=1e-14
+            )
+
+
+def test_zero_weights_are_as_if_absent():
+    (x, a), (y, b) = cloud(9, 2, zero=3), cloud(7, 2)
+    keep = a > 0
+    torch.testing.assert_close(
+        so.sinkhorn_divergence(x, y, a, b, diameter=1.0),
+        so.sinkhorn_divergence(x[keep], y, a[keep], b, diameter=1.0),
+    )
+    x.requires_grad_(), a.requires_grad_()
+    gradients = torch.autograd.grad(so.sinkhorn_divergence(x, y, a, b), (x, a))
+    assert all(g.isfinite().all() for g in gradients) and gradients[0][3].abs().max() == 0
+
+
+def test_splitting_a_point_changes_nothing():
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2)
+    twice = torch.cat((x, x[:1])), torch.cat((a[:1] / 2, a[1:], a[:1] / 2))
+    torch.testing.assert_close(
+        so.sinkhorn_divergence(twice[0], y, twice[1], b), so.sinkhorn_divergence(x, y, a, b)
+    )
+
+
+def test_swapping_and_shuffling_change_nothing():
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2)
+    value = so.sinkhorn_divergence(x, y, a, b)
+    torch.testing.assert_close(so.sinkhorn_divergence(y, x, b, a), value)
+    order = torch.randperm(9)
+    torch.testing.assert_close(so.sinkhorn_divergence(x[order], y, a[order], b), value)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_identical_and_coincident_clouds(p):
+    """Equal clouds, and all points in one place: value 0, gradient 0, nothing that is NaN."""
+    x, a = cloud(9, 2)
+    for points in (x, torch.ones(9, 2).double(), torch.ones(1, 2).double()):
+        weights = a if len(points) == 9 else None
+        moving = points.clone().requires_grad_()
+        value = so.sinkhorn_divergence(moving, points, weights, weights, p=p)
+        (gradient,) = torch.autograd.grad(value, moving)
+        assert value.abs() < 1e-12 and gradient.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 7, 24, 25, 64])
+def test_single_precision(dimension):
+    """Value to 1e-5 and gradient to 1e-4 of the double-precision ones, in every dimension."""
+    (x, a), (y, b) = cloud(60, dimension), cloud(50, dimension, shift=0.3)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        moving = x.to(dtype).requires_grad_()
+        value = so.sinkhorn_divergence(moving, y.to(dtype), a.to(dtype), b.to(dtype))
+        results.append((value.double(), torch.autograd.grad(value, moving)[0].double()))
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-5, atol=0)
+    error = (results[1][1] - results[0][1]).norm() / results[0][1].norm()
+    assert error < 1e-4
+
+
+def test_non_contiguous_input_and_grad_mode():
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2)
+    value = so.sinkhorn_divergence(x, y, a, b)
+    strided = x.T.contiguous().T
+    torch.testing.assert_close(so.sinkhorn_divergence(strided, y, a, b), value)
+    with torch.no_grad():
+        so.SamplesLoss()(x.requires_grad_(), y)
+        assert not torch.is_grad_enabled()
+
+
+def test_second_derivatives_name_the_remedy():
+    x, y = cloud(5, 2, grad=True)[0], cloud(5, 2)[0]
+    (gradient,) = torch.autograd.grad(so.sinkhorn_divergence(x, y), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="tol="):
+        torch.autograd.grad(gradient.square().sum(), x)
