@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
@@ -58,9 +57,10 @@ class Reductions(ABC):
         it was wrong by more than the exponent range allows, the rows are summed once more from
         their true maximum, so a bad guess costs time and never accuracy.
         """
-        guess = torch.zeros_like(col[:, :1]) if guess is None else guess
+        guess = col.new_zeros(len(col), 1) if guess is None else guess
         total = self.sum_exp(cost, eps, -guess, col)
-        if not bool(((total > 1e-20) & (total < 1e30)).all()):
+        low, high = total.aminmax()
+        if not (low > 1e-20 and high < 1e30):
             guess = self.max_exponent(cost, eps, col)
             total = self.sum_exp(cost, eps, -guess, col)
         return guess + total.log()

@@ -80,9 +80,8 @@ class _BlockReductions(Reductions):
 
     def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
         out = np.empty(self.rows, self.x.dtype)
-        row = row.expand(self.rows)
         rates, decay = self._rates(cost, eps)
-        scalings = self._scaling(row, self.x), self._scaling(col, self.y)
+        scalings = self._scaling(row.expand(self.rows), self.x), self._scaling(col, self.y)
         self._run(simd.sums_exp, self.y, *scalings, rates, decay, out)
         return torch.from_numpy(out)
 
@@ -96,12 +95,12 @@ class _BlockReductions(Reductions):
         """Logarithmic scalings in base 2, zero where there are none."""
         if log is None:
             return np.zeros((len(points), points.shape[2]), self.x.dtype)
-        return (log * LOG2E).numpy()
+        return np.ascontiguousarray(log.numpy()) * self.real(LOG2E)
 
     def _rates(self, cost: Formula, eps: Tensor) -> tuple[np.ndarray[Any, Any], int]:
         assert isinstance(cost, Radial)
         (term,) = cost.terms
-        return (term.factor * LOG2E / eps).to(torch.from_numpy(self.x).dtype).numpy(), term.power
+        return self.real(term.factor * LOG2E) / eps.numpy(), term.power
 
     def _run(self, loop: Callable[..., None], *args: Any) -> None:
         """Shares the rows among threads; the caller's thread takes the first share."""

@@ -10,6 +10,7 @@ algorithm 3.5). It stops when the schedule ends, not when a residual is small: w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -61,8 +62,9 @@ class AveragedAnnealing:
         same object twice asks for the symmetric problem, whose potentials are equal: one half of
         the work.
         """
-        schedule, start = _schedule(p, diameter, blur, self.scaling)
-        schedule = schedule.to(source.positions)
+        schedule, start = _schedule(p, tuple(diameter.tolist()), blur, self.scaling)
+        schedule, start = schedule.to(source.positions), start.to(source.positions.device)
+        together = not start.any()
         towards = _Update(source, target, cost, marginals, engine)
         back = None if source is target else _Update(target, source, cost, marginals, engine)
 
@@ -71,9 +73,10 @@ class AveragedAnnealing:
         for step, eps in enumerate(schedule):
             f_new = towards(eps, g, f)
             g_new = f_new if back is None else back(eps, f, g)
-            waits = (step < start)[:, None].to(f.device)  # items with a shorter schedule
-            f = torch.where(waits, f, (f + f_new) / 2)
-            g = f if back is None else torch.where(waits, g, (g + g_new) / 2)
+            # Weight of the new iterate: items with a shorter schedule wait at first.
+            weight = 0.5 if together else 0.5 * (start <= step).to(f)
+            f = torch.lerp(f, f_new, weight)
+            g = f if back is None else torch.lerp(g, g_new, weight)
         f_new = towards(schedule[-1], g, f)
         g_new = f_new if back is None else back(schedule[-1], f, g)
         return Potentials(f_new, g_new, f, g)
@@ -90,27 +93,33 @@ class _Update:
         self.cost, self.marginals = cost, marginals
 
     def __call__(self, eps: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
-        """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess."""
-        scale = eps[:, None] * self.marginals.damping(eps[:, None])
-        col = self.log_weights if g is None else self.log_weights + g / eps[:, None]
-        guess = None if f is None else -f / scale
-        return -scale * self.sums.logsumexp(self.cost, eps, col, guess)
+        """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess.
+
+        ``eps`` is ``(B, 1)``, a temperature for each item.
+        """
+        scale = -eps * self.marginals.damping(eps)
+        col = self.log_weights if g is None else self.log_weights + g / eps
+        guess = None if f is None else f / scale
+        return scale * self.sums.logsumexp(self.cost, eps[:, 0], col, guess)
 
 
-def _schedule(p: int, diameter: Tensor, blur: float, scaling: float) -> tuple[Tensor, Tensor]:
-    """Temperatures ``(T, B)`` and the step ``(B,)`` at which each item's schedule starts.
+@lru_cache(maxsize=64)
+def _schedule(
+    p: int, diameters: tuple[float, ...], blur: float, scaling: float
+) -> tuple[Tensor, Tensor]:
+    """Temperatures ``(T, B, 1)`` and the step ``(B, 1)`` at which each item's schedule starts.
 
     Schedules end together; before its start an item waits at its first temperature.
     """
     lists = []
-    for length in diameter.tolist():
+    for length in diameters:
         length = length if length > 1e-9 * blur else blur  # all points in one place
         between = np.arange(p * np.log(length), p * np.log(blur), p * np.log(scaling))
         lists.append([length**p, *np.exp(between), blur**p])
     steps = max(map(len, lists))
-    start = torch.tensor([steps - len(temperatures) for temperatures in lists])
+    start = torch.tensor([[steps - len(temperatures)] for temperatures in lists])
     padded = [[t[0]] * (steps - len(t)) + t for t in lists]
-    return torch.tensor(padded, dtype=torch.float64).T.contiguous(), start
+    return torch.tensor(padded, dtype=torch.float64).T[..., None].contiguous(), start
 
 
 def bounding_diameter(source: Points, target: Points) -> Tensor:

@@ -17,19 +17,19 @@ from ..dense import transport
 
 def test_temperatures_fall_from_the_diameter_to_the_blur():
     """diameter^p twice, then by scaling^p, then blur^p: 2 + ceil(log(diameter / blur) / log 2)."""
-    schedule, start = _schedule(2, torch.tensor([1.0]), 0.05, 0.5)
-    assert len(schedule) == 2 + math.ceil(math.log2(1 / 0.05)) and start.tolist() == [0]
+    schedule, start = _schedule(2, (1.0,), 0.05, 0.5)
+    assert len(schedule) == 2 + math.ceil(math.log2(1 / 0.05)) and start.tolist() == [[0]]
     assert schedule[0] == schedule[1] == 1.0
     torch.testing.assert_close(
-        schedule[2:-1, 0], torch.tensor([4.0**-k for k in range(1, 5)]).double()
+        schedule[2:-1, 0, 0], torch.tensor([4.0**-k for k in range(1, 5)]).double()
     )
     assert schedule[-1] == 0.05**2
 
 
 def test_short_schedules_wait_for_long_ones():
-    schedule, start = _schedule(1, torch.tensor([1.0, 0.1, 0.01]), 0.05, 0.5)
-    assert start.tolist() == [0, 3, 5]
-    assert schedule[:, 1].tolist()[:4] == [pytest.approx(0.1)] * 4
+    schedule, start = _schedule(1, (1.0, 0.1, 0.01), 0.05, 0.5)
+    assert start.tolist() == [[0], [3], [5]]
+    assert schedule[:, 1, 0].tolist()[:4] == [pytest.approx(0.1)] * 4
     assert (schedule[-1] == 0.05).all()
 
 
