@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ..formulas import Opaque, Symbolic
+from ..formulas import Opaque, Radial, Symbolic
 from .base import Engine, Formula, Reductions
 
 __all__ = ["Tiles"]
@@ -49,6 +49,7 @@ class _TileReductions(Reductions):
         self.x2, self.y2 = self.x.square().sum(-1), self.y.square().sum(-1)
         self.yt = self.y.transpose(1, 2).contiguous()
         self.tiling = _tiling(len(x), x.shape[1], y.shape[1], entries)
+        self.one_tile = self.tiling == (len(x), x.shape[1], y.shape[1])
         self.buffer = x.new_empty(math.prod(self.tiling))
         self.cache: tuple[bool, Tensor] | None = None
 
@@ -100,7 +101,7 @@ class _TileReductions(Reductions):
             squares += self.x2[batch, i, None]
             squares += self.y2[batch, None, j]
             squares.clamp_(min=0)
-        if squares.numel() == self.x.shape[0] * self.x.shape[1] * self.y.shape[1]:
+        if self.one_tile:
             self.cache = direct, squares
         return squares
 
@@ -120,10 +121,10 @@ class _TileReductions(Reductions):
         if isinstance(cost, Opaque):
             scaled = cost(self.given[0][batch, i], self.given[1][batch, j]) / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
+        assert isinstance(cost, Radial)
         (term,) = cost.terms
         rate = term.factor / eps
-        one_tile = math.prod(self.tiling) == self.x.shape[0] * self.x.shape[1] * self.y.shape[1]
-        if not cost.singular and not one_tile:
+        if not cost.singular and not self.one_tile:
             return self._linear(rate, batch, i, j, col)
         squares = self._squares(cost.singular, batch, i, j)
         root = squares.sqrt() if term.power == 1 else squares
@@ -142,21 +143,26 @@ class _TileReductions(Reductions):
         col: Tensor | None,
     ) -> Tensor:
         """Entries ``exp(row_i + col_j) k(x_i, y_j)`` of a tile."""
+        scaled = row is not None or col is not None
         zero = self.x.new_zeros(())
         row = zero.expand(self.x.shape[:2]) if row is None else row
         col = zero.expand(self.y.shape[:2]) if col is None else col
         if isinstance(kernel, Opaque):
             value = kernel(self.given[0][batch, i], self.given[1][batch, j])
             return value * torch.exp2((row[batch, i, None] + col[batch, None, j]) * LOG2E)
+        assert isinstance(kernel, Radial)
         if not kernel.singular and kernel.rate and not any(t.power for t in kernel.terms):
             rate = self.x.new_full((len(self.x),), kernel.rate)
             exponent = self._linear(rate, batch, i, j, col)
             value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
         squares = self._squares(kernel.singular, batch, i, j)
-        root = squares if kernel.decay == 2 else squares.sqrt()
-        exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]
-        return exponent.add_(LOG2E * col[batch, None, j]).exp2_().mul_(kernel.polynomial(squares))
+        value = kernel.polynomial(squares)
+        if kernel.rate or scaled:
+            root = squares if kernel.decay == 2 else squares.sqrt()
+            exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]
+            value = value * exponent.add_(LOG2E * col[batch, None, j]).exp2_()
+        return value
 
 
 def _tiling(items: int, rows: int, cols: int, entries: int) -> tuple[int, int, int]:

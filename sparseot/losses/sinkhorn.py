@@ -8,7 +8,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..formulas import ground_cost
-from ..operators.autograd import softmin
+from ..operators.softmin import softmin
 from ..points import Points, check_balanced, check_positive, points_pair
 from ..transport.annealing import AveragedAnnealing, Potentials, bounding_diameter
 from ..transport.marginals import Balanced, Marginals, marginals

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..engines.base import Engine, Formula
-from ..operators.autograd import softmin
+from ..operators.softmin import softmin
 from ..points import Points
 from .marginals import Marginals
 
@@ -44,7 +44,7 @@ def self_potential(
 
 class _SelfPotential(Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, a: Tensor, cost: Formula, eps: float, damping: float, engine: Engine
     ) -> Tensor:
         sums, log_a = engine.bind(x, x), Points(x, a).log_weights
@@ -61,7 +61,7 @@ class _SelfPotential(Function):
         return f
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
         x, a, f = (t.detach() for t in ctx.saved_tensors)
         with torch.enable_grad():
