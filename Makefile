@@ -1,0 +1,73 @@
+# Commands for people who read, test or change sparseot. Needs Python >= 3.11 and make.
+PYTHON ?= python3
+PORT   ?= 8888
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PY   := $(BIN)/python
+SITE := docs/_build/html
+
+# Which pytest marks to leave out, and how JupyterLab is started on this machine.
+MARKS   := $(if $(CI),-m "not gpu")
+DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
+LAB_FLAGS = --port=$(PORT) $(if $(DISPLAYS),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
+FIRST_TUTORIAL := first_steps/plot_first_steps.ipynb
+
+say = @printf '\n== %s\n'
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test gallery clean
+
+help:
+	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
+	@echo "make test             lint, types, import order, tests, a few notebooks"
+	@echo "make gallery          run all tutorials and build the site: $(SITE)/index.html"
+	@echo "make clean            remove what was built; .venv and notebooks/ stay"
+	@echo
+	@echo "The first call makes .venv (PYTHON=$(PYTHON)) and takes minutes, the next ones seconds."
+
+lab: $(VENV)/.docs.stamp
+	$(say) "Turning the tutorials into notebooks"
+	@$(PY) docs/notebooks.py gallery notebooks
+	$(say) "Starting JupyterLab on notebooks/ (stop it with Ctrl-C); open the URL that ends in ?token=..."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(LAB_FLAGS) \
+	  --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/$(FIRST_TUTORIAL)
+
+test: $(VENV)/.test.stamp
+	$(say) "Lint"
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	$(say) "Types"
+	@$(BIN)/mypy
+	$(say) "Import order"
+	@$(BIN)/lint-imports
+	$(say) "Tests and the notebooks of the first steps"
+	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
+	@$(PY) -m pytest $(MARKS) --nbmake tests docs/_build/notebooks/first_steps
+
+gallery: $(VENV)/.test.stamp docs/_build/.library.stamp
+	$(say) "Running the tutorials and building the site"
+	@rm -rf $(SITE) docs/api
+	@$(PY) -m sphinx -b html -d docs/_build/doctrees -W --keep-going -q -E -a docs $(SITE)
+	$(say) "Opening every page offline"
+	@SPARSEOT_SITE_REQUIRED=1 $(PY) -m pytest tests/browser/test_site.py
+	@echo "Read $(SITE)/index.html"
+
+clean:
+	rm -rf docs/_build docs/auto_gallery docs/api docs/gen tests/browser/artefacts
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# The environment. bin/activate is the last file that venv writes.
+$(BIN)/activate:
+	$(say) "Creating $(VENV)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("sparseot needs Python >= 3.11, but $(PYTHON) is %d.%d. Try: make PYTHON=python3.12" % v[:2])'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.%.stamp: pyproject.toml constraints.txt | $(BIN)/activate
+	$(say) "Installing sparseot[$*] into $(VENV), as pinned by constraints.txt"
+	@$(PY) -m pip install -qq --disable-pip-version-check -e ".[$*]" -c constraints.txt
+	@touch $@
+
+# Sphinx-Gallery runs a script again when the script changed; we also do when the library changed.
+docs/_build/.library.stamp: docs/conf.py $(shell find sparseot widgets gallery -name '*.py' -path '*sparseot*' -o -name '*.rst')
+	@rm -rf docs/auto_gallery docs/gen && mkdir -p docs/_build && touch $@

@@ -1,0 +1,158 @@
+"""Settings of the site. Nothing here asks the network, at build or at view time."""
+
+import importlib
+import inspect
+import json
+import os
+import runpy
+from pathlib import Path
+
+from sphinx_gallery.downloads import generate_zipfiles
+from sphinx_gallery.utils import zip_files
+
+HERE = Path(__file__).parent
+
+project = "sparseot"
+author = "The sparseot developers"
+copyright = "2026, " + author
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "auto_gallery/**/*.ipynb", "gen"]
+templates_path = ["_templates"]
+myst_enable_extensions = [
+    "amsmath",
+    "attrs_block",
+    "attrs_inline",
+    "colon_fence",
+    "deflist",
+    "dollarmath",
+]
+myst_heading_anchors = 3
+default_role = None
+
+# --- look ------------------------------------------------------------------------------------
+
+html_title = "sparseot"
+html_theme = "pydata_sphinx_theme"
+html_context = {"default_mode": "auto"}
+html_static_path = ["_static"]
+html_css_files = ["sparseot.css"]
+html_favicon = "_static/logo.svg"
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"index": [], "performance": [], "architecture": []}
+html_theme_options = {
+    "logo": {
+        "text": "sparseot",
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "alt_text": "",
+    },
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+
+# One file, served by the site: see _static/vendor/README.txt.
+mathjax_path = "vendor/mathjax-3.2.2-tex-svg.js"
+mathjax_options = {"loading_method": "defer"}
+myst_update_mathjax = False
+
+# --- tutorials -------------------------------------------------------------------------------
+
+# Scripts run side by side, each in a process with its share of the cores. Sphinx itself must not
+# fork (no -j): a fork beside live OpenMP threads hangs.
+CORES = os.cpu_count() or 1
+WORKERS = min(CORES, 4)
+for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, str(max(1, CORES // WORKERS)))
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(HERE.parent / "gallery"),
+    "gallery_dirs": "auto_gallery",
+    "nested_sections": True,
+    "within_subsection_order": "FileNameSortKey",
+    "parallel": WORKERS,
+    "show_memory": False,
+    "write_computation_times": False,  # these pages would load jQuery from a CDN
+    "abort_on_example_error": False,
+    "min_reported_time": 1,
+    "image_scrapers": ("matplotlib",),
+    "image_srcset": ["2x"],
+    "matplotlib_animations": (True, "jshtml"),
+    "capture_repr": ("_repr_html_", "__repr__"),
+    "ignore_repr_types": r"matplotlib",
+    "remove_config_comments": True,
+    "doc_module": ("sparseot",),
+    "backreferences_dir": "gen/backreferences",
+    "reference_url": {"sparseot": None},
+    "inspect_global_variables": False,
+    "junit": "sphinx-gallery/junit.xml",
+}
+
+# --- the public names ------------------------------------------------------------------------
+
+autosummary_ignore_module_all = False
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+napoleon_use_rtype = False
+
+API = """\
+API
+===
+
+The public names, as ``import sparseot as so`` gives them. Each page ends with the tutorials that
+use the name. Conventions that hold everywhere are in :doc:`../guide/conventions`.
+
+"""
+
+
+def public_names(name: str, title: str) -> str:
+    """A table of what a module lists in ``__all__``, then one of each module among them."""
+    module = importlib.import_module(name)
+    members = {n: getattr(module, n) for n in getattr(module, "__all__", []) if n[0] != "_"}
+    objects = [n for n, member in members.items() if not inspect.ismodule(member)]
+    first_line = (inspect.getdoc(module) or "").partition("\n")[0]
+    text = f"{title}\n{'-' * len(title)}\n\n{first_line}\n\n" if objects else ""
+    if objects:
+        text += f".. autosummary::\n   :toctree: generated\n\n   ~{name}."
+        text += f"\n   ~{name}.".join(objects) + "\n\n"
+    for short, member in members.items():
+        if inspect.ismodule(member):
+            text += public_names(f"{name}.{short}", f"{title}.{short}")
+    return text
+
+
+# --- hooks -----------------------------------------------------------------------------------
+
+
+def same_notebooks(app) -> None:
+    """The notebooks to download are those of `make lab`: write them again with its converter."""
+    convert = runpy.run_path(str(HERE / "notebooks.py"))["convert"]
+    gallery, pages = HERE.parent / "gallery", HERE / "auto_gallery"
+    for script in gallery.rglob("plot_*.py"):
+        copy = pages / script.relative_to(gallery)
+        notebook = copy.with_suffix(".ipynb")
+        notebook.write_text(json.dumps(convert(script, gallery), indent=1) + "\n")
+        zip_files([str(copy), str(notebook)], copy.with_suffix(".zip"), copy.parent)
+    generate_zipfiles(pages, HERE, app.config.sphinx_gallery_conf)
+
+
+def setup(app) -> None:
+    """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
+    app.connect("builder-inited", same_notebooks, priority=600)
+    page = HERE / "api" / "index.rst"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(API + public_names("sparseot", "sparseot"))

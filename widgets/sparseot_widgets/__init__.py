@@ -1,0 +1,1 @@
+"""Figures and viewers for sparseot, in Jupyter and in static pages."""
