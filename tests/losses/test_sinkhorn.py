@@ -94,6 +94,66 @@ def test_the_slow_schedule_tends_to_the_converged_gradient(reach):
     assert errors[0] < 5e-3 < 1e-2 < errors[1]
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("reach", [None, 0.4])
+def test_slow_schedules_differentiate_their_own_value(p, reach):
+    """At scaling .999 the gradient is that of the number returned, by finite differences."""
+    (x, a), (y, b) = cloud(6, 2, grad=True), cloud(5, 2, shift=0.3)
+    loss = so.SamplesLoss(p=p, blur=0.3, reach=reach, scaling=0.999, diameter=3.0)
+    (gradient,) = torch.autograd.grad(loss(a, x, b, y), x)
+    v = torch.randn_like(x)
+    up, down = (loss(a, (x + step * v).detach(), b, y) for step in (1e-5, -1e-5))
+    torch.testing.assert_close((gradient * v).sum(), (up - down) / 2e-5, rtol=5e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_value_follows_from_the_mass_of_the_plan(p):
+    """Unbalanced, any clouds: OT = rho (m_a + m_b) + eps m_a m_b - (2 rho + eps) mass."""
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2, shift=0.2)
+    a, b, eps, rho = 2 * a, b / 2, 0.3**p, 0.4**p
+    plan = transport(x, y, a, b, p=p, blur=0.3, reach=0.4)[3]
+    exact = rho * 2.5 + eps * 1.0 - (2 * rho + eps) * plan.sum()
+    found = divergence(x, y, a, b, p=p, blur=0.3, reach=0.4, debias=False)
+    torch.testing.assert_close(found, exact, rtol=1e-8, atol=0)
+
+
+def test_means_split_off():
+    """p = 2: half the squared distance of the means, plus the cost of the centred clouds."""
+    (x, a), (y, b) = cloud(20, 3), cloud(15, 3, shift=0.7)
+    mx, my = a @ x, b @ y
+    for debias in (True, False):
+        whole = divergence(x, y, a, b, blur=0.2, debias=debias)
+        centred = divergence(x - mx, y - my, a, b, blur=0.2, debias=debias)
+        torch.testing.assert_close(whole, (mx - my).square().sum() / 2 + centred)
+
+
+def test_permutations():
+    """A cloud and its shuffled, slightly moved copy: each point goes to its own copy."""
+    x = torch.cartesian_prod(torch.arange(5.0), torch.arange(5.0)).double().requires_grad_()
+    y = (x + 0.1).detach()[torch.randperm(25)]
+    value = so.sinkhorn_divergence(x, y, blur=0.1)
+    torch.testing.assert_close(value.item(), 0.01, rtol=1e-4, atol=0)
+    (gradient,) = torch.autograd.grad(value, x)
+    torch.testing.assert_close(-25 * gradient, torch.full_like(x, 0.1), rtol=1e-3, atol=1e-4)
+
+
+def test_far_from_the_origin_in_single_precision():
+    """A shift by 1000 loses the digits of the points, none of the loss's."""
+    (x, a), (y, b) = cloud(30, 2, dtype=torch.float32), cloud(20, 2, dtype=torch.float32)
+    x, y = ((t * 4096).round() / 4096 for t in (x, y))
+    near = so.sinkhorn_divergence(x, y, a, b)
+    far = so.sinkhorn_divergence(x + 1024, y + 1024, a, b)
+    torch.testing.assert_close(far, near, rtol=1e-5, atol=0)
+
+
+def test_padding_with_zero_weights_makes_ragged_batches():
+    """Clouds of unequal size in one batch: copies of a point with weight zero fill the rest."""
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2)
+    padded = torch.cat((x, x[:1].expand(3, 2)))[None], torch.cat((a, a.new_zeros(3)))[None]
+    found = so.sinkhorn_divergence(padded[0], y[None], padded[1], b[None])
+    torch.testing.assert_close(found[0], so.sinkhorn_divergence(x, y, a, b))
+
+
 @pytest.mark.parametrize("blur", [0.05, 0.5, 5.0])
 def test_translations(blur):
     """S(a, a + v) = |v|^2 / 2 at every blur, and the gradients add up to the difference of means."""
