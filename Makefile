@@ -7,8 +7,7 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 SITE := docs/_build/html
 
-# Which pytest marks to leave out, and how JupyterLab is started on this machine.
-MARKS   := $(if $(CI),-m "not gpu")
+# How JupyterLab is started on this machine.
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
 LAB_FLAGS = --port=$(PORT) $(if $(DISPLAYS),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 FIRST_TUTORIAL := first_steps/plot_first_steps.ipynb
@@ -41,9 +40,9 @@ test: $(VENV)/.test.stamp
 	@$(BIN)/mypy
 	$(say) "Import order"
 	@$(BIN)/lint-imports
-	$(say) "Tests and the notebooks of the first steps"
+	$(say) "Tests, the examples of the docstrings, and the notebooks of the first steps"
 	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
-	@$(PY) -m pytest $(MARKS) --nbmake tests docs/_build/notebooks/first_steps
+	@$(PY) -m pytest --nbmake --doctest-modules tests sparseot widgets docs/_build/notebooks/first_steps
 
 gallery: $(VENV)/.test.stamp docs/_build/.library.stamp
 	$(say) "Running the tutorials and building the site"

@@ -6,28 +6,34 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 __all__ = ["compare", "header", "loss_and_gradient"]
 
+T = TypeVar("T")
+
 
 def compare(
-    label: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 5
-) -> tuple[float, float]:
-    """Prints one row of a Markdown table: medians in seconds and how many times faster ours is."""
-    ours(), theirs()  # the first call compiles
+    label: str, ours: Callable[[], T], theirs: Callable[[], T], repeats: int = 5
+) -> tuple[T, T]:
+    """Prints one row of a Markdown table: medians and how many times faster ours is.
+
+    The first call of each, which compiles, is not counted. Returns both results.
+    """
+    results = [ours(), theirs()]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
-        for run, kept in zip((ours, theirs), times, strict=True):
+        for k, run in enumerate((ours, theirs)):
             start = time.perf_counter()
-            run()
+            results[k] = run()
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            kept.append(time.perf_counter() - start)
+            times[k].append(time.perf_counter() - start)
     mine, other = (statistics.median(kept) for kept in times)
     print(f"| {label} | {_seconds(mine)} | {_seconds(other)} | {other / mine:.1f} |", flush=True)
-    return mine, other
+    return results[0], results[1]
 
 
 def header(question: str, peer: str) -> None:

@@ -145,6 +145,13 @@ def test_panels_tell_what_they_cannot_show():
     assert fig.axes[1].get_title(loc="right") == "25% outside"
 
 
+def test_a_single_panel_carries_its_own_labels():
+    fig = flow_panels({0.0: torch.rand(9, 2)}, torch.rand(9, 2), columns=1)
+    assert len(fig.axes) == 1
+    assert fig.axes[0].get_xlabel() == "$x_1$ (side of the square = 1)"
+    assert fig.axes[0].get_ylabel() == "$x_2$ (side of the square = 1)"
+
+
 def test_other_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"target: got shape \(5, 3\)"):
         flow_panels({0.0: torch.rand(5, 3)}, torch.rand(5, 3))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
 
-__all__ = ["Engine", "Formula", "Reductions"]
+__all__ = ["Engine", "Formula", "Reductions", "ShiftedReductions"]
 
 Formula = Radial | Opaque | Symbolic
 
@@ -37,12 +37,30 @@ class Reductions(ABC):
         """
 
     @abstractmethod
-    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        r"""Sums :math:`\sum_j \exp(r_i + c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``.
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        r"""The logarithms :math:`\log \sum_j \exp(c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``.
 
-        ``eps`` is ``(B,)``. Entries too large or too small for the dtype may overflow or vanish:
-        :meth:`logsumexp` notices and asks :meth:`max_exponent` where to start from.
+        Args:
+            cost: the formula C.
+            eps: ``(B,)`` temperatures.
+            col: ``(B, M)`` exponents c; -1e5 stands for minus infinity.
+            guess: ``(B, N)``, what the result may be (the previous iterate). It takes the place
+                of a running maximum; a bad guess costs time and never accuracy.
         """
+
+
+class ShiftedReductions(Reductions):
+    """Reductions that take a guess as the shift of all exponents, and check that it was good.
+
+    Where the sums come out beyond what exponents can hold, they are taken once more from the
+    true maxima.
+    """
+
+    @abstractmethod
+    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        r"""Sums :math:`\sum_j \exp(r_i + c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``."""
 
     @abstractmethod
     def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
@@ -51,12 +69,6 @@ class Reductions(ABC):
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
-        r"""The logarithms :math:`\log \sum_j \exp(c_j - C(x_i, y_j) / \varepsilon)`, ``(B, N)``.
-
-        A guess of the result (the previous iterate) takes the place of a running maximum. Where
-        it was wrong by more than the exponent range allows, the rows are summed once more from
-        their true maximum, so a bad guess costs time and never accuracy.
-        """
         guess = col.new_zeros(len(col), 1) if guess is None else guess
         total = self.sum_exp(cost, eps, -guess, col)
         low, high = total.aminmax()

@@ -52,7 +52,7 @@ class _BlockReductions(Reductions):
         self.x = (x - centre).transpose(1, 2).contiguous().numpy()
         self.y = self.x if y is x else (y - centre).transpose(1, 2).contiguous().numpy()
         self.real = self.x.dtype.type
-        self.rows = x.shape[:2]
+        self.rows, self.pairs = tuple(x.shape[:2]), math.prod(x.shape[:2]) * y.shape[1]
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
@@ -78,34 +78,30 @@ class _BlockReductions(Reductions):
         )
         return torch.from_numpy(out).transpose(1, 2)
 
-    def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        assert isinstance(cost, Radial)
+        (term,) = cost.terms
         out = np.empty(self.rows, self.x.dtype)
-        rates, decay = self._rates(cost, eps)
-        scalings = self._scaling(row.expand(self.rows), self.x), self._scaling(col, self.y)
-        self._run(simd.sums_exp, self.y, *scalings, rates, decay, out)
+        rates = self.real(term.factor * LOG2E) / eps.numpy()
+        scalings = self._scaling(col, self.y), self._scaling(guess, self.x)
+        self._run(simd.logsumexp, self.y, *scalings, rates, term.power, out)
+        out *= self.real(1 / LOG2E)
         return torch.from_numpy(out)
-
-    def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
-        out = np.empty(self.rows, self.x.dtype)
-        rates, decay = self._rates(cost, eps)
-        self._run(simd.max_exponent, self.y, self._scaling(col, self.y), rates, decay, out)
-        return torch.from_numpy(out).div_(LOG2E)
 
     def _scaling(self, log: Tensor | None, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Logarithmic scalings in base 2, zero where there are none."""
         if log is None:
             return np.zeros((len(points), points.shape[2]), self.x.dtype)
-        return np.ascontiguousarray(log.numpy()) * self.real(LOG2E)
-
-    def _rates(self, cost: Formula, eps: Tensor) -> tuple[np.ndarray[Any, Any], int]:
-        assert isinstance(cost, Radial)
-        (term,) = cost.terms
-        return self.real(term.factor * LOG2E) / eps.numpy(), term.power
+        return log.numpy() * self.real(LOG2E)
 
     def _run(self, loop: Callable[..., None], *args: Any) -> None:
         """Shares the rows among threads; the caller's thread takes the first share."""
-        rows, pairs = math.prod(self.rows), math.prod(self.rows) * self.y.shape[2]
-        shares = 1 if pairs < INLINE else min(rows, torch.get_num_threads())
+        rows = math.prod(self.rows)
+        if self.pairs < INLINE:
+            return loop(self.x, *args, 0, rows)
+        shares = min(rows, torch.get_num_threads())
         ends = [rows * k // shares for k in range(shares + 1)]
         futures = [
             _threads().submit(loop, self.x, *args, lo, hi)
@@ -114,6 +110,7 @@ class _BlockReductions(Reductions):
         loop(self.x, *args, 0, ends[1])
         for future in futures:
             future.result()
+        return None
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
-from .base import Engine, Formula, Reductions
+from .base import Engine, Formula, Reductions, ShiftedReductions
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
     from pykeops.torch import Genred, LazyTensor
@@ -42,7 +42,7 @@ class KeOps(Engine):
         return _KeOpsReductions(x, y)
 
 
-class _KeOpsReductions(Reductions):
+class _KeOpsReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.given = x.contiguous(), y.contiguous()
         centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2

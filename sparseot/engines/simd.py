@@ -16,9 +16,10 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic, overload
 
-__all__ = ["max_exponent", "sums", "sums_exp"]
+__all__ = ["logsumexp", "sums"]
 
 BLOCK = 512
+LOWEST, HIGHEST = 1e-20, 1e30  # sums of exponentials that lost nothing to clamping
 
 # (2**r - 1) / r at the Chebyshev nodes of [-1/2, 1/2], highest power first; the relative error
 # of 1 + r * polynomial is 1e-8 for the first and 2e-17 for the second.
@@ -113,7 +114,7 @@ def _exp2(t: Any) -> Any:
     return exp2_64
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _squares(s, x, y, b, i, start, size):
     """Squared distances of row i to ``size`` columns from ``start``, into ``s``."""
     first = (x.shape[1] - 1) % 4 + 1
@@ -146,7 +147,7 @@ def _squares(s, x, y, b, i, start, size):
             s[j] += t * t + u * u + (v * v + w * w)
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _polynomial(w, s, size, factors, powers, offset):
     """``sum_t factor_t (s + offset)^(power_t / 2)`` into ``w``; negative powers of 0 are 0."""
     zero, one = s.dtype.type(0), s.dtype.type(1)
@@ -203,40 +204,49 @@ def sums(x, y, v, row, col, rate, decay, factors, powers, offset, out, lo, hi):
                 out[b, r, i] += total
 
 
-@njit(**OPTIONS)
-def sums_exp(x, y, row, col, rates, decay, out, lo, hi):
-    """``out[b, i] = sum_j 2^(row[b, i] + col[b, j] - rates[b] |x - y|^decay)``, rows lo to hi."""
-    n, m = uint64(x.shape[2]), uint64(y.shape[2])
-    s = np.empty(BLOCK, x.dtype)
-    for q in range(uint64(lo), uint64(hi)):
-        b, i = q // n, q % n
-        rate, shift = rates[b], row[b, i]
-        total = x.dtype.type(0)
-        for start in range(uint64(0), m, uint64(BLOCK)):
-            size = min(uint64(BLOCK), m - start)
-            _squares(s, x, y, b, i, start, size)
-            if decay == 1:
-                for j in range(size):
-                    total += exp2(shift + col[b, start + j] - rate * np.sqrt(s[j]))
-            else:
-                for j in range(size):
-                    total += exp2(shift + col[b, start + j] - rate * s[j])
-        out[b, i] = total
-
-
-@njit(**OPTIONS)
-def max_exponent(x, y, col, rates, decay, out, lo, hi):
-    """``out[b, i] = max_j (col[b, j] - rates[b] |x - y|^decay)``, rows lo to hi."""
-    n, m = uint64(x.shape[2]), uint64(y.shape[2])
-    s = np.empty(BLOCK, x.dtype)
-    for q in range(uint64(lo), uint64(hi)):
-        b, i = q // n, q % n
-        rate = rates[b]
-        highest = x.dtype.type(-1e30)
-        for start in range(uint64(0), m, uint64(BLOCK)):
-            size = min(uint64(BLOCK), m - start)
-            _squares(s, x, y, b, i, start, size)
+@njit(inline="always", **OPTIONS)
+def _row_total(s, x, y, col, b, i, rate, shift, decay):
+    """``sum_j 2^(shift + col[b, j] - rate |x_i - y_j|^decay)``."""
+    m, total = uint64(y.shape[2]), x.dtype.type(0)
+    for start in range(uint64(0), m, uint64(BLOCK)):
+        size = min(uint64(BLOCK), m - start)
+        _squares(s, x, y, b, i, start, size)
+        if decay == 1:
             for j in range(size):
-                distance = np.sqrt(s[j]) if decay == 1 else s[j]
-                highest = max(highest, col[b, start + j] - rate * distance)
-        out[b, i] = highest
+                total += exp2(shift + col[b, start + j] - rate * np.sqrt(s[j]))
+        else:
+            for j in range(size):
+                total += exp2(shift + col[b, start + j] - rate * s[j])
+    return total
+
+
+@njit(inline="always", **OPTIONS)
+def _row_maximum(s, x, y, col, b, i, rate, decay):
+    """``max_j col[b, j] - rate |x_i - y_j|^decay``."""
+    m, highest = uint64(y.shape[2]), x.dtype.type(-1e30)
+    for start in range(uint64(0), m, uint64(BLOCK)):
+        size = min(uint64(BLOCK), m - start)
+        _squares(s, x, y, b, i, start, size)
+        for j in range(size):
+            distance = np.sqrt(s[j]) if decay == 1 else s[j]
+            highest = max(highest, col[b, start + j] - rate * distance)
+    return highest
+
+
+@njit(**OPTIONS)
+def logsumexp(x, y, col, guess, rates, decay, out, lo, hi):
+    """``out[b, i] = log2 sum_j 2^(col[b, j] - rates[b] |x - y|^decay)``, rows lo to hi.
+
+    A guess of the result shifts the exponents; where it was too far off, the row is summed again
+    from its maximum.
+    """
+    n = uint64(x.shape[2])
+    s = np.empty(BLOCK, x.dtype)
+    for q in range(uint64(lo), uint64(hi)):
+        b, i = q // n, q % n
+        shift = -guess[b, i]
+        total = _row_total(s, x, y, col, b, i, rates[b], shift, decay)
+        if not (total > LOWEST and total < HIGHEST):
+            shift = -_row_maximum(s, x, y, col, b, i, rates[b], decay)
+            total = _row_total(s, x, y, col, b, i, rates[b], shift, decay)
+        out[b, i] = np.log2(total) - shift

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
-from .base import Engine, Formula, Reductions
+from .base import Engine, Formula, Reductions, ShiftedReductions
 
 __all__ = ["Tiles"]
 
@@ -41,7 +41,7 @@ class Tiles(Engine):
         return _TileReductions(x, y, self.entries or (1 << 26 if x.is_cuda else 1 << 20))
 
 
-class _TileReductions(Reductions):
+class _TileReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor, entries: int) -> None:
         self.given = x, y  # opaque formulas see the points as they came
         centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2

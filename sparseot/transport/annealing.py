@@ -65,42 +65,40 @@ class AveragedAnnealing:
         schedule, start = _schedule(p, tuple(diameter.tolist()), blur, self.scaling)
         schedule, start = schedule.to(source.positions), start.to(source.positions.device)
         together = not start.any()
-        towards = _Update(source, target, cost, marginals, engine)
-        back = None if source is target else _Update(target, source, cost, marginals, engine)
+        towards = _Update(source, target, cost, engine)
+        back = None if source is target else _Update(target, source, cost, engine)
 
-        f = towards(schedule[0], None, None)
-        g = f if back is None else back(schedule[0], None, None)
-        for step, eps in enumerate(schedule):
-            f_new = towards(eps, g, f)
-            g_new = f_new if back is None else back(eps, f, g)
+        damped = (-schedule * marginals.damping(schedule)).unbind()
+        steps = list(zip(schedule.unbind(), damped, strict=True))
+        f = towards(*steps[0], None, None)
+        g = f if back is None else back(*steps[0], None, None)
+        for step, now in enumerate(steps):
+            f_new = towards(*now, g, f)
+            g_new = f_new if back is None else back(*now, f, g)
             # Weight of the new iterate: items with a shorter schedule wait at first.
             weight = 0.5 if together else 0.5 * (start <= step).to(f)
             f = torch.lerp(f, f_new, weight)
             g = f if back is None else torch.lerp(g, g_new, weight)
-        f_new = towards(schedule[-1], g, f)
-        g_new = f_new if back is None else back(schedule[-1], f, g)
+        f_new = towards(*steps[-1], g, f)
+        g_new = f_new if back is None else back(*steps[-1], f, g)
         return Potentials(f_new, g_new, f, g)
 
 
 class _Update:
     """The damped softmin over one cloud, seen from the points of another."""
 
-    def __init__(
-        self, here: Points, there: Points, cost: Formula, marginals: Marginals, engine: Engine
-    ) -> None:
+    def __init__(self, here: Points, there: Points, cost: Formula, engine: Engine) -> None:
         self.sums: Reductions = engine.bind(here.positions.detach(), there.positions.detach())
-        self.log_weights = there.log_weights
-        self.cost, self.marginals = cost, marginals
+        self.log_weights, self.cost = there.log_weights, cost
 
-    def __call__(self, eps: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
+    def __call__(self, eps: Tensor, damped: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
         """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess.
 
-        ``eps`` is ``(B, 1)``, a temperature for each item.
+        ``eps`` ``(B, 1)`` is a temperature for each item, ``damped`` minus its damped value.
         """
-        scale = -eps * self.marginals.damping(eps)
         col = self.log_weights if g is None else self.log_weights + g / eps
-        guess = None if f is None else f / scale
-        return scale * self.sums.logsumexp(self.cost, eps[:, 0], col, guess)
+        guess = None if f is None else f / damped
+        return damped * self.sums.logsumexp(self.cost, eps.view(-1), col, guess)
 
 
 @lru_cache(maxsize=64)

@@ -154,6 +154,8 @@ def arrows(ax: Axes, x: Points, v: Points, color: str | Floats = GREY) -> Quiver
         scale_units="xy",
         scale=1,
         width=0.003,
+        headwidth=5,
+        headlength=6,
         color=color if isinstance(color, str) else PLACE_MAP(color),
     )
     ax.set_aspect("equal")
@@ -300,8 +302,13 @@ def flow_panels(
         panels[0].set_ylim(*window)
     for ax in panels[len(clouds) :]:
         ax.set_axis_off()
-    fig.supxlabel(f"$x$ ({unit})" if flat else f"$x_1$ ({unit})", fontsize=11)
-    fig.supylabel("density" if flat else f"$x_2$ ({unit})", fontsize=11)
+    right = f"$x$ ({unit})" if flat else f"$x_1$ ({unit})"
+    up = "density" if flat else f"$x_2$ ({unit})"
+    if len(panels) == 1:
+        panels[0].set(xlabel=right, ylabel=up)
+    else:
+        fig.supxlabel(right, fontsize=11)
+        fig.supylabel(up, fontsize=11)
     corner: dict[str, Any] = {"loc": "upper center" if flat else "lower right"}
     panels[0].legend(**corner, markerscale=3, handletextpad=0.3, borderpad=0.1)
     fig.suptitle(title)
