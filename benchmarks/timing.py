@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["compare", "header", "loss_and_gradient"]
+__all__ = ["compare", "header", "loss_and_gradient", "machine"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def compare(
 
 def header(question: str, peer: str) -> None:
     """Prints the question, the machine and the head of the table."""
-    print(f"\n{question} ({_machine()}, {time.strftime('%Y-%m-%d')})\n")
+    print(f"\n{question} ({machine()}, {time.strftime('%Y-%m-%d')})\n")
     print(f"| case | sparseot | {peer} | ratio |\n| --- | --- | --- | --- |", flush=True)
 
 
@@ -57,7 +57,8 @@ def _seconds(t: float) -> str:
     return f"{t:.2f} s" if t >= 1 else f"{1e3 * t:.3g} ms"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """The machine in words."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} cores, {platform.machine()}, torch {torch.__version__}"

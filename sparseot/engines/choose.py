@@ -17,7 +17,7 @@ ENGINES = {
     "numba": ("blocks", "Blocks"),
     "keops": ("keops", "KeOps"),
 }
-LOW_DIMENSION = 24  # below it differences of coordinates beat matrix products (docs/performance)
+LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 
 
 def load(name: str) -> Engine:

@@ -147,7 +147,7 @@ def _squares(s, x, y, b, i, start, size):
             s[j] += t * t + u * u + (v * v + w * w)
 
 
-@njit(inline="always", **OPTIONS)
+@njit(**OPTIONS)
 def _polynomial(w, s, size, factors, powers, offset):
     """``sum_t factor_t (s + offset)^(power_t / 2)`` into ``w``; negative powers of 0 are 0."""
     zero, one = s.dtype.type(0), s.dtype.type(1)
@@ -204,7 +204,7 @@ def sums(x, y, v, row, col, rate, decay, factors, powers, offset, out, lo, hi):
                 out[b, r, i] += total
 
 
-@njit(inline="always", **OPTIONS)
+@njit(**OPTIONS)
 def _row_total(s, x, y, col, b, i, rate, shift, decay):
     """``sum_j 2^(shift + col[b, j] - rate |x_i - y_j|^decay)``."""
     m, total = uint64(y.shape[2]), x.dtype.type(0)
@@ -220,7 +220,7 @@ def _row_total(s, x, y, col, b, i, rate, shift, decay):
     return total
 
 
-@njit(inline="always", **OPTIONS)
+@njit(**OPTIONS)
 def _row_maximum(s, x, y, col, b, i, rate, decay):
     """``max_j col[b, j] - rate |x_i - y_j|^decay``."""
     m, highest = uint64(y.shape[2]), x.dtype.type(-1e30)

@@ -284,7 +284,7 @@ def test_identical_and_coincident_clouds(p):
         assert value.abs() < 1e-12 and gradient.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 7, 24, 25, 64])
+@pytest.mark.parametrize("dimension", [1, 2, 7, 20, 21, 64])
 def test_single_precision(dimension):
     """Value to 1e-5 and gradient to 1e-4 of the double-precision ones, in every dimension."""
     (x, a), (y, b) = cloud(60, dimension), cloud(50, dimension, shift=0.3)
