@@ -18,13 +18,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from .errors import bad_input
 
-__all__ = ["Points", "check_balanced", "check_positive", "check_weights", "points_pair"]
+__all__ = [
+    "Points",
+    "check_balanced",
+    "check_positive",
+    "check_weights",
+    "log_weights",
+    "points_pair",
+]
 
 
 @dataclass(frozen=True)
@@ -36,14 +44,18 @@ class Points:
 
     @property
     def log_weights(self) -> Tensor:
-        """Logarithms of the weights, ``(B, N)``; -1e5 stands for the logarithm of zero."""
-        weights = self.weights.detach()
-        return torch.where(weights > 0, weights.log(), -1e5)
+        """Logarithms of the weights, ``(B, N)``; -1e30 stands for the logarithm of zero."""
+        return log_weights(self.weights.detach())
 
     @property
     def mass(self) -> Tensor:
         """Total weight of each cloud, ``(B,)``."""
         return self.weights.sum(-1)
+
+
+def log_weights(a: Tensor) -> Tensor:
+    """Logarithms, -1e30 for zero: finite, as fast arithmetic wants, and beyond all exponents."""
+    return torch.where(a > 0, a, 1).log().where(a > 0, -1e30)
 
 
 def points_pair(
@@ -137,14 +149,14 @@ def check_balanced(source: Points, target: Points) -> None:
 
 
 def check_positive(**values: float | None) -> None:
-    """Refuses numbers that are not finite and positive; None passes."""
+    """Refuses what is not a finite, positive number (Python's or NumPy's); None passes."""
     for name, value in values.items():
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise bad_input(name, repr(value), "a positive number", kind=TypeError)
         if not (math.isfinite(value) and value > 0):
-            raise bad_input(name, f"{value:g}", "a positive, finite length")
+            raise bad_input(name, f"{value:g}", "a positive, finite number")
 
 
 def _check_positions(name: str, x: Tensor) -> None:

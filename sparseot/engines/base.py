@@ -6,14 +6,16 @@ Engines never see an autograd graph. They are handed contiguous batches ``(B, N,
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
 
-__all__ = ["Engine", "Formula", "Reductions", "ShiftedReductions"]
+__all__ = ["LOG2E", "Engine", "Formula", "Reductions", "ShiftedReductions", "centred"]
 
+LOG2E = math.log2(math.e)
 Formula = Radial | Opaque | Symbolic
 
 
@@ -45,7 +47,7 @@ class Reductions(ABC):
         Args:
             cost: the formula C.
             eps: ``(B,)`` temperatures.
-            col: ``(B, M)`` exponents c; -1e5 stands for minus infinity.
+            col: ``(B, M)`` exponents c; -1e30 stands for minus infinity.
             guess: ``(B, N)``, what the result may be (the previous iterate). It takes the place
                 of a running maximum; a bad guess costs time and never accuracy.
         """
@@ -72,7 +74,7 @@ class ShiftedReductions(Reductions):
         guess = col.new_zeros(len(col), 1) if guess is None else guess
         total = self.sum_exp(cost, eps, -guess, col)
         low, high = total.aminmax()
-        if not (low > 1e-20 and high < 1e30):
+        if not bool((low > 1e-20) & (high < 1e30)):
             guess = self.max_exponent(cost, eps, col)
             total = self.sum_exp(cost, eps, -guess, col)
         return guess + total.log()
@@ -93,3 +95,9 @@ class Engine(ABC):
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"
+
+
+def centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both clouds about their common centre, against cancellation; it takes no derivative."""
+    centre = (x.detach().mean(1, keepdim=True) + y.detach().mean(1, keepdim=True)) / 2
+    return x - centre, y - centre

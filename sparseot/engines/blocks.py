@@ -19,11 +19,10 @@ from torch import Tensor
 
 from ..formulas import Radial
 from . import simd
-from .base import Engine, Formula, Reductions
+from .base import LOG2E, Engine, Formula, Reductions, centred
 
 __all__ = ["Blocks"]
 
-LOG2E = math.log2(math.e)
 INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
 _pool: ThreadPoolExecutor | None = None
 
@@ -48,9 +47,9 @@ class Blocks(Engine):
 
 class _BlockReductions(Reductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
-        centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2
-        self.x = (x - centre).transpose(1, 2).contiguous().numpy()
-        self.y = self.x if y is x else (y - centre).transpose(1, 2).contiguous().numpy()
+        here, there = centred(x, y)
+        self.x = here.transpose(1, 2).contiguous().numpy()
+        self.y = self.x if y is x else there.transpose(1, 2).contiguous().numpy()
         self.real = self.x.dtype.type
         self.rows, self.pairs = tuple(x.shape[:2]), math.prod(x.shape[:2]) * y.shape[1]
 

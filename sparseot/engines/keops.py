@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
-from .base import Engine, Formula, Reductions, ShiftedReductions
+from .base import Engine, Formula, Reductions, ShiftedReductions, centred
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
     from pykeops.torch import Genred, LazyTensor
@@ -45,9 +45,9 @@ class KeOps(Engine):
 class _KeOpsReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.given = x.contiguous(), y.contiguous()
-        centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2
+        here, there = centred(x, y)
         self.rows, self.cols = x.shape[:2], y.shape[:2]
-        self.squares = ((_row(x - centre) - _col(y - centre)) ** 2).sum(-1)
+        self.squares = ((_row(here) - _col(there)) ** 2).sum(-1)
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None

@@ -184,7 +184,7 @@ def sums(x, y, v, row, col, rate, decay, factors, powers, offset, out, lo, hi):
         for start in range(uint64(0), m, uint64(BLOCK)):
             size = min(uint64(BLOCK), m - start)
             _squares(s, x, y, b, i, start, size)
-            if not trivial:
+            if not trivial or rate < zero:
                 _polynomial(w, s, size, factors, powers, offset)
             if rate >= zero:
                 shift = row[b, i]
@@ -223,7 +223,7 @@ def _row_total(s, x, y, col, b, i, rate, shift, decay):
 @njit(**OPTIONS)
 def _row_maximum(s, x, y, col, b, i, rate, decay):
     """``max_j col[b, j] - rate |x_i - y_j|^decay``."""
-    m, highest = uint64(y.shape[2]), x.dtype.type(-1e30)
+    m, highest = uint64(y.shape[2]), x.dtype.type(-1e38)
     for start in range(uint64(0), m, uint64(BLOCK)):
         size = min(uint64(BLOCK), m - start)
         _squares(s, x, y, b, i, start, size)

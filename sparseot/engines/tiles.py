@@ -9,17 +9,19 @@ a hundredth of its speed where its result underflows, ``torch.exp2`` does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
-from .base import Engine, Formula, Reductions, ShiftedReductions
+from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 
 __all__ = ["Tiles"]
 
-LOG2E = math.log2(math.e)
+P = ParamSpec("P")
 
 
 class Tiles(Engine):
@@ -41,18 +43,37 @@ class Tiles(Engine):
         return _TileReductions(x, y, self.entries or (1 << 26 if x.is_cuda else 1 << 20))
 
 
+def _in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Neither autocast nor TF32 may round distances, whose exponents run into the thousands."""
+
+    @wraps(method)
+    def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        device = args[0].x.device.type  # type: ignore[attr-defined]
+        matmul = torch.backends.cuda.matmul
+        tf32 = matmul.allow_tf32
+        try:
+            matmul.allow_tf32 = False
+            with torch.autocast(device, enabled=False):
+                return method(*args, **kwargs)
+        finally:
+            matmul.allow_tf32 = tf32
+
+    return full
+
+
 class _TileReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor, entries: int) -> None:
         self.given = x, y  # opaque formulas see the points as they came
-        centre = (x.mean(1, keepdim=True) + y.mean(1, keepdim=True)) / 2
-        self.x, self.y = x - centre, y - centre
+        self.x, self.y = centred(x, y)
         self.x2, self.y2 = self.x.square().sum(-1), self.y.square().sum(-1)
         self.yt = self.y.transpose(1, 2).contiguous()
         self.tiling = _tiling(len(x), x.shape[1], y.shape[1], entries)
         self.one_tile = self.tiling == (len(x), x.shape[1], y.shape[1])
         self.buffer = x.new_empty(math.prod(self.tiling))
         self.cache: tuple[bool, Tensor] | None = None
+        self.costs: Tensor | None = None  # of an opaque cost, when all pairs are one tile
 
+    @_in_full_precision
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
@@ -62,6 +83,7 @@ class _TileReductions(ShiftedReductions):
             out[batch, i].baddbmm_(values, v[batch, j])
         return out
 
+    @_in_full_precision
     def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_zeros(self.x.shape[:2])
         row = row.expand_as(out)
@@ -71,6 +93,7 @@ class _TileReductions(ShiftedReductions):
             out[batch, i] += exponent.exp2_().sum(-1)
         return out
 
+    @_in_full_precision
     def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_full(self.x.shape[:2], -torch.inf)
         for batch, i, j in self._tiles():
@@ -119,7 +142,11 @@ class _TileReductions(ShiftedReductions):
     ) -> Tensor:
         """``log2(e) * (col_j - C_ij / eps)`` in the buffer."""
         if isinstance(cost, Opaque):
-            scaled = cost(self.given[0][batch, i], self.given[1][batch, j]) / eps[batch, None, None]
+            costs = self.costs
+            if costs is None:
+                costs = cost(self.given[0][batch, i], self.given[1][batch, j])
+                self.costs = costs if self.one_tile else None
+            scaled = costs / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
         assert isinstance(cost, Radial)
         (term,) = cost.terms
@@ -147,9 +174,6 @@ class _TileReductions(ShiftedReductions):
         zero = self.x.new_zeros(())
         row = zero.expand(self.x.shape[:2]) if row is None else row
         col = zero.expand(self.y.shape[:2]) if col is None else col
-        if isinstance(kernel, Opaque):
-            value = kernel(self.given[0][batch, i], self.given[1][batch, j])
-            return value * torch.exp2((row[batch, i, None] + col[batch, None, j]) * LOG2E)
         assert isinstance(kernel, Radial)
         if not kernel.singular and kernel.rate and not any(t.power for t in kernel.terms):
             rate = self.x.new_full((len(self.x),), kernel.rate)
@@ -157,7 +181,7 @@ class _TileReductions(ShiftedReductions):
             value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
         squares = self._squares(kernel.singular, batch, i, j)
-        value = kernel.polynomial(squares)
+        value = kernel.polynomial(squares) + torch.zeros_like(squares[..., :1])
         if kernel.rate or scaled:
             root = squares if kernel.decay == 2 else squares.sqrt()
             exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
-from ..engines.base import Engine, Formula
+from ..engines.base import Engine, Formula, centred
 from ..formulas import Opaque, Radial
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
@@ -121,8 +121,7 @@ def _moved(
 
     One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation.
     """
-    centre = (x.detach().mean(1, keepdim=True) + y.detach().mean(1, keepdim=True)) / 2
-    x_, y_ = x - centre, y - centre
+    x_, y_ = centred(x, y)
     dim = x.shape[-1]
     columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
     sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine)
@@ -168,7 +167,7 @@ def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
 
 def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
     """``function(rows, *others)`` on row blocks of x, which the backward pass computes anew."""
-    size = max(1, (1 << 22) // (len(x) * others[0].shape[1]))
+    size = max(1, (1 << 24) // (len(x) * others[0].shape[1] * x.shape[-1]))
     blocks = [
         checkpoint(function, rows, *others, use_reentrant=False) for rows in x.split(size, dim=1)
     ]

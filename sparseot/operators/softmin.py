@@ -15,9 +15,10 @@ from torch.autograd.function import FunctionCtx
 
 from ..engines.base import Engine, Formula
 from ..formulas import Opaque, Radial, Symbolic, gibbs
+from ..points import log_weights
 from .autograd import by_rows, kernel_sum, kernel_sum_vjp
 
-__all__ = ["softmin"]
+__all__ = ["first_order", "softmin"]
 
 
 def softmin(
@@ -49,7 +50,7 @@ def softmin(
         ``f`` with a gradient in x, y, b and g. A second derivative raises RuntimeError: where
         potentials are frozen, it would not be that of the loss.
     """
-    x, y, b, g = (_FirstOrder.apply(t) for t in (x, y, b, g))
+    x, y, b, g = (first_order(t) for t in (x, y, b, g))
     if isinstance(cost, Opaque):
         return _opaque_softmin(cost, x, y, b, g, eps)
     if isinstance(cost, Symbolic):
@@ -78,18 +79,32 @@ class _Softmin(Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
-        kernel, row, col, v = gibbs(ctx.cost, ctx.eps), f / ctx.eps, g / ctx.eps, b[..., None]
-        with torch.no_grad():  # 1 but for the rounding of f / eps, which would scale whole rows
-            total = kernel_sum(kernel, x, y, v, row, col, engine=ctx.engine)
-        weight = -ctx.eps * cotangent[..., None] / total
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]
-        asked = (need_x, need_y, need_b or need_g, False, False)
-        gx, gy, gb, _, _ = kernel_sum_vjp(
-            kernel, x, y, v, row, col, weight, asked, engine=ctx.engine
+        kernel, one = gibbs(ctx.cost, ctx.eps), torch.ones_like(b)[..., None]
+        # Rows without cotangent and columns without weight are closed: their potentials are
+        # those of points that carry nothing, so that exponents there know no bound.
+        open_rows = cotangent != 0
+        row = (f / ctx.eps).where(open_rows, -1e30)
+        col = log_weights(b) + g / ctx.eps
+        with torch.no_grad():  # 1 but for the rounding of f / eps, which would scale whole rows
+            total = kernel_sum(kernel, x, y, one, row, col, engine=ctx.engine)
+        total = total.where(open_rows[..., None], 1)
+        weight = -ctx.eps * cotangent[..., None] / total
+        asked = (need_x, need_y, need_g, False, False)
+        gx, gy, gv, _, _ = kernel_sum_vjp(
+            kernel, x, y, one, row, col, weight, asked, engine=ctx.engine
         )
-        gb = None if gb is None else gb[..., 0]
-        gg = b * gb / ctx.eps if need_g and gb is not None else None
-        return gx, gy, (gb if need_b else None), gg, None, None, None, None
+        gg = None if gv is None else gv[..., 0] / ctx.eps
+        gb = None
+        if need_b:
+            gb = kernel_sum(kernel, y, x, weight, g / ctx.eps, row, engine=ctx.engine)[..., 0]
+        return gx, gy, gb, gg, None, None, None, None
+
+
+def first_order(x: Tensor) -> Tensor:
+    """The same tensor; whoever differentiates its gradient again is told what to do instead."""
+    same: Tensor = _FirstOrder.apply(x)
+    return same
 
 
 class _FirstOrder(Function):
@@ -115,8 +130,8 @@ class _Barrier(Function):
     @staticmethod
     def backward(ctx: FunctionCtx, _: Tensor) -> None:
         raise RuntimeError(
-            "This Sinkhorn loss follows a fixed schedule and freezes its potentials, so its second "
-            "derivative is not defined. Solve to a tolerance, tol=..., for exact second derivatives."
+            "This loss freezes its potentials where its schedule ends, so it has no second "
+            "derivative. Exact ones belong to losses that are solved to a tolerance, tol=..."
         )
 
 
@@ -134,6 +149,6 @@ def _symbolic_softmin(
     cost: Symbolic, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float, engine: Engine
 ) -> Tensor:
     """KeOps differentiates its own formulas."""
-    col = torch.where(b > 0, b, 1).log().where(b > 0, -1e5) + g / eps
+    col = log_weights(b) + g / eps
     temperature = x.new_full((len(x),), eps)
     return -eps * engine.bind(x, y).logsumexp(cost, temperature, col)

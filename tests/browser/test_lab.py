@@ -32,9 +32,11 @@ STATE = """() => {
   };
 }"""
 FINISHED = f"() => {{ const s = ({STATE})(); return s.errors.length || s.executed === s.code; }}"
-READY = """() => {
-  const context = window.jupyterapp.shell.currentWidget.sessionContext;
-  return context.isReady && context.session?.kernel?.status === "idle";
+READY = """path => {
+  const widget = window.jupyterapp?.shell.currentWidget;
+  const session = widget?.sessionContext;
+  const open = widget?.context?.path === path && widget.context.isReady;
+  return open && session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 
 # What is wrong with what the reader sees: formulas that MathJax refused, or that were left as text.
@@ -119,9 +121,11 @@ def end_kernels(root: str) -> None:
 def test_tutorial_runs_top_to_bottom(tutorial, lab, chromium, watch, artefacts):
     page = chromium.new_page(viewport={"width": 1300, "height": 1000})
     seen = watch(page, inside=(lab, lab.replace("http", "ws")))
-    page.goto(f"{lab}lab/tree/{tutorial}.ipynb?token={TOKEN}")
-    page.wait_for_function(f"() => ({STATE})().code > 0", timeout=120_000)
-    page.wait_for_function(READY, timeout=60_000)
+    # A workspace of its own: no tab of another tutorial comes back and takes the click below.
+    workspace = f"{lab}lab/workspaces/{Path(tutorial).name}"
+    page.goto(f"{workspace}/tree/{tutorial}.ipynb?token={TOKEN}")
+    page.wait_for_function(READY, arg=f"{tutorial}.ipynb", timeout=120_000)
+    page.wait_for_function(f"() => ({STATE})().code > 0", timeout=60_000)
 
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
