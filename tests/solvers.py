@@ -1,4 +1,4 @@
-"""A solver for the tests: alternating updates at the last temperature until nothing moves."""
+"""A solver for the tests: alternating updates at the last temperature, and one by the engine."""
 
 from dataclasses import dataclass
 
@@ -31,4 +31,16 @@ class Converged:
                 f = g = (f + g) / 2
             if (f - old).abs().max() < 1e-15:
                 break
-        return Potentials(f[None], g[None], f[None], g[None])
+        return Potentials(
+            self._engine_step(source, target, cost, f, g, scale, eps, engine),
+            self._engine_step(target, source, cost, g, f, scale, eps, engine),
+            f[None],
+            g[None],
+        )
+
+    def _engine_step(self, here, there, cost, f, g, scale, eps, engine):
+        """The last softmin by the engine, as a schedule would end."""
+        sums = engine.bind(here.positions.detach(), there.positions.detach())
+        col = there.log_weights + g[None] / eps
+        temperature = f.new_full((1,), eps)
+        return -scale * sums.logsumexp(cost, temperature, col, -f[None] / scale)

@@ -20,6 +20,8 @@ FORMULAS = {
     "inverse multiquadric": kernels.InverseMultiquadric(0.4),
     "gaussian'": kernels.Gaussian(0.3).derivative(),
     "laplacian''": kernels.Laplacian(0.3).derivative().derivative(),
+    "constant": Radial((Term(2.0, 0),)),
+    "quadratic": Radial((Term(-0.5, 2),)),
     "cubic": Radial((Term(0.5, 3), Term(-1.0, 2)), rate=2.0),
 }
 DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}

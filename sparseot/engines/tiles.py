@@ -181,7 +181,9 @@ class _TileReductions(ShiftedReductions):
             value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
         squares = self._squares(kernel.singular, batch, i, j)
-        value = kernel.polynomial(squares) + torch.zeros_like(squares[..., :1])
+        value = kernel.polynomial(squares)
+        if not isinstance(value, Tensor):  # a constant
+            value = torch.full_like(squares, value)
         if kernel.rate or scaled:
             root = squares if kernel.decay == 2 else squares.sqrt()
             exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]

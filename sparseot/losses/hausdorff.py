@@ -2,15 +2,18 @@ r"""The smoothed Hausdorff divergence between two weighted clouds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..formulas import ground_cost
-from ..operators.softmin import softmin
-from ..points import Points, check_balanced, check_positive, points_pair
-from ..transport.marginals import Balanced, KullbackLeibler, Marginals, marginals
+from ..errors import bad_input
+from ..formulas import Opaque, as_cost
+from ..operators.softmin import first_order, softmin
+from ..points import Points, check_positive, enough_digits, points_pair
+from ..transport.marginals import Marginals, marginals
 from ..transport.symmetric import self_potential
 
 __all__ = ["hausdorff_divergence"]
@@ -25,7 +28,7 @@ def hausdorff_divergence(
     p: int = 2,
     blur: float = 0.05,
     reach: float | None = None,
-    cost: Formula | None = None,
+    cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
@@ -49,7 +52,7 @@ def hausdorff_divergence(
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which distances saturate; None never.
-        cost: another formula for the ground cost.
+        cost: another ground cost, as in :func:`sinkhorn_divergence`; it cannot be learned.
         potentials: return ``((g - f) / 2 on x, (f - g) / 2 on y)`` instead.
         engine: "auto", or the name of an engine.
 
@@ -70,24 +73,26 @@ def hausdorff_divergence(
     """
     source, target, batched = points_pair(x, y, a, b)
     check_positive(blur=blur, reach=reach)
-    formula = ground_cost(p) if cost is None else cost
-    penalty, eps = marginals(reach, p), blur**p
-    if isinstance(penalty, Balanced):
-        check_balanced(source, target)
+    formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
+    _refuse_learning(formula)
+    penalty.check(source, target)
+    source, target = enough_digits(source, target, p, blur)
     chosen = choose_engine(engine, formula, source.positions)
 
     def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
         """The cloud's own potential on itself and on the other cloud's points."""
         f = self_potential(points, formula, penalty, eps, engine=chosen)
         far = _extended(points, f, other, formula, penalty, eps, chosen)
-        return _saturated(f, penalty, eps), _saturated(far, penalty, eps)
+        return penalty.saturated(f, eps), penalty.saturated(far, eps)
 
     f_x, f_y = distance_to(source, target)
     g_y, g_x = distance_to(target, source)
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
     if potentials:
+        on_x, on_y = on_x.to(x.dtype), on_y.to(x.dtype)
         return (on_x, on_y) if batched else (on_x[0], on_y[0])
-    value = (source.weights * on_x).sum(-1) + (target.weights * on_y).sum(-1)
+    a, b = first_order(source.weights), first_order(target.weights)
+    value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(x.dtype)
     return value if batched else value[0]
 
 
@@ -109,8 +114,10 @@ def _extended(
     return penalty.damping(eps) * softmin(cost, x, y, points.weights, f, value, eps, engine=engine)
 
 
-def _saturated(f: Tensor, penalty: Marginals, eps: float) -> Tensor:
-    """What a potential is worth: f, or with a reach ``(rho + eps) (1 - exp(-f / rho))``."""
-    if isinstance(penalty, KullbackLeibler):
-        return -(penalty.rho + eps) * (-f / penalty.rho).expm1()
-    return f
+def _refuse_learning(cost: Formula) -> None:
+    """The implicit derivative is taken in the points and weights, not in a cost's parameters."""
+    if not (isinstance(cost, Opaque) and isinstance(cost.function, torch.nn.Module)):
+        return
+    if any(parameter.requires_grad for parameter in cost.function.parameters()):
+        fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
+        raise bad_input("cost", "a module with parameters to learn", "a fixed cost", fix)

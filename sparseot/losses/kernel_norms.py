@@ -2,11 +2,14 @@ r"""Kernel norms, also called maximum mean discrepancies, between two weighted c
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
+from ..formulas import as_kernel
 from ..operators.autograd import kernel_sum, quadratic_form
 from ..points import points_pair
 
@@ -19,7 +22,7 @@ def kernel_norm(
     a: Tensor | None = None,
     b: Tensor | None = None,
     *,
-    kernel: Formula,
+    kernel: Formula | Callable[[Tensor, Tensor], Tensor],
     potentials: bool = False,
     engine: str | Engine = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
@@ -36,7 +39,8 @@ def kernel_norm(
         y: ``(M, D)`` or ``(B, M, D)`` points.
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Masses need not be equal.
         b: ``(M,)`` or ``(B, M)`` weights.
-        kernel: a symmetric formula, such as ``kernels.Gaussian(0.1)``.
+        kernel: a symmetric formula, such as ``kernels.Gaussian(0.1)``, or a symmetric function of
+            ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``.
         potentials: return the kernel's product with ``alpha - beta`` on x, and with
             ``beta - alpha`` on y, instead.
         engine: "auto", or the name of an engine.
@@ -58,6 +62,7 @@ def kernel_norm(
         5.00
     """
     source, target, batched = points_pair(x, y, a, b)
+    kernel = as_kernel(kernel)
     chosen = choose_engine(engine, kernel, source.positions)
     x, y, a, b = source.positions, target.positions, source.weights, target.weights
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..engines.choose import ENGINES
 from ..errors import bad_input
-from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, Symbolic, ground_cost
+from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
 from ..transport.annealing import AveragedAnnealing
 from .hausdorff import hausdorff_divergence
@@ -27,6 +28,17 @@ KERNELS: dict[str, Callable[[float], Radial]] = {
     "energy": lambda blur: Energy(),
 }
 LOSSES = ("sinkhorn", "hausdorff", *KERNELS)
+DEFAULTS = {
+    "reach": None,
+    "diameter": None,
+    "scaling": 0.5,
+    "truncate": 5,
+    "cost": None,
+    "kernel": None,
+    "cluster_scale": None,
+    "debias": True,
+    "verbose": False,
+}
 Cloud = Tensor | None
 
 
@@ -92,16 +104,18 @@ class SamplesLoss(torch.nn.Module):
         super().__init__()
         if loss not in LOSSES:
             raise bad_input("loss", repr(loss), "one of " + ", ".join(f'"{n}"' for n in LOSSES))
-        check_positive(blur=blur, reach=reach, diameter=diameter, scaling=scaling)
-        if scaling >= 1:
-            raise bad_input("scaling", f"{scaling:g}", "a ratio between 0 and 1", "0.5 is usual.")
-        ground_cost(p)
+        given = {name: value for name, value in locals().items() if name in DEFAULTS}
+        check_positive(blur=blur, reach=reach, diameter=diameter)
+        AveragedAnnealing(scaling), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials = scaling, debias, potentials
-        self.cost = _cost(cost)
-        self.kernel = None if kernel is None else _opaque_kernel(kernel, blur)
+        learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]
+        if learned:
+            self.learned = torch.nn.ModuleList(learned)  # so that parameters() finds theirs
+        self.cost = None if cost is None else as_cost(_last(cost), p)
+        self.kernel = None if kernel is None else _kernel(kernel, blur)
         self.engine = _engine(backend)
-        _say_what_is_ignored(truncate, cluster_scale, verbose)
+        _say_what_is_ignored(loss, given)
 
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
@@ -143,26 +157,21 @@ def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
     raise bad_input("loss(...)", f"{len(args)} arguments", "(x, y) or (a, x, b, y)", kind=TypeError)
 
 
-def _cost(cost: Any) -> Opaque | Symbolic | None:
-    """GeomLoss's costs: a function of tensors, a KeOps formula, or a pair of both."""
-    if cost is None:
-        return None
-    if isinstance(cost, str):
-        return Symbolic(cost)
-    function = cost[-1] if isinstance(cost, tuple) else cost
-    if not callable(function):
-        wanted = "a function of (x, y) or a KeOps formula string"
-        raise bad_input("cost", repr(cost), wanted, kind=TypeError)
-    return Opaque(function)
+def _last(cost: Any) -> Any:
+    """GeomLoss's multiscale backend wants a pair, a KeOps formula and a function: the function."""
+    return cost[-1] if isinstance(cost, tuple) and cost else cost
 
 
-def _opaque_kernel(kernel: Any, blur: float) -> Opaque:
+def _kernel(kernel: Any, blur: float) -> Opaque:
     """GeomLoss hands blur, use_keops and ranges to a kernel; here, those that it knows."""
+    if isinstance(kernel, Radial) or not callable(kernel):
+        fix = "Kernels by name are losses: SamplesLoss('gaussian'); formulas go to kernel_norm."
+        raise bad_input("kernel", repr(kernel), "a function of (x, y, blur=...)", fix, TypeError)
     offered = {"blur": blur, "use_keops": False, "ranges": None}
     known = inspect.signature(kernel).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
         offered = {name: value for name, value in offered.items() if name in known}
-    return Opaque(lambda x, y: kernel(x, y, **offered))
+    return Opaque(partial(kernel, **offered))
 
 
 def _engine(backend: str) -> str:
@@ -175,15 +184,11 @@ def _engine(backend: str) -> str:
     return "auto"
 
 
-def _say_what_is_ignored(
-    truncate: float | None, cluster_scale: float | None, verbose: bool
-) -> None:
-    given = {"truncate": truncate != 5, "cluster_scale": cluster_scale is not None}
-    given["verbose"] = verbose
-    for name, changed in given.items():
-        if changed:
-            warnings.warn(
-                f"{name} has no effect: sparseot sums every pair and reports nothing on the way.",
-                UserWarning,
-                stacklevel=3,
-            )
+def _say_what_is_ignored(loss: str, given: dict[str, Any]) -> None:
+    """One warning for each argument that differs from its default and changes nothing."""
+    without_effect = ["truncate", "cluster_scale", "verbose"]
+    without_effect += ["cost", "reach"] if loss in KERNELS else ["kernel"]
+    without_effect += [] if loss == "sinkhorn" else ["scaling", "diameter", "debias"]
+    for name in without_effect:
+        if given[name] is not DEFAULTS[name] and given[name] != DEFAULTS[name]:
+            warnings.warn(f'{name} has no effect on the loss "{loss}".', UserWarning, stacklevel=3)

@@ -2,16 +2,18 @@ r"""The entropic transport cost and the Sinkhorn divergence between two weighted
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..formulas import ground_cost
-from ..operators.softmin import softmin
-from ..points import Points, check_balanced, check_positive, points_pair
+from ..formulas import Opaque, as_cost
+from ..operators.softmin import first_order, softmin
+from ..points import Points, check_positive, enough_digits, points_pair
 from ..transport.annealing import AveragedAnnealing, Potentials, bounding_diameter
-from ..transport.marginals import Balanced, Marginals, marginals
+from ..transport.marginals import Marginals, marginals
 
 __all__ = ["sinkhorn_divergence"]
 
@@ -26,7 +28,7 @@ def sinkhorn_divergence(
     blur: float = 0.05,
     reach: float | None = None,
     debias: bool = True,
-    cost: Formula | None = None,
+    cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     solver: AveragedAnnealing | None = None,
     diameter: float | None = None,
     potentials: bool = False,
@@ -53,10 +55,12 @@ def sinkhorn_divergence(
         blur: smoothing length, in the units of the points.
         reach: length above which mass is rather created and destroyed than moved; None moves all.
         debias: False for the entropic transport cost itself.
-        cost: another formula for the ground cost; its temperature stays ``blur**p``.
+        cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
+            ``(B, M, D)`` tensors that returns ``(B, N, M)``, or a KeOps formula of X and Y.
         solver: the schedule, by default ``AveragedAnnealing(scaling=0.5)``.
         diameter: length at which the schedule starts, by default the diagonal of the clouds' box.
-        potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead.
+        potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead. As in
+            GeomLoss their graph is that of the last softmin, with what it was taken of frozen.
         engine: "auto", or the name of an engine.
 
     Returns:
@@ -77,10 +81,9 @@ def sinkhorn_divergence(
     """
     source, target, batched = points_pair(x, y, a, b)
     check_positive(blur=blur, reach=reach, diameter=diameter)
-    formula = ground_cost(p) if cost is None else cost
-    penalty = marginals(reach, p)
-    if isinstance(penalty, Balanced):
-        check_balanced(source, target)
+    formula, penalty = as_cost(cost, p), marginals(reach, p)
+    penalty.check(source, target)
+    source, target = enough_digits(source, target, p, blur)
     chosen = choose_engine(engine, formula, source.positions)
     problem = _Problem(formula, penalty, p, blur, solver or AveragedAnnealing(), chosen)
     lengths = bounding_diameter(source, target)
@@ -88,16 +91,17 @@ def sinkhorn_divergence(
         lengths = torch.full_like(lengths, diameter)
 
     f, g = problem.solve(source, target, lengths)
-    value = None if potentials else penalty.value(source, target, f, g, problem.eps)
-    if debias:
-        faa, gbb = problem.solve_self(source, lengths), problem.solve_self(target, lengths)
-        if value is None:
-            f, g = f - faa, g - gbb
-        else:
-            value = value - penalty.value(source, source, faa, faa, problem.eps) / 2
-            value = value - penalty.value(target, target, gbb, gbb, problem.eps) / 2
-    if value is None:
+    faa = problem.solve_self(source, lengths) if debias else None
+    gbb = problem.solve_self(target, lengths) if debias else None
+    if potentials:
+        f, g = (f, g) if faa is None or gbb is None else (f - faa, g - gbb)
+        f, g = f.to(x.dtype), g.to(x.dtype)
         return (f, g) if batched else (f[0], g[0])
+    value = problem.value(source, target, f, g)
+    if faa is not None and gbb is not None:
+        own = problem.value(source, source, faa, faa) + problem.value(target, target, gbb, gbb)
+        value = value - own / 2
+    value = value.to(x.dtype)
     return value if batched else value[0]
 
 
@@ -140,9 +144,15 @@ class _Problem:
             engine=self.engine,
         )
 
+    def value(self, source: Points, target: Points, f: Tensor, g: Tensor) -> Tensor:
+        """The dual value; weights, like points, are differentiated once."""
+        source, target = (Points(c.positions, first_order(c.weights)) for c in (source, target))
+        return self.penalty.value(source, target, f, g, self.eps)
+
     def _attach(self, here: Points, there: Points, f: Tensor, g: Tensor) -> Tensor:
         """The damped softmin f of g, with its derivative in the points of ``here``."""
-        if not here.positions.requires_grad:
+        learned = isinstance(self.cost, Opaque) and torch.is_grad_enabled()
+        if not (here.positions.requires_grad or learned):
             return f
         damping = self.penalty.damping(self.eps)
         x, y, b = here.positions, there.positions.detach(), there.weights.detach()

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula, Reductions
-from ..points import Points
+from ..errors import bad_input
+from ..points import Points, check_positive
 from .marginals import Marginals
 
 __all__ = ["AveragedAnnealing", "Potentials", "bounding_diameter"]
@@ -43,6 +44,12 @@ class AveragedAnnealing:
 
     scaling: float = 0.5
 
+    def __post_init__(self) -> None:
+        check_positive(scaling=self.scaling)
+        if self.scaling >= 1:
+            got = f"{self.scaling:g}"
+            raise bad_input("scaling", got, "a ratio between 0 and 1", "0.5 is usual.")
+
     @torch.no_grad()
     def solve(
         self,
@@ -63,8 +70,8 @@ class AveragedAnnealing:
         the work.
         """
         schedule, start = _schedule(p, tuple(diameter.tolist()), blur, self.scaling)
-        schedule, start = schedule.to(source.positions), start.to(source.positions.device)
         together = not start.any()
+        schedule, start = schedule.to(source.positions), start.to(source.positions.device)
         towards = _Update(source, target, cost, engine)
         back = None if source is target else _Update(target, source, cost, engine)
 
@@ -121,6 +128,6 @@ def _schedule(
 
 
 def bounding_diameter(source: Points, target: Points) -> Tensor:
-    """Diagonal of the box around both clouds, ``(B,)``, in the units of the points."""
-    both = torch.cat((source.positions.detach(), target.positions.detach()), 1)
+    """Diagonal of the box around both clouds, ``(B,)`` in float64, in the units of the points."""
+    both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
     return (both.amax(1) - both.amin(1)).norm(dim=-1)

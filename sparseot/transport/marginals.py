@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..points import Points
+from ..points import Points, check_balanced
 
 __all__ = ["Balanced", "KullbackLeibler", "Marginals", "marginals"]
 
@@ -29,6 +29,14 @@ class Marginals(ABC):
     @abstractmethod
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """Factor of the softmin in the update of a potential at temperature ``eps``."""
+
+    @abstractmethod
+    def check(self, source: Points, target: Points) -> None:
+        """Raises ValueError where no plan could hold these marginals."""
+
+    @abstractmethod
+    def saturated(self, f: Tensor, eps: float) -> Tensor:
+        """What a potential is worth as a distance, in the Hausdorff divergence."""
 
     @abstractmethod
     def value(self, source: Points, target: Points, f: Tensor, g: Tensor, eps: float) -> Tensor:
@@ -47,6 +55,14 @@ class Balanced(Marginals):
         """No damping."""
         return 1.0
 
+    def check(self, source: Points, target: Points) -> None:
+        """Masses must be equal."""
+        check_balanced(source, target)
+
+    def saturated(self, f: Tensor, eps: float) -> Tensor:
+        """The potential itself."""
+        return f
+
     def value(self, source: Points, target: Points, f: Tensor, g: Tensor, eps: float) -> Tensor:
         """``<a, f> + <b, g> + eps * (m_a m_b - m)``; derivatives hold at constant mass."""
         ma, mb = source.mass.detach(), target.mass.detach()
@@ -63,6 +79,13 @@ class KullbackLeibler(Marginals):
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """``rho / (rho + eps)``."""
         return 1 / (1 + eps / self.rho)
+
+    def check(self, source: Points, target: Points) -> None:
+        """Any masses will do."""
+
+    def saturated(self, f: Tensor, eps: float) -> Tensor:
+        """``(rho + eps) (1 - exp(-f / rho))``, at most ``rho + eps``."""
+        return -(self.rho + eps) * (-f / self.rho).expm1()
 
     def value(self, source: Points, target: Points, f: Tensor, g: Tensor, eps: float) -> Tensor:
         """The formula of this module; what is detached corrects the value, not its derivative."""

@@ -10,6 +10,7 @@ annealing. Differentiating the fixed point gives :math:`(I + \lambda K)\, df = \
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,7 +56,8 @@ class _SelfPotential(Function):
             return -scale * sums.logsumexp(cost, temperature, log_a + f / eps, -f / scale)
 
         start = update(torch.zeros_like(a)) / 2
-        f = _damped(lambda f: update(f) - f, start, eps, "self potential")
+        ctx.floor = 8 * torch.finfo(x.dtype).eps * max(1.0, float(start.abs().max()) / eps)
+        f = _damped(lambda f: update(f) - f, start, eps, ctx.floor, "self potential")
         ctx.save_for_backward(x, a, f)
         ctx.rest = cost, eps, damping, engine
         return f
@@ -73,14 +75,19 @@ class _SelfPotential(Function):
             return cotangent - w + pulled
 
         size = float(cotangent.detach().abs().max()) or 1.0
-        w = _damped(defect, cotangent / 2, size, "adjoint of the self potential")
+        w = _damped(defect, cotangent / 2, size, ctx.floor, "adjoint of the self potential")
         gx, ga = torch.autograd.grad(value, inputs[:2], w)
         return gx, ga, None, None, None, None
 
 
-def _damped(defect: Any, start: Tensor, scale: float, what: str) -> Tensor:
-    """The zero of ``defect`` by damped steps, each of which divides the error by three."""
-    tolerance = (1e-10 if start.dtype == torch.float64 else 1e-5) * scale
+def _damped(
+    defect: Callable[[Tensor], Tensor], start: Tensor, scale: float, floor: float, what: str
+) -> Tensor:
+    """The zero of ``defect`` by damped steps, each of which divides the error by three.
+
+    ``floor`` is what rounding leaves, relative to ``scale``: nothing below it is asked for.
+    """
+    tolerance = max(floor, 1e-10 if start.dtype == torch.float64 else 1e-5) * scale
     value = start
     for _ in range(100):
         change = defect(value)

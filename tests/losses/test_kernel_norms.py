@@ -94,3 +94,13 @@ def test_single_precision(dimension, kernel):
         results.append((value.double(), torch.autograd.grad(value, moving)[0].double()))
     torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-5, atol=1e-7)
     assert (results[1][1] - results[0][1]).norm() < 1e-4 * results[0][1].norm()
+
+
+def test_functions_and_what_is_no_kernel():
+    (x, a), (y, b) = cloud(7, 2), cloud(5, 2)
+    kernel = kernels.Gaussian(0.3)
+    found = so.kernel_norm(x, y, a, b, kernel=lambda x, y: kernel(squared_distances(x, y)))
+    torch.testing.assert_close(found, so.kernel_norm(x, y, a, b, kernel=kernel))
+    for wrong in ("gaussian", kernels.Gaussian, 3):
+        with pytest.raises(TypeError, match="kernel: got .*wanted such as|kernel: got"):
+            so.kernel_norm(x, y, kernel=wrong)

@@ -1,7 +1,10 @@
 """``SamplesLoss``: its arguments, what it refuses, and what it says it ignores."""
 
+import copy
+import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +19,8 @@ BAD_ARGUMENTS = {
     "blur a string": ({"blur": "0.1"}, TypeError, "blur: got '0.1', wanted a positive number"),
     "reach": ({"reach": -1.0}, ValueError, "reach: got -1"),
     "diameter": ({"diameter": 0.0}, ValueError, "diameter: got 0"),
+    "p a bool": ({"p": True}, ValueError, "p: got True, wanted 1 or 2"),
+    "kernel": ({"loss": "gaussian", "kernel": "gaussian"}, TypeError, "kernel: got 'gaussian'"),
     "p": ({"p": 3}, ValueError, "p: got 3, wanted 1 or 2"),
     "scaling": ({"scaling": 1.0}, ValueError, "scaling: got 1, wanted a ratio between 0 and 1"),
     "backend": ({"backend": "gpu"}, ValueError, "backend: got 'gpu', wanted one of"),
@@ -49,6 +54,32 @@ def test_arguments_without_effect_are_named_once():
         warnings.simplefilter("error")
         for backend in ("auto", "tensorized", "online", "multiscale"):
             so.SamplesLoss(backend=backend)(X, Y)
+
+
+def test_arguments_that_a_loss_does_not_use_are_named():
+    with pytest.warns(UserWarning, match='reach has no effect on the loss "energy"'):
+        so.SamplesLoss("energy", reach=0.1)
+    with pytest.warns(UserWarning, match='scaling has no effect on the loss "hausdorff"'):
+        so.SamplesLoss("hausdorff", scaling=0.9)
+    with pytest.warns(UserWarning, match='kernel has no effect on the loss "sinkhorn"'):
+        so.SamplesLoss(kernel=lambda x, y: x @ y.mT)
+
+
+def test_numbers_of_numpy_are_numbers():
+    value = so.SamplesLoss(blur=0.05)(X, Y)
+    for blur in (np.float64(0.05), np.float32(0.05)):
+        torch.testing.assert_close(so.SamplesLoss(blur=blur)(X, Y), value)
+    torch.testing.assert_close(so.SamplesLoss(blur=1)(X, Y), so.SamplesLoss(blur=1.0)(X, Y))
+
+
+def linear(x, y, blur):
+    return x @ y.mT / blur
+
+
+def test_it_is_copied_and_pickled():
+    for loss in (so.SamplesLoss(blur=0.1), so.SamplesLoss("gaussian", kernel=linear)):
+        for twin in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+            assert torch.equal(twin(X, Y), loss(X, Y))
 
 
 def test_it_is_a_module():

@@ -308,8 +308,87 @@ def test_non_contiguous_input_and_grad_mode():
         assert not torch.is_grad_enabled()
 
 
-def test_second_derivatives_name_the_remedy():
-    x, y = cloud(5, 2, grad=True)[0], cloud(5, 2)[0]
-    (gradient,) = torch.autograd.grad(so.sinkhorn_divergence(x, y), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="tol="):
-        torch.autograd.grad(gradient.square().sum(), x)
+@pytest.mark.parametrize("loss", ["sinkhorn", "hausdorff"])
+@pytest.mark.parametrize("reach", [None, 0.5])
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("second", range(4))
+def test_second_derivatives_name_the_remedy(loss, reach, first, second):
+    """In every pair of x, a, y and b: an error, never a wrong number."""
+    (x, a), (y, b) = cloud(5, 2, grad=True), cloud(4, 2, grad=True)
+    inputs = (x, a, y, b)
+    value = so.SamplesLoss(loss, blur=0.3, reach=reach)(a, x, b, y)
+    (gradient,) = torch.autograd.grad(value, inputs[first], create_graph=True)
+    with pytest.raises(RuntimeError, match="tol=|not have been used|does not require grad"):
+        torch.autograd.grad(gradient.square().sum(), inputs[second])
+
+
+@pytest.mark.parametrize("engine", ["tiles", "numba"])
+@pytest.mark.parametrize("dimension", [2, 32])
+@pytest.mark.parametrize("loss", ["sinkhorn", "hausdorff", "energy"])
+def test_far_padding_carries_nothing(loss, dimension, engine):
+    """Points of weight zero anywhere, in both clouds: values and gradients stay."""
+    (x, a), (y, b) = cloud(6, dimension), cloud(5, dimension, shift=0.3)
+    far = torch.full((2, dimension), 3.0).double()
+    padded = [torch.cat((x, far)), torch.cat((a, a.new_zeros(2)))]
+    padded += [torch.cat((y, -far)), torch.cat((b, b.new_zeros(2)))]
+    results = []
+    for clouds in ((x, a, y, b), padded):
+        moving = [t.clone().requires_grad_() for t in clouds]
+        options = {"blur": 0.5} | ({"diameter": 9.0} if loss == "sinkhorn" else {})
+        options |= {"backend": engine}
+        value = so.SamplesLoss(loss, **options)(moving[1], moving[0], moving[3], moving[2])
+        results.append((value, *torch.autograd.grad(value, moving)))
+    for plain, extended in zip(*results, strict=True):
+        assert extended.isfinite().all()
+        kept = extended[: len(plain)] if plain.dim() else extended
+        torch.testing.assert_close(kept, plain, rtol=1e-8, atol=1e-10)
+
+
+def test_a_weight_of_zero_is_zero_at_every_blur():
+    """x = {0, 1}, a = {1, 0}, y = {1}: derivatives in closed form, however cold."""
+    x, y = torch.tensor([[0.0], [1.0]]).double(), torch.ones(1, 1).double()
+    a = torch.tensor([1.0, 0.0]).double().requires_grad_()
+    one = torch.ones(1).double()
+    for blur in (0.1, 1e-2, 1e-3, 1e-4):
+        value = so.sinkhorn_divergence(x, y, a, one, blur=blur)
+        (gradient,) = torch.autograd.grad(value, a)
+        torch.testing.assert_close(gradient[1] - gradient[0], torch.tensor(-1.0).double())
+        hausdorff = so.hausdorff_divergence(x, y, a, one, blur=blur)
+        torch.testing.assert_close(hausdorff.item(), 0.5)
+
+
+@pytest.mark.parametrize("engine", ["tiles", "numba"])
+@pytest.mark.parametrize("blur", [1e-3, 1e-5, 1e-6])
+def test_single_precision_at_tiny_blurs(blur, engine):
+    """Where exponents have no digits left, the sums are taken in double precision."""
+    x, y = (cloud(n, 2, dtype=torch.float32)[0] for n in (32, 64))
+    for loss in ("sinkhorn", "hausdorff"):
+        results = []
+        for dtype in (torch.float64, torch.float32):
+            moving = x.to(dtype).requires_grad_()
+            make = so.SamplesLoss(loss, blur=blur, backend=engine)
+            value = make(moving, y.to(dtype))
+            (gradient,) = torch.autograd.grad(value, moving)
+            assert value.dtype == gradient.dtype == dtype
+            results.append((value.double(), gradient.double()))
+        torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-6)
+
+
+def test_mixed_precision_does_not_reach_the_distances():
+    (x, a), (y, b) = (cloud(50, 40, dtype=torch.float32) for _ in range(2))
+    exact = so.sinkhorn_divergence(x, y, a, b)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(so.sinkhorn_divergence(x, y, a, b), exact)
+
+
+def test_costs_that_are_no_costs_are_refused():
+    x = torch.rand(3, 2)
+    for cost in (so.kernels.Gaussian(0.1), so.kernels.Energy()):
+        with pytest.raises(ValueError, match="wanted a multiple of the distance"):
+            so.sinkhorn_divergence(x, x, cost=cost)
+    with pytest.raises(TypeError, match="cost: got 3, wanted a function"):
+        so.sinkhorn_divergence(x, x, cost=3)
+    plain = so.sinkhorn_divergence(x, x + 1, cost=lambda x, y: torch.cdist(x, y) ** 2 / 2)
+    torch.testing.assert_close(plain, so.sinkhorn_divergence(x, x + 1))
+    with pytest.raises(ValueError, match="scaling: got 1"):
+        AveragedAnnealing(1.0)
