@@ -5,10 +5,17 @@ from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
 from .losses.sinkhorn import sinkhorn_divergence
+from .operators.eigen import EigenPairs, eigsh
+from .operators.kernel_matrix import KernelMatrix
+from .operators.laplacian import graph_laplacian
 
 __all__ = [
+    "EigenPairs",
+    "KernelMatrix",
     "SamplesLoss",
     "datasets",
+    "eigsh",
+    "graph_laplacian",
     "hausdorff_divergence",
     "kernel_norm",
     "kernels",

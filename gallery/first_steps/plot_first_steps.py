@@ -4,10 +4,6 @@ Two clouds, one loss, one gradient
 
 How far is one point cloud from another, and which way should each point go to come closer? After
 this page you can compute both, for clouds of any two sizes, and read the answer off a picture.
-
-We write two clouds as sums of Dirac masses, :math:`\alpha = \sum_i a_i \delta_{x_i}` and
-:math:`\beta = \sum_j b_j \delta_{y_j}`, here with equal weights. Points have no labels and no
-order: a sensible loss :math:`L(\alpha, \beta)` must not depend on how we number them.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -23,18 +19,10 @@ from sparseot_widgets.figures import BLUE, ORANGE, arrows, place, scatter, use_s
 
 use_style()
 
-# %%
-# The clouds
-# ----------
-# Our clouds are drawn from two photographs that scikit-image carries with it: the dark coat of a
-# cameraman, and the silhouette of a horse. :func:`sparseot.datasets.sample_image` puts the points
-# where its argument is bright, on the unit square. The man is then shrunk into the lower left
-# corner and the horse into the upper right one, so that they do not overlap.
-
 x = 0.5 * sample_image(data.camera() < 60, 1000, seed=1)
 y = 0.6 * sample_image(~data.horse(), 1200, seed=2) + torch.tensor([0.4, 0.45])
 
-fig, ax = plt.subplots(figsize=(5, 5))
+fig, ax = plt.subplots(figsize=(4.2, 4.2))
 scatter(ax, x, BLUE, label=f"source, {len(x)} points")
 scatter(ax, y, ORANGE, label=f"target, {len(y)} points")
 ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="$x_1$ (side = 1)", ylabel="$x_2$ (side = 1)")
@@ -42,6 +30,17 @@ ax.legend(loc="upper left", markerscale=3)
 plt.show()
 
 # %%
+# The clouds
+# ----------
+# They are drawn from two photographs that scikit-image carries with it: the dark coat of a
+# cameraman, and the silhouette of a horse. :func:`sparseot.datasets.sample_image` puts the points
+# where its argument is bright, on the unit square. The man is then shrunk into the lower left
+# corner and the horse into the upper right one, so that they do not overlap.
+#
+# We write the clouds as sums of Dirac masses, :math:`\alpha = \sum_i a_i \delta_{x_i}` and
+# :math:`\beta = \sum_j b_j \delta_{y_j}`, here with equal weights. Points have no labels and no
+# order: a sensible loss :math:`L(\alpha, \beta)` must not depend on how we number them.
+#
 # One loss
 # --------
 # Optimal transport asks for the cheapest way to carry the mass of :math:`\alpha` onto

@@ -10,7 +10,7 @@ from ..errors import bad_input
 from ..formulas import Opaque, Symbolic
 from .base import Engine, Formula
 
-__all__ = ["ENGINES", "choose_engine"]
+__all__ = ["ENGINES", "choose_engine", "reason"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -39,7 +39,7 @@ def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        return load(_best(formula, x))
+        return load(_best(formula, x)[0])
     if isinstance(engine, str):
         if engine not in ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *ENGINES))
@@ -51,10 +51,21 @@ def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
     return engine
 
 
-def _best(formula: Formula, x: Tensor) -> str:
+def reason(engine: str | Engine, formula: Formula, x: Tensor) -> str:
+    """Why :func:`choose_engine` takes the engine that it takes, for a ``repr``."""
+    return _best(formula, x)[1] if engine == "auto" else "as asked"
+
+
+def _best(formula: Formula, x: Tensor) -> tuple[str, str]:
     """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest."""
     if isinstance(formula, Symbolic):
-        return "keops"
-    if isinstance(formula, Opaque) or x.device.type != "cpu":
-        return "tiles"
-    return "numba" if x.shape[-1] <= LOW_DIMENSION or formula.singular else "tiles"
+        return "keops", "a KeOps formula"
+    if isinstance(formula, Opaque):
+        return "tiles", "a Python function"
+    if x.device.type != "cpu":
+        return "tiles", f"points on {x.device.type}"
+    if x.shape[-1] <= LOW_DIMENSION:
+        return "numba", f"dimension {x.shape[-1]} on a CPU"
+    if formula.singular:
+        return "numba", "a formula of the distance, on a CPU"
+    return "tiles", f"a smooth formula in dimension {x.shape[-1]}"

@@ -1,0 +1,228 @@
+"""Matrices known by their products: what they share, and their algebra.
+
+An operator multiplies vectors and blocks of vectors, in torch or in NumPy: the product is of the
+kind of the vector. Sums, products and multiples of operators are operators again.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+
+__all__ = ["Diagonal", "Operator", "as_tensor", "like"]
+
+Array = Any  # a torch tensor or a NumPy array
+DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
+
+
+class Operator(ABC):
+    """A matrix of shape ``(N, M)``, or a batch of them, that is known by its products."""
+
+    __array_ufunc__ = None  # NumPy arrays leave @, + and * to us
+
+    shape: tuple[int, ...]
+    reference: Array  # an array of the kind, dtype and device of the results of sum and diagonal
+
+    @abstractmethod
+    def product(self, v: Tensor) -> Tensor:
+        """The product with a block ``(..., M, R)`` on this operator's device, ``(..., N, R)``."""
+
+    @abstractmethod
+    def transpose(self) -> Operator:
+        """The transpose, as an operator."""
+
+    @abstractmethod
+    def diagonal(self) -> Array:
+        """The diagonal, ``(..., min(N, M))``."""
+
+    @property
+    def T(self) -> Operator:
+        """The transpose."""
+        return self.transpose()
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's name of the dtype, as SciPy wants it."""
+        return _numpy_dtype(self.reference)
+
+    def __matmul__(self, v: Array) -> Array:
+        """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
+        if isinstance(v, Operator):
+            return _Product(self, v)
+        if not isinstance(v, (Tensor, np.ndarray)):
+            return NotImplemented
+        columns = v.ndim == len(self.shape)
+        wanted = self.shape[:-2] + self.shape[-1:]
+        if v.shape[: len(wanted)] != wanted or v.ndim > len(self.shape):
+            rows = ", ".join(map(str, wanted))
+            fix = "The vector's length is the number of columns."
+            raise bad_input("v", f"shape {tuple(v.shape)}", f"({rows}) or ({rows}, R)", fix)
+        block = as_tensor(v, self.reference)
+        out = self.product(block if columns else block[..., None])
+        return like(out if columns else out[..., 0], v)
+
+    def sum(self, dim: int = -1) -> Array:
+        """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
+        if dim not in (-1, -2, 0, 1):
+            raise bad_input("dim", repr(dim), "-1 for row sums or -2 for column sums")
+        over_rows = dim in (-2, len(self.shape) - 2)
+        operator = self.T if over_rows else self
+        ones = as_tensor(self.reference, self.reference).new_ones(
+            (*self.shape[:-2], operator.shape[-1], 1)
+        )
+        return like(operator.product(ones)[..., 0], self.reference)
+
+    def to_dense(self) -> Array:
+        """The whole matrix; refused above 2^28 numbers."""
+        self.refuse_dense()
+        eye = torch.eye(self.shape[-1]).to(as_tensor(self.reference, self.reference))
+        return like(self.product(eye.expand(*self.shape[:-2], *eye.shape)), self.reference)
+
+    def refuse_dense(self) -> None:
+        """Raises ValueError where the whole matrix would have more than 2^28 numbers."""
+        if math.prod(self.shape) > DENSE_LIMIT:
+            size = math.prod(self.shape) * self.dtype.itemsize / 2**30
+            fix = "Multiply with K @ v, or take some entries with K[rows, cols]."
+            raise bad_input("to_dense()", f"{self.shape}, {size:.0f} GiB", "a small matrix", fix)
+
+    # SciPy's names, so that scipy.sparse.linalg accepts an operator as it is.
+    def matvec(self, v: Array) -> Array:
+        """``self @ v`` for ``(M,)`` or ``(M, 1)``."""
+        return self @ v
+
+    matmat = matvec
+
+    def rmatvec(self, v: Array) -> Array:
+        """``self.T @ v``."""
+        return self.T @ v
+
+    rmatmat = rmatvec
+
+    def __add__(self, other: Any) -> Operator:
+        if not isinstance(other, Operator):
+            return NotImplemented
+        return _Sum(self, other)
+
+    def __mul__(self, factor: Any) -> Operator:
+        if not isinstance(factor, (int, float)):
+            return NotImplemented
+        return _Multiple(self, float(factor))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Operator:
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> Operator:
+        return self + -other if isinstance(other, Operator) else NotImplemented
+
+
+class Diagonal(Operator):
+    """A diagonal matrix, given by its ``(..., N)`` entries."""
+
+    def __init__(self, entries: Array) -> None:
+        self.entries = self.reference = entries
+        self.shape = (*entries.shape, entries.shape[-1])
+
+    def product(self, v: Tensor) -> Tensor:
+        return as_tensor(self.entries, v)[..., None] * v
+
+    def transpose(self) -> Operator:
+        return self
+
+    def diagonal(self) -> Array:
+        return self.entries
+
+    def __repr__(self) -> str:
+        return f"Diagonal({self.shape[-1]:,})"
+
+
+class _Sum(Operator):
+    def __init__(self, left: Operator, right: Operator) -> None:
+        if left.shape != right.shape:
+            raise bad_input("+", f"shapes {left.shape} and {right.shape}", "equal shapes")
+        self.left, self.right = left, right
+        self.shape, self.reference = left.shape, left.reference
+
+    def product(self, v: Tensor) -> Tensor:
+        return self.left.product(v) + self.right.product(v)
+
+    def transpose(self) -> Operator:
+        return _Sum(self.left.T, self.right.T)
+
+    def diagonal(self) -> Array:
+        return self.left.diagonal() + like(
+            as_tensor(self.right.diagonal(), self.reference), self.reference
+        )
+
+    def __repr__(self) -> str:
+        return f"({self.left!r} + {self.right!r})"
+
+
+class _Multiple(Operator):
+    def __init__(self, operator: Operator, factor: float) -> None:
+        self.operator, self.factor = operator, factor
+        self.shape, self.reference = operator.shape, operator.reference
+
+    def product(self, v: Tensor) -> Tensor:
+        return self.factor * self.operator.product(v)
+
+    def transpose(self) -> Operator:
+        return _Multiple(self.operator.T, self.factor)
+
+    def diagonal(self) -> Array:
+        return self.factor * self.operator.diagonal()
+
+    def __repr__(self) -> str:
+        return f"{self.factor:g} * {self.operator!r}"
+
+
+class _Product(Operator):
+    def __init__(self, left: Operator, right: Operator) -> None:
+        if left.shape[-1] != right.shape[-2]:
+            raise bad_input("@", f"shapes {left.shape} and {right.shape}", "shapes that chain")
+        self.left, self.right = left, right
+        self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
+
+    def product(self, v: Tensor) -> Tensor:
+        return self.left.product(self.right.product(v))
+
+    def transpose(self) -> Operator:
+        return _Product(self.right.T, self.left.T)
+
+    def diagonal(self) -> Array:
+        if isinstance(self.left, Diagonal):
+            return self.left.entries * self.right.diagonal()
+        if isinstance(self.right, Diagonal):
+            return self.left.diagonal() * self.right.entries
+        raise NotImplementedError(
+            "The diagonal of a product is known only if a factor is diagonal."
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.left!r} @ {self.right!r}"
+
+
+def as_tensor(array: Array, reference: Array) -> Tensor:
+    """An array as a tensor of the dtype and device of the reference."""
+    tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    if isinstance(reference, Tensor):
+        return tensor.to(reference)
+    return tensor.to("cpu", getattr(torch, str(_numpy_dtype(reference))))
+
+
+def like(tensor: Tensor, array: Array) -> Array:
+    """A tensor as an array of the kind of another: a tensor on its device, or a NumPy array."""
+    return tensor.to(array.device) if isinstance(array, Tensor) else tensor.detach().cpu().numpy()
+
+
+def _numpy_dtype(array: Array) -> np.dtype[Any]:
+    name = str(array.dtype).removeprefix("torch.")
+    return np.dtype(name)

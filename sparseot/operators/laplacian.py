@@ -1,0 +1,104 @@
+r"""Graph Laplacians of anything that multiplies, sums its rows and knows its diagonal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from .base import Array, Operator, as_tensor, like
+
+__all__ = ["Laplacian", "graph_laplacian"]
+
+
+def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
+    r"""The Laplacian of a symmetric matrix of weights, never stored.
+
+    .. math:: L = D - K \quad\text{or, normed,}\quad L = I - D^{-1/2} K D^{-1/2}, \qquad D = K 1
+
+    Args:
+        K: a square kernel matrix, or any symmetric matrix with ``@``, ``.sum`` and ``.diagonal``,
+            such as a SciPy sparse matrix.
+        normed: normalise by the degrees, which puts the spectrum in [0, 2].
+        self_loops: keep the diagonal of K in the degrees. L is the same without it, its normed
+            form is not; SciPy's ``csgraph.laplacian`` and scikit-learn leave it out.
+
+    Returns:
+        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row.
+
+    Raises:
+        ValueError: if K is not square, or if a degree is negative.
+
+    References:
+        von Luxburg, 2007, "A tutorial on spectral clustering", section 3.
+
+    Example:
+        >>> from sparseot import kernels
+        >>> from sparseot.operators.kernel_matrix import KernelMatrix
+        >>> x = torch.rand(50, 2)
+        >>> L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.1), x))
+        >>> bool((L @ torch.ones(50)).abs().max() < 1e-5)
+        True
+    """
+    if len(K.shape) < 2 or K.shape[-1] != K.shape[-2]:
+        raise bad_input("K", f"shape {tuple(K.shape)}", "a square matrix")
+    return Laplacian(K, normed, self_loops)
+
+
+class Laplacian(Operator):
+    """What :func:`graph_laplacian` returns."""
+
+    def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
+        diagonal = K.diagonal()
+        self.reference = diagonal
+        degrees = as_tensor(_row_sums(K), diagonal)
+        loops = as_tensor(diagonal, diagonal)
+        self._loops = torch.zeros_like(degrees) if self_loops else loops
+        degrees = degrees - self._loops
+        if bool((degrees < 0).any()):
+            lowest = float(degrees.min())
+            fix = "Laplacians are defined for non-negative weights."
+            raise bad_input("K", f"a negative degree, {lowest:g}", "degrees >= 0", fix)
+        self.degrees = like(degrees, diagonal)
+        self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
+        self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
+        self._kept_loops = loops - self._loops  # the part of the diagonal that stays
+
+    def product(self, v: Tensor) -> Tensor:
+        """``L @ v``."""
+        if self._scale is None:
+            return self._degree[..., None] * v - self._weights(v)
+        scale = self._scale[..., None]
+        kept = (self._degree > 0)[..., None] * v
+        return kept - scale * self._weights(scale * v)
+
+    def _weights(self, v: Tensor) -> Tensor:
+        """The product with K, without its diagonal where there are no self-loops."""
+        if isinstance(self._matrix, Operator):
+            out = self._matrix.product(v)
+        else:
+            out = as_tensor(self._matrix @ like(v, self.reference), v)
+        return out - self._loops[..., None] * v
+
+    def transpose(self) -> Operator:
+        """A Laplacian is symmetric."""
+        return self
+
+    def diagonal(self) -> Array:
+        """Its diagonal."""
+        if self._scale is None:
+            return like(self._degree - self._kept_loops, self.reference)
+        own = self._scale.square() * self._kept_loops
+        return like((self._degree > 0).to(own) - own, self.reference)
+
+    def __repr__(self) -> str:
+        kind = "normed Laplacian" if self._scale is not None else "Laplacian"
+        return f"{kind} of {self._matrix!r}"
+
+
+def _row_sums(K: Any) -> Array:
+    sums = K.sum(-1)
+    return np.asarray(sums).ravel() if isinstance(sums, np.matrix) else sums

@@ -1,0 +1,104 @@
+"""Laplacians and eigenpairs: against SciPy, against dense ones, and against known answers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csgraph, csr_array
+
+from sparseot import KernelMatrix, eigsh, graph_laplacian, kernels
+from sparseot.operators.base import Diagonal
+
+from ..clouds import cloud
+
+
+def spiral(n, seed):
+    """The curve of KeOps's tutorial: unevenly sampled, with noise of 0.01."""
+    t = np.linspace(0, 2 * np.pi, n + 1)[:-1]
+    curve = np.stack([0.4 + 0.4 * (t / 7) * np.cos(t), 0.5 + 0.3 * np.sin(t)], 1)
+    return curve + 0.01 * np.random.default_rng(seed).standard_normal((n, 2))
+
+
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize("self_loops", [False, True])
+def test_laplacians(normed, self_loops):
+    """SciPy's leaves self-loops out; ours keeps them unless told otherwise."""
+    K = KernelMatrix(kernels.Gaussian(0.2), cloud(40, 2)[0].numpy())
+    weights = K.to_dense()
+    bare = weights - np.diag(weights.diagonal())
+    degrees = weights.sum(1) if self_loops else bare.sum(1)
+    exact = np.diag(degrees) - (weights if self_loops else bare)
+    if normed:
+        exact = exact / np.sqrt(degrees)[:, None] / np.sqrt(degrees)
+    L = graph_laplacian(K, normed=normed, self_loops=self_loops)
+    np.testing.assert_allclose(L.to_dense(), exact, atol=1e-12)
+    np.testing.assert_allclose(L.diagonal(), exact.diagonal(), atol=1e-12)
+    np.testing.assert_allclose(L.degrees, degrees)
+    if not self_loops:
+        np.testing.assert_allclose(exact, csgraph.laplacian(bare, normed=normed), atol=1e-12)
+    spectrum = np.linalg.eigvalsh(L.to_dense())
+    assert spectrum[0] > -1e-12 and (not normed or spectrum[-1] < (1 if self_loops else 2) + 1e-12)
+
+
+def test_laplacians_of_sparse_matrices_and_isolated_points():
+    weights = csr_array(np.array([[0, 2.0, 0], [2.0, 0, 0], [0, 0, 0]]))
+    for normed in (False, True):
+        L = graph_laplacian(weights, normed=normed)
+        np.testing.assert_allclose(
+            L.to_dense(), csgraph.laplacian(weights, normed=normed).toarray()
+        )
+    with pytest.raises(ValueError, match="K: got a negative degree"):
+        graph_laplacian(KernelMatrix(kernels.Energy(), cloud(5, 2)[0]))
+    with pytest.raises(ValueError, match="square"):
+        graph_laplacian(KernelMatrix(kernels.Energy(), cloud(5, 2)[0], cloud(4, 2)[0]))
+
+
+@pytest.mark.parametrize("which", ["LA", "SA", "LM"])
+@pytest.mark.parametrize("n", [20, 400])
+def test_eigenpairs_are_those_of_the_dense_matrix(which, n):
+    """Small problems, which are solved densely, and larger ones; a matrix with both signs."""
+    x = cloud(n, 2)[0]
+    operator = KernelMatrix(kernels.Gaussian(0.3), x) - Diagonal(torch.rand(n).double())
+    dense = operator.to_dense()
+    exact = torch.linalg.eigvalsh((dense + dense.T) / 2)
+    key = {"LA": -exact, "SA": exact, "LM": -exact.abs()}[which]
+    exact = exact[key.argsort()[:4]].sort().values
+    pairs = eigsh(operator, 4, which)
+    values, vectors = pairs
+    torch.testing.assert_close(values, exact, rtol=0, atol=1e-8 * exact.abs().max())
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(4).double(), rtol=0, atol=1e-8)
+    residuals = (dense @ vectors - vectors * values).norm(dim=0)
+    torch.testing.assert_close(pairs.residuals, residuals, rtol=0, atol=1e-10)
+    assert pairs.converged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_spiral_of_10000_points(seed):
+    """Known answers (KeOps's tutorial), random within a percent or so."""
+    x = spiral(10_000, seed)
+    K = KernelMatrix(kernels.Gaussian(0.05), x)
+    top = eigsh(K, 5, "LA")
+    np.testing.assert_allclose(top.values, [629, 641, 665, 750, 1430], rtol=0.01)
+    L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.05), x.astype(np.float32)), normed=True)
+    low = eigsh(L, 7, "SA")
+    known = [4.50e-3, 2.16e-2, 6.47e-2, 0.1103, 0.1162, 0.1760]
+    np.testing.assert_allclose(low.values[1:], known, rtol=0.015)
+    assert abs(low.values[0]) < 1e-5 and low.values.dtype == np.float32
+    assert low.converged and low.products < 200
+
+
+def test_what_is_refused_and_what_is_reported():
+    x = cloud(100, 2)[0]
+    K = KernelMatrix(kernels.Gaussian(0.1), x)
+    for k in (0, 100):
+        with pytest.raises(ValueError, match="k: got"):
+            eigsh(K, k)
+    with pytest.raises(ValueError, match="which: got 'SM'.*take \"SA\""):
+        eigsh(K, 2, "SM")
+    with pytest.raises(ValueError, match="square matrix"):
+        eigsh(KernelMatrix(kernels.Gaussian(0.1), x, x[:50]), 2)
+    with pytest.raises(ValueError, match="not symmetric"):
+        eigsh(Diagonal(torch.rand(100).double()) @ K, 2)
+    with pytest.warns(RuntimeWarning, match="eigsh stopped after .* products"):
+        pairs = eigsh(graph_laplacian(K), 3, "SA", max_products=10)
+    assert not pairs.converged and pairs.residuals.max() > 0
