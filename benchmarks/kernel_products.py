@@ -1,6 +1,6 @@
 """Gaussian products, KernelMatrix against KeOps on a CPU: 10,000 points, float32.
 
-    python benchmarks/kernel_products.py
+python benchmarks/kernel_products.py
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .base import LOG2E, Engine, Formula, Reductions, centred
 
 __all__ = ["Blocks"]
 
-INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
+INLINE = 1 << 20  # pairs (times columns) below which waking threads costs more than it gains
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -63,6 +63,7 @@ class _BlockReductions(Reductions):
         factors = np.array([term.factor for term in kernel.terms], self.x.dtype)
         powers = np.array([term.power for term in kernel.terms], np.int64)
         self._run(
+            v.shape[-1],
             simd.sums,
             self.y,
             v.transpose(1, 2).contiguous().numpy(),
@@ -85,7 +86,7 @@ class _BlockReductions(Reductions):
         out = np.empty(self.rows, self.x.dtype)
         rates = self.real(term.factor * LOG2E) / eps.numpy()
         scalings = self._scaling(col, self.y), self._scaling(guess, self.x)
-        self._run(simd.logsumexp, self.y, *scalings, rates, term.power, out)
+        self._run(1, simd.logsumexp, self.y, *scalings, rates, term.power, out)
         out *= self.real(1 / LOG2E)
         return torch.from_numpy(out)
 
@@ -95,10 +96,10 @@ class _BlockReductions(Reductions):
             return np.zeros((len(points), points.shape[2]), self.x.dtype)
         return log.numpy() * self.real(LOG2E)
 
-    def _run(self, loop: Callable[..., None], *args: Any) -> None:
+    def _run(self, columns: int, loop: Callable[..., None], *args: Any) -> None:
         """Shares the rows among threads; the caller's thread takes the first share."""
         rows = math.prod(self.rows)
-        if self.pairs < INLINE:
+        if self.pairs * columns < INLINE:
             return loop(self.x, *args, 0, rows)
         shares = min(rows, torch.get_num_threads())
         ends = [rows * k // shares for k in range(shares + 1)]

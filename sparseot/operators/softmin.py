@@ -73,7 +73,7 @@ class _Softmin(Function):
         engine: Engine,
     ) -> Tensor:
         ctx.save_for_backward(x, y, b, g, f)
-        ctx.cost, ctx.eps, ctx.engine = cost, eps, engine
+        ctx.cost, ctx.eps, ctx.engine, ctx.total = cost, eps, engine, None
         return f.clone()
 
     @staticmethod
@@ -84,11 +84,11 @@ class _Softmin(Function):
         # Rows without cotangent and columns without weight are closed: their potentials are
         # those of points that carry nothing, so that exponents there know no bound.
         open_rows = cotangent != 0
-        row = (f / ctx.eps).where(open_rows, -1e30)
-        col = log_weights(b) + g / ctx.eps
-        with torch.no_grad():  # 1 but for the rounding of f / eps, which would scale whole rows
-            total = kernel_sum(kernel, x, y, one, row, col, engine=ctx.engine)
-        total = total.where(open_rows[..., None], 1)
+        row, col = f / ctx.eps, log_weights(b) + g / ctx.eps
+        if ctx.total is None:  # 1 but for the rounding of f / eps, which would scale whole rows
+            with torch.no_grad():
+                ctx.total = kernel_sum(kernel, x, y, one, row, col, engine=ctx.engine)
+        row, total = row.where(open_rows, -1e30), ctx.total.where(open_rows[..., None], 1)
         weight = -ctx.eps * cotangent[..., None] / total
         asked = (need_x, need_y, need_g, False, False)
         gx, gy, gv, _, _ = kernel_sum_vjp(

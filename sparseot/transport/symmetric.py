@@ -66,17 +66,23 @@ class _SelfPotential(Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
         x, a, f = (t.detach() for t in ctx.saved_tensors)
-        with torch.enable_grad():
-            inputs = [t.requires_grad_() for t in (x, a, f)]
-            value = damping * softmin(cost, x, x, a, f, f / damping, eps, engine=engine)
+
+        def once_more(x: Tensor, a: Tensor, f: Tensor) -> Tensor:
+            """The fixed point's own equation, with derivatives in what requires them."""
+            with torch.enable_grad():
+                return damping * softmin(cost, x, x, a, f, f / damping, eps, engine=engine)
+
+        moving = f.clone().requires_grad_()
+        value = once_more(x, a, moving)
 
         def defect(w: Tensor) -> Tensor:  # cotangent - (I + damping K)' w
-            (pulled,) = torch.autograd.grad(value, inputs[2], w, retain_graph=True)
+            (pulled,) = torch.autograd.grad(value, moving, w, retain_graph=True)
             return cotangent - w + pulled
 
         size = float(cotangent.detach().abs().max()) or 1.0
         w = _damped(defect, cotangent / 2, size, ctx.floor, "adjoint of the self potential")
-        gx, ga = torch.autograd.grad(value, inputs[:2], w)
+        inputs = x.requires_grad_(), a.requires_grad_()
+        gx, ga = torch.autograd.grad(once_more(*inputs, f), inputs, w)
         return gx, ga, None, None, None, None
 
 
