@@ -5,11 +5,13 @@ from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
 from .losses.sinkhorn import sinkhorn_divergence
+from .operators.base import Diagonal
 from .operators.eigen import EigenPairs, eigsh
 from .operators.kernel_matrix import KernelMatrix
 from .operators.laplacian import graph_laplacian
 
 __all__ = [
+    "Diagonal",
     "EigenPairs",
     "KernelMatrix",
     "SamplesLoss",

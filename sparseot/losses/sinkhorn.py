@@ -90,17 +90,16 @@ def sinkhorn_divergence(
     if diameter is not None:
         lengths = torch.full_like(lengths, diameter)
 
-    f, g = problem.solve(source, target, lengths)
-    faa = problem.solve_self(source, lengths) if debias else None
-    gbb = problem.solve_self(target, lengths) if debias else None
+    clouds = [(source, target), (target, source)]
+    clouds += [(source, source), (target, target)] if debias else []
+    f, g, *own = problem.potentials(clouds, lengths)
     if potentials:
-        f, g = (f, g) if faa is None or gbb is None else (f - faa, g - gbb)
+        f, g = (f - own[0], g - own[1]) if own else (f, g)
         f, g = f.to(x.dtype), g.to(x.dtype)
         return (f, g) if batched else (f[0], g[0])
     value = problem.value(source, target, f, g)
-    if faa is not None and gbb is not None:
-        own = problem.value(source, source, faa, faa) + problem.value(target, target, gbb, gbb)
-        value = value - own / 2
+    for cloud, h in zip((source, target), own, strict=False):
+        value = value - problem.value(cloud, cloud, h, h) / 2
     value = value.to(x.dtype)
     return value if batched else value[0]
 
@@ -121,27 +120,40 @@ class _Problem:
         self.solver, self.engine = solver, engine
         self.eps = blur**p
 
-    def solve(self, source: Points, target: Points, diameter: Tensor) -> tuple[Tensor, Tensor]:
-        """Both potentials with their graphs: f moves with the source, g with the target."""
-        found = self._potentials(source, target, diameter)
-        f = self._attach(source, target, found.f, found.g_prev)
-        return f, self._attach(target, source, found.g, found.f_prev)
+    def potentials(self, clouds: list[tuple[Points, Points]], diameter: Tensor) -> list[Tensor]:
+        """The first potential of each pair of clouds, with its graph.
 
-    def solve_self(self, points: Points, diameter: Tensor) -> Tensor:
-        """The potential of a cloud with itself."""
-        found = self._potentials(points, points, diameter)
-        return self._attach(points, points, found.f, found.g_prev)
+        The pairs are (x, y), (y, x) and, debiased, (x, x) and (y, y); clouds of equal size make
+        one batch of all of them, so that each step is one softmin.
+        """
+        items = len(diameter)
+        if len({here.positions.shape[1] for here, _ in clouds}) == 1:
+            here, there = (_stack([pair[k] for pair in clouds]) for k in (0, 1))
+            blocks = [1, 0, 2, 3][: len(clouds)]
+            partner = [block * items + k for block in blocks for k in range(items)]
+            found = self._solve(here, there, diameter.repeat(len(clouds)), partner)
+            ends = list(zip(found.f.split(items), found.g_prev.split(items), strict=True))
+        else:
+            found = self._solve(*clouds[0], diameter)
+            ends = [(found.f, found.g_prev), (found.g, found.f_prev)]
+            for here, there in clouds[2:]:
+                found = self._solve(here, there, diameter, list(range(items)))
+                ends.append((found.f, found.g_prev))
+        return [self._attach(*pair, *end) for pair, end in zip(clouds, ends, strict=True)]
 
-    def _potentials(self, source: Points, target: Points, diameter: Tensor) -> Potentials:
+    def _solve(
+        self, here: Points, there: Points, diameter: Tensor, partner: list[int] | None = None
+    ) -> Potentials:
         return self.solver.solve(
-            source,
-            target,
+            here,
+            there,
             self.cost,
             self.penalty,
             p=self.p,
             blur=self.blur,
             diameter=diameter,
             engine=self.engine,
+            partner=partner,
         )
 
     def value(self, source: Points, target: Points, f: Tensor, g: Tensor) -> Tensor:
@@ -157,3 +169,11 @@ class _Problem:
         damping = self.penalty.damping(self.eps)
         x, y, b = here.positions, there.positions.detach(), there.weights.detach()
         return damping * softmin(self.cost, x, y, b, g, f / damping, self.eps, engine=self.engine)
+
+
+def _stack(clouds: list[Points]) -> Points:
+    """Clouds of equal sizes as one batch, without their graphs."""
+    return Points(
+        torch.cat([cloud.positions.detach() for cloud in clouds]),
+        torch.cat([cloud.weights.detach() for cloud in clouds]),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Operator(ABC):
         return _Sum(self, other)
 
     def __mul__(self, factor: Any) -> Operator:
-        if not isinstance(factor, (int, float)):
+        if not isinstance(factor, Real):
             return NotImplemented
         return _Multiple(self, float(factor))
 

@@ -77,8 +77,8 @@ def eigsh(
         >>> [round(v, 3) for v in pairs.values.tolist()], pairs.converged
         ([98.0, 99.0], True)
     """
-    n = operator.shape[-1]
     _check(operator, k, which)
+    n = operator.shape[-1]
     reference = as_tensor(operator.reference, operator.reference)
     if tol is None:
         tol = 1e-9 if reference.dtype == torch.float64 else 1e-5
@@ -155,6 +155,10 @@ def _orthonormal(block: Tensor, basis: Tensor) -> Tensor:
 
 
 def _check(operator: Operator, k: int, which: str) -> None:
+    if not isinstance(operator, Operator):
+        fix = "SciPy's own eigsh takes its LinearOperators and sparse matrices."
+        wanted = "a kernel matrix, a Laplacian or a sum of operators"
+        raise bad_input("operator", type(operator).__name__, wanted, fix, TypeError)
     n = operator.shape[-1]
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")

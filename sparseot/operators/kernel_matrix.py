@@ -3,6 +3,7 @@ r"""The matrix of a kernel between two clouds, never stored."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -108,14 +109,16 @@ class KernelMatrix(Operator):
         )
         values = self._block(self.x[:, rows], self.y[:, cols])[0]
         for axis, index in ((1, where[1]), (0, where[0])):
-            values = values.squeeze(axis) if isinstance(index, int) else values
+            values = values.squeeze(axis) if isinstance(index, Integral) else values
         return like(values, self.reference)
 
     def _index(self, index: Any, size: int) -> Tensor:
-        if isinstance(index, int) and not -size <= index < size:
-            raise IndexError(f"K[rows, cols]: index {index} is out of range for {size} points.")
-        chosen = torch.arange(size, device=self.x.device)[index]
-        return chosen.reshape(-1)
+        """The chosen points, as NumPy would choose them."""
+        try:
+            chosen = np.atleast_1d(np.arange(size)[index])
+        except IndexError as error:
+            raise IndexError(f"K[rows, cols]: {error}") from None
+        return torch.from_numpy(chosen).to(self.x.device)
 
     def _block(self, x: Tensor, y: Tensor) -> Tensor:
         """Values of the kernel between all points of two clouds, ``(B, n, m)``."""

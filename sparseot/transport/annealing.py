@@ -62,33 +62,43 @@ class AveragedAnnealing:
         blur: float,
         diameter: Tensor,
         engine: Engine,
+        partner: list[int] | None = None,
     ) -> Potentials:
         """Potentials of the transport from source to target.
 
-        ``diameter`` is ``(B,)``, the length at which each item's schedule starts. Passing the
-        same object twice asks for the symmetric problem, whose potentials are equal: one half of
-        the work.
+        ``diameter`` is ``(B,)``, the length at which each item's schedule starts. ``partner``
+        says that both potentials of every problem are first potentials of items of this batch:
+        item k holds its own, item ``partner[k]`` the other. A cloud and itself are their own
+        partner; (x, y) and (y, x), of equal sizes, are each other's. Then one softmin a step
+        updates all.
         """
         schedule, start = _schedule(p, tuple(diameter.tolist()), blur, self.scaling)
         together = not start.any()
         schedule, start = schedule.to(source.positions), start.to(source.positions.device)
-        towards = _Update(source, target, cost, engine)
-        back = None if source is target else _Update(target, source, cost, engine)
-
         damped = (-schedule * marginals.damping(schedule)).unbind()
         steps = list(zip(schedule.unbind(), damped, strict=True))
+        towards = _Update(source, target, cost, engine)
+        back = None if partner else _Update(target, source, cost, engine)
+        alone = partner is None or partner == sorted(partner)  # nobody holds another's potential
+
+        def other(
+            now: tuple[Tensor, Tensor], f: Tensor, f_old: Tensor | None, g: Tensor | None
+        ) -> Tensor:
+            """The second potentials: computed, or taken from the items that hold them."""
+            if back is not None:
+                return back(*now, f_old, g)
+            return f if alone else f[partner]
+
         f = towards(*steps[0], None, None)
-        g = f if back is None else back(*steps[0], None, None)
+        g = other(steps[0], f, None, None)
         for step, now in enumerate(steps):
             f_new = towards(*now, g, f)
-            g_new = f_new if back is None else back(*now, f, g)
+            g_new = other(now, f_new, f, g)
             # Weight of the new iterate: items with a shorter schedule wait at first.
             weight = 0.5 if together else 0.5 * (start <= step).to(f)
-            f = torch.lerp(f, f_new, weight)
-            g = f if back is None else torch.lerp(g, g_new, weight)
+            f, g = torch.lerp(f, f_new, weight), torch.lerp(g, g_new, weight)
         f_new = towards(*steps[-1], g, f)
-        g_new = f_new if back is None else back(*steps[-1], f, g)
-        return Potentials(f_new, g_new, f, g)
+        return Potentials(f_new, other(steps[-1], f_new, f, g), f, g)
 
 
 class _Update:

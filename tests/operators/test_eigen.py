@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csgraph, csr_array
 
-from sparseot import KernelMatrix, eigsh, graph_laplacian, kernels
-from sparseot.operators.base import Diagonal
+from sparseot import Diagonal, KernelMatrix, eigsh, graph_laplacian, kernels
 
 from ..clouds import cloud
 
@@ -95,6 +94,8 @@ def test_what_is_refused_and_what_is_reported():
             eigsh(K, k)
     with pytest.raises(ValueError, match="which: got 'SM'.*take \"SA\""):
         eigsh(K, 2, "SM")
+    with pytest.raises(TypeError, match="operator: got ndarray, wanted a kernel matrix"):
+        eigsh(np.eye(100), 2)
     with pytest.raises(ValueError, match="square matrix"):
         eigsh(KernelMatrix(kernels.Gaussian(0.1), x, x[:50]), 2)
     with pytest.raises(ValueError, match="not symmetric"):

@@ -7,8 +7,7 @@ import torch
 from scipy.sparse import diags_array, eye_array
 from torch.autograd import gradcheck, gradgradcheck
 
-from sparseot import KernelMatrix, kernels
-from sparseot.operators.base import Diagonal
+from sparseot import Diagonal, KernelMatrix, kernels
 
 from ..clouds import cloud
 from ..dense import squared_distances
@@ -50,6 +49,8 @@ def test_entries_sums_and_the_whole_matrix():
     torch.testing.assert_close(K[3, 4], DENSE[3, 4])
     torch.testing.assert_close(K[2:5, [0, 7]], DENSE[2:5][:, [0, 7]])
     torch.testing.assert_close(K[-1, :], DENSE[-1])
+    torch.testing.assert_close(K[np.int64(3), 4], DENSE[3, 4])
+    torch.testing.assert_close(K[[1, 2], ::-1], DENSE[[1, 2]].flip(1))
     with pytest.raises(IndexError):
         K[30, 0]
 
@@ -74,6 +75,7 @@ def test_algebra():
         (2.5 * K + D, 2.5 * dense + d.diag()),
         (D - K, d.diag() - dense),
         (-K, -dense),
+        (np.float32(2) * K, 2 * dense),
         ((D @ K).T, dense * d),
     ):
         torch.testing.assert_close(operator.to_dense(), exact)
