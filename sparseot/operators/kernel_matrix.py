@@ -115,7 +115,7 @@ class KernelMatrix(Operator):
     def _index(self, index: Any, size: int) -> Tensor:
         """The chosen points, as NumPy would choose them."""
         try:
-            chosen = np.atleast_1d(np.arange(size)[index])
+            chosen = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
         except IndexError as error:
             raise IndexError(f"K[rows, cols]: {error}") from None
         return torch.from_numpy(chosen).to(self.x.device)
