@@ -124,10 +124,12 @@ class _Problem:
         """The first potential of each pair of clouds, with its graph.
 
         The pairs are (x, y), (y, x) and, debiased, (x, x) and (y, y); clouds of equal size make
-        one batch of all of them, so that each step is one softmin.
+        one batch of all of them, so that each step is one softmin. (Costs that are functions
+        are left alone: small matrices of theirs are kept from one softmin to the next.)
         """
         items = len(diameter)
-        if len({here.positions.shape[1] for here, _ in clouds}) == 1:
+        equal = len({here.positions.shape[1] for here, _ in clouds}) == 1
+        if equal and not isinstance(self.cost, Opaque):
             here, there = (_stack([pair[k] for pair in clouds]) for k in (0, 1))
             blocks = [1, 0, 2, 3][: len(clouds)]
             partner = [block * items + k for block in blocks for k in range(items)]
