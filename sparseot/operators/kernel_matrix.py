@@ -48,7 +48,7 @@ class KernelMatrix(Operator):
         >>> x = torch.linspace(0, 1, 5)[:, None]
         >>> K = KernelMatrix(kernels.Gaussian(0.5), x)
         >>> K.shape, [round(v, 3) for v in (K @ torch.ones(5)).tolist()]
-        ((5, 5), [3.22, 3.876, 4.095, 3.876, 3.22])
+        ((5, 5), [2.949, 3.696, 3.978, 3.696, 2.949])
     """
 
     def __init__(
