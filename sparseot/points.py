@@ -60,7 +60,8 @@ class Points:
 
 def log_weights(a: Tensor) -> Tensor:
     """Logarithms, -1e30 for zero: finite, as fast arithmetic wants, and beyond all exponents."""
-    return torch.where(a > 0, a, 1).log().where(a > 0, -1e30)
+    # Not .log(): it wakes OpenMP's threads, which then spin for milliseconds beside our own.
+    return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, -1e30)
 
 
 def points_pair(

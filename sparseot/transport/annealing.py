@@ -79,7 +79,8 @@ class AveragedAnnealing:
         steps = list(zip(schedule.unbind(), damped, strict=True))
         towards = _Update(source, target, cost, engine)
         back = None if partner else _Update(target, source, cost, engine)
-        alone = partner is None or partner == sorted(partner)  # nobody holds another's potential
+        swaps = partner is not None and partner != sorted(partner)
+        holders = torch.tensor(partner, device=source.positions.device) if swaps else None
 
         def other(
             now: tuple[Tensor, Tensor], f: Tensor, f_old: Tensor | None, g: Tensor | None
@@ -87,7 +88,7 @@ class AveragedAnnealing:
             """The second potentials: computed, or taken from the items that hold them."""
             if back is not None:
                 return back(*now, f_old, g)
-            return f if alone else f[partner]
+            return f if holders is None else f.index_select(0, holders)
 
         f = towards(*steps[0], None, None)
         g = other(steps[0], f, None, None)
