@@ -83,8 +83,7 @@ show_flow("p = 2, blur 1", SamplesLoss("sinkhorn", p=2, blur=1.0))
 # hundred times more than above. The self term acts like :math:`\tfrac{\varepsilon}{2} \int \alpha
 # \log \alpha`, hence like heat: after a time :math:`t` it has spread the heap by a further
 # :math:`\sqrt{\varepsilon t}`, which is the bell at :math:`t = 0.25`. On arrival the two self terms
-# balance and the edges are sharp again. (A pull that does not fade makes particles tremble at their
-# goal by about a step, so this flow takes steps half as long.)
+# balance and the edges are sharp again. (Such a pull makes particles tremble: steps half as long.)
 
 show_flow("p = 1, blur 0.01", SamplesLoss("sinkhorn", p=1, blur=0.01), tau=0.0125)
 
