@@ -27,6 +27,7 @@ from .errors import bad_input
 
 __all__ = [
     "Points",
+    "bounding_diameter",
     "check_balanced",
     "check_positive",
     "check_weights",
@@ -110,6 +111,12 @@ def points_pair(
     return source, target, x.dim() == 3
 
 
+def bounding_diameter(source: Points, target: Points) -> Tensor:
+    """Diagonal of the box around both clouds, ``(B,)`` in float64, in the units of the points."""
+    both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
+    return (both.amax(1) - both.amin(1)).norm(dim=-1)
+
+
 def enough_digits(source: Points, target: Points, p: int, blur: float) -> tuple[Points, Points]:
     """The clouds, in float64 where single precision would lose the exponents.
 
@@ -118,8 +125,7 @@ def enough_digits(source: Points, target: Points, p: int, blur: float) -> tuple[
     """
     if source.positions.dtype == torch.float64:
         return source, target
-    both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
-    diameter = float((both.amax(1) - both.amin(1)).norm(dim=-1).max())
+    diameter = float(bounding_diameter(source, target).max())
     if (diameter / blur) ** p / p * 6e-8 <= 0.01:
         return source, target
     return source.double(), target.double()

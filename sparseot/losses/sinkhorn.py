@@ -11,8 +11,8 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, points_pair
-from ..transport.annealing import AveragedAnnealing, Potentials, bounding_diameter
+from ..points import Points, bounding_diameter, check_positive, enough_digits, points_pair
+from ..transport.annealing import AveragedAnnealing, Potentials
 from ..transport.marginals import Marginals, marginals
 
 __all__ = ["sinkhorn_divergence"]

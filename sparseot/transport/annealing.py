@@ -21,7 +21,7 @@ from ..errors import bad_input
 from ..points import Points, check_positive
 from .marginals import Marginals
 
-__all__ = ["AveragedAnnealing", "Potentials", "bounding_diameter"]
+__all__ = ["AveragedAnnealing", "Potentials"]
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,3 @@ def _schedule(
     start = torch.tensor([[steps - len(temperatures)] for temperatures in lists])
     padded = [[t[0]] * (steps - len(t)) + t for t in lists]
     return torch.tensor(padded, dtype=torch.float64).T[..., None].contiguous(), start
-
-
-def bounding_diameter(source: Points, target: Points) -> Tensor:
-    """Diagonal of the box around both clouds, ``(B,)`` in float64, in the units of the points."""
-    both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
-    return (both.amax(1) - both.amin(1)).norm(dim=-1)

@@ -7,8 +7,8 @@ import torch
 
 from sparseot.engines.choose import load
 from sparseot.formulas import ground_cost
-from sparseot.points import Points
-from sparseot.transport.annealing import AveragedAnnealing, _schedule, bounding_diameter
+from sparseot.points import Points, bounding_diameter
+from sparseot.transport.annealing import AveragedAnnealing, _schedule
 from sparseot.transport.marginals import Balanced, KullbackLeibler
 
 from ..clouds import cloud
