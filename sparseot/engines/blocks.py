@@ -1,16 +1,13 @@
 """Low dimensions on a CPU: Numba loops over blocks of columns, one thread a range of rows.
 
 Distances are taken from differences of coordinates, so nothing is lost where points nearly
-meet; see :mod:`.simd` for the loops. The work is shared by a pool of plain threads, since
-Numba's own threading layers abort when two threads enter them or hang after a fork.
+meet; see :mod:`.simd` for the loops and :mod:`.threads` for who runs them.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,14 +17,14 @@ from torch import Tensor
 from ..formulas import Radial
 from . import simd
 from .base import LOG2E, Engine, Formula, Reductions, centred
+from .threads import even, share
 
-__all__ = ["Blocks"]
+__all__ = ["Loops"]
 
 INLINE = 1 << 20  # pairs (times columns) below which waking threads costs more than it gains
-_pool: ThreadPoolExecutor | None = None
 
 
-class Blocks(Engine):
+class Loops(Engine):
     """Every radial formula on CPU tensors."""
 
     name = "numba"
@@ -42,10 +39,10 @@ class Blocks(Engine):
 
     def bind(self, x: Tensor, y: Tensor) -> Reductions:
         """Centres the clouds and stores them coordinate by coordinate."""
-        return _BlockReductions(x, y)
+        return _LoopReductions(x, y)
 
 
-class _BlockReductions(Reductions):
+class _LoopReductions(Reductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         here, there = centred(x, y)
         self.x = here.transpose(1, 2).contiguous().numpy()
@@ -97,34 +94,6 @@ class _BlockReductions(Reductions):
         return log.numpy() * self.real(LOG2E)
 
     def _run(self, columns: int, loop: Callable[..., None], *args: Any) -> None:
-        """Shares the rows among threads; the caller's thread takes the first share."""
+        """Shares the rows among threads, where that gains more than waking them costs."""
         rows = math.prod(self.rows)
-        if self.pairs * columns < INLINE:
-            return loop(self.x, *args, 0, rows)
-        shares = min(rows, torch.get_num_threads())
-        ends = [rows * k // shares for k in range(shares + 1)]
-        futures = [
-            _threads().submit(loop, self.x, *args, lo, hi)
-            for lo, hi in zip(ends[1:-1], ends[2:], strict=True)
-        ]
-        loop(self.x, *args, 0, ends[1])
-        for future in futures:
-            future.result()
-        return None
-
-
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sparseot")
-    return _pool
-
-
-def _forget_threads() -> None:
-    """A forked child inherits the pool but none of its threads."""
-    global _pool
-    _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+        share(loop, even(rows, 1 if self.pairs * columns < INLINE else None), self.x, *args)

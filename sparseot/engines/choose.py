@@ -14,7 +14,7 @@ __all__ = ["ENGINES", "choose_engine", "reason"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
-    "numba": ("blocks", "Blocks"),
+    "numba": ("blocks", "Loops"),
     "keops": ("keops", "KeOps"),
 }
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)

@@ -1,0 +1,54 @@
+"""A small pool of plain threads for compiled loops that release the interpreter's lock.
+
+Numba's own threading layers abort when two threads enter them or hang after a fork.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+__all__ = ["even", "share", "threads"]
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def share(loop: Callable[..., Any], ends: list[int], *args: Any) -> None:
+    """Runs ``loop(*args, lo, hi)`` on each range between ``ends``, the first on this thread.
+
+    ``loop`` is compiled with ``nogil=True``. With two ends it simply runs.
+    """
+    futures = [
+        threads().submit(loop, *args, lo, hi) for lo, hi in zip(ends[1:-1], ends[2:], strict=True)
+    ]
+    loop(*args, ends[0], ends[1])
+    for future in futures:
+        future.result()
+
+
+def even(total: int, shares: int | None = None) -> list[int]:
+    """The ends of equal shares of ``range(total)``; one for each of torch's threads by default."""
+    shares = max(1, min(total, shares or torch.get_num_threads()))
+    return [total * k // shares for k in range(shares + 1)]
+
+
+def threads() -> ThreadPoolExecutor:
+    """The pool, made at its first use and anew in a forked child."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sparseot")
+    return _pool
+
+
+def _forget() -> None:
+    """A forked child inherits the pool but none of its threads."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,236 @@
+r"""WHICH pairs of points are visited: all of them, or block pairs that are close enough.
+
+A cloud is cut by a kd-tree (Bentley, 1975) into blocks of equal size, whose points lie near each
+other; each block has a tight bounding box. Pairs of blocks are found by walking down both trees
+at once, so that a table of all block pairs never exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .errors import bad_input
+from .points import check_positive
+
+__all__ = [
+    "BlockPairs",
+    "Blocks",
+    "Partition",
+    "blocks_within",
+    "box_distance",
+    "partition",
+    "walk",
+]
+
+Array = np.ndarray[Any, Any]
+Keep = Callable[["Level", "Level", Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Only pairs of blocks of points that come within a radius of each other.
+
+    All pairs of points within the radius are kept, and those others that share their blocks. A
+    kernel that has died out at the radius loses little: for a Gaussian, entries up to
+    ``exp(-radius^2 / 2 sigma^2)``, that is 4e-6 at 5 sigma and 1.5e-8 at 6 sigma.
+
+    Args:
+        radius: in the units of the points.
+        size: points in a block.
+
+    Example:
+        >>> Blocks(0.05)
+        Blocks(radius=0.05, size=64)
+    """
+
+    radius: float
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        check_positive(radius=self.radius, size=self.size)
+
+    def between(self, x: Array, y: Array) -> BlockPairs:
+        """The kept block pairs of the clouds ``(N, D)`` and ``(M, D)``."""
+        rows = partition(x, self.size)
+        return blocks_within(rows, rows if y is x else partition(y, self.size), self.radius)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The boxes of one level of a tree: ``(n, D)`` corners; empty nodes are at infinity."""
+
+    depth: int
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A cloud cut into blocks: block I holds the points ``order[starts[I]:starts[I + 1]]``.
+
+    Attributes:
+        order: ``(N,)`` the points' numbers, block after block.
+        starts: ``(C + 1,)`` where blocks begin; all are full but the last.
+        low, high: ``(C, D)`` corners of the blocks' bounding boxes, in float64.
+    """
+
+    order: Array
+    starts: Array
+    low: Array
+    high: Array
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    @property
+    def size(self) -> int:
+        """Points in a full block."""
+        return int(self.starts[1])
+
+    @cached_property
+    def inverse(self) -> Array:
+        """``(N,)`` the place of each point in the block order."""
+        places = np.empty_like(self.order)
+        places[self.order] = np.arange(len(places))
+        return places
+
+    @cached_property
+    def levels(self) -> list[Level]:
+        """The boxes of the tree's nodes, from the root down to the blocks."""
+        depth = max(0, len(self) - 1).bit_length()
+        ends = _ends(len(self), depth)
+        low = np.full((2**depth, self.low.shape[1]), np.inf)
+        high = -low
+        taken = np.diff(ends) > 0
+        low[taken], high[taken] = self.low, self.high
+        levels = [Level(depth, low, high)]
+        for above in reversed(range(depth)):
+            low, high = np.minimum(low[::2], low[1::2]), np.maximum(high[::2], high[1::2])
+            levels.append(Level(above, low, high))
+        return levels[::-1]
+
+
+@dataclass(frozen=True)
+class BlockPairs:
+    """Kept pairs of blocks, row after row: row block I meets ``cols[starts[I]:starts[I + 1]]``."""
+
+    rows: Partition
+    columns: Partition
+    starts: Array
+    cols: Array
+
+    @property
+    def kept(self) -> int:
+        """The number of kept pairs of points."""
+        widths = np.diff(self.columns.starts)[self.cols]
+        heights = np.repeat(np.diff(self.rows.starts), np.diff(self.starts))
+        return int((widths * heights).sum())
+
+    @property
+    def kept_fraction(self) -> float:
+        """The part of all pairs of points that is kept."""
+        return self.kept / (len(self.rows.order) * len(self.columns.order))
+
+    @cached_property
+    def T(self) -> BlockPairs:
+        """The same pairs with rows and columns exchanged."""
+        owners = np.repeat(np.arange(len(self.rows)), np.diff(self.starts))
+        order = np.argsort(self.cols, kind="stable")
+        counts = np.bincount(self.cols, minlength=len(self.columns))
+        flipped = BlockPairs(self.columns, self.rows, _offsets(counts), owners[order])
+        flipped.__dict__["T"] = self
+        return flipped
+
+    @cached_property
+    def runs(self) -> tuple[Array, Array, Array]:
+        """Kept columns as runs of neighbouring blocks: CSR starts, first points, last points."""
+        owners = np.repeat(np.arange(len(self.rows)), np.diff(self.starts))
+        opens = np.ones(len(self.cols) + 1, bool)
+        opens[1:-1] = (np.diff(self.cols) != 1) | (np.diff(owners) != 0)
+        counts = np.bincount(owners[opens[:-1]], minlength=len(self.rows))
+        first = self.columns.starts[self.cols[opens[:-1]]]
+        last = self.columns.starts[self.cols[opens[1:]] + 1]
+        return _offsets(counts), first, last
+
+
+def partition(x: Array, size: int) -> Partition:
+    """Cuts a cloud ``(N, D)`` into blocks of ``size`` points by medians of the longest sides."""
+    x = np.array(x, np.float64)
+    if x.ndim != 2:
+        fix = "Batches have no block pairs: take one cloud after the other."
+        raise bad_input("x", f"shape {x.shape}", "one cloud (N, D)", fix)
+    blocks = -(-len(x) // size)
+    starts = np.minimum(np.arange(blocks + 1) * size, len(x))
+    order = np.arange(len(x))
+    for depth in range(max(0, blocks - 1).bit_length()):
+        ends, cuts = _ends(blocks, depth), _ends(blocks, depth + 1)[1::2]
+        for lo, mid, hi in zip(starts[ends[:-1]], starts[cuts], starts[ends[1:]], strict=True):
+            if lo < mid < hi:
+                _split(x[lo:hi], order[lo:hi], mid - lo)
+    low, high = np.minimum.reduceat(x, starts[:-1]), np.maximum.reduceat(x, starts[:-1])
+    return Partition(order, starts, low, high)
+
+
+def blocks_within(rows: Partition, columns: Partition, radius: float) -> BlockPairs:
+    """The pairs of blocks whose boxes come within the radius."""
+
+    def near(mine: Level, theirs: Level, i: Array, j: Array) -> Array:
+        near: Array = box_distance(mine, theirs, i, j) <= radius**2
+        return near
+
+    return walk(rows, columns, near)
+
+
+def box_distance(rows: Level, columns: Level, i: Array, j: Array) -> Array:
+    """Squared distances between boxes i of one level and boxes j of another."""
+    total = np.zeros(len(i))
+    for d in range(rows.low.shape[1]):
+        gap = np.maximum(rows.low[i, d] - columns.high[j, d], columns.low[j, d] - rows.high[i, d])
+        total += np.maximum(gap, 0) ** 2
+    return total
+
+
+def walk(rows: Partition, columns: Partition, keep: Keep) -> BlockPairs:
+    """The pairs of blocks that ``keep`` keeps, asked for all pairs of boxes on the way down.
+
+    ``keep(row_level, column_level, i, j)`` says which of the nodes i and j may hold a pair; it
+    must keep the ancestors of whatever it would keep. Empty nodes are infinitely far.
+    """
+    i = j = np.zeros(1, np.int64)
+    mine, theirs = 0, 0
+    while True:
+        kept = keep(rows.levels[mine], columns.levels[theirs], i, j)
+        i, j = i[kept], j[kept]
+        deeper = mine + 1 < len(rows.levels), theirs + 1 < len(columns.levels)
+        if not any(deeper):
+            break
+        if deeper[0]:
+            i, j, mine = np.concatenate((2 * i, 2 * i + 1)), np.tile(j, 2), mine + 1
+        if deeper[1]:
+            i, j, theirs = np.tile(i, 2), np.concatenate((2 * j, 2 * j + 1)), theirs + 1
+    places = np.cumsum(np.diff(_ends(len(rows), mine))) - 1
+    i, j = places[i], (np.cumsum(np.diff(_ends(len(columns), theirs))) - 1)[j]
+    order = np.argsort(i * len(columns) + j)
+    counts = np.bincount(i, minlength=len(rows))
+    return BlockPairs(rows, columns, _offsets(counts), j[order])
+
+
+def _split(points: Array, order: Array, place: int) -> None:
+    """Sorts the points of a node, in place, so that ``place`` of them lie below the cut."""
+    axis = int(np.argmax(points.max(0) - points.min(0)))
+    ranks = np.argpartition(points[:, axis], place)
+    points[:], order[:] = points[ranks], order[ranks]
+
+
+def _ends(blocks: int, depth: int) -> Array:
+    """The first blocks of the nodes at a depth of the tree, and the number of blocks."""
+    return np.arange(2**depth + 1) * blocks >> depth
+
+
+def _offsets(counts: Array) -> Array:
+    return np.concatenate(([0], np.cumsum(counts)))
