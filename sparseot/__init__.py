@@ -6,20 +6,29 @@ from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
 from .losses.sinkhorn import sinkhorn_divergence
 from .operators.base import Diagonal
+from .operators.cg import LinearSolution, conjugate_gradient, nystrom
 from .operators.eigen import EigenPairs, eigsh
+from .operators.embedding import SpectralEmbedding, spectral_embedding
 from .operators.kernel_matrix import KernelMatrix
 from .operators.laplacian import graph_laplacian
+from .pairs import Blocks
 
 __all__ = [
+    "Blocks",
     "Diagonal",
     "EigenPairs",
     "KernelMatrix",
+    "LinearSolution",
     "SamplesLoss",
+    "SpectralEmbedding",
+    "conjugate_gradient",
     "datasets",
     "eigsh",
     "graph_laplacian",
     "hausdorff_divergence",
     "kernel_norm",
     "kernels",
+    "nystrom",
     "sinkhorn_divergence",
+    "spectral_embedding",
 ]

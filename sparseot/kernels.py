@@ -1,5 +1,5 @@
-"""Kernels between points: ``kernels.Gaussian(sigma)`` and its like."""
+"""Kernels between points: ``kernels.Gaussian(sigma)`` and its like; they add and multiply."""
 
-from .formulas import Energy, Gaussian, InverseMultiquadric, Laplacian
+from .formulas import Energy, Gaussian, InverseMultiquadric, Laplacian, Pointwise
 
-__all__ = ["Energy", "Gaussian", "InverseMultiquadric", "Laplacian"]
+__all__ = ["Energy", "Gaussian", "InverseMultiquadric", "Laplacian", "Pointwise"]

@@ -136,6 +136,14 @@ class BlockPairs:
         """The part of all pairs of points that is kept."""
         return self.kept / (len(self.rows.order) * len(self.columns.order))
 
+    def mask(self, rows: Array, cols: Array) -> Array:
+        """Which pairs of the points ``rows`` and ``cols`` are kept, ``(n, m)`` truth values."""
+        mine = np.searchsorted(self.rows.starts, self.rows.inverse[rows], side="right") - 1
+        theirs = np.searchsorted(self.columns.starts, self.columns.inverse[cols], side="right") - 1
+        known = np.repeat(np.arange(len(self.rows)), np.diff(self.starts)) * len(self.columns)
+        found: Array = np.isin(mine[:, None] * len(self.columns) + theirs, known + self.cols)
+        return found
+
     @cached_property
     def T(self) -> BlockPairs:
         """The same pairs with rows and columns exchanged."""

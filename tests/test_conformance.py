@@ -1,5 +1,6 @@
 """The conformance table: every engine x formula x dtype against whole matrices in float64."""
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
@@ -9,6 +10,7 @@ from sparseot.engines.choose import ENGINES, choose_engine, load
 from sparseot.engines.tiles import Tiles
 from sparseot.formulas import Radial, Term, ground_cost
 from sparseot.operators.autograd import kernel_sum
+from sparseot.pairs import Blocks
 
 from .clouds import cloud
 from .dense import squared_distances
@@ -34,6 +36,8 @@ def engine(request, device):
         request.getfixturevalue("needs_compiler")
     if request.param == "numba" and device.type != "cpu":
         pytest.skip("Numba loops run on a CPU")
+    if request.param == "nufft":
+        return load("nufft", tol=1e-12)
     return load(request.param)
 
 
@@ -43,22 +47,30 @@ def thin_out(engine, wanted):
         pytest.skip("KeOps runs part of the table, one program a formula")
 
 
+def skip_refused(engine, *task):
+    why_not = engine.refuses(*task)
+    if why_not:
+        pytest.skip(why_not)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FORMULAS)
 def test_sums_equal_the_dense_product(engine, name, dtype, device):
     """Relative to the sum of absolute values, with and without scalings, one and several columns."""
     thin_out(engine, dtype == torch.float64 or name == "gaussian")
     formula = FORMULAS[name]
-    x, row = cloud(130, 3, dtype=dtype, device=device, batch=(2,))
-    y, col = cloud(70, 3, dtype=dtype, device=device, batch=(2,), shift=0.2)
+    skip_refused(engine, formula, torch.zeros(1, 1, 3, device=device))
+    items = 1 if engine.name == "nufft" else 2
+    x, row = cloud(130, 3, dtype=dtype, device=device, batch=(items,))
+    y, col = cloud(70, 3, dtype=dtype, device=device, batch=(items,), shift=0.2)
     y[:, :5] = x[:, :5]  # points that coincide
     dense = formula(squared_distances(x.double(), y.double()))
     for scaled in (False, True):
-        v = torch.randn(2, 70, 2, dtype=dtype, device=device)
+        v = torch.randn(items, 70, 2, dtype=dtype, device=device)
         matrix = dense * (row[..., None] + col[:, None]).double().exp() if scaled else dense
         scalings = (row, col) if scaled else (None, None)
         found = engine.bind(x, y).sum(formula, v, *scalings)
-        assert found.dtype == dtype and found.shape == (2, 130, 2)
+        assert found.dtype == dtype and found.shape == (items, 130, 2)
         error = (found - matrix @ v.double()).abs() / (matrix.abs() @ v.double().abs())
         assert error.max() < DTYPES[dtype]
 
@@ -69,6 +81,7 @@ def test_sums_equal_the_dense_product(engine, name, dtype, device):
 def test_logsumexp_equals_the_dense_one(engine, p, eps, dtype, device):
     """At temperatures where exponents underflow, for good guesses, bad guesses and none."""
     thin_out(engine, dtype == torch.float64)
+    skip_refused(engine, ground_cost(p), torch.zeros(1, 1, 2, device=device))
     x, _ = cloud(60, 2, dtype=dtype, device=device, batch=(2,))
     y, b = cloud(90, 2, dtype=dtype, device=device, batch=(2,), shift=0.3)
     temperature = torch.tensor([eps, eps / 2], dtype=dtype, device=device)
@@ -81,10 +94,50 @@ def test_logsumexp_equals_the_dense_one(engine, p, eps, dtype, device):
         assert (found - exact).abs().max() < max(size, 1) * DTYPES[dtype]
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_block_pairs_equal_the_dense_product_of_what_is_kept(engine, name, dtype, device):
+    """Ragged last blocks, rows that meet nothing, a point far away, points that coincide."""
+    thin_out(engine, dtype == torch.float64 and name == "gaussian")
+    formula = FORMULAS[name]
+    x, row = cloud(133, 3, dtype=dtype, device=device, batch=(1,))
+    y, col = cloud(71, 3, dtype=dtype, device=device, batch=(1,), shift=0.2)
+    x[:, :9], y[:, :5] = 50.0, x[:, 10:15]
+    pairs = Blocks(0.1, 8).between(x[0].cpu().numpy(), y[0].cpu().numpy())
+    skip_refused(engine, formula, x, pairs)
+    kept = torch.from_numpy(pairs.mask(np.arange(133), np.arange(71))).to(device)
+    dense = kept * formula(squared_distances(x.double(), y.double()))
+    for scaled in (False, True):
+        v = torch.randn(1, 71, 3, dtype=dtype, device=device)
+        matrix = dense * (row[..., None] + col[:, None]).double().exp() if scaled else dense
+        found = engine.bind(x, y, pairs).sum(formula, v, *((row, col) if scaled else ()))
+        size = matrix.abs() @ v.double().abs()
+        assert found.dtype == dtype and found.shape == (1, 133, 3)
+        assert ((found - matrix @ v.double()).abs() <= DTYPES[dtype] * size + 1e-30).all()
+    assert 0.02 < kept.double().mean() < 0.5 and not kept.any(1).all()
+
+
+def test_derivatives_over_block_pairs(engine, device):
+    """The transposed sums of a backward pass visit the transposed pairs."""
+    x, row = cloud(5, 2, grad=True, device=device, batch=(1,))
+    y, col = cloud(7, 2, grad=True, device=device, batch=(1,), shift=0.4)
+    v = torch.randn(1, 7, 1, dtype=torch.float64, device=device, requires_grad=True)
+    pairs = Blocks(0.2, 2).between(*(z[0].detach().cpu().numpy() for z in (x, y)))
+    skip_refused(engine, FORMULAS["gaussian"], x, pairs)
+    assert 0 < pairs.kept_fraction < 1
+
+    def sums(*args):
+        return kernel_sum(FORMULAS["gaussian"], *args, engine=engine, pairs=pairs)
+
+    assert gradcheck(sums, (x, y, v, row, col))
+    assert gradgradcheck(sums, (x, y, v, row, col))
+
+
 @pytest.mark.parametrize("name", ["gaussian", "laplacian", "energy", "inverse multiquadric"])
 def test_derivatives_of_kernel_sums(engine, name, device):
     """gradcheck and gradgradcheck in every argument, points of x and y apart."""
     thin_out(engine, name in ("gaussian", "laplacian"))
+    skip_refused(engine, FORMULAS[name].derivative(), torch.zeros(1, 1, 2, device=device))
     x, row = cloud(3, 2, grad=True, device=device, batch=(1,))
     y, col = cloud(4, 2, grad=True, device=device, batch=(1,), shift=0.4)
     v = torch.randn(1, 4, 1, dtype=torch.float64, device=device, requires_grad=True)
@@ -127,5 +180,5 @@ def test_auto_chooses_by_dimension_formula_and_device():
     assert choose_engine("auto", kernels.Gaussian(1.0), low).name == "numba"
     assert choose_engine("auto", kernels.Gaussian(1.0), high).name == "tiles"
     assert choose_engine("auto", kernels.Laplacian(1.0), high).name == "numba"
-    with pytest.raises(ValueError, match='"auto", "tiles", "numba", "keops"'):
+    with pytest.raises(ValueError, match='"auto", "tiles", "numba", "nufft", "keops"'):
         choose_engine("gpu", kernels.Gaussian(1.0), low)

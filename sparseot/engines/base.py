@@ -1,4 +1,4 @@
-"""What an engine is: two reductions over all pairs of two clouds.
+"""What an engine is: two reductions over pairs of two clouds, all pairs or kept ones.
 
 Engines never see an autograd graph. They are handed contiguous batches ``(B, N, D)`` and
 ``(B, M, D)`` of one dtype on one device; everything was checked before.
@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
+from ..pairs import BlockPairs
 
 __all__ = ["LOG2E", "Engine", "Formula", "Reductions", "ShiftedReductions", "centred"]
 
@@ -38,7 +39,6 @@ class Reductions(ABC):
             ``(B, N, R)``. The caller sees to it that the scaled entries do not overflow.
         """
 
-    @abstractmethod
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
@@ -51,6 +51,7 @@ class Reductions(ABC):
             guess: ``(B, N)``, what the result may be (the previous iterate). It takes the place
                 of a running maximum; a bad guess costs time and never accuracy.
         """
+        raise NotImplementedError("These reductions are sums only.")
 
 
 class ShiftedReductions(Reductions):
@@ -84,14 +85,16 @@ class Engine(ABC):
     """A way of computing :class:`Reductions`; its options are its constructor's arguments."""
 
     name: str
+    approximate = False  # whether its sums have an error beyond rounding
+    differentiable = False  # whether its sums of opaque formulas carry derivatives of their own
 
     @abstractmethod
-    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """None, or a sentence that says why this engine cannot sum this formula on this data."""
 
     @abstractmethod
-    def bind(self, x: Tensor, y: Tensor) -> Reductions:
-        """Prepares two clouds ``(B, N, D)`` and ``(B, M, D)``."""
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
+        """Prepares two clouds ``(B, N, D)`` and ``(B, M, D)``; with kept pairs, B is 1."""
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..formulas import Radial
+from ..pairs import BlockPairs
 from . import simd
 from .base import LOG2E, Engine, Formula, Reductions, centred
 from .threads import even, share
@@ -29,7 +30,7 @@ class Loops(Engine):
 
     name = "numba"
 
-    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses opaque formulas and other devices."""
         if not isinstance(formula, Radial):
             return f'Compiled loops cannot read {formula}; use engine="tiles" or "keops".'
@@ -37,9 +38,9 @@ class Loops(Engine):
             return f'Points are on {x.device}, these loops run on a CPU; use engine="tiles".'
         return None
 
-    def bind(self, x: Tensor, y: Tensor) -> Reductions:
-        """Centres the clouds and stores them coordinate by coordinate."""
-        return _LoopReductions(x, y)
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
+        """Centres the clouds and stores them coordinate by coordinate, block by block."""
+        return _LoopReductions(x, y) if pairs is None else _BlockReductions(x, y, pairs)
 
 
 class _LoopReductions(Reductions):
@@ -49,6 +50,11 @@ class _LoopReductions(Reductions):
         self.y = self.x if y is x else there.transpose(1, 2).contiguous().numpy()
         self.real = self.x.dtype.type
         self.rows, self.pairs = tuple(x.shape[:2]), math.prod(x.shape[:2]) * y.shape[1]
+        # all columns as one run, which one block of all rows meets
+        run = np.array([0, 1]), np.array([0]), np.array([y.shape[1]])
+        self.runs: tuple[np.ndarray[Any, Any], ...] = run
+        self.height = x.shape[1]
+        self.shares: int | None = None
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
@@ -71,6 +77,8 @@ class _LoopReductions(Reductions):
             factors,
             powers,
             self.real(kernel.offset),
+            *self.runs,
+            self.height,
             out,
         )
         return torch.from_numpy(out).transpose(1, 2)
@@ -96,4 +104,28 @@ class _LoopReductions(Reductions):
     def _run(self, columns: int, loop: Callable[..., None], *args: Any) -> None:
         """Shares the rows among threads, where that gains more than waking them costs."""
         rows = math.prod(self.rows)
-        share(loop, even(rows, 1 if self.pairs * columns < INLINE else None), self.x, *args)
+        shares = 1 if self.pairs * columns < INLINE else self.shares
+        share(loop, even(rows, shares), self.x, *args)
+
+
+class _BlockReductions(_LoopReductions):
+    """Kept pairs of blocks: points in block order, a row meets the runs of its block."""
+
+    def __init__(self, x: Tensor, y: Tensor, pairs: BlockPairs) -> None:
+        self.order = torch.from_numpy(pairs.rows.order), torch.from_numpy(pairs.columns.order)
+        super().__init__(x[:, self.order[0]], y[:, self.order[1]])
+        self.runs, self.height, self.pairs = pairs.runs, pairs.rows.size, pairs.kept
+        self.shares = 8 * torch.get_num_threads()  # blocks differ in what they meet
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        rows, cols = self.order
+        row, col = None if row is None else row[:, rows], None if col is None else col[:, cols]
+        out = super().sum(kernel, v[:, cols], row, col)
+        return torch.empty_like(out).index_copy_(1, rows, out)
+
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        return Reductions.logsumexp(self, cost, eps, col, guess)

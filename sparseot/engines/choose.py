@@ -3,69 +3,118 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..formulas import Opaque, Symbolic
+from ..formulas import Opaque, Pointwise, Radial, Symbolic
+from ..pairs import BlockPairs
 from .base import Engine, Formula
+from .spectrum import MOST_MODES, Grid, is_gaussian
 
 __all__ = ["ENGINES", "choose_engine", "reason"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
     "numba": ("blocks", "Loops"),
+    "nufft": ("fft", "Fourier"),
     "keops": ("keops", "KeOps"),
 }
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
+PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
+WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
 
 
-def load(name: str) -> Engine:
-    """The engine of that name, with its default options."""
+def load(name: str, **options: Any) -> Engine:
+    """The engine of that name."""
     module, cls = ENGINES[name]
-    engine: Engine = getattr(import_module(f"{__package__}.{module}"), cls)()
+    engine: Engine = getattr(import_module(f"{__package__}.{module}"), cls)(**options)
     return engine
 
 
-def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
-    """The engine for a formula on points like ``x``, ``(B, N, D)``.
+def choose_engine(
+    engine: str | Engine,
+    formula: Formula,
+    x: Tensor,
+    y: Tensor | None = None,
+    pairs: BlockPairs | None = None,
+    tol: float = 0.0,
+) -> Engine:
+    """The engine for sums of a formula over ``(B, N, D)`` and ``(B, M, D)`` points.
 
     Args:
         engine: "auto", the name of an engine, or an engine with its options.
         formula: what will be summed.
-        x: the points, for their dimension, dtype and device.
+        x: the points, for their number, dimension, dtype and device.
+        y: the other points; None stands for x.
+        pairs: the block pairs to visit, or None for all pairs.
+        tol: the error that an entry of the result may have, relative to the formula's largest
+            value times the sum of the absolute weights; 0 asks for exact sums.
 
     Raises:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        return load(_best(formula, x)[0])
+        engine = _best(formula, x, y, pairs, tol)[0]
     if isinstance(engine, str):
         if engine not in ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *ENGINES))
             raise bad_input("engine", repr(engine), f"one of {known}")
-        engine = load(engine)
-    why_not = engine.refuses(formula, x)
+        engine = load(engine, **({"tol": tol} if engine == "nufft" and tol else {}))
+    why_not = engine.refuses(formula, x, pairs)
     if why_not:
         raise bad_input("engine", repr(engine.name), "an engine for this sum", why_not)
     return engine
 
 
-def reason(engine: str | Engine, formula: Formula, x: Tensor) -> str:
+def reason(
+    engine: str | Engine,
+    formula: Formula,
+    x: Tensor,
+    y: Tensor | None = None,
+    pairs: BlockPairs | None = None,
+    tol: float = 0.0,
+) -> str:
     """Why :func:`choose_engine` takes the engine that it takes, for a ``repr``."""
-    return _best(formula, x)[1] if engine == "auto" else "as asked"
+    return _best(formula, x, y, pairs, tol)[1] if engine == "auto" else "as asked"
 
 
-def _best(formula: Formula, x: Tensor) -> tuple[str, str]:
-    """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest."""
+def _best(
+    formula: Formula, x: Tensor, y: Tensor | None, pairs: BlockPairs | None, tol: float
+) -> tuple[str, str]:
+    """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest.
+
+    A Gaussian of very many pairs is summed as a Fourier series where that is faster.
+    """
     if isinstance(formula, Symbolic):
         return "keops", "a KeOps formula"
+    if isinstance(formula, Pointwise) and pairs is not None:
+        return "keops", "block pairs of a Python function"
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":
         return "tiles", f"points on {x.device.type}"
+    series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
+    if series is not None:
+        return "nufft", series
     if x.shape[-1] <= LOW_DIMENSION:
         return "numba", f"dimension {x.shape[-1]} on a CPU"
     if formula.singular:
         return "numba", "a formula of the distance, on a CPU"
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
+
+
+def _series(formula: Radial, x: Tensor, y: Tensor, tol: float) -> str | None:
+    """Why a Fourier series is the faster way, or None if it is not."""
+    items, rows, dim = x.shape
+    if not is_gaussian(formula) or items > 1 or dim > 3:
+        return None
+    exact = rows * y.shape[1] / PAIRS_PER_SECOND[x.dtype]
+    if exact < WORTH_A_SERIES:
+        return None
+    grid = Grid.around(formula, x[0].detach(), y[0].detach(), 0.1 * tol)
+    if grid.size > MOST_MODES or 1.5 * grid.seconds(rows + y.shape[1], x.dtype) > exact:
+        return None
+    return f"{grid.size:,} Fourier modes for {rows * y.shape[1]:.1e} pairs"

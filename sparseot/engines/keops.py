@@ -11,10 +11,12 @@ import contextlib
 import io
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..formulas import Opaque, Radial, Symbolic
+from ..formulas import Opaque, Pointwise, Radial, Symbolic
+from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions, ShiftedReductions, centred
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
@@ -27,41 +29,54 @@ class KeOps(Engine):
     """Radial formulas as LazyTensors, symbolic costs as KeOps reductions."""
 
     name = "keops"
+    differentiable = True
 
-    def refuses(self, formula: Formula, x: Tensor) -> str | None:
-        """Refuses Python functions."""
-        if isinstance(formula, Opaque):
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
+        """Refuses Python functions, but for those that are written for x_i and y_j."""
+        if isinstance(formula, Opaque) and not isinstance(formula, Pointwise):
             return (
-                'KeOps cannot read a Python function of tensors; use engine="tiles", or give the '
-                "cost as a KeOps formula string."
+                'KeOps cannot read a Python function of whole tensors; use engine="tiles", give the '
+                "kernel as kernels.Pointwise, or the cost as a KeOps formula string."
             )
         return None
 
-    def bind(self, x: Tensor, y: Tensor) -> Reductions:
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
         """Centres the clouds."""
-        return _KeOpsReductions(x, y)
+        return _KeOpsReductions(x, y) if pairs is None else _KeOpsBlocks(x, y, pairs)
+
+    def lazy(self, kernel: Formula, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Any:
+        """The matrix as a LazyTensor; with block pairs in their order, its ranges set."""
+        if pairs is None:
+            return _KeOpsReductions(x, y).entries(kernel)
+        return _KeOpsBlocks(x[None], y[None], pairs).entries(kernel)
 
 
 class _KeOpsReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.given = x.contiguous(), y.contiguous()
-        here, there = centred(x, y)
-        self.rows, self.cols = x.shape[:2], y.shape[:2]
+        here, there = centred(x, y) if x.dim() == 3 else (z[0] for z in centred(x[None], y[None]))
+        self.rows, self.cols = x.shape[:-1], y.shape[:-1]
         self.squares = ((_row(here) - _col(there)) ** 2).sum(-1)
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
-        assert isinstance(kernel, Radial)
-        exponent = _row(v.new_zeros(self.rows) if row is None else row)
-        exponent = exponent + _col(v.new_zeros(self.cols) if col is None else col)
-        root = self.squares if kernel.decay == 2 else self.squares.sqrt()
-        weights = (exponent - kernel.rate * root).exp() * kernel.polynomial(self.squares)
-        result: Tensor = (weights * _col(v)).sum(2)
+        result: Tensor = (self.entries(kernel, row, col) * _col(v)).sum(2)
         return result.view(*self.rows, v.shape[-1])
 
+    def entries(self, kernel: Formula, row: Tensor | None = None, col: Tensor | None = None) -> Any:
+        """The scaled matrix as a LazyTensor."""
+        if isinstance(kernel, Pointwise):
+            x, y = self.given
+            return kernel.function(_row(x), _col(y))
+        assert isinstance(kernel, Radial)
+        root = self.squares if kernel.decay == 2 else self.squares.sqrt()
+        exponent = _row(self.given[0].new_zeros(*self.rows, 1) if row is None else row[..., None])
+        exponent = exponent if col is None else exponent + _col(col[..., None])
+        return (exponent - kernel.rate * root).exp() * kernel.polynomial(self.squares)
+
     def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        exponent = self._exponent(cost, eps, col) + _row(row.expand(self.rows))
+        exponent = self._exponent(cost, eps, col) + _row(row.expand(self.rows)[..., None])
         result: Tensor = exponent.exp().sum(2)
         return result.view(self.rows)
 
@@ -81,7 +96,43 @@ class _KeOpsReductions(ShiftedReductions):
         assert isinstance(cost, Radial)
         (term,) = cost.terms
         root = self.squares if term.power == 2 else self.squares.sqrt()
-        return _col(col) - root * LazyTensor((term.factor / eps)[:, None, None, None])
+        return _col(col[..., None]) - root * LazyTensor((term.factor / eps)[:, None, None, None])
+
+
+class _KeOpsBlocks(Reductions):
+    """Kept pairs of blocks, as KeOps's ranges of sorted points; one cloud, no batch axis."""
+
+    def __init__(self, x: Tensor, y: Tensor, pairs: BlockPairs) -> None:
+        self.order = [
+            torch.from_numpy(cut.order).to(x.device) for cut in (pairs.rows, pairs.columns)
+        ]
+        self.all_pairs = _KeOpsReductions(x[0, self.order[0]], y[0, self.order[1]])
+        self.ranges = tuple(
+            torch.from_numpy(part.astype(np.int32)).to(x.device)
+            for side in (pairs, pairs.T)
+            for part in _ranges(side)
+        )
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        rows, cols = self.order
+        row, col = None if row is None else row[0, rows], None if col is None else col[0, cols]
+        out = self.entries(kernel, row, col) @ v[0, cols]
+        return torch.empty_like(out).index_copy(0, rows, out)[None]
+
+    def entries(self, kernel: Formula, row: Tensor | None = None, col: Tensor | None = None) -> Any:
+        """The scaled matrix in block order as a LazyTensor."""
+        entries = self.all_pairs.entries(kernel, row, col)
+        entries.ranges = self.ranges
+        return entries
+
+
+def _ranges(pairs: BlockPairs) -> tuple[np.ndarray[Any, Any], ...]:
+    """Row blocks, where their runs of columns end, and the runs."""
+    starts, first, last = pairs.runs
+    blocks = pairs.rows.starts
+    return np.stack((blocks[:-1], blocks[1:]), 1), starts[1:], np.stack((first, last), 1)
 
 
 def symbolic_softmin(cost: Symbolic, x: Tensor, y: Tensor, col: Tensor, eps: Tensor) -> Tensor:
@@ -96,8 +147,10 @@ def symbolic_softmin(cost: Symbolic, x: Tensor, y: Tensor, col: Tensor, eps: Ten
 
 
 def _row(x: Tensor) -> Any:
-    return LazyTensor((x if x.dim() == 3 else x[..., None]).contiguous()[:, :, None, :])
+    """A LazyTensor of ``(B, N, D)`` or ``(N, D)`` rows."""
+    return LazyTensor(x.contiguous()[..., :, None, :])
 
 
 def _col(y: Tensor) -> Any:
-    return LazyTensor((y if y.dim() == 3 else y[..., None]).contiguous()[:, None, :, :])
+    """A LazyTensor of ``(B, M, D)`` or ``(M, D)`` columns."""
+    return LazyTensor(y.contiguous()[..., None, :, :])

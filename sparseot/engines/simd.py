@@ -168,40 +168,71 @@ def _polynomial(w, s, size, factors, powers, offset):
             w[j] += factor * value
 
 
+@njit(inline="always", **OPTIONS)
+def _entries(s, w, x, y, row, col, b, i, start, size, rate, decay, factors, powers, offset):
+    """Scaled entries of row i in ``size`` columns from ``start``, into ``w``; ``s`` is room."""
+    trivial = len(powers) == 1 and powers[0] == 0
+    _squares(s, x, y, b, i, start, size)
+    if not trivial or rate < s.dtype.type(0):
+        _polynomial(w, s, size, factors, powers, offset)
+    if rate >= s.dtype.type(0):
+        shift = row[b, i]
+        if decay == 1:
+            for j in range(size):
+                s[j] = np.sqrt(s[j])
+        if trivial:
+            for j in range(size):
+                w[j] = factors[0] * exp2(shift + col[b, start + j] - rate * s[j])
+        else:
+            for j in range(size):
+                w[j] *= exp2(shift + col[b, start + j] - rate * s[j])
+
+
 @njit(**OPTIONS)
-def sums(x, y, v, row, col, rate, decay, factors, powers, offset, out, lo, hi):
+def sums(
+    x,
+    y,
+    v,
+    row,
+    col,
+    rate,
+    decay,
+    factors,
+    powers,
+    offset,
+    starts,
+    first,
+    last,
+    height,
+    out,
+    lo,
+    hi,
+):
     """``out[b, r, i] = sum_j 2^(row + col - rate |x - y|^decay) polynomial(|x - y|^2) v[b, r, j]``.
 
     For the flattened rows b * N + i from lo to hi; clouds are coordinate-major, (B, D, N).
-    A rate below zero says that there is no exponential and no scaling.
+    Block I of ``height`` rows meets the columns from first[k] to last[k] for each of the runs k
+    from starts[I] to starts[I + 1]. A rate below zero says that there is no exponential and no
+    scaling.
     """
-    n, m = uint64(x.shape[2]), uint64(y.shape[2])
+    n = uint64(x.shape[2])
     s, w = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
     zero = x.dtype.type(0)
-    trivial = len(powers) == 1 and powers[0] == 0
     for q in range(uint64(lo), uint64(hi)):
         b, i = q // n, q % n
-        for start in range(uint64(0), m, uint64(BLOCK)):
-            size = min(uint64(BLOCK), m - start)
-            _squares(s, x, y, b, i, start, size)
-            if not trivial or rate < zero:
-                _polynomial(w, s, size, factors, powers, offset)
-            if rate >= zero:
-                shift = row[b, i]
-                if decay == 1:
+        block = i // uint64(height)
+        for k in range(uint64(starts[block]), uint64(starts[block + uint64(1)])):
+            end = uint64(last[k])
+            for start in range(uint64(first[k]), end, uint64(BLOCK)):
+                size = min(uint64(BLOCK), end - start)
+                _entries(
+                    s, w, x, y, row, col, b, i, start, size, rate, decay, factors, powers, offset
+                )
+                for r in range(uint64(v.shape[1])):
+                    total = zero
                     for j in range(size):
-                        s[j] = np.sqrt(s[j])
-                if trivial:
-                    for j in range(size):
-                        w[j] = factors[0] * exp2(shift + col[b, start + j] - rate * s[j])
-                else:
-                    for j in range(size):
-                        w[j] *= exp2(shift + col[b, start + j] - rate * s[j])
-            for r in range(uint64(v.shape[1])):
-                total = zero
-                for j in range(size):
-                    total += w[j] * v[b, r, start + j]
-                out[b, r, i] += total
+                        total += w[j] * v[b, r, start + j]
+                    out[b, r, i] += total
 
 
 @njit(**OPTIONS)

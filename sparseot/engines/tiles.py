@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import ParamSpec
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
+from ..pairs import BlockPairs, Partition
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 
 __all__ = ["Tiles"]
@@ -32,15 +34,20 @@ class Tiles(Engine):
     def __init__(self, entries: int | None = None) -> None:
         self.entries = entries
 
-    def refuses(self, formula: Formula, x: Tensor) -> str | None:
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses KeOps's language."""
         if isinstance(formula, Symbolic):
             return 'Only engine="keops" reads KeOps formulas; give the cost as a Python function.'
+        if isinstance(formula, Opaque) and pairs is not None:
+            return 'Block pairs of a Python function are for kernels.Pointwise and engine="keops".'
         return None
 
-    def bind(self, x: Tensor, y: Tensor) -> Reductions:
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
         """Centres the clouds."""
-        return _TileReductions(x, y, self.entries or (1 << 26 if x.is_cuda else 1 << 20))
+        entries = self.entries or (1 << 26 if x.is_cuda else 1 << 20)
+        if pairs is not None:
+            return _BlockTiles(x, y, pairs, entries)
+        return _TileReductions(x, y, entries)
 
 
 def _in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
@@ -181,14 +188,75 @@ class _TileReductions(ShiftedReductions):
             value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
         squares = self._squares(kernel.singular, batch, i, j)
-        value = kernel.polynomial(squares)
-        if not isinstance(value, Tensor):  # a constant
-            value = torch.full_like(squares, value)
-        if kernel.rate or scaled:
-            root = squares if kernel.decay == 2 else squares.sqrt()
-            exponent = root * (-LOG2E * kernel.rate) + LOG2E * row[batch, i, None]
-            value = value * exponent.add_(LOG2E * col[batch, None, j]).exp2_()
-        return value
+        if not scaled:
+            return radial_values(kernel, squares)
+        return radial_values(kernel, squares, row[batch, i, None], col[batch, None, j])
+
+
+class _BlockTiles(Reductions):
+    """Kept pairs of blocks, many small tiles at a time; short blocks are filled with nothing."""
+
+    def __init__(self, x: Tensor, y: Tensor, pairs: BlockPairs, entries: int) -> None:
+        self.pairs, self.device = pairs, x.device
+        here, there = centred(x, y)
+        rows, cols = _members(pairs.rows, x.device), _members(pairs.columns, x.device)
+        self.x, self.y, self.members = here[0, rows], there[0, cols], (rows, cols)
+        owners = np.repeat(np.arange(len(pairs.rows)), np.diff(pairs.starts))
+        self.tiles = tuple(torch.from_numpy(k).to(x.device) for k in (owners, pairs.cols))
+        self.chunk = max(1, entries // (rows.shape[1] * cols.shape[1]))
+
+    @_in_full_precision
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        assert isinstance(kernel, Radial)
+        rows, cols = self.members
+        block = v[0, cols]
+        block.view(-1, v.shape[-1])[len(v[0]) :] = 0
+        out = v.new_zeros(*rows.shape, v.shape[-1])
+        for i, j in zip(*(tiles.split(self.chunk) for tiles in self.tiles), strict=True):
+            logs = (
+                (None if row is None else row[0, rows][i, :, None]),
+                (None if col is None else col[0, cols][j, None]),
+            )
+            values = radial_values(kernel, self._squares(kernel.singular, i, j), *logs)
+            out.index_add_(0, i, values @ block[j])
+        flat, places = out.flatten(0, 1), rows.flatten()
+        size = len(self.pairs.rows.order)
+        return torch.empty_like(flat[:size]).index_copy_(0, places[:size], flat[:size])[None]
+
+    def _squares(self, direct: bool, i: Tensor, j: Tensor) -> Tensor:
+        """Squared distances of the tiles (i, j), about the first point of each row block."""
+        x, y = self.x[i], self.y[j]
+        x, y = x - x[:, :1], y - x[:, :1]
+        if direct:
+            mode = "donot_use_mm_for_euclid_dist"
+            return torch.cdist(x, y, compute_mode=mode).square_()
+        squares = torch.baddbmm(x.square().sum(-1, keepdim=True), x, y.mT, alpha=-2)
+        return squares.add_(y.square().sum(-1)[:, None]).clamp_(min=0)
+
+
+def _members(cut: Partition, device: torch.device) -> Tensor:
+    """The points of each block, ``(C, size)``; the last block repeats its last point."""
+    places = np.minimum(np.arange(len(cut) * cut.size), len(cut.order) - 1)
+    return torch.from_numpy(cut.order[places]).view(len(cut), cut.size).to(device)
+
+
+def radial_values(
+    kernel: Radial, squares: Tensor, row: Tensor | None = None, col: Tensor | None = None
+) -> Tensor:
+    """Values at squared distances, scaled by ``exp(row + col)`` where these are given."""
+    value = kernel.polynomial(squares)
+    if not isinstance(value, Tensor):  # a constant
+        value = torch.full_like(squares, value)
+    if kernel.rate or row is not None:
+        root = squares if kernel.decay == 2 else squares.sqrt()
+        exponent = root * (-LOG2E * kernel.rate)
+        for scaling in (row, col):
+            if scaling is not None:
+                exponent += LOG2E * scaling
+        value = value * exponent.exp2_()
+    return value
 
 
 def _tiling(items: int, rows: int, cols: int, entries: int) -> tuple[int, int, int]:

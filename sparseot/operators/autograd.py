@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..engines.base import Engine, Formula, centred
 from ..formulas import Opaque, Radial
+from ..pairs import BlockPairs
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -33,6 +34,7 @@ def kernel_sum(
     col: Tensor | None = None,
     *,
     engine: Engine,
+    pairs: BlockPairs | None = None,
 ) -> Tensor:
     r"""The product :math:`\sum_j e^{r_i + c_j} k(x_i, y_j) v_j`, differentiable to any order.
 
@@ -44,14 +46,17 @@ def kernel_sum(
         row: ``(B, N)`` logarithmic scalings, or None.
         col: ``(B, M)`` logarithmic scalings, or None.
         engine: how to sum.
+        pairs: the block pairs to visit; None for all pairs.
 
     Returns:
         ``(B, N, R)``.
     """
     if isinstance(kernel, Opaque):
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
+        if engine.differentiable:
+            return engine.bind(x, y, pairs).sum(kernel, v)
         return _opaque_sum(kernel, x, y, v)
-    result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine)
+    result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
     return result
 
 
@@ -68,17 +73,18 @@ class KernelSum(Function):
         col: Tensor | None,
         kernel: Radial,
         engine: Engine,
+        pairs: BlockPairs | None,
     ) -> Tensor:
         ctx.save_for_backward(x, y, v, row, col)
-        ctx.kernel, ctx.engine = kernel, engine
-        return engine.bind(x, y).sum(kernel, v, row, col)
+        ctx.kernel, ctx.how = kernel, {"engine": engine, "pairs": pairs}
+        return engine.bind(x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, v, row, col = ctx.saved_tensors
         need = ctx.needs_input_grad
-        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, engine=ctx.engine)
-        return (*grads, None, None)
+        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
+        return (*grads, None, None, None)
 
 
 def kernel_sum_vjp(
@@ -92,18 +98,19 @@ def kernel_sum_vjp(
     need: tuple[bool, ...],
     *,
     engine: Engine,
+    pairs: BlockPairs | None = None,
 ) -> tuple[Tensor | None, ...]:
     """Products of ``g`` with the derivatives of a kernel sum in x, y, v, row and col.
 
     ``need`` says which are wanted; the others are None.
     """
-    gx = _moved(kernel, x, y, g, v, row, col, engine) if need[0] else None
-    gy = _moved(kernel, y, x, v, g, col, row, engine) if need[1] else None
-    gv = kernel_sum(kernel, y, x, g, col, row, engine=engine) if need[2] or need[4] else None
+    there: dict[str, Any] = {"engine": engine, "pairs": pairs}
+    back = {**there, "pairs": pairs and pairs.T}
+    gx = _moved(kernel, x, y, g, v, row, col, **there) if need[0] else None
+    gy = _moved(kernel, y, x, v, g, col, row, **back) if need[1] else None
+    gv = kernel_sum(kernel, y, x, g, col, row, **back) if need[2] or need[4] else None
     gcol = (gv * v).sum(-1) if need[4] and gv is not None else None
-    grow = None
-    if need[3]:
-        grow = (g * kernel_sum(kernel, x, y, v, row, col, engine=engine)).sum(-1)
+    grow = (g * kernel_sum(kernel, x, y, v, row, col, **there)).sum(-1) if need[3] else None
     return gx, gy, (gv if need[2] else None), grow, gcol
 
 
@@ -116,6 +123,7 @@ def _moved(
     row: Tensor | None,
     col: Tensor | None,
     engine: Engine,
+    pairs: BlockPairs | None = None,
 ) -> Tensor:
     """``2 sum_j e^(r_i + c_j) k'(s_ij) (g_i . v_j) (x_i - y_j)``, the effect of moving x.
 
@@ -124,7 +132,7 @@ def _moved(
     x_, y_ = centred(x, y)
     dim = x.shape[-1]
     columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
-    sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine)
+    sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine, pairs=pairs)
     total, moment = sums.split((v.shape[-1], v.shape[-1] * dim), -1)
     moment = moment.unflatten(-1, (v.shape[-1], dim))
     return 2 * ((g * total).sum(-1, keepdim=True) * x_ - (g[..., None] * moment).sum(-2))

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from .coarse import Coarse
+from .scipy_operator import scipy_operator
 
 __all__ = ["Diagonal", "Operator", "as_tensor", "like"]
 
@@ -42,6 +44,10 @@ class Operator(ABC):
     @abstractmethod
     def diagonal(self) -> Array:
         """The diagonal, ``(..., min(N, M))``."""
+
+    def coarse(self, pairs: int) -> Coarse | None:
+        """A coarse space that holds nearly all of the smallest eigenvectors, if one is known."""
+        return None
 
     @property
     def T(self) -> Operator:
@@ -92,6 +98,14 @@ class Operator(ABC):
             size = math.prod(self.shape) * self.dtype.itemsize / 2**30
             fix = "Multiply with K @ v, or take some entries with K[rows, cols]."
             raise bad_input("to_dense()", f"{self.shape}, {size:.0f} GiB", "a small matrix", fix)
+
+    def aslinearoperator(self) -> Any:
+        """The operator as an instance of SciPy's LinearOperator class.
+
+        SciPy's functions take operators as they are, but then multiply one vector at a time;
+        through this one, blocks stay blocks.
+        """
+        return scipy_operator(self)
 
     # SciPy's names, so that scipy.sparse.linalg accepts an operator as it is.
     def matvec(self, v: Array) -> Array:
@@ -213,7 +227,11 @@ class _Product(Operator):
 
 def as_tensor(array: Array, reference: Array) -> Tensor:
     """An array as a tensor of the dtype and device of the reference."""
-    tensor = array if isinstance(array, Tensor) else torch.as_tensor(np.asarray(array))
+    if isinstance(array, Tensor):
+        tensor = array
+    else:
+        given = np.asarray(array)
+        tensor = torch.as_tensor(given if given.flags.writeable else given.copy())
     if isinstance(reference, Tensor):
         return tensor.to(reference)
     return tensor.to("cpu", getattr(torch, str(_numpy_dtype(reference))))

@@ -3,22 +3,48 @@ r"""The matrix of a kernel between two clouds, never stored."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
+from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.base import Engine, Formula
-from ..engines.choose import choose_engine, reason
+from ..engines.base import Engine, centred
+from ..engines.choose import choose_engine, load, reason
 from ..errors import bad_input
-from ..formulas import Radial, as_kernel
+from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, as_kernels, matrix_of
+from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
 from .autograd import kernel_sum
 from .base import Array, Operator, as_tensor, like
 
 __all__ = ["KernelMatrix"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One kernel of a sum, on points in the units that it wants, and its engine."""
+
+    kernel: Radial | Opaque
+    x: Tensor
+    y: Tensor
+    factor: Tensor | float
+    engine: Engine
+
+    def product(self, v: Tensor, pairs: BlockPairs | None) -> Tensor:
+        out = kernel_sum(self.kernel, self.x, self.y, v, engine=self.engine, pairs=pairs)
+        return self.factor * out
+
+    def block(self, rows: Any, cols: Any) -> Tensor:
+        """Values between chosen rows and columns, ``(B, n, m)``."""
+        return self.factor * matrix_of(self.kernel, self.x[:, rows], self.y[:, cols])
+
+    def diagonal(self, size: int) -> Tensor:
+        """Values between corresponding points, ``(B, size)``."""
+        x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
+        return self.factor * matrix_of(self.kernel, x[:, None], y[:, None]).view(len(self.x), size)
 
 
 class KernelMatrix(Operator):
@@ -30,11 +56,16 @@ class KernelMatrix(Operator):
     the like take K as it is.
 
     Args:
-        kernel: ``kernels.Gaussian(sigma)`` and its like, or a function of ``(B, N, D)`` and
-            ``(B, M, D)`` tensors that returns ``(B, N, M)`` values.
+        kernel: ``kernels.Gaussian(sigma)`` and its like, sums and products of them, a
+            ``kernels.Pointwise``, or a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that
+            returns ``(B, N, M)`` values. A length given as a tensor receives a gradient.
         x: ``(N, D)`` or ``(B, N, D)`` points, float32 or float64, tensor or array.
         y: ``(M, D)`` or ``(B, M, D)`` points; None means x itself.
-        engine: "auto", or the name of an engine.
+        pairs: ``Blocks(radius)`` to visit only blocks of points that come that close; the other
+            entries count as zero. None visits all pairs.
+        engine: "auto", or the name of an engine: "tiles", "numba", "nufft", "keops".
+        tol: the error that an approximate engine may make in an entry of ``K @ v``, relative to
+            ``max |k| * sum_j |v_j|``; :meth:`error` measures it. 0 asks for exact sums.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -53,27 +84,102 @@ class KernelMatrix(Operator):
 
     def __init__(
         self,
-        kernel: Formula | Callable[[Tensor, Tensor], Tensor],
+        kernel: Kernel | Callable[[Tensor, Tensor], Tensor],
         x: Array,
         y: Array | None = None,
         *,
+        pairs: Blocks | BlockPairs | None = None,
         engine: str | Engine = "auto",
+        tol: float = 1e-6,
     ) -> None:
-        self.kernel = as_kernel(kernel)
-        self.reference, self.symmetric = x, y is None
+        self.kernel, self.reference, self.symmetric = kernel, x, y is None
+        self.asked, self.tol = engine, _tolerance(tol)
         x = _points("x", x)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
         self.x = source.positions
         self.y = self.x if y is None else target.positions
         self.shape = (*x.shape[:-2], self.x.shape[1], self.y.shape[1])
-        self.asked = engine
-        self.engine = choose_engine(engine, self.kernel, self.x)
+        self.pairs = self._block_pairs(pairs)
+        self.parts = tuple(self._part(kernel) for kernel in as_kernels(kernel))
+
+    def _block_pairs(self, pairs: Blocks | BlockPairs | None) -> BlockPairs | None:
+        if not isinstance(pairs, Blocks):
+            return pairs
+        if self.batched:
+            fix = "Make one matrix for each cloud, or leave pairs=None."
+            raise bad_input("pairs", f"a batch of clouds, {self.shape}", "one cloud", fix)
+        x, y = (z[0].detach().cpu().numpy() for z in (self.x, self.y))
+        return pairs.between(x, x if self.symmetric else y)
+
+    def _part(self, kernel: Radial | Opaque) -> _Part:
+        x, y = self.x, self.y
+        factor: Tensor | float = 1.0
+        if isinstance(kernel, Radial) and kernel.length is not None:
+            length, (x, y) = kernel.length.to(x), centred(x, y)
+            kernel, scale = kernel.at_unit_length()
+            x, y, factor = x / length, y / length, scale.to(x)
+        engine = choose_engine(self.asked, kernel, x, y, self.pairs, self.tol)
+        return _Part(kernel, x, y, factor, engine)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that sums the first part of the kernel."""
+        return self.parts[0].engine
+
+    @property
+    def kept_fraction(self) -> float:
+        """The part of all pairs that is visited."""
+        return 1.0 if self.pairs is None else self.pairs.kept_fraction
 
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(M, R)`` or ``(B, M, R)``, differentiable to any order."""
         block = v if self.batched else v[None]
-        out = kernel_sum(self.kernel, self.x, self.y, block, engine=self.engine)
+        out = torch.stack([part.product(block, self.pairs) for part in self.parts]).sum(0)
         return out if self.batched else out[0]
+
+    def error(self, v: Array | None = None, rows: int = 64, seed: int = 0) -> float:
+        """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
+
+        The rows are summed exactly in float64 over all pairs, so that what was dropped by
+        ``pairs`` counts too; ``max |k|`` is the largest entry of these rows.
+
+        Args:
+            v: ``(M,)`` or ``(M, R)``; None takes ones and random signs.
+            rows: how many rows to sample.
+            seed: of the sample.
+        """
+        if self.batched:
+            raise bad_input("error()", f"a batch, {self.shape}", "one matrix")
+        generator = torch.Generator().manual_seed(seed)
+        if v is None:
+            v = torch.randn(self.shape[1], 2, generator=generator).sign().to(self.x)
+            v[:, 0] = 1
+        block = as_tensor(v, self.x).reshape(self.shape[1], -1)
+        chosen = torch.randint(self.shape[0], (rows,), generator=generator).to(self.x.device)
+        with torch.no_grad():
+            found = self.product(block)[chosen].double()
+            exact = KernelMatrix(
+                self.kernel, self.x[0, chosen].double(), self.y[0].double(), engine="tiles", tol=0
+            )
+            largest = max(float(exact[k : k + 1, :].abs().max()) for k in range(rows))
+            scale = largest * block.abs().sum(0).double()
+            return float(((found - exact.product(block.double())).abs() / scale).max())
+
+    def lazy_tensor(self) -> Any:
+        """The matrix as a KeOps LazyTensor, for what KeOps can and this class cannot.
+
+        With block pairs, its ranges are set and its rows and columns stand in the order of the
+        blocks, ``K.pairs.rows.order`` and ``K.pairs.columns.order``.
+        """
+        keops: Any = load("keops")
+        lazy = 0.0
+        for part in self.parts:
+            why_not = keops.refuses(part.kernel, part.x, self.pairs)
+            if why_not:
+                raise bad_input("kernel", repr(self.kernel), "one that KeOps can read", why_not)
+            x, y = (part.x, part.y) if self.batched else (part.x[0], part.y[0])
+            lazy = keops.lazy(part.kernel, x, y, self.pairs) * part.factor + lazy
+        return lazy
 
     def transpose(self) -> Operator:
         """The matrix of the same kernel from y to x; kernels are symmetric functions."""
@@ -81,20 +187,23 @@ class KernelMatrix(Operator):
             return self
         shown = (self.y, self.x) if self.batched else (self.y[0], self.x[0])
         clouds = (like(points, self.reference) for points in shown)
-        return KernelMatrix(self.kernel, *clouds, engine=self.engine)
+        how: dict[str, Any] = {"engine": self.asked, "tol": self.tol}
+        return KernelMatrix(
+            _swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how
+        )
 
     def diagonal(self) -> Array:
         """The entries ``k(x_i, y_i)``, ``(..., min(N, M))``."""
         size = min(self.shape[-2:])
-        values = self._pairs(self.x[:, :size], self.y[:, :size])
+        values = torch.stack([part.diagonal(size) for part in self.parts]).sum(0)
         return like(values if self.batched else values[0], self.reference)
 
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()
-        rows = max(1, 2**24 // (self.y.shape[1] * self.y.shape[2]))
+        rows, everything = max(1, 2**24 // (self.y.shape[1] * self.y.shape[2])), slice(None)
         blocks = [
-            self._block(self.x[:, i : i + rows], self.y) for i in range(0, self.x.shape[1], rows)
+            self._block(slice(i, i + rows), everything) for i in range(0, self.x.shape[1], rows)
         ]
         values = torch.cat(blocks, 1)
         return like(values if self.batched else values[0], self.reference)
@@ -107,7 +216,7 @@ class KernelMatrix(Operator):
         rows, cols = (
             self._index(index, size) for index, size in zip(where, self.shape, strict=True)
         )
-        values = self._block(self.x[:, rows], self.y[:, cols])[0]
+        values = self._block(rows, cols)[0]
         for axis, index in ((1, where[1]), (0, where[0])):
             values = values.squeeze(axis) if isinstance(index, Integral) else values
         return like(values, self.reference)
@@ -120,29 +229,49 @@ class KernelMatrix(Operator):
             raise IndexError(f"K[rows, cols]: {error}") from None
         return torch.from_numpy(chosen).to(self.x.device)
 
-    def _block(self, x: Tensor, y: Tensor) -> Tensor:
-        """Values of the kernel between all points of two clouds, ``(B, n, m)``."""
-        if isinstance(self.kernel, Radial):
-            values: Tensor = self.kernel((x[:, :, None] - y[:, None]).square().sum(-1))
+    def _block(self, rows: Any, cols: Any) -> Tensor:
+        """Entries of chosen rows and columns, zero where blocks are not kept, ``(B, n, m)``."""
+        values = torch.stack([part.block(rows, cols) for part in self.parts]).sum(0)
+        if self.pairs is None:
             return values
-        return self.kernel(x, y)
-
-    def _pairs(self, x: Tensor, y: Tensor) -> Tensor:
-        """Values of the kernel between corresponding points, ``(B, n)``."""
-        if isinstance(self.kernel, Radial):
-            values: Tensor = self.kernel((x - y).square().sum(-1))
-            return values
-        flat = self.kernel(x.reshape(-1, 1, x.shape[-1]), y.reshape(-1, 1, x.shape[-1]))
-        return flat.view(x.shape[:2])
+        places = [
+            np.arange(size)[chosen.cpu() if isinstance(chosen, Tensor) else chosen]
+            for size, chosen in zip(self.shape, (rows, cols), strict=True)
+        ]
+        return values * torch.from_numpy(self.pairs.mask(*places)).to(values.device)
 
     def __repr__(self) -> str:
-        name = self.kernel if isinstance(self.kernel, Radial) else "a Python function"
-        why = reason(self.asked, self.kernel, self.x)
         size = " x ".join(f"{n:,}" for n in self.shape)
-        return f"KernelMatrix({name}, {size}, {self.dtype}, engine {self.engine.name}: {why})"
+        pairs = f", {100 * self.kept_fraction:.2g} % of the pairs" if self.pairs else ""
+        kernel = " + ".join(map(repr, as_kernels(self.kernel)))
+        how = "; ".join(dict.fromkeys(self._how(part) for part in self.parts))
+        return f"KernelMatrix({kernel}, {size}, {self.dtype}{pairs}, {how})"
+
+    def _how(self, part: _Part) -> str:
+        why = reason(self.asked, part.kernel, part.x, part.y, self.pairs, self.tol)
+        tol = f", tol {self.tol:g}" if part.engine.approximate else ""
+        return f"engine {part.engine.name}: {why}{tol}"
 
 
 def _points(name: str, x: Array) -> Tensor:
     if isinstance(x, np.ndarray):
         return as_tensor(x, x)
     return x
+
+
+def _tolerance(tol: float) -> float:
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
+        raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
+    return float(tol)
+
+
+def _swapped(kernel: Any) -> Any:
+    """The kernel of (y, x): a function of two points need not be symmetric."""
+    if isinstance(kernel, Mixture):
+        return Mixture(tuple(_swapped(part) for part in kernel.parts))
+    if isinstance(kernel, Radial):
+        return kernel
+    given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
+    if isinstance(given, Pointwise):
+        return Pointwise(lambda y, x: given.function(x, y))
+    return Opaque(lambda y, x: given(x, y).mT)

@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
+from ..formulas import Radial
 from .base import Array, Operator, as_tensor, like
+from .coarse import Coarse, coarsen
+from .kernel_matrix import KernelMatrix
 
 __all__ = ["Laplacian", "graph_laplacian"]
 
@@ -65,6 +69,7 @@ class Laplacian(Operator):
         self.degrees = like(degrees, diagonal)
         self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
         self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
+        self._diagonal = loops
         self._kept_loops = loops - self._loops  # the part of the diagonal that stays
 
     def product(self, v: Tensor) -> Tensor:
@@ -82,6 +87,26 @@ class Laplacian(Operator):
         else:
             out = as_tensor(self._matrix @ like(v, self.reference), v)
         return out - self._loops[..., None] * v
+
+    def coarse(self, pairs: int) -> Coarse | None:
+        """Voxels, where this is the normed Laplacian of a Gaussian on many points."""
+        K = self._matrix
+        if self._scale is None or not isinstance(K, KernelMatrix) or K.batched or not K.symmetric:
+            return None
+        (part, *others) = K.parts
+        if others or not is_gaussian(part.kernel) or bool((self._loops > 0).any()):
+            return None
+        assert isinstance(part.kernel, Radial)
+        return coarsen(part.kernel, part.x[0], self._degree, pairs)
+
+    def isolated(self, threshold: float = 1e-3) -> Array:
+        """Numbers of the points whose own weight is all of their degree, up to ``threshold``.
+
+        Such points have no neighbours; each carries an eigenvector of the normed Laplacian of
+        its own, with an eigenvalue below ``threshold``.
+        """
+        alone = self._degree - (self._diagonal - self._loops) <= threshold * self._degree
+        return like(alone.nonzero()[:, -1], self.reference)
 
     def transpose(self) -> Operator:
         """A Laplacian is symmetric."""

@@ -70,6 +70,62 @@ def test_eigenpairs_are_those_of_the_dense_matrix(which, n):
     assert pairs.converged
 
 
+@pytest.mark.parametrize("normed", [False, True])
+@pytest.mark.parametrize(("dtype", "bar"), [(np.float32, 1e-5), (np.float64, 1e-8)])
+def test_the_spiral_of_1000_points_against_dense_eigenvalues(dtype, bar, normed):
+    """Relative to the norm of L, down to the eigenvalue zero."""
+    x = spiral(1000, 2).astype(dtype)
+    L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.05), x), normed=normed)
+    exact = np.linalg.eigvalsh(
+        graph_laplacian(
+            KernelMatrix(kernels.Gaussian(0.05), x.astype(np.float64)), normed=normed
+        ).to_dense()
+    )
+    found = eigsh(L, 7, "SA")
+    assert found.values.dtype == dtype
+    assert np.abs(found.values - exact[:7]).max() < bar * exact[-1]
+
+
+def test_isolated_points_are_listed_and_carry_zeros():
+    """Each is a component; a pair of far clouds yields two zeros as well."""
+    x = np.concatenate((spiral(300, 0), [[9.0, 9.0]], spiral(200, 1) + [5, 0]))
+    L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.05), x), normed=True)
+    assert L.isolated().tolist() == [300]
+    values = eigsh(L, 4, "SA").values
+    assert np.abs(values[:3]).max() < 1e-10 and values[3] > 1e-3
+
+
+def roll(n):
+    """KeOps's noisy Swiss roll; the heights, then the noise, from one generator."""
+    rng = np.random.default_rng(0)
+    t = np.linspace(0, 2 * np.pi, n + 1)[:-1]
+    height = 0.1 + 0.8 * rng.random(n)
+    noise = 0.01 * rng.standard_normal((n, 3))
+    radius = t / 7
+    curve = 0.4 + 0.4 * radius * np.cos(1.5 * t), height, 0.5 + 0.3 * radius * np.sin(1.5 * t)
+    return (np.stack(curve, 1) + noise).astype(np.float32)
+
+
+LOW = {
+    50_000: [1.31000e-4, 5.18352e-4, 6.96468e-4, 7.96794e-4, 1.16943e-3, 1.66122e-3],
+    1_000_000: [1.5491e-4, 6.1007e-4, 7.9708e-4, 9.4136e-4, 1.3984e-3, 1.9824e-3],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", LOW)
+def test_the_swiss_roll_by_two_levels(n):
+    """Known answers: a CSR matrix cut at 5.5 sigma in float64, and KeOps's within a percent."""
+    L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.01), roll(n)), normed=True)
+    found = eigsh(L, 7, "SA")
+    np.testing.assert_allclose(found.values[1:], LOW[n], rtol=2e-3)
+    assert abs(found.values[0]) < 1e-6
+    assert found.converged and found.residuals.max() < 1e-5 and found.products < 110
+    if n == 1_000_000:
+        reference = [1.5488e-4, 6.0963e-4, 7.9121e-4, 9.4554e-4, 1.3957e-3, 1.9849e-3]
+        np.testing.assert_allclose(found.values[1:], reference, rtol=0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_spiral_of_10000_points(seed):

@@ -7,7 +7,9 @@ import torch
 from scipy.sparse import diags_array, eye_array
 from torch.autograd import gradcheck, gradgradcheck
 
-from sparseot import Diagonal, KernelMatrix, kernels
+from sparseot import Blocks, Diagonal, KernelMatrix, kernels
+from sparseot.engines.choose import load
+from sparseot.formulas import Mixture, Radial
 
 from ..clouds import cloud
 from ..dense import squared_distances
@@ -116,6 +118,168 @@ def test_scipy_takes_it_as_it_is(points):
     np.testing.assert_allclose(dense @ solution + 0.1 * solution, start, rtol=1e-4, atol=1e-4)
 
 
+def test_block_pairs_are_the_matrix_of_what_is_kept():
+    """The other entries count as zero, in products, sums, transposes and entries alike."""
+    pairs = Blocks(0.3, 4)
+    K = KernelMatrix(kernels.Gaussian(0.1), X, Y, pairs=pairs)
+    kept = torch.from_numpy(K.pairs.mask(np.arange(30), np.arange(20)))
+    dense = kept * kernels.Gaussian(0.1)(squared_distances(X[None], Y[None]))[0]
+    assert 0.1 < kept.double().mean() < 0.9
+    assert K.kept_fraction == pytest.approx(kept.double().mean().item())
+    torch.testing.assert_close(K.to_dense(), dense)
+    torch.testing.assert_close(K.sum(), dense.sum(1))
+    torch.testing.assert_close(K.T.sum(), dense.sum(0))
+    torch.testing.assert_close(K[3:9, [2, 5]], dense[3:9][:, [2, 5]])
+    assert f"{100 * K.kept_fraction:.2g} % of the pairs" in repr(K)
+    with pytest.raises(ValueError, match="pairs: got a batch of clouds"):
+        KernelMatrix(KERNEL, cloud(4, 2, batch=(2,))[0], pairs=pairs)
+
+
+def test_the_error_of_what_was_dropped_is_measured():
+    """Three sigma lose e^-4.5 in an entry; the measured error says so, six sigma lose nothing."""
+    x = cloud(2000, 2)[0]
+    near, far = (KernelMatrix(kernels.Gaussian(0.02), x, pairs=Blocks(r, 16)) for r in (0.06, 0.16))
+    assert 1e-6 < near.error() < np.exp(-4.5)
+    assert far.error() < 1e-13
+
+
+def test_sums_products_and_multiples_of_kernels():
+    """Sums keep their parts; products are radial where their form allows it."""
+    s = squared_distances(X[None], Y[None])[0]
+    gaussian, laplacian, energy = kernels.Gaussian(0.3), kernels.Laplacian(0.5), kernels.Energy()
+    multiquadric = kernels.InverseMultiquadric(0.2)
+    for kernel, kind, exact in (
+        (gaussian + laplacian, Mixture, gaussian(s) + laplacian(s)),
+        (2.5 * gaussian, Radial, 2.5 * gaussian(s)),
+        (gaussian * gaussian, Radial, gaussian(s) ** 2),
+        (gaussian * energy, Radial, gaussian(s) * energy(s)),
+        (gaussian * multiquadric, Radial, gaussian(s) * multiquadric(s)),
+        (multiquadric * gaussian, Radial, gaussian(s) * multiquadric(s)),
+        (laplacian * gaussian, object, gaussian(s) * laplacian(s)),
+        (
+            3 * (gaussian + energy) * laplacian,
+            Mixture,
+            3 * (gaussian(s) + energy(s)) * laplacian(s),
+        ),
+    ):
+        assert isinstance(kernel, kind)
+        K, v = KernelMatrix(kernel, X, Y), torch.randn(20, 2).double()
+        torch.testing.assert_close(K @ v, exact @ v)
+        torch.testing.assert_close(K.to_dense(), exact)
+        torch.testing.assert_close(K.T @ X[:, 0], exact.T @ X[:, 0])
+
+
+@pytest.mark.parametrize("name", ["Gaussian", "Laplacian", "InverseMultiquadric"])
+def test_derivatives_in_the_length_of_a_kernel(name):
+    """gradcheck and gradgradcheck in sigma and the points, for products and for entries."""
+    x, y = cloud(4, 2, grad=True)[0], cloud(3, 2, grad=True, shift=0.4)[0]
+    v, sigma = torch.randn(3, 1).double(), torch.tensor(0.4).double().requires_grad_()
+    kernel = getattr(kernels, name)
+
+    def product(x, y, sigma):
+        return KernelMatrix(kernel(sigma) + 2.0 * kernels.Gaussian(0.5), x, y) @ v
+
+    assert gradcheck(product, (x, y, sigma)) and gradgradcheck(product, (x, y, sigma))
+    fixed = KernelMatrix(kernel(0.4), x, y)
+    moving = KernelMatrix(kernel(sigma), x, y)
+    torch.testing.assert_close(moving @ v, fixed @ v)
+    assert gradcheck(lambda sigma: KernelMatrix(kernel(sigma), x, y).to_dense(), (sigma,))
+    torch.testing.assert_close(moving.diagonal(), fixed.diagonal())
+
+
+def test_functions_of_two_points_and_their_transposes(needs_compiler):
+    """Written once for x_i and y_j: torch and KeOps agree, block pairs and gradients included."""
+    kernel = kernels.Pointwise(lambda x_i, y_j: (-((x_i - 2 * y_j) ** 2).sum(-1)).exp())
+    exact = (-(X[:, None] - 2 * Y).square().sum(-1)).exp()
+    x = X.clone().requires_grad_()
+    v = torch.randn(20, 2).double()
+    (wanted,) = torch.autograd.grad(
+        ((-(x[:, None] - 2 * Y).square().sum(-1)).exp() @ v).sin().sum(), x
+    )
+    for engine in ("tiles", "keops"):
+        K = KernelMatrix(kernel, x, Y, engine=engine)
+        torch.testing.assert_close(K @ v, exact @ v)
+        torch.testing.assert_close(K.T @ X, exact.T @ X)
+        torch.testing.assert_close(torch.autograd.grad((K @ v).sin().sum(), x)[0], wanted)
+    blocks = KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4))
+    assert blocks.engine.name == "keops" and 0 < blocks.kept_fraction < 1
+    torch.testing.assert_close(blocks @ v, blocks.to_dense() @ v)
+    with pytest.raises(ValueError, match=r"kernels.Pointwise and engine=\"keops\""):
+        KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine="tiles")
+
+
+def test_lazy_tensors_for_keops(needs_compiler):
+    """All pairs, or the kept ones with ranges, in the order of the blocks."""
+    v = torch.randn(20, 1).double()
+    K = KernelMatrix(KERNEL, X, Y)
+    torch.testing.assert_close(K.lazy_tensor() @ v, K @ v)
+    K = KernelMatrix(KERNEL, X, Y, pairs=Blocks(0.2, 4))
+    rows, cols = (torch.from_numpy(cut.order) for cut in (K.pairs.rows, K.pairs.columns))
+    torch.testing.assert_close(K.lazy_tensor() @ v[cols], (K @ v)[rows])
+    with pytest.raises(ValueError, match="KeOps cannot read"):
+        KernelMatrix(lambda x, y: x @ y.mT, X).lazy_tensor()
+
+
+def test_a_real_scipy_operator_multiplies_blocks_as_blocks():
+    K = KernelMatrix(KERNEL, X.float(), Y.float())
+    operator = K.aslinearoperator()
+    assert isinstance(operator, scipy_linalg.LinearOperator) and operator.dtype == np.float32
+    calls, product = [], K.product
+    K.product = lambda v: calls.append(v.shape) or product(v)
+    v = np.random.default_rng(0).standard_normal((20, 5))
+    assert (operator @ v).dtype == np.float32
+    assert calls == [(20, 5)]
+    np.testing.assert_allclose(operator @ v, DENSE.numpy() @ v, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(operator.T @ X.numpy(), DENSE.numpy().T @ X.numpy(), rtol=1e-4)
+    np.testing.assert_allclose(operator.H @ X.numpy()[:, 0], DENSE.T @ X[:, 0], rtol=1e-4)
+    singular = scipy_linalg.svds(operator, 3, v0=np.ones(20, np.float32))[1]
+    np.testing.assert_allclose(np.sort(singular), np.linalg.svd(DENSE)[1][:3][::-1], rtol=1e-4)
+
+
+def wide(n, offset=0.0, stretch=1.0, dtype=torch.float32):
+    """A million pairs and more: what an approximate engine is for."""
+    points = torch.rand(n, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (points * torch.tensor([stretch, 1.0, 1.0]).double() + offset).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_fourier_sums_keep_their_promise(dtype, offset):
+    """Chosen for very many pairs; the error stays below tol, wherever the origin lies."""
+    x = wide(40_000, offset, dtype=dtype)
+    K = KernelMatrix(kernels.Gaussian(0.2), x, tol=1e-5)
+    assert K.engine.name == "nufft" and "Fourier modes" in repr(K) and "tol 1e-05" in repr(K)
+    assert K.error() < (1e-6 if dtype == torch.float32 else 1e-8)
+    exact = KernelMatrix(kernels.Gaussian(0.2), x, tol=0)
+    assert exact.engine.name == "numba"
+    found, wanted = K @ x[:, :2], exact @ x[:, :2]
+    assert ((found - wanted).norm() / wanted.norm()) < 2e-5
+
+
+def test_fourier_sums_where_they_do_not_fit():
+    """A long axis needs too many modes: "auto" sums otherwise, the name alone says what to do."""
+    x = wide(40_000, stretch=1000.0)
+    assert KernelMatrix(kernels.Gaussian(0.01), x).engine.name == "numba"
+    K = KernelMatrix(kernels.Gaussian(0.01), x, engine="nufft")
+    with pytest.raises(ValueError, match='Fourier grid of .* modes.*use engine="numba"'):
+        K @ x[:, 0]
+    with pytest.raises(ValueError, match="are for Gaussians"):
+        KernelMatrix(kernels.Laplacian(0.1), x, engine="nufft")
+    with pytest.raises(ValueError, match="at most 3 dimensions"):
+        KernelMatrix(kernels.Gaussian(0.1), torch.rand(9, 4), engine="nufft")
+
+
+def test_plans_are_kept_while_the_points_stay():
+    engine, kernel, v = load("nufft"), kernels.Gaussian(0.3), torch.ones(1, 50, 1)
+    x = torch.rand(1, 50, 2)
+    first = engine.bind(x, x)
+    before = first.sum(kernel, v)
+    assert engine.bind(x.clone(), x) is first
+    x.data += 1.0 * (x > 0.5)  # moved behind autograd's back
+    assert engine.bind(x, x) is not first
+    assert not torch.allclose(engine.bind(x, x).sum(kernel, v), before, rtol=1e-2)
+
+
 def test_repr_says_what_and_why():
     text = repr(KernelMatrix(KERNEL, X, Y))
     assert text == (
@@ -138,3 +302,10 @@ def test_bad_input():
         KernelMatrix(KERNEL, [[0.0, 1.0]])
     with pytest.raises(TypeError):
         K @ [1.0] * 20
+    for tol in (-1, 1.0, "small", float("nan")):
+        with pytest.raises(ValueError, match="tol: got"):
+            KernelMatrix(KERNEL, X, tol=tol)
+    with pytest.raises(ValueError, match="sigma: got a tensor of shape"):
+        kernels.Gaussian(torch.ones(2))
+    with pytest.raises(ValueError, match="kernel with a length to differentiate"):
+        kernels.Gaussian(torch.tensor(1.0, requires_grad=True)) * kernels.Energy()

@@ -1,0 +1,109 @@
+r"""Spectral coordinates of a cloud: the smoothest functions on its graph."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+from ..engines.base import Engine
+from ..errors import bad_input
+from ..formulas import Gaussian
+from ..pairs import Blocks
+from .base import Array, as_tensor, like
+from .eigen import eigsh
+from .kernel_matrix import KernelMatrix
+from .laplacian import graph_laplacian
+
+__all__ = ["SpectralEmbedding", "spectral_embedding"]
+
+
+@dataclass(frozen=True)
+class SpectralEmbedding:
+    """What :func:`spectral_embedding` returns.
+
+    Attributes:
+        coordinates: ``(N, n_components)``.
+        values: ``(n_components,)`` eigenvalues of the normed Laplacian, increasing.
+        residuals: ``(n_components,)`` of its eigenvectors: how far an eigenvalue may lie.
+        isolated: numbers of points without neighbours.
+        products: how many vectors were multiplied by the kernel matrix.
+        converged: whether all residuals are below the tolerance.
+    """
+
+    coordinates: Array
+    values: Array
+    residuals: Array
+    isolated: Array
+    products: int
+    converged: bool
+
+
+def spectral_embedding(
+    x: Array,
+    n_components: int = 2,
+    sigma: float = 1.0,
+    *,
+    drop_first: bool = True,
+    pairs: Blocks | None = None,
+    engine: str | Engine = "auto",
+    tol: float | None = None,
+    progress: bool = False,
+) -> SpectralEmbedding:
+    r"""Spectral coordinates of points, by a Gaussian graph that is never stored.
+
+    The coordinates are the eigenvectors u of the smallest eigenvalues of the normed Laplacian
+    :math:`I - D^{-1/2} K D^{-1/2}`, divided by the roots of the degrees:
+    :math:`f = D^{-1/2} u` solves :math:`(D - K) f = \lambda D f`. Each is signed so that its
+    largest entry is positive.
+
+    Args:
+        x: ``(N, D)`` points.
+        n_components: how many coordinates.
+        sigma: width of the Gaussian, in the units of the points.
+        drop_first: leave out the first one, which is constant on a connected graph.
+        pairs, engine: how the kernel matrix is summed, see :class:`KernelMatrix`.
+        tol: residuals to reach; None means 1e-5 in single precision, 1e-9 in double.
+        progress: show a bar that counts products.
+
+    Returns:
+        :class:`SpectralEmbedding`, of the kind, dtype and device of x.
+
+    Raises:
+        ValueError: if an argument is not as described. Points without neighbours are a warning.
+
+    References:
+        Belkin and Niyogi, 2003, "Laplacian eigenmaps for dimensionality reduction and data
+        representation", section 2.
+
+    Example:
+        >>> x = torch.cat((torch.zeros(20, 2), torch.ones(20, 2)))
+        >>> signs = spectral_embedding(x, 1, sigma=0.4).coordinates[:, 0] > 0
+        >>> len(set(signs[:20].tolist())), len(set(signs[20:].tolist()))
+        (1, 1)
+    """
+    if isinstance(n_components, bool) or not isinstance(n_components, int) or n_components < 1:
+        raise bad_input("n_components", repr(n_components), "a positive integer")
+    K = KernelMatrix(Gaussian(sigma), x, pairs=pairs, engine=engine)
+    L = graph_laplacian(K, normed=True)
+    first = int(drop_first)
+    found = eigsh(L, n_components + first, which="SA", tol=tol, progress=progress)
+    isolated = L.isolated(min(max(float(found.values[-1]), 1e-3), 0.5))
+    if len(isolated):
+        warnings.warn(
+            f"{len(isolated)} of {K.shape[0]} points have no neighbours within reach of "
+            f"sigma={float(sigma):g}; each is a component of its own and takes a coordinate. "
+            "Raise sigma, or leave out the points that .isolated lists.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    u = as_tensor(found.vectors, x)[:, first:]
+    f = u / as_tensor(L.degrees, x).sqrt()[:, None]
+    largest = f.gather(0, f.abs().argmax(0, keepdim=True))
+    return SpectralEmbedding(
+        like(f * largest.sign(), x),
+        found.values[first:],
+        found.residuals[first:],
+        isolated,
+        found.products,
+        found.converged,
+    )

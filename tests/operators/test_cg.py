@@ -1,0 +1,72 @@
+"""Conjugate gradients: against dense solves, with preconditioners, and what is reported."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparseot import Diagonal, KernelMatrix, conjugate_gradient, kernels, nystrom
+
+from ..clouds import cloud
+
+K = KernelMatrix(kernels.Gaussian(0.2), cloud(200, 2)[0])
+NOISE = Diagonal(torch.full((200,), 0.1, dtype=torch.float64))
+RIGHT = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)).double()
+
+
+def dense(noise=0.1):
+    return K.to_dense() + noise * torch.eye(200).double()
+
+
+@pytest.mark.parametrize("preconditioned", [False, True])
+def test_solutions_are_those_of_the_dense_system(preconditioned):
+    """One column and several; from zero and from a given start."""
+    M = nystrom(K, 0.1, 50) if preconditioned else None
+    exact = torch.linalg.solve(dense(), RIGHT)
+    for b, x in ((RIGHT, exact), (RIGHT[:, 0], exact[:, 0])):
+        for start in (None, x + 0.01):
+            found = conjugate_gradient(K + NOISE, b, preconditioner=M, x0=start, tol=1e-10)
+            assert found.converged and found.x.shape == b.shape
+            torch.testing.assert_close(found.x, x, rtol=1e-7, atol=1e-7)
+            residual = (b - dense() @ found.x).norm(dim=0) / b.norm(dim=0)
+            torch.testing.assert_close(found.residuals, residual.reshape(-1), rtol=0, atol=1e-13)
+
+
+def test_a_preconditioner_saves_products():
+    noise = Diagonal(torch.full((200,), 1e-4, dtype=torch.float64))
+    plain = conjugate_gradient(K + noise, RIGHT, tol=1e-8)
+    fast = conjugate_gradient(K + noise, RIGHT, tol=1e-8, preconditioner=nystrom(K, 1e-4, 120))
+    assert fast.converged and plain.converged
+    assert 3 * fast.products < plain.products
+
+
+def test_nystrom_with_all_points_is_the_inverse():
+    M = nystrom(K, 0.1, 200)
+    torch.testing.assert_close(M @ (dense() @ RIGHT), RIGHT, rtol=1e-6, atol=1e-6)
+    inverse = torch.linalg.inv(dense())
+    torch.testing.assert_close(M.diagonal(), inverse.diagonal(), rtol=1e-6, atol=1e-6)
+
+
+def test_arrays_come_back_as_arrays():
+    array = KernelMatrix(kernels.Gaussian(0.2), cloud(50, 2)[0].float().numpy())
+    found = conjugate_gradient(array + Diagonal(np.ones(50, np.float32)), np.ones(50))
+    assert isinstance(found.x, np.ndarray) and found.x.dtype == np.float32
+    zero = conjugate_gradient(array + Diagonal(np.ones(50, np.float32)), np.zeros(50))
+    assert zero.converged and not zero.x.any()
+
+
+def test_what_is_refused_and_what_is_reported(capsys):
+    with pytest.warns(RuntimeWarning, match="stopped after .* products.*nystrom"):
+        found = conjugate_gradient(K + NOISE, RIGHT, tol=1e-12, max_products=12)
+    assert not found.converged and found.residuals.max() > 1e-12
+    with pytest.raises(ValueError, match="not positive definite.*Add a positive diagonal"):
+        conjugate_gradient(-K, RIGHT)
+    with pytest.raises(ValueError, match=r"b: got shape \(3,\), wanted \(200,\) or \(200, R\)"):
+        conjugate_gradient(K, torch.ones(3))
+    with pytest.raises(ValueError, match="x0: got"):
+        conjugate_gradient(K, RIGHT, x0=RIGHT[:, 0])
+    with pytest.raises(ValueError, match="square"):
+        conjugate_gradient(KernelMatrix(kernels.Gaussian(1.0), RIGHT, RIGHT[:9]), RIGHT)
+    with pytest.raises(ValueError, match="one cloud with itself"):
+        nystrom(KernelMatrix(kernels.Gaussian(1.0), RIGHT, RIGHT[:9]), 1.0)
+    conjugate_gradient(K + NOISE, RIGHT, progress=True)
+    assert "residual" in capsys.readouterr().err
