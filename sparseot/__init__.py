@@ -9,12 +9,17 @@ from .operators.base import Diagonal
 from .operators.eigen import EigenPairs, eigsh
 from .operators.kernel_matrix import KernelMatrix
 from .operators.laplacian import graph_laplacian
+from .transport.result import Transport
+from .transport.sinkhorn import Sinkhorn
+from .transport.solve import solve_sample
 
 __all__ = [
     "Diagonal",
     "EigenPairs",
     "KernelMatrix",
     "SamplesLoss",
+    "Sinkhorn",
+    "Transport",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -22,4 +27,5 @@ __all__ = [
     "kernel_norm",
     "kernels",
     "sinkhorn_divergence",
+    "solve_sample",
 ]
