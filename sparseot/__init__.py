@@ -12,6 +12,9 @@ from .operators.embedding import SpectralEmbedding, spectral_embedding
 from .operators.kernel_matrix import KernelMatrix
 from .operators.laplacian import graph_laplacian
 from .pairs import Blocks
+from .transport.result import Transport
+from .transport.sinkhorn import Sinkhorn
+from .transport.solve import solve_sample
 
 __all__ = [
     "Blocks",
@@ -22,6 +25,8 @@ __all__ = [
     "SamplesLoss",
     "SpectralEmbedding",
     "conjugate_gradient",
+    "Sinkhorn",
+    "Transport",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -31,4 +36,5 @@ __all__ = [
     "nystrom",
     "sinkhorn_divergence",
     "spectral_embedding",
+    "solve_sample",
 ]

@@ -28,6 +28,7 @@ from .errors import bad_input
 __all__ = [
     "Points",
     "bounding_diameter",
+    "bounding_sides",
     "check_balanced",
     "check_positive",
     "check_weights",
@@ -113,20 +114,28 @@ def points_pair(
 
 def bounding_diameter(source: Points, target: Points) -> Tensor:
     """Diagonal of the box around both clouds, ``(B,)`` in float64, in the units of the points."""
+    return bounding_sides(source, target).norm(dim=-1)
+
+
+def bounding_sides(source: Points, target: Points) -> Tensor:
+    """Sides of the box around both clouds, ``(B, D)`` in float64."""
     both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
-    return (both.amax(1) - both.amin(1)).norm(dim=-1)
+    return both.amax(1) - both.amin(1)
 
 
-def enough_digits(source: Points, target: Points, p: int, blur: float) -> tuple[Points, Points]:
+def enough_digits(
+    source: Points, target: Points, p: int, blur: float, share: float = 0.01
+) -> tuple[Points, Points]:
     """The clouds, in float64 where single precision would lose the exponents.
 
     The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding; where that
-    is more than one percent of an entry of the plan, both clouds are converted.
+    is more than a ``share`` of an entry of the plan, both clouds are converted. One cloud given
+    twice remains one.
     """
     if source.positions.dtype == torch.float64:
         return source, target
     diameter = float(bounding_diameter(source, target).max())
-    if (diameter / blur) ** p / p * 6e-8 <= 0.01:
+    if (diameter / blur) ** p / p * 6e-8 <= share:
         return source, target
     return source.double(), target.double()
 

@@ -19,23 +19,26 @@ def cost_matrix(x, y, p):
 def transport(x, y, a, b, *, p=2, blur, reach=None, steps=20_000, tol=1e-14):
     """Converged entropic transport of small unbatched clouds: value, f, g and plan.
 
-    The value is the primal one, computed from its definition. Masses are arbitrary with a reach.
+    The value is the primal one, computed from its definition. Masses are arbitrary with a reach,
+    which may be a pair, None where a marginal is imposed.
     """
     cost, eps = cost_matrix(x, y, p), blur**p
-    rho = math.inf if reach is None else reach**p
-    damping = 1 / (1 + eps / rho)
+    reaches = reach if isinstance(reach, tuple) else (reach, reach)
+    rhos = [math.inf if length is None else length**p for length in reaches]
+    damping = [1 / (1 + eps / rho) for rho in rhos]
     f, g = torch.zeros_like(a), torch.zeros_like(b)
     for _ in range(steps):
         f_old = f
-        f = -damping * eps * ((g - cost) / eps + b.log()).logsumexp(1)
-        g = -damping * eps * ((f[:, None] - cost) / eps + a.log()[:, None]).logsumexp(0)
+        f = -damping[0] * eps * ((g - cost) / eps + b.log()).logsumexp(1)
+        g = -damping[1] * eps * ((f[:, None] - cost) / eps + a.log()[:, None]).logsumexp(0)
         if (f - f_old).abs().max() < tol * eps:
             break
     product = a[:, None] * b
     plan = product * ((f[:, None] + g - cost) / eps).exp()
     value = (plan * cost).sum() + eps * divergence(plan, product)
-    if reach is not None:
-        value = value + rho * (divergence(plan.sum(1), a) + divergence(plan.sum(0), b))
+    for rho, marginal, wanted in zip(rhos, (plan.sum(1), plan.sum(0)), (a, b), strict=True):
+        if not math.isinf(rho):
+            value = value + rho * divergence(marginal, wanted)
     return value, f, g, plan
 
 

@@ -16,6 +16,8 @@ from ..errors import bad_input
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
 from ..transport.annealing import AveragedAnnealing
+from ..transport.marginals import marginals
+from ..transport.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
 from .sinkhorn import sinkhorn_divergence
@@ -68,6 +70,8 @@ class SamplesLoss(torch.nn.Module):
             trailing 1, instead of the value.
         verbose: accepted for compatibility.
         backend: "auto" or the name of an engine; GeomLoss's names are accepted and mean "auto".
+        tol: solve to this L1 error of the marginals, relative to the mass (sinkhorn), in the place
+            of GeomLoss's schedule: then ``scaling`` and ``diameter`` have no effect.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -100,22 +104,24 @@ class SamplesLoss(torch.nn.Module):
         potentials: bool = False,
         verbose: bool = False,
         backend: str = "auto",
+        tol: float | None = None,
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
             raise bad_input("loss", repr(loss), "one of " + ", ".join(f'"{n}"' for n in LOSSES))
         given = {name: value for name, value in locals().items() if name in DEFAULTS}
-        check_positive(blur=blur, reach=reach, diameter=diameter)
+        check_positive(blur=blur, diameter=diameter, tol=tol)
+        marginals(reach, p), Sinkhorn(tol)  # these check their arguments
         AveragedAnnealing(scaling), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
-        self.scaling, self.debias, self.potentials = scaling, debias, potentials
+        self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
         learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]
         if learned:
             self.learned = torch.nn.ModuleList(learned)  # so that parameters() finds theirs
         self.cost = None if cost is None else as_cost(_last(cost), p)
         self.kernel = None if kernel is None else _kernel(kernel, blur)
         self.engine = _engine(backend)
-        _say_what_is_ignored(loss, given)
+        _say_what_is_ignored(loss, given, tol)
 
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
@@ -134,14 +140,15 @@ class SamplesLoss(torch.nn.Module):
             b,
             debias=self.debias,
             diameter=self.diameter,
-            solver=AveragedAnnealing(self.scaling),
+            solver=Sinkhorn(self.tol) if self.tol else AveragedAnnealing(self.scaling),
             **common,
         )
 
     def extra_repr(self) -> str:
         """The arguments that matter for this loss."""
         shown = ["blur"] if self.loss in KERNELS else ["p", "blur", "reach"]
-        shown += ["scaling", "debias"] if self.loss == "sinkhorn" else []
+        schedule = "scaling" if self.tol is None else "tol"
+        shown += [schedule, "debias"] if self.loss == "sinkhorn" else []
         return ", ".join([repr(self.loss)] + [f"{name}={getattr(self, name)!r}" for name in shown])
 
 
@@ -184,11 +191,12 @@ def _engine(backend: str) -> str:
     return "auto"
 
 
-def _say_what_is_ignored(loss: str, given: dict[str, Any]) -> None:
+def _say_what_is_ignored(loss: str, given: dict[str, Any], tol: float | None) -> None:
     """One warning for each argument that differs from its default and changes nothing."""
     without_effect = ["truncate", "cluster_scale", "verbose"]
     without_effect += ["cost", "reach"] if loss in KERNELS else ["kernel"]
-    without_effect += [] if loss == "sinkhorn" else ["scaling", "diameter", "debias"]
+    without_effect += [] if loss == "sinkhorn" else ["debias"]
+    without_effect += [] if loss == "sinkhorn" and tol is None else ["scaling", "diameter"]
     for name in without_effect:
         if given[name] is not DEFAULTS[name] and given[name] != DEFAULTS[name]:
             warnings.warn(f'{name} has no effect on the loss "{loss}".', UserWarning, stacklevel=3)

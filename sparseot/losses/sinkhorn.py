@@ -3,6 +3,8 @@ r"""The entropic transport cost and the Sinkhorn divergence between two weighted
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,9 @@ from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
 from ..points import Points, bounding_diameter, check_positive, enough_digits, points_pair
 from ..transport.annealing import AveragedAnnealing, Potentials
-from ..transport.marginals import Marginals, marginals
+from ..transport.marginals import Marginals, Reach, marginals
+from ..transport.sinkhorn import Sinkhorn
+from ..transport.solve import solve_sample
 
 __all__ = ["sinkhorn_divergence"]
 
@@ -26,10 +30,11 @@ def sinkhorn_divergence(
     *,
     p: int = 2,
     blur: float = 0.05,
-    reach: float | None = None,
+    reach: Reach = None,
     debias: bool = True,
+    tol: float = 1e-3,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
-    solver: AveragedAnnealing | None = None,
+    solver: Sinkhorn | AveragedAnnealing | None = None,
     diameter: float | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
@@ -54,18 +59,22 @@ def sinkhorn_divergence(
         p: exponent of the ground cost, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which mass is rather created and destroyed than moved; None moves all.
+            A pair, for the side of x and of y, wants debias=False.
         debias: False for the entropic transport cost itself.
+        tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
             ``(B, M, D)`` tensors that returns ``(B, N, M)``, or a KeOps formula of X and Y.
-        solver: the schedule, by default ``AveragedAnnealing(scaling=0.5)``.
-        diameter: length at which the schedule starts, by default the diagonal of the clouds' box.
+        solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
+            GeomLoss's schedule, which asks for no tolerance.
+        diameter: length at which that schedule starts, by default the diagonal of the clouds' box.
         potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead. As in
             GeomLoss their graph is that of the last softmin, with what it was taken of frozen.
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or the two potentials. First derivatives are those
-        of the envelope theorem at the last iterates; second derivatives raise RuntimeError.
+        A number, ``(B,)`` numbers for a batch, or the two potentials; :func:`solve_sample` returns
+        them all, with the plan. First derivatives are those of the envelope theorem at the last
+        iterates; second derivatives raise RuntimeError. Not reaching the tolerance is a warning.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -79,13 +88,26 @@ def sinkhorn_divergence(
         >>> print(f"{sinkhorn_divergence(x, y):.2f}")
         12.50
     """
+    if solver is None or isinstance(solver, Sinkhorn):
+        solver = solver or Sinkhorn()
+        solver = solver if engine == "auto" else replace(solver, engine=engine)
+        common: dict[str, Any] = {
+            "blur": blur,
+            "p": p,
+            "reach": reach,
+            "debias": debias,
+            "tol": tol,
+            "cost": cost,
+        }
+        found = solve_sample(x, y, a, b, solver=solver, **common)
+        return found.dual_potentials if potentials else found.value
     source, target, batched = points_pair(x, y, a, b)
-    check_positive(blur=blur, reach=reach, diameter=diameter)
+    check_positive(blur=blur, diameter=diameter)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen = choose_engine(engine, formula, source.positions)
-    problem = _Problem(formula, penalty, p, blur, solver or AveragedAnnealing(), chosen)
+    problem = _Problem(formula, penalty, p, blur, solver, chosen)
     lengths = bounding_diameter(source, target)
     if diameter is not None:
         lengths = torch.full_like(lengths, diameter)

@@ -13,18 +13,22 @@ Trouvé and Peyré, 2019, proposition 12). As rho grows, the penalty tends to th
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..points import Points, check_balanced
+from ..errors import bad_input
+from ..points import Points, check_balanced, check_positive
 
-__all__ = ["Balanced", "KullbackLeibler", "Marginals", "marginals"]
+__all__ = ["Balanced", "KullbackLeibler", "Marginals", "Sides", "marginals"]
 
 
 class Marginals(ABC):
     """A penalty on both marginals, seen through the dual problem."""
+
+    rhos: tuple[float, float]  # weight of the penalty on either side; infinite where imposed
 
     @abstractmethod
     def damping(self, eps: Tensor | float) -> Tensor | float:
@@ -51,6 +55,8 @@ class Marginals(ABC):
 class Balanced(Marginals):
     """Marginals imposed: ``P 1 = a``, ``P' 1 = b``."""
 
+    rhos = (math.inf, math.inf)
+
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """No damping."""
         return 1.0
@@ -76,6 +82,11 @@ class KullbackLeibler(Marginals):
 
     rho: float
 
+    @property
+    def rhos(self) -> tuple[float, float]:  # type: ignore[override]
+        """The same on both sides."""
+        return self.rho, self.rho
+
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """``rho / (rho + eps)``."""
         return 1 / (1 + eps / self.rho)
@@ -96,6 +107,51 @@ class KullbackLeibler(Marginals):
         return eps * (ma * mb - ma - mb) - (self.rho + eps) * excess + (eps / 2 * kept).detach()
 
 
-def marginals(reach: float | None, p: int) -> Marginals:
-    """The penalty of that reach, a length; None imposes the marginals."""
+@dataclass(frozen=True)
+class Sides(Marginals):
+    """Each marginal held in its own way: imposed where its rho is infinite, penalised elsewhere.
+
+    What is not symmetric has no single damping and no averaged schedule: solvers to a tolerance
+    read ``rhos``.
+    """
+
+    rhos: tuple[float, float]
+
+    def check(self, source: Points, target: Points) -> None:
+        """One penalty is enough to hold any masses."""
+
+    def damping(self, eps: Tensor | float) -> Tensor | float:
+        """There is none that serves both sides."""
+        raise bad_input(
+            "reach", "a pair", "one length for both clouds", "Solve to a tolerance: tol=..."
+        )
+
+    def saturated(self, f: Tensor, eps: float) -> Tensor:
+        """Neither is there one worth."""
+        return self.damping(eps) * f
+
+    def value(self, source: Points, target: Points, f: Tensor, g: Tensor, eps: float) -> Tensor:
+        """Its derivatives are those of one penalty; a side that is imposed adds ``<a, f>``."""
+        ma, mb = source.mass, target.mass
+        total = eps * (ma * mb - ma - mb)
+        for cloud, h, rho in zip((source, target), (f, g), self.rhos, strict=True):
+            worth = h if math.isinf(rho) else -(rho + eps) * (-h / rho).expm1()
+            total = total + (cloud.weights * worth).sum(-1)
+        return total
+
+
+Reach = float | tuple[float | None, float | None] | None
+
+
+def marginals(reach: Reach, p: int) -> Marginals:
+    """The penalty of that reach, a length or one for each side; None imposes the marginals."""
+    if isinstance(reach, tuple | list):
+        if len(reach) != 2:
+            raise bad_input("reach", f"{len(reach)} lengths", "one length, or a pair of them")
+        check_positive(**{"reach[0]": reach[0], "reach[1]": reach[1]})
+        if reach[0] != reach[1]:
+            rhos = (math.inf if length is None else length**p for length in reach)
+            return Sides(tuple(rhos))  # type: ignore[arg-type]
+        reach = reach[0]
+    check_positive(reach=reach)
     return Balanced() if reach is None else KullbackLeibler(reach**p)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import sparseot as so
+from sparseot.transport.annealing import AveragedAnnealing
 
 X, Y = torch.rand(6, 2), torch.rand(5, 2)
 
@@ -23,6 +24,7 @@ BAD_ARGUMENTS = {
     "kernel": ({"loss": "gaussian", "kernel": "gaussian"}, TypeError, "kernel: got 'gaussian'"),
     "p": ({"p": 3}, ValueError, "p: got 3, wanted 1 or 2"),
     "scaling": ({"scaling": 1.0}, ValueError, "scaling: got 1, wanted a ratio between 0 and 1"),
+    "tol": ({"tol": 2.0}, ValueError, "tol: got 2, wanted a share of the mass"),
     "backend": ({"backend": "gpu"}, ValueError, "backend: got 'gpu', wanted one of"),
     "cost": ({"cost": 3}, TypeError, "cost: got 3, wanted a function"),
     "unknown keyword": ({"epsilon": 0.1}, TypeError, "epsilon"),
@@ -98,8 +100,10 @@ def test_it_is_the_functions():
         assert torch.equal(so.SamplesLoss(name, blur=0.2)(X, Y), twin)
     twin = so.hausdorff_divergence(X, Y, p=1, blur=0.2, reach=0.5)
     assert torch.equal(so.SamplesLoss("hausdorff", p=1, blur=0.2, reach=0.5)(X, Y), twin)
-    twin = so.sinkhorn_divergence(X, Y, p=1, blur=0.2)
+    twin = so.sinkhorn_divergence(X, Y, p=1, blur=0.2, solver=AveragedAnnealing())
     assert torch.equal(so.SamplesLoss(p=1, blur=0.2)(X, Y), twin)
+    twin = so.sinkhorn_divergence(X, Y, p=1, blur=0.2, tol=1e-5)
+    assert torch.equal(so.SamplesLoss(p=1, blur=0.2, tol=1e-5)(X, Y), twin)
 
 
 @pytest.mark.parametrize("loss", ["sinkhorn", "hausdorff", "gaussian", "laplacian", "energy"])

@@ -1,0 +1,95 @@
+"""One problem of entropic transport: two clouds, a cost, a temperature, and how marginals are held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..engines.base import Engine, Formula
+from ..errors import bad_input
+from ..formulas import Opaque, Radial, gibbs
+from ..operators.autograd import kernel_sum
+from ..points import Points
+from .marginals import Marginals
+
+__all__ = ["Problem"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not change while it is solved; ``target is source`` for a cloud and itself."""
+
+    source: Points
+    target: Points
+    cost: Formula
+    penalty: Marginals
+    p: int
+    blur: float
+    engine: Engine
+
+    @property
+    def eps(self) -> float:
+        """The temperature."""
+        return self.blur**self.p
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether this is the problem of a cloud and itself."""
+        return self.target is self.source
+
+    def swapped(self) -> Problem:
+        """The same problem, seen from the target."""
+        sides = self.penalty
+        if sides.rhos[0] != sides.rhos[1]:
+            sides = type(sides)(sides.rhos[::-1])  # type: ignore[call-arg]
+        return Problem(self.target, self.source, self.cost, sides, self.p, self.blur, self.engine)
+
+    def plan_product(
+        self, x: Tensor, row: Tensor, g: Tensor, v: Tensor, *, with_cost: bool = False
+    ) -> Tensor:
+        r"""The sums :math:`\sum_j e^{r_i} b_j e^{(g_j - C(x_i, y_j))/\varepsilon} v_j`.
+
+        Args:
+            x: ``(B, N, D)`` points: those of the source, or new ones.
+            row: ``(B, N)`` logarithmic scalings r.
+            g: ``(B, M)`` potential of the target.
+            v: ``(B, M, R)`` right-hand sides.
+            with_cost: multiply each term by C as well.
+        """
+        y, col = self.target.positions.detach(), self.target.log_weights + g / self.eps
+        if isinstance(self.cost, Radial):
+            kernel = gibbs(self.cost, self.eps)
+            if with_cost:
+                kernel = Radial(self.cost.terms, kernel.rate, kernel.decay)
+            return kernel_sum(kernel, x, y, v, row, col, engine=self.engine)
+        if not isinstance(self.cost, Opaque):
+            fix = "Give the cost as a Python function of (x, y)."
+            raise bad_input("cost", "a KeOps formula", "a cost whose plan can be applied", fix)
+        blocks = []
+        size = max(1, (1 << 22) // (y.shape[0] * y.shape[1]))
+        for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
+            cost = self.cost(rows, y)
+            entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
+            blocks.append((entries * cost if with_cost else entries) @ v)
+        return torch.cat(blocks, 1)
+
+    def log_rows(self, x: Tensor, g: Tensor, softmin: Tensor | None = None) -> Tensor:
+        """Scalings ``(B, N)`` that make the rows of the plan sum to one at points x."""
+        eps, y = self.eps, self.target.positions.detach()
+        if isinstance(self.cost, Opaque) or softmin is None:
+            temperature = g.new_full((len(g),), eps)
+            col = self.target.log_weights + g / eps
+            guess = None if softmin is None else -softmin / eps
+            return -self.engine.bind(x, y).logsumexp(self.cost, temperature, col, guess)
+        total = self.plan_product(x, softmin / eps, g, torch.ones_like(g)[..., None])[..., 0]
+        return softmin / eps - total.log()
+
+    def cost_matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Costs ``(B, N, M)`` of small blocks of points."""
+        if isinstance(self.cost, Opaque):
+            return self.cost(x, y)
+        assert isinstance(self.cost, Radial)
+        costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
+        return costs

@@ -1,0 +1,199 @@
+r"""Alternating Sinkhorn updates, over-relaxed by the cyclic Chebyshev scheme, to a tolerance.
+
+One half-step replaces a potential by :math:`f \gets f + \omega (\lambda S(g) - f)`, where S is the
+softmin and :math:`\lambda` the damping of the marginal. Plain updates (:math:`\omega = 1`) forget an
+error of wave length L by a factor :math:`1 - (\pi c\, \text{blur} / L)^2` a sweep, hundreds of
+sweeps at small blur; the cyclic Chebyshev factors (Golub and Varga, 1961, section 4) make it
+:math:`1 - O(\text{blur} / L)`. Over-relaxed iterates carry noise of short wave length that makes
+them look far worse than they are, and one plain pair of updates removes it: so convergence is tested
+by a *trial pair*, and the over-relaxed state is restored where the trial fails.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .marginals import Marginals
+
+__all__ = ["Outcome", "Softmins", "alternate", "self_fixed_point"]
+
+PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
+TRIAL, NEXT_TRIAL = 12.0, 0.6  # errors, in tolerances and of the last trial, that call for a trial
+FALL = 0.01  # of the dual value, in tolerances times the temperature, that is not yet a setback
+STEP = 2 / 3  # of the self problem: divides its error by three
+
+
+class Softmins(ABC):
+    """Both softmins of one problem at one temperature; potentials are float64 vectors."""
+
+    a: Tensor
+    b: Tensor
+    eps: float
+    penalty: Marginals
+
+    @abstractmethod
+    def first(self, g: Tensor, f: Tensor) -> Tensor:
+        r"""``-eps log sum_j b_j exp((g_j - C_ij) / eps)``, ``(N,)``; ``f`` guesses the result."""
+
+    @abstractmethod
+    def second(self, f: Tensor, g: Tensor) -> Tensor:
+        """The same over the points of the source, ``(M,)``."""
+
+    def step(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, float, float]:
+        """The exact update of one potential, and what its marginal was before it.
+
+        Returns:
+            The damped softmin; the L1 distance, relative to the mass, of the marginal of the
+            plan of (here, there) from the one that is wanted; and the mass of that plan.
+        """
+        weights = (self.a, self.b)[side]
+        softmin = (self.first, self.second)[side](there, here)
+        rho = self.penalty.rhos[side]
+        ratio = ((here - softmin) / self.eps).clamp_(max=600.0).exp_()
+        wanted = torch.ones(()).to(ratio) if math.isinf(rho) else (-here / rho).exp()
+        error = float((weights * (ratio - wanted).abs()).sum() / weights.sum())
+        return softmin / (1 + self.eps / rho), error, float((weights * ratio).sum())
+
+    def dual(self, f: Tensor, g: Tensor, total: float) -> float:
+        """The dual objective of two potentials, whose plan has the mass ``total``."""
+        value = -self.eps * (total - float(self.a.sum() * self.b.sum()))
+        for weights, h, rho in zip((self.a, self.b), (f, g), self.penalty.rhos, strict=True):
+            value += float(weights @ (h if math.isinf(rho) else -rho * torch.expm1(-h / rho)))
+        return value
+
+    def kept(self, side: int, h: Tensor) -> float:
+        """The mass of a plan whose marginal on one side is what its potential wants."""
+        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
+        return float(weights.sum() if math.isinf(rho) else weights @ (-h / rho).exp())
+
+    def shift(self, f: Tensor, g: Tensor) -> float:
+        """The constant that is best moved from g to f; zero where both marginals are imposed."""
+        rates = [1 / rho for rho in self.penalty.rhos]
+        if not any(rates):
+            return 0.0
+        logs = [
+            float(torch.logsumexp(torch.where(w > 0, w, 1).log() - h * r - 1e30 * (w <= 0), 0))
+            for w, h, r in zip((self.a, self.b), (f, g), rates, strict=True)
+        ]
+        return (logs[0] - logs[1]) / sum(rates)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Potentials at the end: f is the update of ``g_prev``, g that of ``f_prev``.
+
+    Two clouds end with ``f_prev = f``; a cloud and itself with f = g, the update of one h.
+    """
+
+    f: Tensor
+    g: Tensor
+    f_prev: Tensor
+    g_prev: Tensor
+    error: float  # relative L1 error of the marginals of the plan of (f_prev, g_prev)
+    sweeps: float
+    value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself
+
+
+class _Momentum:
+    """The factors of the cyclic Chebyshev scheme for the squared rate ``rho2``, one a half-step."""
+
+    def __init__(self, rho2: float) -> None:
+        self.rho2, self.omega, self.wait = rho2, 1.0, 2 * PLAIN
+
+    @property
+    def plain(self) -> bool:
+        """Whether the next two half-steps are exact updates."""
+        return self.rho2 <= 0 or self.wait > 1
+
+    def next(self) -> float:
+        """The factor of the next half-step."""
+        if self.rho2 <= 0 or self.wait > 0:
+            self.wait -= 1
+            return 1.0
+        first = self.omega == 1.0
+        self.omega = 1 / (1 - (self.rho2 / 2 if first else self.rho2 * self.omega / 4))
+        return self.omega
+
+    def restart(self) -> None:
+        """After a setback: plain sweeps, then a shorter memory."""
+        self.rho2 = 1 - min(1.0, 2 * (1 - self.rho2))
+        self.omega, self.wait = 1.0, 2 * PLAIN
+
+
+def alternate(
+    softmins: Softmins,
+    f: Tensor,
+    g: Tensor,
+    *,
+    tol: float,
+    budget: float,
+    rho2: float = 0.0,
+    watch: Callable[[Tensor, Tensor, float], None] = lambda f, g, error: None,
+) -> Outcome:
+    """Sweeps until the L1 error of the marginals is at most ``tol`` times the mass.
+
+    Args:
+        softmins: the problem.
+        f: ``(N,)``, where to start.
+        g: ``(M,)``, where to start.
+        tol: relative L1 error of the marginals.
+        budget: largest number of sweeps (two half-steps each).
+        rho2: an estimate of the factor by which a plain sweep multiplies the slowest error; 0
+            for plain sweeps throughout. Where the dual value falls, the estimate was too bold: it
+            is lowered and the sweeps start anew.
+        watch: called with (f, g, error) after each sweep; what it raises ends the sweeps.
+    """
+    momentum, sweeps, threshold, best = _Momentum(rho2), 0.0, TRIAL * tol, -math.inf
+    while True:
+        plain = momentum.plain
+        g_new, _, _ = softmins.step(1, g, f)
+        g = g + momentum.next() * (g_new - g)
+        f_new, error, total = softmins.step(0, f, g)
+        sweeps += 1
+        watch(f, g, error)
+        if plain and (error <= tol or sweeps >= budget):
+            return _close(softmins, f_new, g, sweeps)
+        dual = softmins.dual(f, g, total)
+        if not plain and dual < best - FALL * tol * softmins.eps * float(softmins.a.sum()):
+            momentum.restart()
+        best = max(best, dual)
+        f = f + momentum.next() * (f_new - f)
+        if not plain and (error <= threshold or sweeps >= budget):
+            found, sweeps = _trial_pair(softmins, f, g, sweeps), sweeps + 1.5
+            if found.error <= tol or sweeps >= budget:
+                return found
+            threshold = NEXT_TRIAL * error
+        move = softmins.shift(f, g)
+        f, g = f + move, g - move
+
+
+def _trial_pair(softmins: Softmins, f: Tensor, g: Tensor, sweeps: float) -> Outcome:
+    g, _, _ = softmins.step(1, g, f)
+    f, _, _ = softmins.step(0, f, g)
+    return _close(softmins, f, g, sweeps + 1)
+
+
+def _close(softmins: Softmins, f: Tensor, g: Tensor, sweeps: float) -> Outcome:
+    """One more half-step from f, the exact update of g: it tells the error that is left."""
+    last, error, _ = softmins.step(1, g, f)
+    return Outcome(
+        f, last, f, g, error, sweeps + 0.5, softmins.dual(f, last, softmins.kept(1, last))
+    )
+
+
+def self_fixed_point(softmins: Softmins, h: Tensor, *, tol: float, budget: float) -> Outcome:
+    """The potential of a cloud with itself, by damped steps that divide its error by three."""
+    sweeps = 0.0
+    while True:
+        new, error, _ = softmins.step(0, h, h)
+        sweeps += 0.5
+        if error <= tol or sweeps >= budget:
+            value = softmins.dual(new, h, softmins.kept(0, new))
+            return Outcome(new, new, h, h, error, sweeps, value)
+        h = h + STEP * (new - h)

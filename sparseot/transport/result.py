@@ -1,0 +1,234 @@
+"""``Transport``: what a solve found, and the evidence for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from ..operators.base import Operator
+from .attach import attach, attached_value
+from .plan import PlanMatrix, plan_rows
+from .problem import Problem
+from .sinkhorn import Level, Report, Sinkhorn, Solution
+
+__all__ = ["Solved", "Transport"]
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A problem and its solution; a divergence has three of them."""
+
+    problem: Problem
+    solution: Solution
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The dual value ``(B,)``, with its derivatives."""
+        numbers = [report.value for report in self.solution.reports]
+        value = torch.tensor(numbers, dtype=torch.float64, device=self.solution.f.device)
+        return attached_value(self.problem, self.solution, value)
+
+
+class Transport:
+    """The result of :func:`solve_sample`.
+
+    All tensors have the dtype of the points; batches ``(B, N, D)`` give a leading axis B to
+    everything.
+
+    Attributes:
+        converged: whether the tolerance was met (in all items and, debiased, all three problems).
+        n_iter: sweeps over all temperatures (two half-steps each), the largest of the items.
+        residual: L1 error of the marginals of the plan, relative to the mass, over all pairs.
+        tol: the tolerance that was asked for.
+    """
+
+    def __init__(self, solved: list[Solved], batched: bool, like: Tensor, solver: Sinkhorn) -> None:
+        self.solved, self.batched, self.solver = solved, batched, solver
+        self._dtype = like.dtype
+        reports = [report for part in solved for report in part.solution.reports]
+        self.converged = all(report.converged for report in reports)
+        self.residual = max(report.residual for report in reports)
+        self.n_iter = max(report.n_iter for report in reports)
+        self.tol = reports[0].tol
+
+    @property
+    def debias(self) -> bool:
+        """Whether the value is a divergence."""
+        return len(self.solved) == 3
+
+    @cached_property
+    def value(self) -> Tensor:
+        r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
+
+        It is the dual objective of the potentials, which the error of the marginals reaches only
+        in its square. First derivatives in x, y, a and b are exact.
+        """
+        value = self.solved[0].value
+        for own in self.solved[1:]:
+            value = value - own.value / 2
+        return self._shown(value)
+
+    @cached_property
+    def value_linear(self) -> Tensor:
+        r"""The cost :math:`\langle P, C \rangle` of the plan, without its entropy and no debiasing."""
+        problem, f, g = self._parts
+        row = problem.source.log_weights + f / problem.eps
+        one = torch.ones_like(g)[..., None]
+        x = problem.source.positions.detach()
+        costs = problem.plan_product(x, row, g, one, with_cost=True)
+        return self._shown(costs[..., 0].double().sum(-1))
+
+    @property
+    def potential_a(self) -> Tensor:
+        """The potential f of the points x, of the shape of their weights."""
+        return self._shown(self.solved[0].solution.f)
+
+    @property
+    def potential_b(self) -> Tensor:
+        """The potential g of the points y."""
+        return self._shown(self.solved[0].solution.g)
+
+    @property
+    def potential_aa(self) -> Tensor:
+        """The potential of the transport of x to itself (debiased only)."""
+        return self._own(1)
+
+    @property
+    def potential_bb(self) -> Tensor:
+        """The potential of the transport of y to itself (debiased only)."""
+        return self._own(2)
+
+    @property
+    def dual_potentials(self) -> tuple[Tensor, Tensor]:
+        """The pair of potentials with their graph; debiased, less those of the self problems."""
+        f, g = attach(self.solved[0].problem, self.solved[0].solution)
+        own = [attach(part.problem, part.solution)[0] for part in self.solved[1:]]
+        if own:
+            f, g = f - own[0], g - own[1]
+        return self._shown(f), self._shown(g)
+
+    @cached_property
+    def plan_operator(self) -> Operator:
+        """The plan as a matrix that is not stored: ``@``, ``.T``, ``.sum()``, ``.diagonal()``."""
+        return PlanMatrix(*self._parts, self.batched, self._dtype)
+
+    @property
+    def plan(self) -> Tensor:
+        """The whole plan ``(N, M)``; refused above 2^28 entries."""
+        entries: Tensor = self.plan_operator.to_dense()
+        return entries
+
+    def sparse_plan(self, k: int) -> Any:
+        """The k largest entries of each row, as a SciPy CSR array.
+
+        Args:
+            k: entries kept in a row.
+
+        Returns:
+            ``(N, M)``; what its rows lack of ``marginal_a`` is the mass that was left out.
+        """
+        if self.batched:
+            raise bad_input("sparse_plan", "a batch", "one pair of clouds")
+        return plan_rows(*self._parts, k)
+
+    @cached_property
+    def marginal_a(self) -> Tensor:
+        """The row sums ``P 1``."""
+        sums: Tensor = self.plan_operator.sum()
+        return sums
+
+    @cached_property
+    def marginal_b(self) -> Tensor:
+        """The column sums of the plan."""
+        sums: Tensor = self.plan_operator.sum(-2)
+        return sums
+
+    def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
+        r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
+
+        At any other point, the entropic map: the mean of y under :math:`b_j e^{(g_j - C(x, y_j)) /
+        \varepsilon}`, which is smooth and agrees with the plan at the points of x.
+
+        Args:
+            points: ``(K, D)`` or ``(B, K, D)`` new points; None for x itself.
+            inverse: map from y to x instead.
+
+        Returns:
+            ``(K, D)`` or ``(B, K, D)``.
+
+        References:
+            Pooladian and Niles-Weed, 2021, "Entropic estimation of optimal transport maps".
+        """
+        problem, f, g = self._parts
+        if inverse:
+            problem, f, g = problem.swapped(), g, f
+        if points is None:
+            at, guess = problem.source.positions.detach(), f
+        else:
+            at = self._new_points(points, problem.source.positions)
+            guess = None
+        damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])
+        row = problem.log_rows(at, g, None if guess is None else guess / damping)
+        y = problem.target.positions.detach()
+        return self._shown(problem.plan_product(at, row, g, y))
+
+    def __repr__(self) -> str:
+        problem = self.solved[0].problem
+        sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
+        items = f"{len(problem.source.positions)} times " if self.batched else ""
+        kind = "Sinkhorn divergence" if self.debias else "entropic transport"
+        dim = problem.source.positions.shape[-1]
+        shown = "values" if self.batched else "value"
+        numbers = ", ".join(f"{v:.7g}" for v in self.value.detach().reshape(-1)[:4].tolist())
+        state = "converged" if self.converged else "NOT CONVERGED"
+        seconds = sum(r.seconds for part in self.solved for r in part.solution.reports)
+        return "\n".join(
+            [
+                f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
+                f"  {shown} {numbers}",
+                f"  {state}: marginals off by {self.residual:.1e} of the mass (tol {self.tol:g}) "
+                f"after {self.n_iter} sweeps, {seconds:.2g} s",
+                f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, "
+                f"engine {self.reports[0].engine}",
+            ]
+        )
+
+    @property
+    def reports(self) -> list[Report]:
+        """How each item of the (first) problem was solved."""
+        return self.solved[0].solution.reports
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The temperatures that were solved on the way, those of the first item."""
+        return self.reports[0].levels
+
+    @property
+    def _parts(self) -> tuple[Problem, Tensor, Tensor]:
+        found = self.solved[0]
+        return found.problem, found.solution.f, found.solution.g
+
+    def _own(self, which: int) -> Tensor:
+        if not self.debias:
+            fix = "Solve with debias=True."
+            raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
+        return self._shown(self.solved[which].solution.f)
+
+    def _new_points(self, points: Any, known: Tensor) -> Tensor:
+        wanted = f"({'B, ' if self.batched else ''}K, {known.shape[-1]})"
+        if not isinstance(points, Tensor):
+            raise bad_input("points", type(points).__name__, "a torch tensor", kind=TypeError)
+        if points.dim() != 2 + self.batched or points.shape[-1] != known.shape[-1]:
+            raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
+        if self.batched and len(points) != len(known):
+            raise bad_input("points", f"shape {tuple(points.shape)}", f"{len(known)} items")
+        return (points if self.batched else points[None]).detach().to(known)
+
+    def _shown(self, t: Tensor) -> Tensor:
+        t = t.to(self._dtype)
+        return t if self.batched else t[0]

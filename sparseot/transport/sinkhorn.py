@@ -1,0 +1,239 @@
+r"""Sinkhorn's algorithm to a tolerance: the marginals are right up to a number that is asked for.
+
+Alternating updates, accelerated (:mod:`.relaxation`), at temperatures that fall to
+:math:`\text{blur}^p`, each starting from the potentials of the one before. It ends when the L1
+error of the marginals of the plan, over all pairs, is at most ``tol`` times the mass.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..engines.base import Engine, Formula
+from ..errors import bad_input
+from ..points import Points, bounding_sides, check_positive
+from .annealing import Potentials
+from .dense import DenseSoftmins
+from .marginals import Marginals
+from .relaxation import Outcome, alternate, self_fixed_point
+
+__all__ = ["Level", "Report", "Sinkhorn", "Solution"]
+
+DEFAULT = 1e-3  # tolerance
+RATIO = 4.0  # of successive temperatures
+COARSE = 0.01  # tolerance at all temperatures but the last
+CONSTANT = 1.6  # c of the a-priori rate 1 - (pi c)^2 eps / L^p
+
+
+@dataclass(frozen=True)
+class Level:
+    """One temperature of a solve: what it was solved on and what it took."""
+
+    blur: float
+    points: tuple[int, int]
+    sweeps: float
+    error: float
+    kept: float  # share of the pairs that were visited
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one problem was solved."""
+
+    converged: bool
+    n_iter: int  # sweeps, over all levels
+    residual: float  # relative L1 error of the marginals, over all pairs
+    value: float  # the dual objective
+    tol: float
+    engine: str
+    levels: tuple[Level, ...]
+    kept_fraction: float = 1.0
+    omitted: float = 0.0  # bound on the mass of the pairs that were not visited
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Solution(Potentials):
+    """Potentials at the tolerance, with one report for each item of the batch."""
+
+    reports: list[Report] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sinkhorn:
+    """The options of a solve to a tolerance.
+
+    Args:
+        tol: L1 error of the marginals of the plan, relative to the mass; None takes that of the
+            function it is given to. Unbalanced, the error is the distance of ``P 1`` from what
+            the potentials want it to be, ``a exp(-f / rho)``.
+        max_sweeps: largest number of sweeps at the last temperature.
+        accelerate: False for plain alternating updates.
+        engine: "auto", or the name of an engine.
+        progress: show levels and sweeps while they run (tqdm).
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described.
+
+    References:
+        Golub and Varga, 1961, "Chebyshev semi-iterative methods", section 4; Schmitzer, 2019,
+        "Stabilized sparse scaling algorithms for entropy regularized transport problems".
+    """
+
+    tol: float | None = None
+    max_sweeps: int = 2000
+    accelerate: bool = True
+    engine: str | Engine = "auto"
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive(tol=self.tol, max_sweeps=self.max_sweeps)
+        if self.tol is not None and self.tol >= 1:
+            raise bad_input(
+                "tol", f"{self.tol:g}", "a share of the mass, below 1", "1e-3 is usual."
+            )
+
+    @torch.no_grad()
+    def solve(
+        self,
+        source: Points,
+        target: Points,
+        cost: Formula,
+        marginals: Marginals,
+        *,
+        p: int,
+        blur: float,
+        diameter: Tensor,
+        engine: Engine,
+        partner: list[int] | None = None,
+        start: Potentials | None = None,
+    ) -> Solution:
+        """Potentials of the transport from source to target, item by item.
+
+        ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
+        of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
+        ``start`` gives potentials to start from, at the last temperature.
+        """
+        found: list[Outcome] = []
+        reports: list[Report] = []
+        for k, length in enumerate(diameter.tolist()):
+            holder = k if partner is None else partner[k]
+            if holder < k:
+                o = found[holder]
+                found.append(Outcome(o.g, o.f, o.g_prev, o.f_prev, o.error, 0, o.value))
+                reports.append(reports[holder])
+                continue
+            here = _item(source, k)
+            own = partner is not None or _equal_clouds(source, target, k, marginals)
+            there = here if own and holder == k else _item(target, k)
+            longest = float(bounding_sides(here, there).max())
+            problem = _Item(self, cost, marginals, p, blur, max(length, blur), longest, engine)
+            init = None if start is None else (start.f_prev[k].double(), start.g[k].double())
+            outcome, report = problem.solve(here, there, init)
+            found.append(outcome)
+            reports.append(report)
+        dtype = source.positions.dtype
+        parts = ("f", "g", "f_prev", "g_prev")
+        f, g, f_prev, g_prev = (
+            torch.stack([getattr(o, s) for o in found]).to(dtype) for s in parts
+        )
+        return Solution(f, g, f_prev, g_prev, reports)
+
+
+@dataclass
+class _Item:
+    """One problem: its temperatures, and what they took."""
+
+    solver: Sinkhorn
+    cost: Formula
+    penalty: Marginals
+    p: int
+    blur: float
+    length: float  # diameter, where the temperatures start
+    longest: float  # side of the box around both clouds
+    engine: Engine
+
+    def solve(
+        self, source: Points, target: Points, init: tuple[Tensor, Tensor] | None
+    ) -> tuple[Outcome, Report]:
+        began = time.perf_counter()
+        softmins = DenseSoftmins(
+            source, target, self.cost, self.penalty, self.blur**self.p, self.engine
+        )
+        self.tol = self.solver.tol or DEFAULT
+        levels: list[Level] = []
+        if target is source:
+            h = torch.zeros_like(softmins.a)
+            h = softmins.step(0, h, h)[0] / 2 if init is None else init[0]
+            budget = self.solver.max_sweeps
+            outcome = self_fixed_point(softmins, h, tol=self.tol, budget=budget)
+            levels.append(self._level(softmins, outcome, began))
+        else:
+            outcome = self._anneal(softmins, init, levels)
+        n_iter = math.ceil(sum(level.sweeps for level in levels))
+        report = Report(
+            outcome.error <= self.tol,
+            n_iter,
+            outcome.error,
+            outcome.value,
+            self.tol,
+            self.engine.name,
+            tuple(levels),
+            seconds=time.perf_counter() - began,
+        )
+        return outcome, report
+
+    def _anneal(
+        self, softmins: DenseSoftmins, init: tuple[Tensor, Tensor] | None, levels: list[Level]
+    ) -> Outcome:
+        last = self.blur**self.p
+        f, g = init or (torch.zeros_like(softmins.a), torch.zeros_like(softmins.b))
+        for eps in temperatures(self.length**self.p, last) if init is None else [last]:
+            began = time.perf_counter()
+            softmins.eps = eps
+            outcome = alternate(
+                softmins,
+                f,
+                g,
+                tol=self.tol if eps == last else max(COARSE, self.tol),
+                budget=self.solver.max_sweeps if eps == last else 30,
+                rho2=self.rate(eps) if self.solver.accelerate else 0.0,
+            )
+            levels.append(self._level(softmins, outcome, began))
+            f, g = outcome.f, outcome.g_prev
+        return outcome
+
+    def rate(self, eps: float) -> float:
+        """The factor of the slowest error under a plain sweep, as the model has it."""
+        damping = math.prod(1 / (1 + eps / rho) for rho in self.penalty.rhos)
+        slow = 1 - (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
+        return damping * max(slow, 0.0)
+
+    def _level(self, softmins: DenseSoftmins, outcome: Outcome, began: float) -> Level:
+        sizes = len(softmins.a), len(softmins.b)
+        seconds = time.perf_counter() - began
+        blur = softmins.eps ** (1 / self.p)
+        return Level(blur, sizes, outcome.sweeps, outcome.error, 1.0, seconds)
+
+
+def temperatures(first: float, last: float) -> list[float]:
+    """From ``first`` down to exactly ``last``, by equal factors of at most ``RATIO``."""
+    steps = max(0, math.ceil(math.log(first / last) / math.log(RATIO)))
+    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]
+
+
+def _equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:
+    """Whether item k is a cloud and a copy of it, held alike: then f = g."""
+    pairs = ((source.positions, target.positions), (source.weights, target.weights))
+    alike = penalty.rhos[0] == penalty.rhos[1]
+    return alike and all(s.shape == t.shape and torch.equal(s[k], t[k]) for s, t in pairs)
+
+
+def _item(cloud: Points, k: int) -> Points:
+    return Points(cloud.positions[k : k + 1].detach(), cloud.weights[k : k + 1].detach())

@@ -1,0 +1,153 @@
+r"""``solve_sample``: entropic transport between two clouds, solved to a tolerance."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from ..engines.base import Formula
+from ..engines.choose import choose_engine
+from ..errors import bad_input
+from ..formulas import as_cost
+from ..points import bounding_diameter, check_positive, enough_digits, points_pair
+from .annealing import Potentials
+from .marginals import Reach, marginals
+from .problem import Problem
+from .result import Solved, Transport
+from .sinkhorn import Sinkhorn, Solution
+
+__all__ = ["solve_sample"]
+
+
+def solve_sample(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor | None = None,
+    b: Tensor | None = None,
+    *,
+    blur: float,
+    p: int = 2,
+    reach: Reach = None,
+    debias: bool = False,
+    tol: float = 1e-3,
+    cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
+    solver: Sinkhorn | None = None,
+    init: Transport | None = None,
+) -> Transport:
+    r"""Entropic optimal transport between two weighted clouds, to a tolerance.
+
+    .. math::
+        OT_\varepsilon(\alpha, \beta) = \min_P \, \langle P, C \rangle
+        + \varepsilon KL(P \,|\, a \otimes b)
+        \quad \text{with} \quad P 1 = a, \; P^\top 1 = b
+
+    with :math:`C = |x - y|^p / p` and :math:`\varepsilon = \text{blur}^p`; with ``reach``, a
+    marginal is free at the price ``reach**p * KL``. The result carries its own evidence: the error
+    of the marginals over all pairs, whether the tolerance was met, and an interval that contains
+    the true value.
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points.
+        y: ``(M, D)`` or ``(B, M, D)`` points.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        b: ``(M,)`` or ``(B, M)`` weights.
+        blur: smoothing length, in the units of the points.
+        p: exponent of the ground cost, 1 or 2.
+        reach: length above which mass is rather created and destroyed than moved; a pair for
+            different lengths on the side of x and of y, None where a marginal is imposed.
+        debias: subtract half of the transport cost of each cloud to itself from the value.
+        tol: L1 error of the marginals of the plan, relative to the mass.
+        cost: another ground cost, as in :func:`sparseot.sinkhorn_divergence`.
+        solver: options, as ``Sinkhorn(max_sweeps=..., progress=True)``.
+        init: an earlier result for clouds of the same sizes, to start from.
+
+    Returns:
+        A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted. The
+        value has exact first derivatives in x, y, a and b.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described. Not reaching the tolerance is
+        a warning, and ``converged`` is False.
+
+    References:
+        Peyré and Cuturi, 2019, "Computational optimal transport", chapter 4; Feydy et al., 2019.
+
+    Example:
+        >>> import torch
+        >>> x, y = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
+        >>> result = solve_sample(x, y, blur=0.1)
+        >>> print(f"{result.value:.2f}", result.converged)
+        12.50 True
+    """
+    source, target, batched = points_pair(x, y, a, b)
+    check_positive(blur=blur, tol=tol)
+    formula, penalty = as_cost(cost, p), marginals(reach, p)
+    penalty.check(source, target)
+    if debias and penalty.rhos[0] != penalty.rhos[1]:
+        fix = "Give one reach for both clouds, or debias=False."
+        raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
+    solver = solver or Sinkhorn()
+    solver = replace(solver, tol=solver.tol or tol)
+    source, target = enough_digits(source, target, p, blur, share=0.1 * (solver.tol or tol))
+    engine = choose_engine(solver.engine, formula, source.positions)
+    problem = Problem(source, target, formula, penalty, p, blur, engine)
+    clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
+    start = _starts(init, problem, debias)
+    solved = [
+        _solve(solver, replace(problem, source=here, target=there), first)
+        for (here, there), first in zip(clouds, start, strict=True)
+    ]
+    return Transport(solved, batched, x, solver)
+
+
+def _solve(solver: Sinkhorn, problem: Problem, start: Potentials | None) -> Solved:
+    items = len(problem.source.positions)
+    solution = solver.solve(
+        problem.source,
+        problem.target,
+        problem.cost,
+        problem.penalty,
+        p=problem.p,
+        blur=problem.blur,
+        diameter=bounding_diameter(problem.source, problem.target),
+        engine=problem.engine,
+        partner=list(range(items)) if problem.symmetric else None,
+        start=start,
+    )
+    _say_what_failed(solution)
+    return Solved(problem, solution)
+
+
+def _say_what_failed(solution: Solution) -> None:
+    failed = [report for report in solution.reports if not report.converged]
+    if failed:
+        worst = max(failed, key=lambda report: report.residual)
+        warnings.warn(
+            f"The marginals are off by {worst.residual:.1e} of the mass after {worst.n_iter} sweeps, "
+            f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
+            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _starts(init: Transport | None, problem: Problem, debias: bool) -> list[Potentials | None]:
+    """The potentials of an earlier result, checked against the clouds."""
+    count = 3 if debias else 1
+    if init is None:
+        return [None] * count
+    if not isinstance(init, Transport):
+        raise bad_input("init", type(init).__name__, "an earlier Transport", kind=TypeError)
+    wanted = tuple(cloud.weights.shape for cloud in (problem.source, problem.target))
+    earlier = init.solved[0].solution
+    got = (earlier.f.shape, earlier.g.shape)
+    if got != wanted:
+        sizes = [tuple(shape) for shape in (*got, *wanted)]
+        raise bad_input(
+            "init", f"potentials of shapes {sizes[0]}, {sizes[1]}", f"{sizes[2]}, {sizes[3]}"
+        )
+    starts: list[Potentials | None] = [solved.solution for solved in init.solved[:count]]
+    return starts + [None] * (count - len(starts))
