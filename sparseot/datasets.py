@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .errors import bad_input
 
-__all__ = ["interval", "sample_image"]
+__all__ = ["interval", "sample_image", "spiral", "swiss_roll"]
 
 
 def sample_image(
@@ -169,6 +169,71 @@ def interval(
     cells = torch.arange(n, dtype=torch.float64) + 0.5
     points = low + cells * ((high - low) / n)
     return points.view(n, 1).to(dtype=dtype, device=device or torch.get_default_device())
+
+
+def spiral(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
+    r"""Points along a piece of a spiral in the plane, unevenly dense, with noise.
+
+    .. math:: x = (0.4 + 0.4 \tfrac t7 \cos t, \; 0.5 + 0.3 \sin t) + \text{noise}, \qquad
+        t = 2 \pi i / n
+
+    Args:
+        n: number of points, at least 1.
+        noise: standard deviation of the noise in each coordinate; the curve is about 1 wide.
+        seed: seed of the noise.
+
+    Returns:
+        (n, 2) points in float32, in the order of the curve.
+
+    References:
+        Charlier, Feydy, Glaunès, Collin and Durif (2021), whose tutorial on SciPy uses it.
+
+    Example:
+        >>> spiral(3, noise=0.0)[0].tolist()
+        [0.4000000059604645, 0.5]
+    """
+    t = np.linspace(0, 2 * np.pi, _count("n", n) + 1)[:-1]
+    curve = np.stack((0.4 + 0.4 * (t / 7) * np.cos(t), 0.5 + 0.3 * np.sin(t)), 1)
+    return _noisy(curve, noise, np.random.default_rng(seed))
+
+
+def swiss_roll(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
+    r"""Points on a rolled sheet in space, unevenly dense, with noise.
+
+    .. math:: x = (0.4 + 0.4 \tfrac t7 \cos \tfrac{3t}2, \; 0.1 + 0.8 u, \;
+        0.5 + 0.3 \tfrac t7 \sin \tfrac{3t}2) + \text{noise}, \qquad t = 2 \pi i / n
+
+    with a height u drawn uniformly from [0, 1].
+
+    Args:
+        n: number of points, at least 1.
+        noise: standard deviation of the noise in each coordinate; the roll is about 1 wide.
+        seed: seed of the heights and of the noise.
+
+    Returns:
+        (n, 3) points in float32, in the order of t.
+
+    References:
+        Charlier, Feydy, Glaunès, Collin and Durif (2021), whose tutorial on SciPy uses it.
+
+    Example:
+        >>> swiss_roll(1000).shape
+        torch.Size([1000, 3])
+    """
+    t = np.linspace(0, 2 * np.pi, _count("n", n) + 1)[:-1]
+    rng = np.random.default_rng(seed)
+    height = 0.1 + 0.8 * rng.random(len(t))
+    across, along = (t / 7) * np.cos(1.5 * t), (t / 7) * np.sin(1.5 * t)
+    sheet = np.stack((0.4 + 0.4 * across, height, 0.5 + 0.3 * along), 1)
+    return _noisy(sheet, noise, rng)
+
+
+def _noisy(points: np.ndarray, noise: float, rng: np.random.Generator) -> torch.Tensor:
+    """The points with Gaussian noise, in float32."""
+    if not (np.isfinite(noise) and noise >= 0):
+        raise bad_input("noise", f"{noise}", "a finite standard deviation, zero or more")
+    moved = points + noise * rng.standard_normal(points.shape)
+    return torch.as_tensor(moved, dtype=torch.float32)
 
 
 def _count(argument: str, n: int) -> int:

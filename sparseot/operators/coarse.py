@@ -106,9 +106,12 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
     centroids = np.stack(sums, 1) / counts[:, None]
     matrix = _graph(kernel, centroids, counts, CUTOFF * sigma)
     start = np.random.default_rng(0).standard_normal(len(counts))
-    values, vectors = scipy.sparse.linalg.eigsh(
-        matrix, pairs, which="LA", ncv=4 * pairs, v0=start, tol=1e-3
-    )
+    try:
+        values, vectors = scipy.sparse.linalg.eigsh(
+            matrix, pairs, which="LA", ncv=4 * pairs, v0=start, tol=1e-3, maxiter=200
+        )
+    except scipy.sparse.linalg.ArpackNoConvergence:  # too many eigenvalues crowd at the end
+        return None
     own = torch.from_numpy(members).to(x.device)
     mass = degrees.new_zeros(len(counts)).index_add_(0, own, degrees)
     scale = (degrees / mass.index_select(0, own)).sqrt()
