@@ -67,10 +67,11 @@ def eigenpairs(n: int) -> None:
     seconds = time.perf_counter() - start
     worst = _exact_residual(L, found, x)
     apart = max(abs(v / k - 1) for v, k in zip(found.values[1:].tolist(), KEOPS, strict=True))
+    told = f"{apart:.1%}" if n == 1_000_000 else "-"  # eigenvalues depend on the number of points
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"| {n:,} | {seconds:.1f} s | {found.products} | {float(found.residuals.max()):.0e} | "
-        f"{worst:.0e} | {float(found.values[0]):.0e} | {apart:.1%} | {peak:.1f} GiB |",
+        f"{worst:.0e} | {float(found.values[0]):.0e} | {told} | {peak:.1f} GiB |",
         flush=True,
     )
 
