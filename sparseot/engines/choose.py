@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from ..errors import bad_input
 from ..formulas import Opaque, Symbolic
 from .base import Engine, Formula
 
-__all__ = ["ENGINES", "choose_engine", "reason"]
+__all__ = ["ENGINES", "choose_engine", "reason", "tile_loops"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -25,6 +26,11 @@ def load(name: str) -> Engine:
     module, cls = ENGINES[name]
     engine: Engine = getattr(import_module(f"{__package__}.{module}"), cls)()
     return engine
+
+
+def tile_loops() -> ModuleType:
+    """The compiled loops over kept pairs of blocks."""
+    return import_module(f"{__package__}.sparse_simd")
 
 
 def choose_engine(engine: str | Engine, formula: Formula, x: Tensor) -> Engine:
