@@ -30,6 +30,7 @@ class KeptPairs(Engine):
         self.checks, self.other = checks, other
         single = dtype == torch.float32
         for check in checks:
+            check.trim()
             check.recast(np.float32 if single else np.float64)
 
     def refuses(self, formula: Formula, x: Tensor) -> str | None:
@@ -70,11 +71,11 @@ class _KeptReductions(Reductions):
         found = []
         for k, check in enumerate(self.checks):
             here, there = check.clouds[self.side], check.clouds[1 - self.side]
-            scalings = (
+            rows, cols = (
                 (log[k].detach().numpy() * check.eps)[cloud.order]
                 for log, cloud in ((row, here), (col, there))
             )
-            out = check.products(self.side, *scalings, v[k].detach().numpy()[there.order])
+            out = check.products(self.side, rows, cols, v[k].detach().numpy()[there.order])
             found.append(torch.from_numpy(out[here.inverse] * factor))
         return torch.stack(found).to(v.dtype)
 

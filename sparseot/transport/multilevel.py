@@ -148,21 +148,17 @@ class Multilevel:
     # --- two clouds ---
 
     def _solve_pair(self, start: tuple[Array, Array] | None) -> Outcome:
-        whole = tuple(Cells(*cloud, 0.0) for cloud in self.clouds)
+        whole = Cells(*self.clouds[0], 0.0), Cells(*self.clouds[1], 0.0)
         both = np.concatenate([cloud[0] for cloud in self.clouds])
         sides = both.max(0) - both.min(0)
         first = max(float((sides**2).sum()), self.eps)
-        now = None if start is None else _Lifted(whole, start, None)  # type: ignore[arg-type]
+        now = None if start is None else _Lifted(whole, start, None)
         schedule = _temperatures(first, self.eps) if start is None else [self.eps]
         for eps in schedule:
             cells = whole
             if eps > self.eps:
                 side = min(CELL * math.sqrt(eps), WIDEST * float(sides.max()))
-                cells = tuple(Cells(*cloud, side) for cloud in self.clouds)
-                cells = tuple(
-                    points if found.whole else found
-                    for points, found in zip(whole, cells, strict=True)
-                )
+                cells = self._cells(0, side, whole[0]), self._cells(1, side, whole[1])
             if now is None:
                 f, g = (np.zeros(len(c.points)) for c in cells)
             else:
@@ -200,7 +196,7 @@ class Multilevel:
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
         values = f_s.numpy()[X.inverse], g_s.numpy()[Y.inverse]
-        return _Lifted(cells, values, tuple(slopes))  # type: ignore[arg-type]
+        return _Lifted(cells, values, (slopes[0], slopes[1]))
 
     def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
         began = time.perf_counter()
@@ -280,6 +276,11 @@ class Multilevel:
         return Outcome(new, new, h, h, error, sweeps + 0.5, value)
 
     # --- both ---
+
+    def _cells(self, side: int, width: float, whole: Cells) -> Cells:
+        """The cells of a cloud; the points themselves where these are few enough."""
+        found = Cells(*self.clouds[side], width)
+        return whole if found.whole else found
 
     def _cut(self, cells: Cells) -> BlockCloud:
         """The blocks of a cloud; those of the points themselves are kept for the next step."""

@@ -213,7 +213,7 @@ class _Item:
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
         )
-        outcome = solver.solve(None if init is None else tuple(t.numpy() for t in init))
+        outcome = solver.solve(None if init is None else (init[0].numpy(), init[1].numpy()))
         levels = tuple(
             Level(math.sqrt(s.eps), s.points, s.sweeps, s.error, s.kept, s.seconds)
             for s in solver.steps

@@ -27,7 +27,7 @@ __all__ = ["SparseSoftmins", "Tiles"]
 Array = np.ndarray[Any, Any]
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
-TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed
+TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
 
@@ -83,6 +83,7 @@ class SparseSoftmins(Softmins):
         self.a, self.b = torch.from_numpy(source.weights), torch.from_numpy(target.weights)
         self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
         self.built: tuple[Array, Array] | None = None
+        self.peaks: list[Array | None] = [None, None]
         self.pairs = 0  # visited so far
         self.builds = 0
 
@@ -124,8 +125,8 @@ class SparseSoftmins(Softmins):
         found = np.concatenate([future.result() for future in futures])
         self.tiles = Tiles.of(counts, found, omitted, len(cols[3]))
         self.built = f.copy(), g.copy()
-        self.peaks: list[Array | None] = [None, None]
-        self.age = 0 if margin > 0 else max(TRIM_AT)
+        self.peaks = [None, None]
+        self.age, self.final = 0, margin <= 0
         self.builds += 1
 
     def recast(self, dtype: Any) -> None:
@@ -140,7 +141,7 @@ class SparseSoftmins(Softmins):
         blocks = self.clouds[0].blocks
         ones = np.ones(blocks, np.int64)
         self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks)
-        self.built, self.age = (zero, zero), max(TRIM_AT)
+        self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Array, g: Array) -> list[Frame]:
         frames = [Frame.of(self.clouds[0], f, self.eps)]
@@ -160,16 +161,12 @@ class SparseSoftmins(Softmins):
                 return
         self.build(f, g)
 
-    def _trim(self) -> None:
-        """Drops the tiles whose measured share of every row and column is negligible.
-
-        Once after the first sweep, when potentials are rough and so is the measure, and again
-        two sweeps later.
-        """
+    def trim(self) -> None:
+        """Drops the tiles whose measured share of every row and column is negligible."""
         if self.clouds[0] is self.clouds[1]:
             self.peaks[1] = self.peaks[0]
         rows, cols = self.peaks
-        if rows is None or cols is None or self.age not in TRIM_AT:
+        if rows is None or cols is None:
             return
         bar = SHARE * self.tol * math.exp(-MARGIN)
         keep = rows > bar
@@ -205,7 +202,8 @@ class SparseSoftmins(Softmins):
         if self.age <= max(TRIM_AT):
             least = out.min(1).clip(LOWEST, 1.0)
             self.peaks[side] = peaks / np.repeat(least, np.diff(tiles.starts[side]))
-            self._trim()
+            if self.age in TRIM_AT and not self.final:
+                self.trim()
         return out.reshape(-1)[: cloud.n]
 
     def products(self, side: int, row: Array, col: Array, v: Array) -> Array:
