@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
-__all__ = ["ENGINES", "choose_engine", "reason"]
+__all__ = ["ENGINES", "choose_engine", "reason", "tile_loops"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -32,6 +33,11 @@ def load(name: str, **options: Any) -> Engine:
     module, cls = ENGINES[name]
     engine: Engine = getattr(import_module(f"{__package__}.{module}"), cls)(**options)
     return engine
+
+
+def tile_loops() -> ModuleType:
+    """The compiled loops over kept pairs of blocks."""
+    return import_module(f"{__package__}.sparse_simd")
 
 
 def choose_engine(

@@ -85,6 +85,8 @@ class _Softmin(Function):
         # those of points that carry nothing, so that exponents there know no bound.
         open_rows = cotangent != 0
         row, col = f / ctx.eps, log_weights(b) + g / ctx.eps
+        if ctx.total is None and f.dtype == torch.float64:
+            ctx.total = torch.ones_like(f)[..., None]
         if ctx.total is None:  # 1 but for the rounding of f / eps, which would scale whole rows
             with torch.no_grad():
                 ctx.total = kernel_sum(kernel, x, y, one, row, col, engine=ctx.engine)

@@ -24,7 +24,7 @@ from .marginals import Marginals
 __all__ = ["Outcome", "Softmins", "alternate", "self_fixed_point"]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
-TRIAL, NEXT_TRIAL = 12.0, 0.6  # errors, in tolerances and of the last trial, that call for a trial
+TRIAL = 5.0  # tolerances that the error must come near to for a first trial
 FALL = 0.01  # of the dual value, in tolerances times the temperature, that is not yet a setback
 STEP = 2 / 3  # of the self problem: divides its error by three
 
@@ -168,7 +168,7 @@ def alternate(
             found, sweeps = _trial_pair(softmins, f, g, sweeps), sweeps + 1.5
             if found.error <= tol or sweeps >= budget:
                 return found
-            threshold = NEXT_TRIAL * error
+            threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
         move = softmins.shift(f, g)
         f, g = f + move, g - move
 

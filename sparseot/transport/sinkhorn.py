@@ -10,21 +10,27 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..errors import bad_input
+from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials
 from .dense import DenseSoftmins
 from .marginals import Marginals
+from .multilevel import Multilevel
 from .relaxation import Outcome, alternate, self_fixed_point
+from .sparse import SparseSoftmins
 
 __all__ = ["Level", "Report", "Sinkhorn", "Solution"]
 
 DEFAULT = 1e-3  # tolerance
+FEW = 1e6  # pairs, below which all of them are visited
+BOXES = 6  # dimension above which boxes bound little
 RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last
 CONSTANT = 1.6  # c of the a-priori rate 1 - (pi c)^2 eps / L^p
@@ -60,9 +66,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Solution(Potentials):
-    """Potentials at the tolerance, with one report for each item of the batch."""
+    """Potentials at the tolerance, with one report for each item of the batch.
+
+    ``checks`` hold the kept pairs, if only those were visited.
+    """
 
     reports: list[Report] = field(default_factory=list)
+    checks: list[SparseSoftmins] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class Sinkhorn:
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: False for plain alternating updates.
         engine: "auto", or the name of an engine.
+        multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
+            dimension and the cost.
         progress: show levels and sweeps while they run (tqdm).
 
     Raises:
@@ -90,6 +102,7 @@ class Sinkhorn:
     max_sweeps: int = 2000
     accelerate: bool = True
     engine: str | Engine = "auto"
+    multilevel: bool | None = None
     progress: bool = False
 
     def __post_init__(self) -> None:
@@ -122,6 +135,8 @@ class Sinkhorn:
         """
         found: list[Outcome] = []
         reports: list[Report] = []
+        checks: list[SparseSoftmins] = []
+        dense = self.all_pairs(source, target, cost)
         for k, length in enumerate(diameter.tolist()):
             holder = k if partner is None else partner[k]
             if holder < k:
@@ -135,7 +150,11 @@ class Sinkhorn:
             longest = float(bounding_sides(here, there).max())
             problem = _Item(self, cost, marginals, p, blur, max(length, blur), longest, engine)
             init = None if start is None else (start.f_prev[k].double(), start.g[k].double())
-            outcome, report = problem.solve(here, there, init)
+            if dense is None:
+                outcome, report, check = problem.solve_multilevel(here, there, init)
+                checks.append(check)
+            else:
+                outcome, report = problem.solve(here, there, init, dense)
             found.append(outcome)
             reports.append(report)
         dtype = source.positions.dtype
@@ -143,7 +162,28 @@ class Sinkhorn:
         f, g, f_prev, g_prev = (
             torch.stack([getattr(o, s) for o in found]).to(dtype) for s in parts
         )
-        return Solution(f, g, f_prev, g_prev, reports)
+        return Solution(f, g, f_prev, g_prev, reports, checks)
+
+    def all_pairs(self, source: Points, target: Points, cost: Formula) -> str | None:
+        """None, or why all pairs are visited."""
+        x, sizes = source.positions, (source.weights.shape[1], target.weights.shape[1])
+        why = None
+        if not (isinstance(cost, Radial) and cost.terms == (Term(0.5, 2),)):
+            why = "only |x - y|^2 / 2 has bounds on blocks"
+        elif x.device.type != "cpu":
+            why = f"points on {x.device.type}"
+        elif x.shape[-1] > BOXES:
+            why = f"boxes bound little in dimension {x.shape[-1]}"
+        elif self.engine not in ("auto", "numba"):
+            why = "as asked"
+        if self.multilevel and why:
+            fix = "Leave multilevel=None to visit all pairs."
+            raise bad_input(
+                "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
+            )
+        if why is None and self.multilevel is None and math.prod(sizes) < FEW:
+            why = "small clouds"
+        return "all pairs, as asked" if self.multilevel is False and why is None else why
 
 
 @dataclass
@@ -159,9 +199,43 @@ class _Item:
     longest: float  # side of the box around both clouds
     engine: Engine
 
-    def solve(
+    def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Tensor, Tensor] | None
+    ) -> tuple[Outcome, Report, SparseSoftmins]:
+        """Over kept pairs of blocks."""
+        began, tol = time.perf_counter(), self.solver.tol or DEFAULT
+        own = _arrays(source)
+        solver = Multilevel(
+            (own, own if target is source else _arrays(target)),
+            self.penalty,
+            self.blur**self.p,
+            tol=tol,
+            budget=self.solver.max_sweeps,
+            rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
+        )
+        outcome = solver.solve(None if init is None else (init[0].numpy(), init[1].numpy()))
+        levels = tuple(
+            Level(math.sqrt(s.eps), s.points, s.sweeps, s.error, s.kept, s.seconds)
+            for s in solver.steps
+        )
+        report = Report(
+            outcome.error <= tol,
+            math.ceil(sum(level.sweeps for level in levels)),
+            outcome.error,
+            outcome.value,
+            tol,
+            "numba on kept pairs of blocks",
+            levels,
+            solver.exact.kept_fraction,
+            solver.omitted,
+            time.perf_counter() - began,
+        )
+        return outcome, report, solver.exact
+
+    def solve(
+        self, source: Points, target: Points, init: tuple[Tensor, Tensor] | None, why: str
     ) -> tuple[Outcome, Report]:
+        """Over all pairs."""
         began = time.perf_counter()
         softmins = DenseSoftmins(
             source, target, self.cost, self.penalty, self.blur**self.p, self.engine
@@ -183,7 +257,7 @@ class _Item:
             outcome.error,
             outcome.value,
             self.tol,
-            self.engine.name,
+            f"{self.engine.name} on all pairs ({why})",
             tuple(levels),
             seconds=time.perf_counter() - began,
         )
@@ -233,6 +307,10 @@ def _equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) ->
     pairs = ((source.positions, target.positions), (source.weights, target.weights))
     alike = penalty.rhos[0] == penalty.rhos[1]
     return alike and all(s.shape == t.shape and torch.equal(s[k], t[k]) for s, t in pairs)
+
+
+def _arrays(cloud: Points) -> tuple[Any, Any]:
+    return cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
 
 
 def _item(cloud: Points, k: int) -> Points:

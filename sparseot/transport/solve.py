@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from ..engines.base import Formula
@@ -14,6 +15,7 @@ from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import bounding_diameter, check_positive, enough_digits, points_pair
 from .annealing import Potentials
+from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
 from .result import Solved, Transport
@@ -91,19 +93,24 @@ def solve_sample(
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
     solver = solver or Sinkhorn()
     solver = replace(solver, tol=solver.tol or tol)
-    source, target = enough_digits(source, target, p, blur, share=0.1 * (solver.tol or tol))
+    share = 0.1 * (solver.tol or tol)
+    if solver.all_pairs(source, target, formula) is None:
+        share = 0.0  # potentials are found in double precision
+    source, target = enough_digits(source, target, p, blur, share)
     engine = choose_engine(solver.engine, formula, source.positions)
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
     start = _starts(init, problem, debias)
     solved = [
-        _solve(solver, replace(problem, source=here, target=there), first)
+        _solve(solver, replace(problem, source=here, target=there), first, x.dtype)
         for (here, there), first in zip(clouds, start, strict=True)
     ]
     return Transport(solved, batched, x, solver)
 
 
-def _solve(solver: Sinkhorn, problem: Problem, start: Potentials | None) -> Solved:
+def _solve(
+    solver: Sinkhorn, problem: Problem, start: Potentials | None, dtype: torch.dtype
+) -> Solved:
     items = len(problem.source.positions)
     solution = solver.solve(
         problem.source,
@@ -118,6 +125,8 @@ def _solve(solver: Sinkhorn, problem: Problem, start: Potentials | None) -> Solv
         start=start,
     )
     _say_what_failed(solution)
+    if solution.checks:
+        problem = replace(problem, engine=KeptPairs(solution.checks, problem.engine, dtype))
     return Solved(problem, solution)
 
 

@@ -1,0 +1,239 @@
+r"""The softmins of one problem over kept pairs of blocks, with a bound on what was left out.
+
+A tile of two blocks is kept where the box bound of its entries says that it may hold a share of a
+row or of a column; after both sums were taken once, what turned out to hold none is dropped too.
+The list holds as long as the potentials rise by less than the margin it was made with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engines.base import LOG2E
+from ..engines.choose import tile_loops
+from ..engines.threads import share, threads
+from .blocks import SIZE, BlockCloud, Frame
+from .marginals import Marginals
+from .relaxation import Softmins
+
+__all__ = ["SparseSoftmins", "Tiles"]
+
+Array = np.ndarray[Any, Any]
+SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
+MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
+TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
+LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
+
+
+@dataclass
+class Tiles:
+    """Kept tiles, row block after row block, and column block after column block."""
+
+    starts: tuple[Array, Array]
+    blocks: tuple[Array, Array]
+    places: Array  # of the tiles of columns among those of rows
+    omitted: Array  # bound on what each row block's sums miss
+
+    @staticmethod
+    def of(counts: Array, cols: Array, omitted: Array, columns: int) -> Tiles:
+        """From the rows' tiles; ``columns`` is the number of column blocks."""
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        begins = np.concatenate(([0], np.cumsum(np.bincount(cols, minlength=columns))))
+        rows, places = np.empty_like(cols), np.empty(len(cols), np.int64)
+        tile_loops().transpose(starts, cols, begins[:-1].copy(), rows, places)
+        return Tiles((starts, begins), (cols, rows), places, omitted)
+
+    def only(self, keep: Array) -> Tiles:
+        """Those tiles, told in the order of rows."""
+        owners = np.repeat(np.arange(len(self.starts[0]) - 1), np.diff(self.starts[0]))
+        counts = np.bincount(owners[keep], minlength=len(self.starts[0]) - 1)
+        return Tiles.of(counts, self.blocks[0][keep], self.omitted, len(self.starts[1]) - 1)
+
+    def __len__(self) -> int:
+        return len(self.blocks[0])
+
+
+class SparseSoftmins(Softmins):
+    """Tiles chosen by a screen, chosen anew when the potentials have moved.
+
+    Args:
+        source: cloud in blocks; ``target`` likewise, or the same for a cloud and itself.
+        penalty: how marginals are held.
+        eps: the temperature.
+        tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
+        dtype: of the loops; float32 leaves an error of some 1e-6 of the mass.
+    """
+
+    def __init__(
+        self,
+        source: BlockCloud,
+        target: BlockCloud,
+        penalty: Marginals,
+        eps: float,
+        tol: float,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.clouds = source, target
+        self.a, self.b = torch.from_numpy(source.weights), torch.from_numpy(target.weights)
+        self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
+        self.built: tuple[Array, Array] | None = None
+        self.peaks: list[Array | None] = [None, None]
+        self.pairs = 0  # visited so far
+        self.builds = 0
+
+    def first(self, g: Tensor, f: Tensor) -> Tensor:
+        return self._softmin(0, f, g)
+
+    def second(self, f: Tensor, g: Tensor) -> Tensor:
+        return self._softmin(1, g, f)
+
+    def _softmin(self, side: int, here: Tensor, there: Tensor) -> Tensor:
+        self._refresh(side, here, there)
+        total = self._sums(side, here.numpy(), there.numpy())
+        values = here - self.eps * torch.from_numpy(np.log(np.clip(total, LOWEST, HIGHEST)))
+        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
+        if len(lost):
+            values[lost] = torch.from_numpy(self._all_pairs(side, lost, there.numpy()))
+        return values
+
+    # --- which tiles ---
+
+    def build(self, f: Array, g: Array, margin: float = MARGIN) -> None:
+        """Chooses the tiles for these potentials."""
+        loops = tile_loops()
+        frames = self._frame(f, g)
+        threshold = math.log2(SHARE * self.tol) - margin * LOG2E
+        (rows, groups), (cols, near) = (
+            frame.boxes(float(cloud.weights.sum()))
+            for frame, cloud in zip(frames, self.clouds, strict=True)
+        )
+        counts, omitted = np.zeros(len(rows[3]), np.int64), np.zeros(len(rows[3]))
+        shares = max(1, min(len(groups[3]), torch.get_num_threads()))
+        ends = [len(groups[3]) * k // shares for k in range(shares + 1)]
+        futures = [
+            threads().submit(
+                loops.screen, rows, cols, groups, near, threshold, counts, omitted, lo, hi
+            )
+            for lo, hi in zip(ends[:-1], ends[1:], strict=True)
+        ]
+        found = np.concatenate([future.result() for future in futures])
+        self.tiles = Tiles.of(counts, found, omitted, len(cols[3]))
+        self.built = f.copy(), g.copy()
+        self.peaks = [None, None]
+        self.age, self.final = 0, margin <= 0
+        self.builds += 1
+
+    def recast(self, dtype: Any) -> None:
+        """From now on the loops run in this dtype."""
+        self.dtype = dtype
+        self.parts = [frame.loops(dtype) for frame in self.frames]
+
+    def diagonal(self) -> None:
+        """Keeps each block with itself, to see where a cloud is dense."""
+        zero = np.zeros(self.clouds[0].n)
+        self._frame(zero, zero)
+        blocks = self.clouds[0].blocks
+        ones = np.ones(blocks, np.int64)
+        self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks)
+        self.built, self.age, self.final = (zero, zero), 0, True
+
+    def _frame(self, f: Array, g: Array) -> list[Frame]:
+        frames = [Frame.of(self.clouds[0], f, self.eps)]
+        same = self.clouds[0] is self.clouds[1] and f is g
+        frames.append(frames[0] if same else Frame.of(self.clouds[1], g, self.eps))
+        self.frames, self.parts = frames, [frame.loops(self.dtype) for frame in frames]
+        return frames
+
+    def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
+        """New tiles where the potentials have risen beyond the margin."""
+        f = here.numpy()
+        g = f if there is here else there.numpy()
+        f, g = (g, f) if side else (f, g)
+        if self.built is not None:
+            rise = (f - self.built[0]).max() + (g - self.built[1]).max()
+            if rise <= MARGIN * self.eps:
+                return
+        self.build(f, g)
+
+    def trim(self) -> None:
+        """Drops the tiles whose measured share of every row and column is negligible."""
+        if self.clouds[0] is self.clouds[1]:
+            self.peaks[1] = self.peaks[0]
+        rows, cols = self.peaks
+        if rows is None or cols is None:
+            return
+        bar = SHARE * self.tol * math.exp(-MARGIN)
+        keep = rows > bar
+        keep[self.tiles.places[cols > bar]] = True
+        self.tiles = self.tiles.only(keep)
+        self.peaks = [None, None]
+
+    # --- sums over them ---
+
+    def _arguments(self, side: int, row: Array, col: Array, logs: Array | float) -> tuple[Any, ...]:
+        """Tiles, rows and columns of the loops, for two potentials; ``logs`` weigh the columns."""
+        rows = self.frames[side].bias(row, self.dtype)
+        cols = self.frames[1 - side].bias(col, np.float64) + logs
+        own, other = self.parts[side], self.parts[1 - side]
+        tiles = self.tiles.starts[side], self.tiles.blocks[side]
+        return (*tiles, *own, rows, *other, cols.clip(-1e30).astype(self.dtype))
+
+    def _run(self, loop: Any, side: int, *args: Any) -> None:
+        """Shares the row blocks among threads, by their numbers of tiles."""
+        starts = self.tiles.starts[side]
+        self.pairs += int(starts[-1]) * SIZE**2
+        shares = max(1, min(torch.get_num_threads(), int(starts[-1]) >> 8))
+        ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
+        share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
+
+    def _sums(self, side: int, here: Array, there: Array) -> Array:
+        cloud, tiles = self.clouds[side], self.tiles
+        out = np.empty((cloud.blocks, SIZE))
+        peaks = np.empty(len(tiles), self.dtype)
+        args = self._arguments(side, here, there, self.clouds[1 - side].log_weights)
+        self._run(tile_loops().sums, side, *args, out, peaks)
+        self.age += 1
+        if self.age <= max(TRIM_AT):
+            least = out.min(1).clip(LOWEST, 1.0)
+            self.peaks[side] = peaks / np.repeat(least, np.diff(tiles.starts[side]))
+            if self.age in TRIM_AT and not self.final:
+                self.trim()
+        return out.reshape(-1)[: cloud.n]
+
+    def products(self, side: int, row: Array, col: Array, v: Array) -> Array:
+        """``sum_j exp((row_i + col_j - C_ij) / eps) v_j`` for ``(m, R)`` values, ``(n, R)``.
+
+        The scalings must be near those potentials for which the tiles were chosen.
+        """
+        cloud, other = self.clouds[side], self.clouds[1 - side]
+        block = other.fill(v).reshape(other.blocks, SIZE, -1).transpose(0, 2, 1)
+        out = np.empty((cloud.blocks, v.shape[1], SIZE))
+        args = self._arguments(side, row, col, other.filled_in)
+        self._run(tile_loops().products, side, *args, np.ascontiguousarray(block, self.dtype), out)
+        return out.transpose(0, 2, 1).reshape(-1, v.shape[1])[: cloud.n]
+
+    def _all_pairs(self, side: int, rows: Array, there: Array) -> Array:
+        """Softmins of single rows over all columns, where the kept tiles held nothing."""
+        x, other = self.clouds[side].points[rows], self.clouds[1 - side]
+        logs = there / self.eps + other.log_weights.reshape(-1)[: other.n] / LOG2E
+        out = np.empty(len(rows))
+        step = max(1, (1 << 22) // other.n)
+        for k in range(0, len(rows), step):
+            part = slice(k, k + step)
+            squares = sum((x[part, d, None] - other.points[:, d]) ** 2 for d in range(x.shape[1]))
+            exponents = logs - squares / (2 * self.eps)
+            top = exponents.max(1)
+            sums = np.exp2((exponents - top[:, None]) * LOG2E).sum(1)
+            out[part] = -self.eps * (top + np.log(sums))
+        return out
+
+    @property
+    def kept_fraction(self) -> float:
+        """The share of the pairs that the tiles hold."""
+        return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].n * self.clouds[1].n))
