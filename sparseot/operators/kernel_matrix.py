@@ -14,7 +14,7 @@ from torch import Tensor
 from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine, load, reason
 from ..errors import bad_input
-from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, as_kernels, matrix_of
+from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
 from .autograd import kernel_sum
@@ -39,12 +39,12 @@ class _Part:
 
     def block(self, rows: Any, cols: Any) -> Tensor:
         """Values between chosen rows and columns, ``(B, n, m)``."""
-        return self.factor * matrix_of(self.kernel, self.x[:, rows], self.y[:, cols])
+        return self.factor * self.kernel.matrix(self.x[:, rows], self.y[:, cols])
 
     def diagonal(self, size: int) -> Tensor:
         """Values between corresponding points, ``(B, size)``."""
         x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
-        return self.factor * matrix_of(self.kernel, x[:, None], y[:, None]).view(len(self.x), size)
+        return self.factor * self.kernel.matrix(x[:, None], y[:, None]).view(len(self.x), size)
 
 
 class KernelMatrix(Operator):
@@ -103,15 +103,24 @@ class KernelMatrix(Operator):
         self.parts = tuple(self._part(kernel) for kernel in as_kernels(kernel))
 
     def _block_pairs(self, pairs: Blocks | BlockPairs | None) -> BlockPairs | None:
-        if not isinstance(pairs, Blocks):
-            return pairs
+        if pairs is None:
+            return None
+        if not isinstance(pairs, Blocks | BlockPairs):
+            fix = "Blocks(radius) takes the radius in the units of the points."
+            raise bad_input("pairs", repr(pairs), "Blocks(radius) or None", fix, TypeError)
         if self.batched:
             fix = "Make one matrix for each cloud, or leave pairs=None."
             raise bad_input("pairs", f"a batch of clouds, {self.shape}", "one cloud", fix)
-        x, y = (z[0].detach().cpu().numpy() for z in (self.x, self.y))
-        return pairs.between(x, x if self.symmetric else y)
+        if isinstance(pairs, Blocks):
+            x, y = (z[0].detach().cpu().numpy() for z in (self.x, self.y))
+            return pairs.between(x, x if self.symmetric else y)
+        sizes = len(pairs.rows.order), len(pairs.columns.order)
+        if sizes != self.shape:
+            raise bad_input("pairs", f"block pairs of {sizes} points", f"of {self.shape} points")
+        return pairs
 
-    def _part(self, kernel: Radial | Opaque) -> _Part:
+    def _part(self, kernel: Single) -> _Part:
+        assert isinstance(kernel, Radial | Opaque)
         x, y = self.x, self.y
         factor: Tensor | float = 1.0
         if isinstance(kernel, Radial) and kernel.length is not None:

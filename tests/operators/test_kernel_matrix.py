@@ -131,6 +131,10 @@ def test_block_pairs_are_the_matrix_of_what_is_kept():
     torch.testing.assert_close(K.T.sum(), dense.sum(0))
     torch.testing.assert_close(K[3:9, [2, 5]], dense[3:9][:, [2, 5]])
     assert f"{100 * K.kept_fraction:.2g} % of the pairs" in repr(K)
+    with pytest.raises(TypeError, match=r"pairs: got 0.3, wanted Blocks\(radius\)"):
+        KernelMatrix(KERNEL, X, pairs=0.3)
+    with pytest.raises(ValueError, match=r"pairs: got block pairs of \(30, 20\) points"):
+        KernelMatrix(KERNEL, X, pairs=K.pairs)
     with pytest.raises(ValueError, match="pairs: got a batch of clouds"):
         KernelMatrix(KERNEL, cloud(4, 2, batch=(2,))[0], pairs=pairs)
 

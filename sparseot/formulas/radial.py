@@ -1,0 +1,197 @@
+r"""Radial profiles, data that every engine reads.
+
+A :class:`Radial` formula is a function of the squared distance :math:`s = |x - y|^2`,
+
+.. math::  k(s) = \exp(-\lambda s^{q/2}) \sum_t c_t (s + o)^{p_t / 2}, \qquad q = 1, 2.
+
+The family is closed under differentiation, so the gradient of a kernel sum is again a kernel
+sum, and so is its Hessian. Negative powers of zero are zero: the distance has the (sub)gradient
+zero where two points meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from ..points import check_positive
+from .base import Single
+from .functions import Opaque
+
+__all__ = ["Energy", "Gaussian", "InverseMultiquadric", "Laplacian", "Radial", "Term"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One power of the squared distance: ``factor * (s + offset) ** (power / 2)``."""
+
+    factor: float
+    power: int
+
+
+@dataclass(frozen=True)
+class Radial(Single):
+    """A radial profile, ``exp(-rate * s ** (decay / 2)) * sum of terms``.
+
+    ``length`` is the tensor that gave the profile its scale, where derivatives in it are wanted.
+    """
+
+    terms: tuple[Term, ...]
+    rate: float = 0.0
+    decay: int = 2
+    offset: float = 0.0
+    length: Tensor | None = field(default=None, compare=False)
+
+    def __call__(self, s: Any) -> Any:
+        """Values at squared distances ``s``, a tensor or a KeOps LazyTensor."""
+        value = self.polynomial(s)
+        return value * (-self.rate * (s if self.decay == 2 else s.sqrt())).exp()
+
+    def polynomial(self, s: Any) -> Any:
+        """The factor before the exponential, ``sum of factor * (s + offset) ** (power / 2)``."""
+        value = 0.0
+        for term in self.terms:
+            value = value + term.factor * _half_power(s + self.offset, term.power)
+        return value
+
+    def derivative(self) -> Radial:
+        """The derivative with respect to ``s``, again a radial profile."""
+        factors: dict[int, float] = {}
+        for term in self.terms:
+            if term.power:
+                lower = term.power - 2
+                factors[lower] = factors.get(lower, 0.0) + term.factor * term.power / 2
+            if self.rate:
+                lower = term.power if self.decay == 2 else term.power - 1
+                factors[lower] = factors.get(lower, 0.0) - term.factor * self.rate * self.decay / 2
+        terms = tuple(Term(factor, power) for power, factor in sorted(factors.items()))
+        return Radial(terms, self.rate, self.decay, self.offset)
+
+    def at_unit_length(self) -> tuple[Radial, Tensor]:
+        """The profile of points in units of ``length``, and the factor that it then takes.
+
+        Derivatives in the length are those of a rescaling of the points:
+        ``k(s) = factor * unit(s / length ** 2)``.
+        """
+        assert self.length is not None
+        (term,), size = self.terms, float(self.length.detach())
+        unit = Radial(self.terms, self.rate * size**self.decay, self.decay, self.offset / size**2)
+        return unit, self.length**term.power
+
+    def scaled(self, factor: float) -> Radial:
+        """The multiple of this profile."""
+        terms = tuple(Term(factor * term.factor, term.power) for term in self.terms)
+        return Radial(terms, self.rate, self.decay, self.offset, self.length)
+
+    def times(self, other: Single) -> Single:
+        """The product: a radial profile where it has the form of one, else a function of points."""
+        if not isinstance(other, Radial):
+            return Opaque(lambda x, y: self.matrix(x, y) * other.matrix(x, y))
+        if self.length is not None or other.length is not None:
+            fix = "Multiply kernels whose lengths are numbers."
+            raise bad_input("*", "a kernel with a length to differentiate in", "fixed ones", fix)
+        alike = self.decay == other.decay or not self.rate or not other.rate
+        constant = [not any(term.power for term in k.terms) for k in (self, other)]
+        if not alike or not (self.offset == other.offset or any(constant)):
+            return Opaque(lambda x, y: self.matrix(x, y) * other.matrix(x, y))
+        terms = tuple(
+            Term(a.factor * b.factor, a.power + b.power) for a in self.terms for b in other.terms
+        )
+        decay = self.decay if self.rate else other.decay
+        offset = other.offset if constant[0] else self.offset
+        return Radial(terms, self.rate + other.rate, decay, offset)
+
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Values between all points of ``(B, N, D)`` and ``(B, M, D)``, stored: ``(B, N, M)``."""
+        values: Tensor = self((x[:, :, None] - y[:, None]).square().sum(-1))
+        return values
+
+    @property
+    def singular(self) -> bool:
+        """Whether the profile depends on the distance itself, not only on its square.
+
+        Near-zero distances then matter to first order: engines must take differences of
+        coordinates, not expand the square.
+        """
+        odd = any(term.power % 2 or term.power < 0 for term in self.terms)
+        return (odd and self.offset == 0) or (self.decay == 1 and self.rate > 0)
+
+
+class Gaussian(Radial):
+    r"""The Gaussian kernel :math:`\exp(-|x-y|^2 / 2\sigma^2)`.
+
+    ``sigma`` is in units of the points: a number, or a tensor of one to differentiate in.
+    """
+
+    def __init__(self, sigma: float | Tensor) -> None:
+        sigma, length = _length("sigma", sigma)
+        super().__init__((Term(1.0, 0),), rate=1 / (2 * sigma**2), length=length)
+
+    def __repr__(self) -> str:
+        return f"Gaussian(sigma={(2 * self.rate) ** -0.5:.6g})"
+
+
+class Laplacian(Radial):
+    r"""The Laplacian kernel :math:`\exp(-|x-y| / \sigma)`.
+
+    ``sigma`` is in units of the points: a number, or a tensor of one to differentiate in.
+    """
+
+    def __init__(self, sigma: float | Tensor) -> None:
+        sigma, length = _length("sigma", sigma)
+        super().__init__((Term(1.0, 0),), rate=1 / sigma, decay=1, length=length)
+
+    def __repr__(self) -> str:
+        return f"Laplacian(sigma={1 / self.rate:.6g})"
+
+
+class Energy(Radial):
+    """The kernel ``-|x - y|`` of the energy distance (Székely and Rizzo, 2013)."""
+
+    def __init__(self) -> None:
+        super().__init__((Term(-1.0, 1),))
+
+    def __repr__(self) -> str:
+        return "Energy()"
+
+
+class InverseMultiquadric(Radial):
+    r"""The kernel :math:`1 / \sqrt{|x-y|^2 + c^2}`.
+
+    ``c`` is in units of the points: a number, or a tensor of one to differentiate in.
+    """
+
+    def __init__(self, c: float | Tensor) -> None:
+        c, length = _length("c", c)
+        super().__init__((Term(1.0, -1),), offset=c**2, length=length)
+
+    def __repr__(self) -> str:
+        return f"InverseMultiquadric(c={self.offset**0.5:.6g})"
+
+
+def _length(name: str, value: Any) -> tuple[float, Tensor | None]:
+    """A positive length, and the tensor that it came as, if any."""
+    if not isinstance(value, Tensor):
+        check_positive(**{name: value})
+        return float(value), None
+    if value.numel() != 1:
+        raise bad_input(name, f"a tensor of shape {tuple(value.shape)}", "one number")
+    check_positive(**{name: value.item()})
+    return value.item(), value.reshape(()) if value.requires_grad else None
+
+
+def _half_power(s: Any, power: int) -> Any:
+    if power == 0:
+        return 1.0
+    if power % 2 == 0 and power > 0:
+        return s ** (power // 2)
+    if power > 0:
+        return s.sqrt() * s ** (power // 2) if power > 1 else s.sqrt()
+    if isinstance(s, Tensor):
+        return torch.where(s > 0, s, 1).pow(power / 2) * (s > 0)
+    root = s.rsqrt()  # KeOps: rsqrt(0) = 0
+    return root if power == -1 else root ** (-power)
