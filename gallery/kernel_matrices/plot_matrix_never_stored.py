@@ -17,7 +17,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from scipy.sparse.linalg import aslinearoperator, cg, eigsh
+from scipy.sparse.linalg import aslinearoperator, cg, eigsh, svds
 from skimage import data
 
 from sparseot import Diagonal, KernelMatrix, kernels
@@ -114,13 +114,23 @@ plt.show()
 #
 # Eigenvectors
 # ------------
-# ``eigsh`` and ``svds`` work in the same way. For a wide kernel the eigenvalues fall fast, and six
+# ``eigsh`` works in the same way. For a wide kernel the eigenvalues fall fast, and six
 # of them hold four fifths of the trace. On a cloud with a shape the eigenvectors draw that shape:
 # :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`.
 
 wide = KernelMatrix(kernels.Gaussian(0.25), x)
 values, _ = eigsh(aslinearoperator(wide), k=6, which="LA")
 print("share of the trace, largest first:", (values[::-1] / wide.diagonal().sum()).round(3))
+
+# %%
+# A matrix between two clouds has singular values. ``K.aslinearoperator()`` is an instance of SciPy's own
+# class; through it, blocks of vectors are multiplied at once.
+
+cross = KernelMatrix(kernels.Gaussian(0.25), z[::16], x)
+_, singular, _ = svds(cross.aslinearoperator(), k=6, v0=np.ones(cross.shape[0], np.float32))
+print(
+    f"singular values of a {cross.shape[0]:,} x {cross.shape[1]:,} matrix:", singular[::-1].round(1)
+)
 
 # %%
 # Gradients
