@@ -67,7 +67,7 @@ def conjugate_gradient(
     Example:
         >>> from sparseot.operators.base import Diagonal
         >>> solution = conjugate_gradient(Diagonal(torch.tensor([1.0, 2.0, 4.0])), torch.ones(3))
-        >>> solution.x.tolist(), solution.converged
+        >>> [round(v, 4) for v in solution.x.tolist()], solution.converged
         ([1.0, 0.5, 0.25], True)
     """
     n = operator.shape[-1]

@@ -76,6 +76,7 @@ def spectral_embedding(
         representation", section 2.
 
     Example:
+        >>> import torch
         >>> x = torch.cat((torch.zeros(20, 2), torch.ones(20, 2)))
         >>> signs = spectral_embedding(x, 1, sigma=0.4).coordinates[:, 0] > 0
         >>> len(set(signs[:20].tolist())), len(set(signs[20:].tolist()))
