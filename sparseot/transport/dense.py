@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
 
 from ..engines.base import Engine, Formula
 from ..points import Points
 from .marginals import Marginals
-from .relaxation import Softmins
+from .relaxation import Array, Softmins
 
 __all__ = ["DenseSoftmins"]
 
@@ -25,20 +25,23 @@ class DenseSoftmins(Softmins):
         engine: Engine,
     ) -> None:
         x, y = source.positions.detach(), target.positions.detach()
-        self.cost, self.penalty, self.eps, self.dtype = cost, penalty, eps, x.dtype
-        self.a, self.b = (cloud.weights[0].detach().double() for cloud in (source, target))
+        self.cost, self.penalty, self.eps = cost, penalty, eps
+        self.a, self.b = (c.weights[0].detach().double().cpu().numpy() for c in (source, target))
         self.logs = source.log_weights, target.log_weights
         towards = engine.bind(x, y)
         self.sums = towards, towards if target is source else engine.bind(y, x)
 
-    def first(self, g: Tensor, f: Tensor) -> Tensor:
+    def first(self, g: Array, f: Array) -> Array:
         return self._softmin(0, g, f)
 
-    def second(self, f: Tensor, g: Tensor) -> Tensor:
+    def second(self, f: Array, g: Array) -> Array:
         return self._softmin(1, f, g)
 
-    def _softmin(self, side: int, other: Tensor, guess: Tensor) -> Tensor:
-        col = self.logs[1 - side] + (other / self.eps)[None].to(self.dtype)
+    def _softmin(self, side: int, other: Array, guess: Array) -> Array:
+        logs = self.logs[1 - side]
+        col = logs + torch.from_numpy(other / self.eps)[None].to(logs)
+        shift = torch.from_numpy(-guess / self.eps)[None].to(logs)
         temperature = col.new_full((1,), self.eps)
-        shift = (-guess / self.eps)[None].to(self.dtype)
-        return -self.eps * self.sums[side].logsumexp(self.cost, temperature, col, shift)[0].double()
+        sums = self.sums[side].logsumexp(self.cost, temperature, col, shift)
+        softmin: Array = -self.eps * sums[0].double().cpu().numpy()
+        return softmin

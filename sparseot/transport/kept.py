@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula, Reductions
 from ..formulas import Radial
 from ..pairs import BlockPairs
+from .blocks import SIZE
 from .sparse import SparseSoftmins
 
 __all__ = ["KeptPairs"]
@@ -46,6 +48,24 @@ class KeptPairs(Engine):
             if self._are(x, side) and self._are(y, 1 - side):
                 return _KeptReductions(self.checks, side, self.other, x, y)
         return self.other.bind(x, y)
+
+    def certifying(self, item: int) -> KeptPairs:
+        """All pairs that passed the screen of one item, in double precision."""
+        check = copy(self.checks[item])
+        check.tiles, check.peaks = check.screened, [None, None]
+        return KeptPairs([check], self.other, torch.float64)
+
+    def missed(self, f: Tensor, g: Tensor) -> Tensor:
+        """Bounds on what the rows' sums of the first item miss, ``(N,)``, at these potentials."""
+        check = self.checks[0]
+        X, Y = check.clouds
+        assert check.built is not None
+        rise = (f.numpy()[X.order] - check.built[0]).max() + (
+            g.numpy()[Y.order] - check.built[1]
+        ).max()
+        factor = np.exp(min(max(rise / check.eps, 0.0), 600.0))
+        bounds = np.repeat(check.screened.omitted, SIZE)[: X.n] * factor
+        return torch.from_numpy(bounds[X.inverse])
 
     def _are(self, x: Tensor, side: int) -> bool:
         clouds = [check.clouds[side] for check in self.checks]

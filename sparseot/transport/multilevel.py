@@ -13,20 +13,16 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .blocks import BlockCloud
 from .marginals import Marginals
-from .relaxation import Outcome, alternate, self_fixed_point
+from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .sparse import SparseSoftmins
 
 __all__ = ["Multilevel", "Step"]
 
-Array = np.ndarray[Any, Any]
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds, at most
@@ -138,7 +134,7 @@ class Multilevel:
             found = self._solve_pair(start)
         blocks = [self._cut(cells) for cells in self.last]
         f, g, f_prev, g_prev = (
-            t[torch.from_numpy(block.inverse)]
+            t[block.inverse]
             for t, block in zip(
                 (found.f, found.g, found.f_prev, found.g_prev), (*blocks, *blocks), strict=True
             )
@@ -175,8 +171,8 @@ class Multilevel:
         softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE)
         found = alternate(
             softmins,
-            torch.from_numpy(f[X.order]),
-            torch.from_numpy(g[Y.order]),
+            f[X.order],
+            g[Y.order],
             tol=max(COARSE, self.tol),
             budget=60,
             rho2=self.rate(eps),
@@ -189,13 +185,11 @@ class Multilevel:
             damping = 1 / (1 + eps / self.penalty.rhos[side])
             logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
             ones = np.ones((other.n, 1))
-            sums = softmins.products(
-                side, here.numpy(), there.numpy() + logs, np.hstack((ones, other.points))
-            )
+            sums = softmins.products(side, here, there + logs, np.hstack((ones, other.points)))
             mean = sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
-        values = f_s.numpy()[X.inverse], g_s.numpy()[Y.inverse]
+        values = f_s[X.inverse], g_s[Y.inverse]
         return _Lifted(cells, values, (slopes[0], slopes[1]))
 
     def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
@@ -203,7 +197,7 @@ class Multilevel:
         self.last = cells
         X, Y = (self._cut(c) for c in cells)
         softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
-        f_s, g_s = torch.from_numpy(f[X.order]), torch.from_numpy(g[Y.order])
+        f_s, g_s = f[X.order], g[Y.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
             found = alternate(
@@ -227,7 +221,7 @@ class Multilevel:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
         exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
         f, g = found.f, found.g
-        exact.build(f.numpy(), g.numpy(), 0.0)
+        exact.build(f, g, 0.0)
         new, _, _ = exact.step(1, g, f)
         rise = float((new - g).max()) / self.eps
         f_new, error, _ = exact.step(0, f, new)
@@ -247,12 +241,12 @@ class Multilevel:
         X = self._cut(cells)
         softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
         if start is None:
-            zero = torch.zeros_like(softmins.a)
+            zero = np.zeros(X.n)
             softmins.diagonal()
             h = softmins.step(0, zero, zero)[0] / 2
             softmins.built = None
         else:
-            h = torch.from_numpy(start[0][X.order])
+            h = start[0][X.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
             found = self_fixed_point(softmins, h, tol=wanted, budget=self.budget - sweeps)
@@ -264,10 +258,9 @@ class Multilevel:
                 return checked
             h = (found.f_prev + 2 * checked.f) / 3
 
-    def _check_self(self, softmins: SparseSoftmins, h: Tensor, sweeps: float) -> Outcome:
+    def _check_self(self, softmins: SparseSoftmins, h: Array, sweeps: float) -> Outcome:
         exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
-        values = h.numpy()
-        exact.build(values, values, 0.0)
+        exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
         self.omitted = float(softmins.clouds[0].masses @ exact.tiles.omitted)
         self.exact = exact

@@ -15,12 +15,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from .marginals import Marginals
 
+Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our own
 __all__ = ["Outcome", "Softmins", "alternate", "self_fixed_point"]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
@@ -29,23 +30,28 @@ FALL = 0.01  # of the dual value, in tolerances times the temperature, that is n
 STEP = 2 / 3  # of the self problem: divides its error by three
 
 
+def dot(a: Array, b: Array) -> float:
+    """The scalar product, on this thread: BLAS would wake others, which spin beside our own."""
+    return float(np.einsum("i,i", a, b))
+
+
 class Softmins(ABC):
     """Both softmins of one problem at one temperature; potentials are float64 vectors."""
 
-    a: Tensor
-    b: Tensor
+    a: Array
+    b: Array
     eps: float
     penalty: Marginals
 
     @abstractmethod
-    def first(self, g: Tensor, f: Tensor) -> Tensor:
+    def first(self, g: Array, f: Array) -> Array:
         r"""``-eps log sum_j b_j exp((g_j - C_ij) / eps)``, ``(N,)``; ``f`` guesses the result."""
 
     @abstractmethod
-    def second(self, f: Tensor, g: Tensor) -> Tensor:
+    def second(self, f: Array, g: Array) -> Array:
         """The same over the points of the source, ``(M,)``."""
 
-    def step(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, float, float]:
+    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
         """The exact update of one potential, and what its marginal was before it.
 
         Returns:
@@ -55,33 +61,34 @@ class Softmins(ABC):
         weights = (self.a, self.b)[side]
         softmin = (self.first, self.second)[side](there, here)
         rho = self.penalty.rhos[side]
-        ratio = ((here - softmin) / self.eps).clamp_(max=600.0).exp_()
-        wanted = torch.ones(()).to(ratio) if math.isinf(rho) else (-here / rho).exp()
-        error = float((weights * (ratio - wanted).abs()).sum() / weights.sum())
-        return softmin / (1 + self.eps / rho), error, float((weights * ratio).sum())
+        ratio = np.exp(np.minimum((here - softmin) / self.eps, 600.0))
+        wanted = 1.0 if math.isinf(rho) else np.exp(-here / rho)
+        error = dot(weights, np.abs(ratio - wanted)) / float(weights.sum())
+        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
 
-    def dual(self, f: Tensor, g: Tensor, total: float) -> float:
+    def dual(self, f: Array, g: Array, total: float) -> float:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - float(self.a.sum() * self.b.sum()))
         for weights, h, rho in zip((self.a, self.b), (f, g), self.penalty.rhos, strict=True):
-            value += float(weights @ (h if math.isinf(rho) else -rho * torch.expm1(-h / rho)))
+            value += dot(weights, h if math.isinf(rho) else -rho * np.expm1(-h / rho))
         return value
 
-    def kept(self, side: int, h: Tensor) -> float:
+    def kept(self, side: int, h: Array) -> float:
         """The mass of a plan whose marginal on one side is what its potential wants."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        return float(weights.sum() if math.isinf(rho) else weights @ (-h / rho).exp())
+        return float(weights.sum()) if math.isinf(rho) else dot(weights, np.exp(-h / rho))
 
-    def shift(self, f: Tensor, g: Tensor) -> float:
+    def shift(self, f: Array, g: Array) -> float:
         """The constant that is best moved from g to f; zero where both marginals are imposed."""
         rates = [1 / rho for rho in self.penalty.rhos]
         if not any(rates):
             return 0.0
-        logs = [
-            float(torch.logsumexp(torch.where(w > 0, w, 1).log() - h * r - 1e30 * (w <= 0), 0))
-            for w, h, r in zip((self.a, self.b), (f, g), rates, strict=True)
-        ]
-        return (logs[0] - logs[1]) / sum(rates)
+        logs = []
+        for w, h, rate in zip((self.a, self.b), (f, g), rates, strict=True):
+            exponents = np.where(w > 0, -h * rate, -np.inf)
+            top = exponents.max()
+            logs.append(top + math.log(dot(w, np.exp(exponents - top))))
+        return float(logs[0] - logs[1]) / sum(rates)
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,10 @@ class Outcome:
     Two clouds end with ``f_prev = f``; a cloud and itself with f = g, the update of one h.
     """
 
-    f: Tensor
-    g: Tensor
-    f_prev: Tensor
-    g_prev: Tensor
+    f: Array
+    g: Array
+    f_prev: Array
+    g_prev: Array
     error: float  # relative L1 error of the marginals of the plan of (f_prev, g_prev)
     sweeps: float
     value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself
@@ -128,13 +135,13 @@ class _Momentum:
 
 def alternate(
     softmins: Softmins,
-    f: Tensor,
-    g: Tensor,
+    f: Array,
+    g: Array,
     *,
     tol: float,
     budget: float,
     rho2: float = 0.0,
-    watch: Callable[[Tensor, Tensor, float], None] = lambda f, g, error: None,
+    watch: Callable[[Array, Array, float], None] = lambda f, g, error: None,
 ) -> Outcome:
     """Sweeps until the L1 error of the marginals is at most ``tol`` times the mass.
 
@@ -173,13 +180,13 @@ def alternate(
         f, g = f + move, g - move
 
 
-def _trial_pair(softmins: Softmins, f: Tensor, g: Tensor, sweeps: float) -> Outcome:
+def _trial_pair(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
     g, _, _ = softmins.step(1, g, f)
     f, _, _ = softmins.step(0, f, g)
     return _close(softmins, f, g, sweeps + 1)
 
 
-def _close(softmins: Softmins, f: Tensor, g: Tensor, sweeps: float) -> Outcome:
+def _close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
     """One more half-step from f, the exact update of g: it tells the error that is left."""
     last, error, _ = softmins.step(1, g, f)
     return Outcome(
@@ -187,7 +194,7 @@ def _close(softmins: Softmins, f: Tensor, g: Tensor, sweeps: float) -> Outcome:
     )
 
 
-def self_fixed_point(softmins: Softmins, h: Tensor, *, tol: float, budget: float) -> Outcome:
+def self_fixed_point(softmins: Softmins, h: Array, *, tol: float, budget: float) -> Outcome:
     """The potential of a cloud with itself, by damped steps that divide its error by three."""
     sweeps = 0.0
     while True:

@@ -12,11 +12,14 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import Operator
 from .attach import attach, attached_value
+from .certificate import interval
 from .plan import PlanMatrix, plan_rows
 from .problem import Problem
 from .sinkhorn import Level, Report, Sinkhorn, Solution
 
 __all__ = ["Solved", "Transport"]
+
+TIGHT = 20  # conjugate gradient steps of a tight certificate
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,13 @@ class Solved:
         numbers = [report.value for report in self.solution.reports]
         value = torch.tensor(numbers, dtype=torch.float64, device=self.solution.f.device)
         return attached_value(self.problem, self.solution, value)
+
+
+def sum_values(solved: list[Solved]) -> Tensor:
+    """The value ``(B,)`` in float64, less half of those of the self problems, without a graph."""
+    numbers = [[report.value for report in part.solution.reports] for part in solved]
+    values = torch.tensor(numbers, dtype=torch.float64)
+    return values[0] - values[1:].sum(0) / 2
 
 
 class Transport:
@@ -102,6 +112,47 @@ class Transport:
     def potential_bb(self) -> Tensor:
         """The potential of the transport of y to itself (debiased only)."""
         return self._own(2)
+
+    @cached_property
+    def lower(self) -> Tensor:
+        r"""A lower bound of the true value, to which ``value`` is an approximation.
+
+        Computed in double precision from the potentials as they are, converged or not, and from a
+        bound on every pair that was not visited (see "Transport at scale" in the guide).
+        """
+        return self._interval[0]
+
+    @cached_property
+    def upper(self) -> Tensor:
+        """An upper bound of the true value."""
+        return self._interval[1]
+
+    @cached_property
+    def _interval(self) -> tuple[Tensor, Tensor]:
+        steps = TIGHT if self.solver.certificate == "tight" else 0
+        lows, highs = [], []
+        for part in self.solved:
+            problem, found = part.problem, part.solution
+            items = range(len(found.f))
+            pairs = [interval(problem, found.f, found.g_prev, k, steps) for k in items]
+            lows.append(torch.tensor([pair.lower for pair in pairs], dtype=torch.float64))
+            highs.append(torch.tensor([pair.upper for pair in pairs], dtype=torch.float64))
+        low, high = lows[0], highs[0]
+        for own_low, own_high in zip(lows[1:], highs[1:], strict=True):
+            low, high = low - own_high / 2, high - own_low / 2
+        value = sum_values(self.solved)
+        low, high = torch.minimum(low, value), torch.maximum(high, value)
+        return (low, high) if self.batched else (low[0], high[0])
+
+    @property
+    def omitted(self) -> float:
+        """A bound on the mass of the pairs that were not visited (the largest of a batch)."""
+        return max(report.omitted for part in self.solved for report in part.solution.reports)
+
+    @property
+    def kept_fraction(self) -> float:
+        """The share of all pairs that were visited at the last temperature."""
+        return self.reports[0].kept_fraction
 
     @property
     def dual_potentials(self) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from .annealing import Potentials
 from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
-from .relaxation import Outcome, alternate, self_fixed_point
+from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .sparse import SparseSoftmins
 
 __all__ = ["Level", "Report", "Sinkhorn", "Solution"]
@@ -88,6 +89,8 @@ class Sinkhorn:
         engine: "auto", or the name of an engine.
         multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
             dimension and the cost.
+        certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
+            with the plan; or "tight", as wide as ``tol**2`` in ordinary cases, for some fifty.
         progress: show levels and sweeps while they run (tqdm).
 
     Raises:
@@ -103,10 +106,13 @@ class Sinkhorn:
     accelerate: bool = True
     engine: str | Engine = "auto"
     multilevel: bool | None = None
+    certificate: str = "cheap"
     progress: bool = False
 
     def __post_init__(self) -> None:
         check_positive(tol=self.tol, max_sweeps=self.max_sweeps)
+        if self.certificate not in ("cheap", "tight"):
+            raise bad_input("certificate", repr(self.certificate), '"cheap" or "tight"')
         if self.tol is not None and self.tol >= 1:
             raise bad_input(
                 "tol", f"{self.tol:g}", "a share of the mass, below 1", "1e-3 is usual."
@@ -149,7 +155,9 @@ class Sinkhorn:
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
             problem = _Item(self, cost, marginals, p, blur, max(length, blur), longest, engine)
-            init = None if start is None else (start.f_prev[k].double(), start.g[k].double())
+            init = None
+            if start is not None:
+                init = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
             if dense is None:
                 outcome, report, check = problem.solve_multilevel(here, there, init)
                 checks.append(check)
@@ -157,10 +165,10 @@ class Sinkhorn:
                 outcome, report = problem.solve(here, there, init, dense)
             found.append(outcome)
             reports.append(report)
-        dtype = source.positions.dtype
         parts = ("f", "g", "f_prev", "g_prev")
         f, g, f_prev, g_prev = (
-            torch.stack([getattr(o, s) for o in found]).to(dtype) for s in parts
+            torch.stack([torch.from_numpy(getattr(o, part)) for o in found]).to(source.positions)
+            for part in parts
         )
         return Solution(f, g, f_prev, g_prev, reports, checks)
 
@@ -200,7 +208,7 @@ class _Item:
     engine: Engine
 
     def solve_multilevel(
-        self, source: Points, target: Points, init: tuple[Tensor, Tensor] | None
+        self, source: Points, target: Points, init: tuple[Array, Array] | None
     ) -> tuple[Outcome, Report, SparseSoftmins]:
         """Over kept pairs of blocks."""
         began, tol = time.perf_counter(), self.solver.tol or DEFAULT
@@ -213,7 +221,7 @@ class _Item:
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
         )
-        outcome = solver.solve(None if init is None else (init[0].numpy(), init[1].numpy()))
+        outcome = solver.solve(init)
         levels = tuple(
             Level(math.sqrt(s.eps), s.points, s.sweeps, s.error, s.kept, s.seconds)
             for s in solver.steps
@@ -233,7 +241,7 @@ class _Item:
         return outcome, report, solver.exact
 
     def solve(
-        self, source: Points, target: Points, init: tuple[Tensor, Tensor] | None, why: str
+        self, source: Points, target: Points, init: tuple[Array, Array] | None, why: str
     ) -> tuple[Outcome, Report]:
         """Over all pairs."""
         began = time.perf_counter()
@@ -243,7 +251,7 @@ class _Item:
         self.tol = self.solver.tol or DEFAULT
         levels: list[Level] = []
         if target is source:
-            h = torch.zeros_like(softmins.a)
+            h = np.zeros_like(softmins.a)
             h = softmins.step(0, h, h)[0] / 2 if init is None else init[0]
             budget = self.solver.max_sweeps
             outcome = self_fixed_point(softmins, h, tol=self.tol, budget=budget)
@@ -264,10 +272,10 @@ class _Item:
         return outcome, report
 
     def _anneal(
-        self, softmins: DenseSoftmins, init: tuple[Tensor, Tensor] | None, levels: list[Level]
+        self, softmins: DenseSoftmins, init: tuple[Array, Array] | None, levels: list[Level]
     ) -> Outcome:
         last = self.blur**self.p
-        f, g = init or (torch.zeros_like(softmins.a), torch.zeros_like(softmins.b))
+        f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
         for eps in temperatures(self.length**self.p, last) if init is None else [last]:
             began = time.perf_counter()
             softmins.eps = eps

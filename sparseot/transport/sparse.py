@@ -13,18 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..engines.base import LOG2E
 from ..engines.choose import tile_loops
 from ..engines.threads import share, threads
 from .blocks import SIZE, BlockCloud, Frame
 from .marginals import Marginals
-from .relaxation import Softmins
+from .relaxation import Array, Softmins
 
 __all__ = ["SparseSoftmins", "Tiles"]
 
-Array = np.ndarray[Any, Any]
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
@@ -80,26 +78,26 @@ class SparseSoftmins(Softmins):
         dtype: Any = np.float32,
     ) -> None:
         self.clouds = source, target
-        self.a, self.b = torch.from_numpy(source.weights), torch.from_numpy(target.weights)
+        self.a, self.b = source.weights, target.weights
         self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
         self.built: tuple[Array, Array] | None = None
         self.peaks: list[Array | None] = [None, None]
         self.pairs = 0  # visited so far
         self.builds = 0
 
-    def first(self, g: Tensor, f: Tensor) -> Tensor:
+    def first(self, g: Array, f: Array) -> Array:
         return self._softmin(0, f, g)
 
-    def second(self, f: Tensor, g: Tensor) -> Tensor:
+    def second(self, f: Array, g: Array) -> Array:
         return self._softmin(1, g, f)
 
-    def _softmin(self, side: int, here: Tensor, there: Tensor) -> Tensor:
+    def _softmin(self, side: int, here: Array, there: Array) -> Array:
         self._refresh(side, here, there)
-        total = self._sums(side, here.numpy(), there.numpy())
-        values = here - self.eps * torch.from_numpy(np.log(np.clip(total, LOWEST, HIGHEST)))
+        total = self._sums(side, here, there)
+        values: Array = here - self.eps * np.log(np.clip(total, LOWEST, HIGHEST))
         lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
         if len(lost):
-            values[lost] = torch.from_numpy(self._all_pairs(side, lost, there.numpy()))
+            values[lost] = self._all_pairs(side, lost, there)
         return values
 
     # --- which tiles ---
@@ -123,7 +121,7 @@ class SparseSoftmins(Softmins):
             for lo, hi in zip(ends[:-1], ends[1:], strict=True)
         ]
         found = np.concatenate([future.result() for future in futures])
-        self.tiles = Tiles.of(counts, found, omitted, len(cols[3]))
+        self.tiles = self.screened = Tiles.of(counts, found, omitted, len(cols[3]))
         self.built = f.copy(), g.copy()
         self.peaks = [None, None]
         self.age, self.final = 0, margin <= 0
@@ -150,11 +148,9 @@ class SparseSoftmins(Softmins):
         self.frames, self.parts = frames, [frame.loops(self.dtype) for frame in frames]
         return frames
 
-    def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
+    def _refresh(self, side: int, here: Array, there: Array) -> None:
         """New tiles where the potentials have risen beyond the margin."""
-        f = here.numpy()
-        g = f if there is here else there.numpy()
-        f, g = (g, f) if side else (f, g)
+        f, g = (there, here) if side else (here, there)
         if self.built is not None:
             rise = (f - self.built[0]).max() + (g - self.built[1]).max()
             if rise <= MARGIN * self.eps:

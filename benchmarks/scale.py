@@ -1,0 +1,236 @@
+"""Transport to a tolerance, on kept pairs: speed, true errors, growth and hard data.
+
+python benchmarks/scale.py [errors] [geomloss] [multiscale N] [growth] [million] [hard] [pot] [ott]
+
+Each name is a table of its own; ``ott`` wants the package ott-jax. Uniform clouds as in losses.py.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import torch
+from losses import clouds
+from timing import machine
+
+import sparseot as so
+
+
+def clock(run: Callable[[], object], repeats: int = 3) -> tuple[float, object]:
+    """Median seconds and the last result; the first call, which compiles, is not counted."""
+    result, times = run() if repeats > 1 else None, []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), result
+
+
+def divergence(x: torch.Tensor, y: torch.Tensor, **options):
+    """A function that solves, and takes the gradient of the value in x."""
+
+    def run():
+        moving = x.detach().requires_grad_()
+        found = so.solve_sample(moving, y, debias=True, **options)
+        return found, torch.autograd.grad(found.value, moving)[0]
+
+    return run
+
+
+def geomloss_run(x, y, blur, backend, scaling=0.5):
+    """GeomLoss's value and gradient."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import geomloss
+    loss = geomloss.SamplesLoss("sinkhorn", blur=blur, backend=backend, scaling=scaling)
+
+    def run():
+        moving = x.detach().requires_grad_()
+        value = loss(moving, y)
+        return value.item(), torch.autograd.grad(value, moving)[0]
+
+    return run
+
+
+def row(*cells: object) -> None:
+    """One row of a Markdown table."""
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def head(title: str, *cells: str) -> None:
+    """The title, the machine, and the head of a table."""
+    print(f"\n{title} ({machine()}, {time.strftime('%Y-%m-%d')})\n")
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def errors() -> None:
+    """True errors at n = 10,000, against all pairs in double precision at tol 1e-7."""
+    head("True errors, n = 10,000", "blur", "tol", "seconds", "value", "gradient (L2)")
+    x, y = clouds(10_000, 3)
+    for blur in (0.05, 0.01):
+        solver = so.Sinkhorn(multilevel=False, max_sweeps=3000)
+        exact, gradient = divergence(x.double(), y.double(), blur=blur, tol=1e-7, solver=solver)()
+        torch.save((exact.value.item(), gradient), f"/tmp/scale_reference_{blur}.pt")
+        for tol in (1e-2, 1e-3, 1e-4):
+            seconds, (found, close) = clock(divergence(x, y, blur=blur, tol=tol))
+            value = abs(found.value.item() / exact.value.item() - 1)
+            distance = (close - gradient).norm() / gradient.norm()
+            row(blur, f"{tol:g}", f"{seconds:.2f}", f"{value:.1e}", f"{distance:.1e}")
+
+
+def geomloss() -> None:
+    """n = 10,000 against the online backend, with true errors after ``errors``."""
+    head("n = 10,000", "blur", "sparseot", "GeomLoss online", "ratio", "errors (ours)", "theirs")
+    x, y = clouds(10_000, 3)
+    for blur in (0.05, 0.01):
+        value, gradient = torch.load(f"/tmp/scale_reference_{blur}.pt")
+        mine, (found, close) = clock(divergence(x, y, blur=blur), 5)
+        geomloss_run(x[:100], y[:100], blur, "online")()  # compiles
+        other, (theirs, far) = clock(geomloss_run(x, y, blur, "online"), 1)
+        shown = []
+        for number, grad in ((found.value.item(), close), (theirs, far)):
+            distance = (grad - gradient).norm() / gradient.norm()
+            shown.append(f"{abs(number / value - 1):.1e}, {distance:.1e}")
+        row(blur, f"{mine:.2f} s", f"{other:.1f} s", f"{other / mine:.0f}", *shown)
+
+
+def multiscale(n: int) -> None:
+    """Against the multiscale backend at blur .01, once."""
+    head(f"n = {n:,}, blur .01", "n", "sparseot", "GeomLoss multiscale", "ratio", "values")
+    x, y = clouds(n, 3)
+    mine, (found, _) = clock(divergence(x, y, blur=0.01))
+    geomloss_run(x[:3000], y[:3000], 0.01, "multiscale")()
+    other, (theirs, _) = clock(geomloss_run(x, y, 0.01, "multiscale"), 1)
+    values = f"{found.value.item():.8f}, {theirs:.8f}"
+    row(n, f"{mine:.2f} s", f"{other:.1f} s", f"{other / mine:.0f}", values)
+
+
+def growth() -> None:
+    """Seconds over n, at blur .01 and at a blur that shrinks with the spacing."""
+    head("Growth", "n", "blur", "seconds", "kept pairs", "residual", "value")
+    for n in (10_000, 30_000, 100_000):
+        for blur in (0.01, 0.01 * (1e5 / n) ** (1 / 3)):
+            x, y = clouds(n, 3)
+            seconds, (found, _) = clock(divergence(x, y, blur=blur), 3)
+            kept = f"{100 * found.levels[-1].kept:.2f} %"
+            value = f"{found.value.item():.8f}"
+            row(f"{n:,}", f"{blur:.4f}", f"{seconds:.2f}", kept, f"{found.residual:.1e}", value)
+
+
+def million() -> None:
+    """A million points, at a blur that shrinks with the spacing and at blur .01; once, raw value."""
+    head("n = 1,000,000", "blur", "seconds", "converged", "residual", "peak GB", "value")
+    x, y = clouds(1_000_000, 3)
+    for blur in (0.01 * 0.1 ** (1 / 3), 0.01):
+        seconds, found = clock(lambda blur=blur: so.solve_sample(x, y, blur=blur), 1)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        value = f"{found.value.item():.7f}"
+        row(
+            f"{blur:.4f}",
+            f"{seconds:.0f}",
+            found.converged,
+            f"{found.residual:.1e}",
+            f"{peak:.1f}",
+            value,
+        )
+
+
+def hard() -> None:
+    """Gaps, clusters, anisotropy, weights, two dimensions: accelerated against plain sweeps."""
+    head(
+        "Hard data, n = 10,000, blur .01",
+        "data",
+        "seconds",
+        "sweeps",
+        "plain: seconds",
+        "sweeps",
+        "error",
+    )
+    torch.manual_seed(0)
+    n = 10_000
+
+    def clusters(count: int, spread: float, dim: int = 3) -> torch.Tensor:
+        centres = torch.rand(count, dim)
+        return centres[torch.randint(count, (n,))] + spread * torch.randn(n, dim)
+
+    weights = torch.randn(n).exp()
+    data = {
+        "5 and 7 clusters, sd .05": (clusters(5, 0.05), clusters(7, 0.05), None),
+        "5 and 7 clusters, sd .015": (clusters(5, 0.015), clusters(7, 0.015), None),
+        "anisotropic": (
+            torch.rand(n, 3) * torch.tensor([1, 0.1, 0.01]),
+            torch.rand(n, 3) * 0.3,
+            None,
+        ),
+        "two dimensions": (torch.rand(n, 2), 0.5 * torch.rand(n, 2) + 0.4, None),
+        "log-normal weights": (torch.rand(n, 3), torch.rand(n, 3), weights / weights.sum()),
+    }
+    for name, (x, y, a) in data.items():
+        cells = []
+        for accelerate in (True, False):
+            solver = so.Sinkhorn(accelerate=accelerate, max_sweeps=500)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                seconds, found = clock(
+                    lambda s=solver, x=x, y=y, a=a: so.solve_sample(x, y, a, blur=0.01, solver=s), 1
+                )
+            cells += [f"{seconds:.2f}", f"{found.levels[-1].sweeps:.0f}"]
+        row(name, *cells, f"{found.residual:.1e}")
+
+
+def pot() -> None:
+    """n = 5,000, blur .05: POT's log-domain and lazy solvers at the same error of the marginals."""
+    import ot
+
+    head("n = 5,000, blur .05, raw value", "solver", "seconds", "L1 error of the marginals")
+    x, y = clouds(5_000, 3)
+    seconds, found = clock(lambda: so.solve_sample(x, y, blur=0.05))
+    row("sparseot, tol 1e-3", f"{seconds:.3f}", f"{found.residual:.1e}")
+    a = torch.full((5_000,), 1 / 5_000, dtype=torch.float64)
+    x64, y64 = x.double(), y.double()
+    cost = ot.dist(x64, y64) / 2
+
+    def log_domain():
+        return ot.sinkhorn(
+            a, a, cost, 0.0025, method="sinkhorn_log", stopThr=1e-5, numItermax=400, warn=False
+        )
+
+    seconds, plan = clock(log_domain, 1)
+    row("POT sinkhorn_log", f"{seconds:.1f}", f"{float((plan.sum(1) - a).abs().sum()):.1e}")
+
+
+def ott() -> None:
+    """n = 5,000, blur .05: OTT-JAX, jitted, its default threshold 1e-3."""
+    import jax
+    from ott.geometry import pointcloud
+    from ott.problems.linear import linear_problem
+    from ott.solvers.linear import sinkhorn
+
+    head("n = 5,000, blur .05, raw value", "solver", "seconds", "L1 error of the marginals")
+    x, y = (t.numpy() for t in clouds(5_000, 3))
+    for name, options in (("OTT-JAX", {}), ("OTT-JAX, batch_size 512", {"batch_size": 512})):
+        solve = jax.jit(
+            lambda x, y, options=options: sinkhorn.Sinkhorn(threshold=1e-3)(
+                linear_problem.LinearProblem(pointcloud.PointCloud(x, y, epsilon=0.005, **options))
+            )
+        )
+        seconds, out = clock(lambda solve=solve: jax.block_until_ready(solve(x, y)), 2)
+        row(name, f"{seconds:.2f}", f"{float(out.errors[out.errors > 0][-1]):.1e}")
+
+
+TABLES = {t.__name__: t for t in (errors, geomloss, growth, million, hard, pot, ott)}
+
+if __name__ == "__main__":
+    asked = sys.argv[1:] or ["errors", "geomloss", "growth", "hard"]
+    while asked:
+        name = asked.pop(0)
+        if name == "multiscale":
+            multiscale(int(asked.pop(0)))
+        else:
+            TABLES[name]()
