@@ -67,14 +67,17 @@ def sinkhorn_divergence(
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.
-        potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead. As in
-            GeomLoss their graph is that of the last softmin, with what it was taken of frozen.
+        potentials: return the dual potentials, of the shapes of ``a`` and ``b``, instead. Solved to
+            a tolerance they have exact first derivatives; from GeomLoss's schedule their graph is
+            that of the last softmin, with what it was taken of frozen.
         engine: "auto", or the name of an engine.
 
     Returns:
         A number, ``(B,)`` numbers for a batch, or the two potentials; :func:`solve_sample` returns
         them all, with the plan. First derivatives are those of the envelope theorem at the last
-        iterates; second derivatives raise RuntimeError. Not reaching the tolerance is a warning.
+        iterates, second ones those of the implicit function theorem; from GeomLoss's schedule, and
+        for costs that are functions, second derivatives raise RuntimeError. Not reaching the
+        tolerance is a warning.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.

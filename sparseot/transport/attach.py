@@ -1,60 +1,231 @@
 r"""Derivatives for what a solver found: the only place where solved potentials meet autograd.
 
 A solver builds no graph. :func:`attach` gives its potentials one, and :func:`attached_value` the
-value. Whatever is put here in their place must satisfy, for converged potentials:
+value. They hold, for converged potentials:
 
 * the values do not change: ``attach`` returns the numbers that the solver found;
-* f moves with the source (x, a) and g with the target (y, b) at least as the envelope theorem
-  wants it, so that ``attached_value`` has the exact first derivative in x, y, a and b:
-  :math:`\partial_{x_i} OT = \sum_j P_{ij}\, \partial_1 C(x_i, y_j)` and, balanced,
-  :math:`\partial_{a_i} OT = f_i` (up to a constant); penalised, :math:`\rho + \varepsilon m_b -
-  (\rho + \varepsilon) e^{-f_i / \rho}`;
+* the gradient of the value is that of the envelope theorem, :math:`\partial_{x_i} OT = \sum_j P_{ij}\,
+  \partial_1 C(x_i, y_j)`; in a it is, balanced, f less its mean (masses being equal, only the
+  differences of weights are free), and penalised :math:`\rho + \varepsilon m_b - (\rho + \varepsilon)
+  e^{-f_i / \rho}`;
+* second derivatives of the value, and first ones of the potentials, are those of the implicit
+  function theorem (:mod:`.implicit`); those beyond raise RuntimeError;
 * clouds of one pair or of a batch, weights of exactly zero, float32 and float64; with
   ``problem.symmetric``, f is the potential of a cloud with itself and g is f;
-* nothing of the size of the matrix is stored, and nothing at all is computed where no derivative
-  is asked for.
+* nothing of the size of the matrix is stored where matrices are large, and nothing at all is
+  computed where no derivative is asked for.
 
-Here the envelope theorem is all: other derivatives raise RuntimeError.
+A cost that is a Python function has first derivatives of the value only, also in what it learns.
 """
 
 from __future__ import annotations
 
+import math
+import warnings
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
-from ..formulas import Opaque
+from ..formulas import Radial
 from ..operators.softmin import first_order, softmin
 from ..points import Points
 from .annealing import Potentials
+from .curvature import Curvature, curvature
 from .problem import Problem
 
-__all__ = ["attach", "attached_value"]
+__all__ = ["Curvatures", "attach", "attached_value"]
 
 
-def attach(problem: Problem, found: Potentials) -> tuple[Tensor, Tensor]:
-    """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives in the points."""
-    f = _attached(problem, found.f, found.g_prev)
-    if problem.symmetric:
-        return f, f
-    return f, _attached(problem.swapped(), found.g, found.f_prev)
+class Curvatures:
+    """The second derivatives of a solved problem, item by item, made where they are asked for."""
+
+    def __init__(self, problem: Problem, found: Potentials, converged: bool = True) -> None:
+        self.problem, self.found, self.converged = problem, found, converged
+        self.made: dict[int, Curvature] = {}
+
+    def __getitem__(self, item: int) -> Curvature:
+        if item not in self.made:
+            if not self.converged:
+                warnings.warn(
+                    "Second derivatives of a plan that has not converged are off by about as much "
+                    "as its marginals: allow more sweeps with Sinkhorn(max_sweeps=...).",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            self.made[item] = curvature(self.problem, self.found, item)
+        return self.made[item]
 
 
-def attached_value(problem: Problem, found: Potentials, value: Tensor) -> Tensor:
+def attach(problem: Problem, found: Potentials, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
+    """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
+    if not isinstance(problem.cost, Radial):
+        f = _envelope(problem, found.f, found.g_prev)
+        return f, f if problem.symmetric else _envelope(problem.swapped(), found.g, found.f_prev)
+    f, g = _Potentials.apply(*_arguments(problem), curvatures)
+    return f, f if problem.symmetric else g
+
+
+def attached_value(
+    problem: Problem, found: Potentials, value: Tensor, curvatures: Curvatures
+) -> Tensor:
     """The number ``value`` ``(B,)`` with the derivatives of the transport cost."""
-    source, target = (
-        Points(cloud.positions, first_order(cloud.weights))
-        for cloud in (problem.source, problem.target)
-    )
-    f, g = attach(problem, found)
-    if not any(t.requires_grad for t in (f, g, source.weights, target.weights)):
-        return value
-    envelope = problem.penalty.value(source, target, f, g, problem.eps)
+    if isinstance(problem.cost, Radial):
+        result: Tensor = _Value.apply(*_arguments(problem), value, curvatures)
+        return result
+    envelope = _dual(problem, found, barred=True)
     return value.to(envelope) + (envelope - envelope.detach())
 
 
-def _attached(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
+class _Value(Function):
+    """The value; its gradient is a function of its own, which knows its derivative."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, a: Tensor, b: Tensor, value: Tensor, curvatures: Curvatures
+    ) -> Tensor:
+        ctx.save_for_backward(x, y, a, b)
+        ctx.curvatures = curvatures
+        return value.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        gradients = _Gradient.apply(*ctx.saved_tensors, ctx.needs_input_grad[:4], ctx.curvatures)
+        scaled = (
+            cotangent.reshape(-1, *[1] * (g.dim() - 1)) * g if need else None
+            for g, need in zip(gradients, ctx.needs_input_grad, strict=False)
+        )
+        return (*scaled, None, None)
+
+
+class _Gradient(Function):
+    """The gradient of the envelope theorem; the Hessian is symmetric, so its adjoint is itself."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        a: Tensor,
+        b: Tensor,
+        need: tuple[bool, ...],
+        curvatures: Curvatures,
+    ) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(x, y, a, b)
+        ctx.curvatures = curvatures
+        ctx.set_materialize_grads(False)
+        leaves = [t.detach().requires_grad_(n) for t, n in zip((x, y, a, b), need, strict=True)]
+        moving = _with(curvatures.problem, leaves)
+        with torch.enable_grad():
+            value = _dual(moving, curvatures.found).sum()
+        asked = [leaf for leaf in leaves if leaf.requires_grad]
+        found = iter(torch.autograd.grad(value, asked))
+        return tuple(next(found) if leaf.requires_grad else leaf.new_zeros(0) for leaf in leaves)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        need, inputs, items = ctx.needs_input_grad[:4], ctx.saved_tensors, []
+        if all(v is None for v in cotangents):
+            return (None,) * 6
+        for k in range(len(inputs[0])):
+            tangents = tuple(
+                None if v is None else v.detach()[k, ..., None].double() for v in cotangents
+            )
+            items.append(ctx.curvatures[k].hvp(tangents, need))
+        return (*_last(_batched(items, inputs, need), inputs), None, None)
+
+
+class _Potentials(Function):
+    """Both potentials, with the derivative of the implicit function theorem."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, a: Tensor, b: Tensor, curvatures: Curvatures
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, y, a, b)
+        ctx.curvatures, found = curvatures, curvatures.found
+        return found.f.clone(), found.g.clone()
+
+    @staticmethod
+    def backward(ctx: Any, wf: Tensor, wg: Tensor) -> tuple[Tensor | None, ...]:
+        need, inputs = ctx.needs_input_grad[:4], ctx.saved_tensors
+        duals = (w.detach().double()[..., None] for w in (wf, wg))
+        items = [ctx.curvatures[k].vjp(*w) for k, w in enumerate(zip(*duals, strict=True))]
+        return (*_last(_batched(items, inputs, need), inputs), None)
+
+
+class _Last(Function):
+    """The identity of derivatives, which cannot be differentiated again in what they belong to."""
+
+    @staticmethod
+    def forward(ctx: Any, derivative: Tensor, *inputs: Tensor) -> Tensor:
+        return derivative.view_as(derivative)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> None:
+        raise RuntimeError(
+            "A transport cost has no third derivative here, and its potentials no second one: "
+            "the implicit rule ends with first derivatives of potentials."
+        )
+
+
+def _last(
+    derivatives: list[Tensor | None], inputs: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    return tuple(None if d is None else _Last.apply(d, *inputs) for d in derivatives)
+
+
+def _arguments(problem: Problem) -> tuple[Tensor, ...]:
+    """Points and weights; those of imposed marginals of equal mass can only differ from equal ones.
+
+    A cloud and itself has one of each: the second place is held.
+    """
+    x, y, a, b = (
+        *(c.positions for c in (problem.source, problem.target)),
+        *(c.weights for c in (problem.source, problem.target)),
+    )
+    if problem.symmetric:
+        y, b = y.detach(), b.detach()
+    if all(math.isinf(rho) for rho in problem.penalty.rhos):
+        a, b = (w - (w.mean(-1, keepdim=True) - w.mean(-1, keepdim=True).detach()) for w in (a, b))
+    return x, y, a, b
+
+
+def _with(problem: Problem, leaves: list[Tensor]) -> Problem:
+    """The problem of other tensors of the same numbers."""
+    x, y, a, b = leaves
+    source = Points(x, a)
+    target = source if problem.symmetric else Points(y, b)
+    return Problem(
+        source, target, problem.cost, problem.penalty, problem.p, problem.blur, problem.engine
+    )
+
+
+def _batched(
+    items: list[tuple[Tensor | None, ...]], like: tuple[Tensor, ...], need: tuple[bool, ...]
+) -> list[Tensor | None]:
+    """Derivatives of the items, one column each, as batches of the dtype of what they belong to."""
+    stacked: list[Tensor | None] = []
+    for tensor, asked, parts in zip(like, need, zip(*items, strict=True), strict=True):
+        given = [part[..., 0] for part in parts if part is not None]
+        stacked.append(torch.stack(given).to(tensor) if asked and given else None)
+    return stacked
+
+
+def _dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
+    """The dual value ``(B,)`` with the envelope's derivatives."""
+    source, target = problem.source, problem.target
+    f = _envelope(problem, found.f, found.g_prev)
+    g = f if problem.symmetric else _envelope(problem.swapped(), found.g, found.f_prev)
+    if barred:
+        source, target = (Points(c.positions, first_order(c.weights)) for c in (source, target))
+    return problem.penalty.value(source, target, f, g, problem.eps)
+
+
+def _envelope(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
     """The damped softmin f of g, with its derivative in the points of the source."""
-    x, learned = problem.source.positions, isinstance(problem.cost, Opaque)
+    x, learned = problem.source.positions, not isinstance(problem.cost, Radial)
     if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
         return f
     damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])

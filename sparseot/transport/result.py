@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Operator
-from .attach import attach, attached_value
+from .attach import Curvatures, attach, attached_value
 from .certificate import interval
 from .plan import PlanMatrix, plan_rows
 from .problem import Problem
@@ -34,7 +35,25 @@ class Solved:
         """The dual value ``(B,)``, with its derivatives."""
         numbers = [report.value for report in self.solution.reports]
         value = torch.tensor(numbers, dtype=torch.float64, device=self.solution.f.device)
-        return attached_value(self.problem, self.solution, value)
+        return attached_value(self.problem, self.solution, value, self.curvatures)
+
+    @cached_property
+    def potentials(self) -> tuple[Tensor, Tensor]:
+        """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
+        f, g = attach(self.problem, self.solution, self.curvatures)
+        problem = self.problem
+        if problem.symmetric or not all(math.isinf(rho) for rho in problem.penalty.rhos):
+            return f, g
+        a, b = problem.source.weights, problem.target.weights
+        excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
+        shift = excess / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True))
+        return f - shift, g + shift
+
+    @cached_property
+    def curvatures(self) -> Curvatures:
+        """What second derivatives share."""
+        converged = all(report.converged for report in self.solution.reports)
+        return Curvatures(self.problem, self.solution, converged)
 
 
 def sum_values(solved: list[Solved]) -> Tensor:
@@ -76,7 +95,7 @@ class Transport:
         r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
 
         It is the dual objective of the potentials, which the error of the marginals reaches only
-        in its square. First derivatives in x, y, a and b are exact.
+        in its square. First and second derivatives in x, y, a and b are exact.
         """
         value = self.solved[0].value
         for own in self.solved[1:]:
@@ -95,13 +114,16 @@ class Transport:
 
     @property
     def potential_a(self) -> Tensor:
-        """The potential f of the points x, of the shape of their weights."""
-        return self._shown(self.solved[0].solution.f)
+        """The potential f of the points x, of the shape of their weights, with its derivatives.
+
+        Balanced, potentials are known up to a constant: it is chosen so that ``<a, f> = <b, g>``.
+        """
+        return self._shown(self.solved[0].potentials[0])
 
     @property
     def potential_b(self) -> Tensor:
         """The potential g of the points y."""
-        return self._shown(self.solved[0].solution.g)
+        return self._shown(self.solved[0].potentials[1])
 
     @property
     def potential_aa(self) -> Tensor:
@@ -157,8 +179,8 @@ class Transport:
     @property
     def dual_potentials(self) -> tuple[Tensor, Tensor]:
         """The pair of potentials with their graph; debiased, less those of the self problems."""
-        f, g = attach(self.solved[0].problem, self.solved[0].solution)
-        own = [attach(part.problem, part.solution)[0] for part in self.solved[1:]]
+        f, g = self.solved[0].potentials
+        own = [part.potentials[0] for part in self.solved[1:]]
         if own:
             f, g = f - own[0], g - own[1]
         return self._shown(f), self._shown(g)
@@ -268,7 +290,7 @@ class Transport:
         if not self.debias:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
-        return self._shown(self.solved[which].solution.f)
+        return self._shown(self.solved[which].potentials[0])
 
     def _new_points(self, points: Any, known: Tensor) -> Tensor:
         wanted = f"({'B, ' if self.batched else ''}K, {known.shape[-1]})"

@@ -68,7 +68,7 @@ def solve_sample(
 
     Returns:
         A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted. The
-        value has exact first derivatives in x, y, a and b.
+        value has exact first and second derivatives in x, y, a and b, the potentials first ones.
 
     Raises:
         ValueError, TypeError: if an argument is not as described. Not reaching the tolerance is

@@ -1,0 +1,148 @@
+r"""Second derivatives of an optimal value, and first ones of its potentials.
+
+The value is :math:`V(\theta) = \max_z D(z, \theta)` with potentials z and points and weights
+:math:`\theta`. As :math:`\partial_z D = 0`,
+
+.. math::
+    \partial^2 V\, d\theta = \partial_{\theta\theta} D\, d\theta + \partial_{\theta z} D\, dz
+    \quad \text{with} \quad \partial_{zz} D\, dz = - \partial_{z \theta} D\, d\theta,
+
+where dz comes from :mod:`.implicit`. All tangents are differentiated together; what is not moved is
+None, and takes no work.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from ..formulas import Radial
+from .annealing import Potentials
+from .coupling import Coupling, Stored, Summed, profiles
+from .implicit import Cloud, Couple, Own, Side
+from .problem import Problem
+
+__all__ = ["Curvature", "curvature"]
+
+STORED = 2048 * 2048  # entries of a matrix that is stored and factored
+Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
+
+
+class Curvature:
+    """Second derivatives of one transport cost; ``(x, y, a, b)`` are its arguments.
+
+    Args:
+        here: what x sees of y.
+        there: what y sees of x; ``here`` itself for a cloud and itself, where y and b stand for
+            the second place of the same x and a.
+        tol: residual of the linear systems, where they are solved by iteration.
+    """
+
+    def __init__(self, here: Side, there: Side, tol: float) -> None:
+        self.here, self.there, self.eps = here, there, here.eps
+        self.own = there is here
+        self.system = Own(here, tol) if self.own else Couple(here, there, tol)
+
+    def hvp(self, tangents: Tangents, wanted: tuple[bool, ...]) -> Tangents:
+        """The Hessian times tangents of all arguments; of those products that are wanted."""
+        dx, dy, da, db = tangents
+        if self.own:
+            return self._own_hvp(dx, da)
+        (given,) = {t.shape[-1] for t in tangents if t is not None}
+        phi = _full(self.here.push(dx, dy, db), self.here.a, given)
+        gamma = _full(self.there.push(dy, dx, da), self.there.a, given)
+        assert isinstance(self.system, Couple)
+        df, dg = self.system.solve(phi, gamma)
+        swapped, there = (dy, dx, db, da), self.there
+        return (
+            self._force(self.here, tangents, df, dg) if wanted[0] else None,
+            self._force(there, swapped, dg, df) if wanted[1] else None,
+            self._height(self.here, df, db) if wanted[2] else None,
+            self._height(there, dg, da) if wanted[3] else None,
+        )
+
+    def _own_hvp(self, dx: Tensor | None, da: Tensor | None) -> Tangents:
+        """Both places of a cloud and itself: twice what one gives."""
+        given = next(t.shape[-1] for t in (dx, da) if t is not None)
+        assert isinstance(self.system, Own)
+        dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, given))
+        gx = self._force(self.here, (dx, dx, da, da), dh, dh)
+        return 2 * gx, None, 2 * self._height(self.here, dh, da), None
+
+    def _force(self, side: Side, tangents: Tangents, df: Tensor, dg: Tensor) -> Tensor:
+        """The change of the gradient in the points of one side."""
+        dx, dy, da, db = tangents
+        own, other = side.a[:, None] * df, side.b[:, None] * dg
+        own = own if da is None else own + self.eps * da
+        other = other if db is None else other + self.eps * db
+        return side.pull(own, other)[0] / self.eps + side.bend(dx, dy)
+
+    def _height(self, side: Side, df: Tensor, db: Tensor | None) -> Tensor:
+        """The change of the gradient in the weights of one side."""
+        change = (side.total / side.tau)[:, None] * df
+        return change if db is None else change + self.eps * db.sum(0)
+
+    def vjp(self, wf: Tensor, wg: Tensor) -> Tangents:
+        """The derivatives of ``<wf, f> + <wg, g>`` ``(N, R)``, ``(M, R)`` in x, y, a and b."""
+        if self.own:
+            assert isinstance(self.system, Own)
+            dual = self.system.adjoint(wf + wg)
+            gx, ga = self.here.pull(dual, dual)
+            return gx, None, ga, None
+        assert isinstance(self.system, Couple)
+        own, other = self.system.adjoint(wf, wg)
+        (gx, ga), (gy, gb) = self.here.pull(own, other), self.there.pull(other, own)
+        return gx, gy, ga, gb
+
+    @property
+    def residual(self) -> float:
+        """The largest relative residual of the linear systems; 0 where they were factored."""
+        solver = self.system.system if isinstance(self.system, Own) else self.system.schur
+        return solver.residual
+
+
+def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8) -> Curvature:
+    """The second derivatives of one item of a problem at its potentials, in float64."""
+    cost, eps, k = problem.cost, problem.eps, item
+    if not isinstance(cost, Radial):
+        fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
+        raise bad_input("cost", repr(cost), "a radial cost", fix)
+    x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
+    a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
+    g_there = found.f if problem.symmetric else found.g_prev
+    f, g = found.f[k].double(), g_there[k].double()
+    _refuse_coincident(cost, x, None if problem.symmetric else y)
+    centre = (x.mean(0) + y.mean(0)) / 2
+    x, y = x - centre, y - centre
+    e: Coupling
+    if len(x) * len(y) <= STORED:
+        e = Stored.of(x, y, a, b, f, g, cost, eps)
+    else:
+        e = Summed((x, y), (a, b), (f / eps, g / eps), profiles(cost, eps), problem.engine)
+    here, there = (
+        Cloud(p, w, 1 / (1 + eps / rho))
+        for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
+    )
+    side = Side(e, here, there, eps)
+    return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+
+def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:
+    return t if isinstance(t, Tensor) else a.new_zeros(len(a), columns)
+
+
+def _refuse_coincident(cost: Radial, x: Tensor, y: Tensor | None) -> None:
+    """The distance has no second derivative at zero."""
+    if not cost.singular:
+        return
+    points = [torch.unique(cloud, dim=0) for cloud in ((x,) if y is None else (x, y))]
+    together = torch.cat(points)
+    meet = len(torch.unique(together, dim=0)) < len(together)
+    if meet or (y is None and len(points[0]) < len(x)):
+        raise bad_input(
+            "p",
+            "1 with points at distance zero",
+            "points that do not meet, or p = 2",
+            "|x - y| has no second derivative where x = y: move one of the points a little.",
+        )
