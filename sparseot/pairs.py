@@ -228,6 +228,17 @@ def walk(rows: Partition, columns: Partition, keep: Keep) -> BlockPairs:
     return BlockPairs(rows, columns, _offsets(counts), j[order])
 
 
+def voxels(points: Array, side: float) -> Array | None:
+    """The number of the cubic cell of each point ``(N, D)``; None for more than 2^62 cells."""
+    places = np.floor((points - points.min(0)) / side)
+    widths = places.max(0) + 1
+    if np.prod(widths) > 2**62:
+        return None
+    strides = np.concatenate((np.cumprod(widths[:0:-1])[::-1], [1])).astype(np.int64)
+    numbers: Array = places.astype(np.int64) @ strides
+    return numbers
+
+
 def _split(points: Array, order: Array, place: int) -> None:
     """Sorts the points of a node, in place, so that ``place`` of them lie below the cut."""
     axis = int(np.argmax(points.max(0) - points.min(0)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparseot.pairs import Blocks, partition
+from sparseot.pairs import Blocks, partition, voxels
 
 CLOUDS = {
     "single points": lambda r: (r.random((1, 2)), r.random((1, 2))),
@@ -97,6 +97,17 @@ def test_the_walk_looks_at_few_pairs(monkeypatch):
     kept = Blocks(0.02, 16).between(x, x)
     assert len(kept.rows) == 2000
     assert sum(seen) < 4 * len(kept.cols)
+
+
+def test_voxels_are_those_of_the_grid(clouds):
+    """Two points share a number if and only if they share a cell, negative coordinates or not."""
+    for x in clouds:
+        numbers = voxels(x, 0.25)
+        cells = np.floor((x - x.min(0)) / 0.25)
+        assert (np.unique(numbers).size) == len(np.unique(cells, axis=0))
+        same = (cells[:50, None] == cells).all(-1)
+        assert ((numbers[:50, None] == numbers) == same).all()
+    assert voxels(np.array([[0.0] * 6, [1e12] * 6]), 1.0) is None
 
 
 @pytest.mark.parametrize("radius", [0, -1, float("nan"), "wide"])

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..formulas import Radial
+from ..pairs import voxels
 
 __all__ = ["Coarse", "coarsen"]
 
@@ -97,11 +98,15 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
         return None
     most = len(points) // LEAST_RATIO
     for edge in EDGES:
-        members, counts = _voxels(points, edge * sigma, most)
-        if counts is not None:
+        cells = voxels(points, edge * sigma)
+        if cells is None:
+            return None
+        _, members, masses = np.unique(cells, return_inverse=True, return_counts=True)
+        if len(masses) <= most:
             break
-    if counts is None or len(counts) <= 10 * pairs:
+    if not 10 * pairs < len(masses) <= most:
         return None
+    counts = masses.astype(np.float64)
     sums = [np.bincount(members, points[:, d]) for d in range(points.shape[1])]
     centroids = np.stack(sums, 1) / counts[:, None]
     matrix = _graph(kernel, centroids, counts, CUTOFF * sigma)
@@ -116,19 +121,6 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
     mass = degrees.new_zeros(len(counts)).index_add_(0, own, degrees)
     scale = (degrees / mass.index_select(0, own)).sqrt()
     return Coarse(own, scale, matrix, values, vectors)
-
-
-def _voxels(points: np.ndarray[Any, Any], edge: float, most: int) -> tuple[Any, Any]:
-    """The voxel of each point and their masses; no masses if there would be more than ``most``."""
-    cells = np.floor((points - points.min(0)) / edge)
-    widths = cells.max(0) + 1
-    if np.prod(widths) > 2**62:
-        return None, None
-    keys = np.zeros(len(points), np.int64)
-    for d, width in enumerate(widths.astype(np.int64)):
-        keys = keys * width + cells[:, d].astype(np.int64)
-    found, members, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return members, counts.astype(np.float64) if len(found) <= most else None
 
 
 def _graph(kernel: Radial, centroids: Any, mass: Any, radius: float) -> Any:
