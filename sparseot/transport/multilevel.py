@@ -125,6 +125,7 @@ class Multilevel:
         self.steps: list[Step] = []
         self.dtype = np.float32 if tol >= SINGLE else np.float64
         self.cut: dict[int, BlockCloud] = {}
+        self.interrupted = False
 
     def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
         """The potentials in the order of the points, and the error over all pairs."""
@@ -174,10 +175,11 @@ class Multilevel:
             f[X.order],
             g[Y.order],
             tol=max(COARSE, self.tol),
-            budget=60,
+            budget=1 if self.interrupted else 60,
             rho2=self.rate(eps),
             watch=lambda f, g, error: self.watch(eps, error),
         )
+        self.interrupted |= found.interrupted
         f_s, g_s = found.f, found.g_prev
         slopes = []
         for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
@@ -205,14 +207,16 @@ class Multilevel:
                 f_s,
                 g_s,
                 tol=wanted,
-                budget=self.budget - sweeps,
+                budget=1 if self.interrupted else self.budget - sweeps,
                 rho2=self.rate(self.eps),
                 watch=lambda f, g, error: self.watch(self.eps, error),
             )
             sweeps += found.sweeps
             checked = self._check(softmins, found, sweeps)
+            self.interrupted |= found.interrupted
             wanted /= 2
-            if checked.error <= self.tol or sweeps >= self.budget or wanted < self.tol / 20:
+            done = self.interrupted or sweeps >= self.budget or wanted < self.tol / 20
+            if checked.error <= self.tol or done:
                 self._note(softmins, checked, began)
                 return checked
             f_s, g_s = checked.f, checked.g

@@ -91,6 +91,10 @@ class SparseSoftmins(Softmins):
     def second(self, f: Array, g: Array) -> Array:
         return self._softmin(1, g, f)
 
+    def forget(self) -> None:
+        """The tiles are chosen anew at the next sum."""
+        self.built, self.peaks = None, [None, None]
+
     def _softmin(self, side: int, here: Array, there: Array) -> Array:
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
@@ -104,6 +108,7 @@ class SparseSoftmins(Softmins):
 
     def build(self, f: Array, g: Array, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
+        self.built = None
         loops = tile_loops()
         frames = self._frame(f, g)
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
