@@ -106,7 +106,8 @@ class Multilevel:
         tol: relative L1 error of the marginals.
         budget: largest number of sweeps at the last temperature.
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
-        watch: called as ``watch(step, error)`` after each sweep.
+        watch: called as ``watch(eps, error)`` after each sweep.
+        cut: blocks of clouds, by the address of their points, that problems share.
     """
 
     def __init__(
@@ -119,12 +120,13 @@ class Multilevel:
         budget: float,
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
+        cut: dict[int, BlockCloud] | None = None,
     ) -> None:
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
         self.dtype = np.float32 if tol >= SINGLE else np.float64
-        self.cut: dict[int, BlockCloud] = {}
+        self.cut = {} if cut is None else cut
         self.interrupted = False
 
     def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
@@ -283,9 +285,10 @@ class Multilevel:
         """The blocks of a cloud; those of the points themselves are kept for the next step."""
         if not cells.whole:
             return BlockCloud(cells.points, cells.weights)
-        if id(cells) not in self.cut:
-            self.cut[id(cells)] = BlockCloud(cells.points, cells.weights)
-        return self.cut[id(cells)]
+        key = cells.points.ctypes.data
+        if key not in self.cut:
+            self.cut[key] = BlockCloud(cells.points, cells.weights)
+        return self.cut[key]
 
     def _note(self, softmins: SparseSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n

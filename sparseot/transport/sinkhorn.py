@@ -22,6 +22,7 @@ from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials
+from .blocks import BlockCloud
 from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
@@ -134,12 +135,14 @@ class Sinkhorn:
         engine: Engine,
         partner: list[int] | None = None,
         start: Potentials | None = None,
+        cut: dict[int, BlockCloud] | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
         ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
         of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
-        ``start`` gives potentials to start from, at the last temperature.
+        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds what is
+        known of the blocks of clouds, for the problems of one divergence.
         """
         found: list[Outcome] = []
         reports: list[Report] = []
@@ -241,6 +244,7 @@ class _Item:
     longest: float  # side of the box around both clouds
     engine: Engine
     bar: Bar
+    cut: dict[int, BlockCloud] = field(default_factory=dict)
 
     def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Array, Array] | None
@@ -255,6 +259,7 @@ class _Item:
             tol=tol,
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
+            cut=self.cut,
             watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
         )
         outcome = solver.solve(init)
