@@ -174,7 +174,7 @@ def partition(x: Array, size: int) -> Partition:
         raise bad_input("x", f"shape {x.shape}", "one cloud (N, D)", fix)
     blocks = -(-len(x) // size)
     starts = np.minimum(np.arange(blocks + 1) * size, len(x))
-    order, columns = np.arange(len(x)), np.ascontiguousarray(x.T)
+    order, columns = np.arange(len(x)), x.T.copy()
     for depth in range(max(0, blocks - 1).bit_length()):
         ends, cuts = _ends(blocks, depth), _ends(blocks, depth + 1)[1::2]
         for lo, mid, hi in zip(starts[ends[:-1]], starts[cuts], starts[ends[1:]], strict=True):
