@@ -15,6 +15,7 @@ from .pairs import Blocks
 from .transport.result import Transport
 from .transport.sinkhorn import Sinkhorn
 from .transport.solve import solve_sample
+from .transport.suggest import suggest_blur
 
 __all__ = [
     "Blocks",
@@ -37,4 +38,5 @@ __all__ = [
     "sinkhorn_divergence",
     "spectral_embedding",
     "solve_sample",
+    "suggest_blur",
 ]

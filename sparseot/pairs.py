@@ -174,12 +174,13 @@ def partition(x: Array, size: int) -> Partition:
         raise bad_input("x", f"shape {x.shape}", "one cloud (N, D)", fix)
     blocks = -(-len(x) // size)
     starts = np.minimum(np.arange(blocks + 1) * size, len(x))
-    order = np.arange(len(x))
+    order, columns = np.arange(len(x)), x.T.copy()
     for depth in range(max(0, blocks - 1).bit_length()):
         ends, cuts = _ends(blocks, depth), _ends(blocks, depth + 1)[1::2]
         for lo, mid, hi in zip(starts[ends[:-1]], starts[cuts], starts[ends[1:]], strict=True):
             if lo < mid < hi:
-                _split(x[lo:hi], order[lo:hi], mid - lo)
+                _split(columns[:, lo:hi], order[lo:hi], mid - lo)
+    x = x[order]
     low, high = np.minimum.reduceat(x, starts[:-1]), np.maximum.reduceat(x, starts[:-1])
     return Partition(order, starts, low, high)
 
@@ -239,11 +240,11 @@ def voxels(points: Array, side: float) -> Array | None:
     return numbers
 
 
-def _split(points: Array, order: Array, place: int) -> None:
+def _split(columns: Array, order: Array, place: int) -> None:
     """Sorts the points of a node, in place, so that ``place`` of them lie below the cut."""
-    axis = int(np.argmax(points.max(0) - points.min(0)))
-    ranks = np.argpartition(points[:, axis], place)
-    points[:], order[:] = points[ranks], order[ranks]
+    axis = int(np.argmax(columns.max(1) - columns.min(1)))
+    ranks = np.argpartition(columns[axis], place)
+    columns[:], order[:] = columns[:, ranks], order[ranks]
 
 
 def _ends(blocks: int, depth: int) -> Array:

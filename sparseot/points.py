@@ -20,6 +20,7 @@ import math
 from dataclasses import dataclass
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -119,8 +120,11 @@ def bounding_diameter(source: Points, target: Points) -> Tensor:
 
 def bounding_sides(source: Points, target: Points) -> Tensor:
     """Sides of the box around both clouds, ``(B, D)`` in float64."""
-    both = torch.cat((source.positions.detach(), target.positions.detach()), 1).double()
-    return both.amax(1) - both.amin(1)
+    # By NumPy: torch would wake OpenMP's threads, which then spin beside our own.
+    clouds = [cloud.positions.detach().cpu().numpy() for cloud in (source, target)]
+    high = np.maximum(*(x.max(1) for x in clouds)).astype(np.float64)
+    low = np.minimum(*(x.min(1) for x in clouds)).astype(np.float64)
+    return torch.from_numpy(high - low).to(source.positions.device)
 
 
 def enough_digits(

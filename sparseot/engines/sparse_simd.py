@@ -159,43 +159,39 @@ def _sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
 
 
 @njit(**OPTIONS)
-def screen(rows, cols, groups, near, threshold, counts, omitted, lo, hi):
-    """The tiles of the blocks in the groups lo to hi of rows whose bound passes the threshold.
+def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
+    """The tiles of row blocks lo to hi whose bound passes the threshold.
 
-    A tile is kept where ``bound + max(w_I, w_J)`` reaches the threshold; groups of blocks are
-    asked first. What is dropped is bounded: ``omitted[I]`` is the sum of ``2^(bound + m_J)``,
-    which no row sum of block I misses by more.
+    A tile is kept where ``bound + max(w_I, w_J)`` reaches the threshold. What is dropped is
+    bounded: ``omitted[I]`` grows by the sum of ``2^(bound + m_J)``, which no row sum of block I
+    misses by more.
 
     Args:
         rows: centres (D, C), half sides, slopes, heights F (C,), weights w, masses m of the row
-            blocks; ``cols``, ``groups`` and ``near`` the same of column blocks, and of the
-            groups of both, each with the ends of their blocks.
+            blocks; ``cols`` those of the column blocks.
+        parents: the group of each row block; it meets the groups of columns
+            ``near[starts[P]:starts[P + 1]]``, which are the blocks ``ends[Q]`` to ``ends[Q + 1]``.
     """
     xc, xr, xs, xf, xw, _ = rows
     yc, yr, ys, yf, yw, ym = cols
-    XC, XR, XS, XF, XW, _, XE = groups
-    YC, YR, YS, YF, YW, YM, YE = near
-    kept, found = np.empty(4096, np.int32), np.empty(len(YF), np.int32)
-    longest = len(YF)
-    for Q in range(len(YF)):
-        longest = max(longest, YE[Q + 1] - YE[Q])
-    bounds = np.empty(longest)
+    longest = 0
+    for Q in range(len(ends) - 1):
+        longest = max(longest, ends[Q + 1] - ends[Q])
+    kept, bounds = np.empty(4096, np.int32), np.empty(longest)
     total = 0
-    for P in range(lo, hi):
-        _bounds(P, 0, len(YF), XC, XR, XS, XF, YC, YR, YS, YF, bounds)
-        size, lost = _sift(0, len(YF), XW[P], YW, YM, threshold, bounds, found, 0)
-        for I in range(XE[P], XE[P + 1]):
-            before, missed = total, lost
-            for k in range(size):
-                first, last = YE[found[k]], YE[found[k] + 1]
-                if total + (last - first) > len(kept):
-                    longer = np.empty(2 * len(kept) + (last - first), np.int32)
-                    longer[:total] = kept[:total]
-                    kept = longer
-                _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
-                total, less = _sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
-                missed += less
-            counts[I], omitted[I] = total - before, missed
+    for I in range(lo, hi):
+        before, P = total, parents[I]
+        for k in range(starts[P], starts[P + 1]):
+            first, last = ends[near[k]], ends[near[k] + 1]
+            if total + (last - first) > len(kept):
+                longer = np.empty(2 * len(kept) + (last - first), np.int32)
+                for t in range(total):  # a slice would take longer to compile
+                    longer[t] = kept[t]
+                kept = longer
+            _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
+            total, lost = _sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
+            omitted[I] += lost
+        counts[I] = total - before
     return kept[:total]
 
 

@@ -41,6 +41,7 @@ DEFAULTS = {
     "debias": True,
     "verbose": False,
 }
+MULTISCALE = 1e8  # pairs above which GeomLoss goes multiscale
 Cloud = Tensor | None
 
 
@@ -70,6 +71,8 @@ class SamplesLoss(torch.nn.Module):
             trailing 1, instead of the value.
         verbose: accepted for compatibility.
         backend: "auto" or the name of an engine; GeomLoss's names are accepted and mean "auto".
+            Where GeomLoss goes multiscale ("multiscale", or more than 1e8 pairs; p = 2, unbatched,
+            D <= 3), the loss is solved to tol = 1e-3 on the pairs that matter.
         tol: solve to this L1 error of the marginals, relative to the mass (sinkhorn), in the place
             of GeomLoss's schedule: then ``scaling`` and ``diameter`` have no effect.
 
@@ -120,7 +123,7 @@ class SamplesLoss(torch.nn.Module):
             self.learned = torch.nn.ModuleList(learned)  # so that parameters() finds theirs
         self.cost = None if cost is None else as_cost(_last(cost), p)
         self.kernel = None if kernel is None else _kernel(kernel, blur)
-        self.engine = _engine(backend)
+        self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -140,9 +143,21 @@ class SamplesLoss(torch.nn.Module):
             b,
             debias=self.debias,
             diameter=self.diameter,
-            solver=Sinkhorn(self.tol) if self.tol else AveragedAnnealing(self.scaling),
+            solver=self._solver(x, y),
             **common,
         )
+
+    def _solver(self, x: Any, y: Any) -> Sinkhorn | AveragedAnnealing:
+        """The schedule, or a tolerance: asked for, or where GeomLoss goes multiscale."""
+        if self.tol:
+            return Sinkhorn(self.tol)
+        asked = self.backend == "multiscale"
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and self.cost is None and self.p == 2:
+            large = x.shape[-2:-1].numel() * y.shape[-2:-1].numel() > MULTISCALE
+            low = x.dim() == 2 and x.shape[-1] <= 3
+            if low and (asked or (large and self.backend == "auto")):
+                return Sinkhorn(1e-3)
+        return AveragedAnnealing(self.scaling)
 
     def extra_repr(self) -> str:
         """The arguments that matter for this loss."""

@@ -17,7 +17,7 @@ import numpy as np
 from ..engines.base import LOG2E
 from ..pairs import partition
 
-__all__ = ["SIZE", "BlockCloud", "Frame"]
+__all__ = ["GROUP", "SIZE", "BlockCloud", "Frame"]
 
 Array = np.ndarray[Any, Any]
 SIZE = 32  # points in a block: fewer pairs are kept than with 64, at nearly the same rate
@@ -159,7 +159,6 @@ class Frame:
             self.group_heights,
             shares.reshape(cloud.groups, GROUP).max(1),
             _log2(groups.sum(1)),
-            cloud.ends,
         )
         return blocks, wide
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..pairs import voxels
 from .blocks import BlockCloud
 from .marginals import Marginals
 from .relaxation import Array, Outcome, alternate, self_fixed_point
@@ -50,14 +51,11 @@ class Cells:
     def __init__(self, points: Array, weights: Array, side: float) -> None:
         self.heads = self.labels = np.arange(len(points))
         self.points, self.weights = points, weights
-        if side > 0:
-            places = ((points - points.min(0)) / side).astype(np.int64)
-            widths = places.max(0) + 1
-            if math.prod(widths.tolist()) < 2**62:
-                keys = places @ np.concatenate((np.cumprod(widths[:0:-1])[::-1], [1]))
-                _, heads, labels = np.unique(keys, return_index=True, return_inverse=True)
-                if len(heads) <= WORTH * len(points):
-                    self._merge(heads, labels)
+        numbers = voxels(points, side) if side > 0 else None
+        if numbers is not None:
+            _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
+            if len(heads) <= WORTH * len(points):
+                self._merge(heads, labels)
 
     def _merge(self, heads: Array, labels: Array) -> None:
         count, points, weights = len(heads), self.points, self.weights
@@ -106,7 +104,8 @@ class Multilevel:
         tol: relative L1 error of the marginals.
         budget: largest number of sweeps at the last temperature.
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
-        watch: called as ``watch(step, error)`` after each sweep.
+        watch: called as ``watch(eps, error)`` after each sweep.
+        cut: blocks of clouds, by the address of their points, that problems share.
     """
 
     def __init__(
@@ -119,12 +118,14 @@ class Multilevel:
         budget: float,
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
+        cut: dict[int, BlockCloud] | None = None,
     ) -> None:
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
         self.dtype = np.float32 if tol >= SINGLE else np.float64
-        self.cut: dict[int, BlockCloud] = {}
+        self.cut = {} if cut is None else cut
+        self.interrupted = False
 
     def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
         """The potentials in the order of the points, and the error over all pairs."""
@@ -174,10 +175,11 @@ class Multilevel:
             f[X.order],
             g[Y.order],
             tol=max(COARSE, self.tol),
-            budget=60,
+            budget=1 if self.interrupted else 60,
             rho2=self.rate(eps),
             watch=lambda f, g, error: self.watch(eps, error),
         )
+        self.interrupted |= found.interrupted
         f_s, g_s = found.f, found.g_prev
         slopes = []
         for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
@@ -205,14 +207,16 @@ class Multilevel:
                 f_s,
                 g_s,
                 tol=wanted,
-                budget=self.budget - sweeps,
+                budget=1 if self.interrupted else self.budget - sweeps,
                 rho2=self.rate(self.eps),
                 watch=lambda f, g, error: self.watch(self.eps, error),
             )
             sweeps += found.sweeps
             checked = self._check(softmins, found, sweeps)
+            self.interrupted |= found.interrupted
             wanted /= 2
-            if checked.error <= self.tol or sweeps >= self.budget or wanted < self.tol / 20:
+            done = self.interrupted or sweeps >= self.budget or wanted < self.tol / 20
+            if checked.error <= self.tol or done:
                 self._note(softmins, checked, began)
                 return checked
             f_s, g_s = checked.f, checked.g
@@ -279,9 +283,10 @@ class Multilevel:
         """The blocks of a cloud; those of the points themselves are kept for the next step."""
         if not cells.whole:
             return BlockCloud(cells.points, cells.weights)
-        if id(cells) not in self.cut:
-            self.cut[id(cells)] = BlockCloud(cells.points, cells.weights)
-        return self.cut[id(cells)]
+        key = cells.points.ctypes.data
+        if key not in self.cut:
+            self.cut[key] = BlockCloud(cells.points, cells.weights)
+        return self.cut[key]
 
     def _note(self, softmins: SparseSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n

@@ -11,7 +11,9 @@ from torch import Tensor
 from ..operators.base import Operator
 from .problem import Problem
 
-__all__ = ["PlanMatrix", "plan_rows"]
+__all__ = ["PlanMatrix", "picture", "plan_rows"]
+
+CELLS, PIXELS = 24, 8  # of the picture of a plan
 
 
 class PlanMatrix(Operator):
@@ -73,3 +75,27 @@ def plan_rows(problem: Problem, f: Tensor, g: Tensor, k: int) -> Any:
     arrays = values.reshape(-1).cpu().numpy(), places.reshape(-1).cpu().numpy(), starts.numpy()
     sparse = import_module("scipy.sparse")  # here, for a light import of the library
     return sparse.csr_array(arrays, shape=(f.shape[1], g.shape[1]))
+
+
+def picture(problem: Problem, f: Tensor, g: Tensor) -> str:
+    """The plan, summed over 24 x 24 groups of points along the main axis, as an SVG."""
+    x, y = (c.positions[0].detach().double() for c in (problem.source, problem.target))
+    both = torch.cat((x, y))
+    axis = torch.linalg.eigh(torch.cov(both.T).reshape(both.shape[1], -1)).eigenvectors[:, -1]
+    groups = []
+    for points in (x, y):
+        places = (points @ axis).argsort().argsort() * CELLS // len(points)
+        groups.append(torch.nn.functional.one_hot(places, CELLS).to(f))
+    rows = PlanMatrix(problem, f, g, False, f.dtype).product(groups[1])
+    sums = groups[0].T @ rows
+    shades = (sums / sums.max()).sqrt().tolist()
+    size = CELLS * PIXELS
+    boxes = [
+        f'<rect x="{j * PIXELS}" y="{i * PIXELS}" width="{PIXELS}" height="{PIXELS}" '
+        f'fill-opacity="{shade:.2f}"/>'
+        for i, row in enumerate(shades)
+        for j, shade in enumerate(row)
+        if shade > 0.02
+    ]
+    frame = f'<rect width="{size}" height="{size}" fill="none" stroke="#888"/>'
+    return f'<svg width="{size}" height="{size}" fill="#3b7dd8">{frame}{"".join(boxes)}</svg>'

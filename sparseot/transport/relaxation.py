@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,10 @@ class Softmins(ABC):
     @abstractmethod
     def first(self, g: Array, f: Array) -> Array:
         r"""``-eps log sum_j b_j exp((g_j - C_ij) / eps)``, ``(N,)``; ``f`` guesses the result."""
+
+    def forget(self) -> None:
+        """Drops what an interruption may have left half done."""
+        return
 
     @abstractmethod
     def second(self, f: Array, g: Array) -> Array:
@@ -105,6 +109,7 @@ class Outcome:
     error: float  # relative L1 error of the marginals of the plan of (f_prev, g_prev)
     sweeps: float
     value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself
+    interrupted: bool = False
 
 
 class _Momentum:
@@ -154,10 +159,31 @@ def alternate(
         rho2: an estimate of the factor by which a plain sweep multiplies the slowest error; 0
             for plain sweeps throughout. Where the dual value falls, the estimate was too bold: it
             is lowered and the sweeps start anew.
-        watch: called with (f, g, error) after each sweep; what it raises ends the sweeps.
+        watch: called with (f, g, error) after each sweep; where it, or the user's Ctrl-C, raises
+            KeyboardInterrupt, the sweeps end with the potentials as they are.
     """
+    state = [f, g]
+    try:
+        return _sweeps(softmins, state, tol, budget, rho2, watch)
+    except KeyboardInterrupt:
+        softmins.forget()
+        found = _trial_pair(softmins, state[0], state[1], 0.0)
+        return replace(found, interrupted=True)
+
+
+def _sweeps(
+    softmins: Softmins,
+    state: list[Array],
+    tol: float,
+    budget: float,
+    rho2: float,
+    watch: Callable[[Array, Array, float], None],
+) -> Outcome:
+    """The sweeps of :func:`alternate`; ``state`` holds the last potentials at any moment."""
+    f, g = state
     momentum, sweeps, threshold, best = _Momentum(rho2), 0.0, TRIAL * tol, -math.inf
     while True:
+        state[:] = f, g
         plain = momentum.plain
         g_new, _, _ = softmins.step(1, g, f)
         g = g + momentum.next() * (g_new - g)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..errors import bad_input
 from ..operators.base import Operator
 from .attach import Curvatures, attach, attached_value
 from .certificate import interval
-from .plan import PlanMatrix, plan_rows
+from .plan import PlanMatrix, picture, plan_rows
 from .problem import Problem
 from .sinkhorn import Level, Report, Sinkhorn, Solution
 
@@ -268,8 +269,14 @@ class Transport:
                 f"after {self.n_iter} sweeps, {seconds:.2g} s",
                 f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, "
                 f"engine {self.reports[0].engine}",
+                f"  {100 * self.kept_fraction:.2g} % of the pairs kept, the others hold at most "
+                f"{self.omitted:.1e} of the mass",
             ]
         )
+
+    def _repr_html_(self) -> str:
+        """The report, with a picture of the plan between the clouds along their main axis."""
+        return f"<pre>{escape(repr(self))}</pre>{'' if self.batched else picture(*self._parts)}"
 
     @property
     def reports(self) -> list[Report]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials
+from .blocks import BlockCloud
 from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
@@ -91,7 +93,8 @@ class Sinkhorn:
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
             with the plan; or "tight", as wide as ``tol**2`` in ordinary cases, for some fifty.
-        progress: show levels and sweeps while they run (tqdm).
+        progress: show levels and sweeps while they run (tqdm). Ctrl-C ends the sweeps either way;
+            the result holds the potentials of that moment, and ``converged`` is False.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -132,12 +135,14 @@ class Sinkhorn:
         engine: Engine,
         partner: list[int] | None = None,
         start: Potentials | None = None,
+        cut: dict[int, BlockCloud] | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
         ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
         of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
-        ``start`` gives potentials to start from, at the last temperature.
+        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds what is
+        known of the blocks of clouds, for the problems of one divergence.
         """
         found: list[Outcome] = []
         reports: list[Report] = []
@@ -154,7 +159,17 @@ class Sinkhorn:
             own = partner is not None or _equal_clouds(source, target, k, marginals)
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
-            problem = _Item(self, cost, marginals, p, blur, max(length, blur), longest, engine)
+            problem = _Item(
+                self,
+                cost,
+                marginals,
+                p,
+                blur,
+                max(length, blur),
+                longest,
+                engine,
+                Bar(self.progress),
+            )
             init = None
             if start is not None:
                 init = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
@@ -194,6 +209,28 @@ class Sinkhorn:
         return "all pairs, as asked" if self.multilevel is False and why is None else why
 
 
+class Bar:
+    """A progress bar, made at the first sweep; silent unless it was asked for."""
+
+    def __init__(self, shown: bool) -> None:
+        self.shown = shown
+        self.bar: Any = None
+
+    def update(self, blur: float, error: float, tol: float) -> None:
+        """One more sweep."""
+        if not self.shown:
+            return
+        if self.bar is None:
+            self.bar = import_module("tqdm.auto").tqdm(unit=" sweeps")
+        self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
+        self.bar.update()
+
+    def close(self) -> None:
+        """Leaves the last line where it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+
 @dataclass
 class _Item:
     """One problem: its temperatures, and what they took."""
@@ -206,6 +243,8 @@ class _Item:
     length: float  # diameter, where the temperatures start
     longest: float  # side of the box around both clouds
     engine: Engine
+    bar: Bar
+    cut: dict[int, BlockCloud] = field(default_factory=dict)
 
     def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Array, Array] | None
@@ -220,8 +259,11 @@ class _Item:
             tol=tol,
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
+            cut=self.cut,
+            watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
         )
         outcome = solver.solve(init)
+        self.bar.close()
         levels = tuple(
             Level(math.sqrt(s.eps), s.points, s.sweeps, s.error, s.kept, s.seconds)
             for s in solver.steps
@@ -274,7 +316,7 @@ class _Item:
     def _anneal(
         self, softmins: DenseSoftmins, init: tuple[Array, Array] | None, levels: list[Level]
     ) -> Outcome:
-        last = self.blur**self.p
+        last, interrupted = self.blur**self.p, False
         f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
         for eps in temperatures(self.length**self.p, last) if init is None else [last]:
             began = time.perf_counter()
@@ -284,11 +326,16 @@ class _Item:
                 f,
                 g,
                 tol=self.tol if eps == last else max(COARSE, self.tol),
-                budget=self.solver.max_sweeps if eps == last else 30,
+                budget=1 if interrupted else self.solver.max_sweeps if eps == last else 30,
                 rho2=self.rate(eps) if self.solver.accelerate else 0.0,
+                watch=lambda f, g, error, eps=eps: self.bar.update(  # type: ignore[misc]
+                    eps ** (1 / self.p), error, self.tol
+                ),
             )
+            interrupted |= outcome.interrupted
             levels.append(self._level(softmins, outcome, began))
             f, g = outcome.f, outcome.g_prev
+        self.bar.close()
         return outcome
 
     def rate(self, eps: float) -> float:

@@ -15,6 +15,7 @@ from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import bounding_diameter, check_positive, enough_digits, points_pair
 from .annealing import Potentials
+from .blocks import BlockCloud
 from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
@@ -101,15 +102,20 @@ def solve_sample(
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
     start = _starts(init, problem, debias)
+    cut: dict[int, BlockCloud] = {}
     solved = [
-        _solve(solver, replace(problem, source=here, target=there), first, x.dtype)
+        _solve(solver, replace(problem, source=here, target=there), first, x.dtype, cut)
         for (here, there), first in zip(clouds, start, strict=True)
     ]
     return Transport(solved, batched, x, solver)
 
 
 def _solve(
-    solver: Sinkhorn, problem: Problem, start: Potentials | None, dtype: torch.dtype
+    solver: Sinkhorn,
+    problem: Problem,
+    start: Potentials | None,
+    dtype: torch.dtype,
+    cut: dict[int, BlockCloud],
 ) -> Solved:
     items = len(problem.source.positions)
     solution = solver.solve(
@@ -123,6 +129,7 @@ def _solve(
         engine=problem.engine,
         partner=list(range(items)) if problem.symmetric else None,
         start=start,
+        cut=cut,
     )
     _say_what_failed(solution)
     if solution.checks:

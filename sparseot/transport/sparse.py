@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from ..engines.base import LOG2E
 from ..engines.choose import tile_loops
 from ..engines.threads import share, threads
-from .blocks import SIZE, BlockCloud, Frame
+from .blocks import GROUP, SIZE, BlockCloud, Frame
 from .marginals import Marginals
 from .relaxation import Array, Softmins
 
@@ -91,6 +92,10 @@ class SparseSoftmins(Softmins):
     def second(self, f: Array, g: Array) -> Array:
         return self._softmin(1, g, f)
 
+    def forget(self) -> None:
+        """The tiles are chosen anew at the next sum."""
+        self.built, self.peaks = None, [None, None]
+
     def _softmin(self, side: int, here: Array, there: Array) -> Array:
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
@@ -104,24 +109,22 @@ class SparseSoftmins(Softmins):
 
     def build(self, f: Array, g: Array, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
-        loops = tile_loops()
+        self.built = None
         frames = self._frame(f, g)
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
         (rows, groups), (cols, near) = (
             frame.boxes(float(cloud.weights.sum()))
             for frame, cloud in zip(frames, self.clouds, strict=True)
         )
-        counts, omitted = np.zeros(len(rows[3]), np.int64), np.zeros(len(rows[3]))
-        shares = max(1, min(len(groups[3]), torch.get_num_threads()))
-        ends = [len(groups[3]) * k // shares for k in range(shares + 1)]
-        futures = [
-            threads().submit(
-                loops.screen, rows, cols, groups, near, threshold, counts, omitted, lo, hi
-            )
-            for lo, hi in zip(ends[:-1], ends[1:], strict=True)
-        ]
-        found = np.concatenate([future.result() for future in futures])
-        self.tiles = self.screened = Tiles.of(counts, found, omitted, len(cols[3]))
+        X, Y = self.clouds
+        one = np.zeros(X.groups, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
+        whole = np.array([0, Y.groups])
+        counts, found, lost = _screened(groups, near, *one, whole, threshold)
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        parents = np.arange(X.blocks) // GROUP
+        counts, found, omitted = _screened(rows, cols, parents, starts, found, Y.ends, threshold)
+        omitted += lost[parents]
+        self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks)
         self.built = f.copy(), g.copy()
         self.peaks = [None, None]
         self.age, self.final = 0, margin <= 0
@@ -233,3 +236,20 @@ class SparseSoftmins(Softmins):
     def kept_fraction(self) -> float:
         """The share of the pairs that the tiles hold."""
         return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].n * self.clouds[1].n))
+
+
+def _screened(
+    rows: Any, cols: Any, parents: Array, starts: Array, near: Array, ends: Array, threshold: float
+) -> tuple[Array, Array, Array]:
+    """The tiles that pass, shared among threads: their numbers, their columns, what is dropped."""
+    count = len(rows[3])
+    counts, omitted = np.zeros(count, np.int64), np.zeros(count)
+    shares = max(1, min(count, torch.get_num_threads()))
+    edges = [count * k // shares for k in range(shares + 1)]
+    args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
+    screen: Any = tile_loops().screen
+    futures = [
+        threads().submit(partial(screen, *args, lo, hi))
+        for lo, hi in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return counts, np.concatenate([future.result() for future in futures]), omitted

@@ -117,3 +117,11 @@ def test_every_loss_on_every_device(loss, device):
     assert value.isfinite().all() and gradient.isfinite().all()
     cpu = so.SamplesLoss(loss)(x.cpu(), y.cpu())
     torch.testing.assert_close(value.cpu(), cpu, rtol=1e-4, atol=1e-6)
+
+
+def test_where_geomloss_goes_multiscale_the_loss_is_solved():
+    x, y = torch.rand(300, 2), torch.rand(200, 2)
+    found = so.SamplesLoss(blur=0.1, backend="multiscale")(x, y)
+    assert torch.equal(found, so.SamplesLoss(blur=0.1, tol=1e-3)(x, y))
+    one = so.SamplesLoss(p=1, blur=0.1, backend="multiscale")(x, y)
+    assert torch.equal(one, so.SamplesLoss(p=1, blur=0.1)(x, y))

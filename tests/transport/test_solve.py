@@ -210,3 +210,53 @@ def test_extreme_blurs_do_not_fail():
             warnings.simplefilter("ignore", RuntimeWarning)  # of no convergence, at tiny blurs
             found = so.solve_sample(x, y, a, b, blur=blur, solver=so.Sinkhorn(max_sweeps=50))
         assert found.value.isfinite() and found.map().isfinite().all()
+
+
+def interrupt_after(sweeps):
+    """A class that stands for a user who presses Ctrl-C."""
+    from sparseot.transport.sinkhorn import Bar
+
+    class Impatient(Bar):
+        count = 0
+
+        def update(self, blur, error, tol):
+            Impatient.count += 1
+            if Impatient.count == sweeps:
+                raise KeyboardInterrupt
+
+    return Impatient
+
+
+@pytest.mark.parametrize("multilevel", [True, False])
+@pytest.mark.parametrize("sweeps", [3, 30])
+def test_an_interruption_leaves_a_result(monkeypatch, multilevel, sweeps):
+    """At a coarse temperature or at the last one; the interval still holds."""
+    (x, _), (y, _) = cloud(300, 2), cloud(300, 2, shift=0.4)
+    exact = so.solve_sample(x, y, blur=0.02, tol=1e-8).value
+    monkeypatch.setattr("sparseot.transport.sinkhorn.Bar", interrupt_after(sweeps))
+    with pytest.warns(RuntimeWarning, match="The marginals are off"):
+        found = so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=multilevel))
+    assert not found.converged and found.map().isfinite().all()
+    assert found.lower <= exact <= found.upper
+
+
+def test_progress_is_shown(capsys):
+    (x, _), (y, _) = cloud(50, 2), cloud(50, 2)
+    so.solve_sample(x, y, blur=0.1, solver=so.Sinkhorn(progress=True))
+    assert "sweeps" in capsys.readouterr().err
+
+
+def test_the_report_has_a_picture():
+    (x, _), (y, _) = cloud(50, 2), cloud(40, 2)
+    found = so.solve_sample(x, y, blur=0.1)
+    page = found._repr_html_()
+    assert page.count("<rect") > 20 and page.endswith("</svg>") and "converged" in page
+
+
+def test_suggested_blurs():
+    (x, _), (y, _) = cloud(2000, 2), cloud(1000, 2)
+    report = so.suggest_blur(x, y)
+    assert 0.01 < report.spacing < 0.02 and 1.3 < report.diameter < 1.5
+    kept = [row[2] for row in report.rows]
+    assert kept == sorted(kept) and "spacing" in repr(report)
+    assert so.suggest_blur(x[:1], x[:1]).rows  # one place only
