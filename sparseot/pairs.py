@@ -53,6 +53,10 @@ class Blocks:
 
     def __post_init__(self) -> None:
         check_positive(radius=self.radius, size=self.size)
+        if not isinstance(self.size, int):
+            raise bad_input(
+                "size", repr(self.size), "an integer, the points in a block", kind=TypeError
+            )
 
     def between(self, x: Array, y: Array) -> BlockPairs:
         """The kept block pairs of the clouds ``(N, D)`` and ``(M, D)``."""

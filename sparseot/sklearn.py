@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from .operators.embedding import spectral_embedding
@@ -13,7 +13,7 @@ from .operators.embedding import spectral_embedding
 __all__ = ["SpectralEmbedding"]
 
 
-class SpectralEmbedding(TransformerMixin, BaseEstimator):
+class SpectralEmbedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Spectral coordinates on a Gaussian graph that is never stored.
 
     Like ``sklearn.manifold.SpectralEmbedding(affinity="rbf", gamma=1 / (2 sigma^2))``, whose
@@ -56,10 +56,11 @@ class SpectralEmbedding(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray[Any, Any]:
         """The coordinates of the points ``(N, D)``, ``(N, n_components)``."""
-        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=2)
+        X = validate_data(self, X, dtype=(np.float64, np.float32), ensure_min_samples=3)
         found = spectral_embedding(
             X, self.n_components, self.sigma, tol=self.tol, engine=self.engine
         )
+        self._n_features_out = self.n_components
         self.embedding_ = found.coordinates
         self.eigenvalues_, self.residuals_ = found.values, found.residuals
         return self.embedding_

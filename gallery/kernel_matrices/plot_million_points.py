@@ -88,7 +88,7 @@ plt.show()
 # the trillion pairs. Sums of waves at scattered points are non-uniform fast Fourier transforms (here
 # FINUFFT's). That is what ``KernelMatrix`` chooses if you leave the choice to it:
 
-K = KernelMatrix(kernels.Gaussian(SIGMA), x)
+K = KernelMatrix(kernels.Gaussian(SIGMA), x, tol=1e-5)
 print(K)
 v = torch.randn(N, 2, generator=torch.Generator().manual_seed(1))
 series = timed("two products, Fourier series", lambda: K @ v)

@@ -85,7 +85,8 @@ class Engine(ABC):
     """A way of computing :class:`Reductions`; its options are its constructor's arguments."""
 
     name: str
-    approximate = False  # whether its sums have an error beyond rounding
+    approximate = False  # whether its sums have an error beyond rounding,
+    tol = 0.0  # which this bounds
     differentiable = False  # whether its sums of opaque formulas carry derivatives of their own
 
     @abstractmethod

@@ -121,6 +121,7 @@ def _series(formula: Radial, x: Tensor, y: Tensor, tol: float) -> str | None:
     if exact < WORTH_A_SERIES:
         return None
     grid = Grid.around(formula, x[0].detach(), y[0].detach(), 0.1 * tol)
-    if grid.size > MOST_MODES or 1.5 * grid.seconds(rows + y.shape[1], x.dtype) > exact:
+    precision = x.dtype if tol >= 5e-6 else torch.float64
+    if grid.size > MOST_MODES or 1.5 * grid.seconds(rows + y.shape[1], precision) > exact:
         return None
     return f"{grid.size:,} Fourier modes for {rows * y.shape[1]:.1e} pairs"

@@ -26,7 +26,9 @@ from .spectrum import MOST_MODES, Grid, is_gaussian
 __all__ = ["Fourier"]
 
 COARSE, FINE = 1.25, 2.0  # upsampling: the fine grid takes twice the time and reaches 1e-13
-FLOOR = {torch.float32: 1e-6, torch.float64: 1e-13}
+SINGLE = 2e-6  # what transforms in single precision lose at the least
+COLUMNS, MOST_PLANS = 16, 6  # right-hand sides at a time, and plans that are kept
+FLOOR = 1e-13
 
 
 class Fourier(Engine):
@@ -34,7 +36,8 @@ class Fourier(Engine):
 
     Args:
         tol: the error of an entry of the product, relative to the kernel's largest value times
-            the sum of the absolute weights; single precision ends near 1e-6.
+            the sum of the absolute weights. Transforms run in single precision where the points are
+            given in it and it is good enough: for about a hundred waves along an axis, from 1e-5 on.
     """
 
     name = "nufft"
@@ -69,8 +72,8 @@ class Fourier(Engine):
 class _FourierSums(Reductions):
     def __init__(self, x: Tensor, y: Tensor, tol: float) -> None:
         self.x, self.y = x[0].detach().clone(), y[0].detach().clone()  # the caller may move his
-        self.tol = max(0.1 * tol, FLOOR[x.dtype])
-        self.complex = np.complex64 if x.dtype == torch.float32 else np.complex128
+        self.tol = max(0.1 * tol, FLOOR)
+        self.wanted = tol
         self.grid: Grid | None = None
         self.rate = 0.0
         self.plans: dict[tuple[int, int], Any] = {}
@@ -81,24 +84,33 @@ class _FourierSums(Reductions):
         assert isinstance(kernel, Radial)
         grid = self._prepare(kernel)
         v = v if col is None else v * col.exp()[..., None]
-        weights = _packed(v[0]).numpy()
+        columns = [self._sums(part, grid) for part in v[0].split(COLUMNS, dim=1)]
+        out = torch.cat(columns, 1)[None].to(v.dtype)
+        return out if row is None else out * row.exp()[..., None]
+
+    def _sums(self, v: Tensor, grid: Grid) -> Tensor:
+        """The sums for a few columns ``(M, R)``."""
+        weights = _packed(v.to(self.real)).numpy()
         coefficients = self._plan(1, len(weights), grid, self.y).execute(weights)
         coefficients *= self.spectrum
         values = self._plan(2, len(weights), grid, self.x).execute(coefficients)
-        out = _unpacked(torch.from_numpy(values), v.shape[-1])[None]
-        return out if row is None else out * row.exp()[..., None]
+        return _unpacked(torch.from_numpy(values), v.shape[-1])
 
     def _prepare(self, kernel: Radial) -> Grid:
         """The grid and the spectrum of this kernel."""
         if self.grid is None or self.rate != kernel.rate:
             self.grid, self.rate = Grid.around(kernel, self.x, self.y, self.tol), kernel.rate
             self.plans = {}
+            # Angles in single precision are wrong by 1e-7, and the fastest wave multiplies that.
+            single = SINGLE + 3e-8 * max(self.grid.modes) <= self.wanted
+            self.real = torch.float32 if single else torch.float64
+            if self.x.dtype == torch.float64:
+                self.real = torch.float64
         if self.grid.size > MOST_MODES:
             modes = " x ".join(f"{n:,}" for n in self.grid.modes)
             fix = 'The clouds are too wide for this sigma: use engine="numba", or pairs=Blocks(radius).'
             raise bad_input("engine", f"a Fourier grid of {modes} modes", "at most 2^26", fix)
-        real = np.float32 if self.complex == np.complex64 else np.float64
-        self.spectrum = self.grid.spectrum(kernel).astype(real)
+        self.spectrum = self.grid.spectrum(kernel).astype(str(self.real).removeprefix("torch."))
         return self.grid
 
     def _plan(self, kind: int, transforms: int, grid: Grid, points: Tensor) -> Any:
@@ -108,14 +120,16 @@ class _FourierSums(Reductions):
                 kind,
                 grid.modes,
                 n_trans=transforms,
-                eps=self.tol,
+                eps=max(self.tol, 1e-6 if self.real == torch.float32 else FLOOR),
                 isign=-1 if kind == 1 else 1,
-                dtype=self.complex,
+                dtype=np.complex64 if self.real == torch.float32 else np.complex128,
                 upsampfac=COARSE if self.tol >= 1e-8 else FINE,
                 nthreads=torch.get_num_threads(),
                 showwarn=0,
             )
-            plan.setpts(*grid.place(points, points.dtype))
+            plan.setpts(*grid.place(points, self.real))
+            if len(self.plans) >= MOST_PLANS:
+                self.plans.pop(next(iter(self.plans)))
             self.plans[kind, transforms] = plan
         return self.plans[kind, transforms]
 

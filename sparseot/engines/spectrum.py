@@ -50,8 +50,8 @@ class Grid:
         low = torch.minimum(x.amin(0), y.amin(0)).double()
         high = torch.maximum(x.amax(0), y.amax(0)).double()
         sides = high - low + reach * sigma
-        half = (sides * (reach / (2 * math.pi * sigma))).ceil().long() + 1
-        return cls((low + high) / 2, sides, tuple(2 * int(n) for n in half))
+        half = (sides * (reach / (2 * math.pi * sigma))).ceil().tolist()
+        return cls((low + high) / 2, sides, tuple(2 * int(n) + 2 for n in half))
 
     @property
     def size(self) -> int:

@@ -24,6 +24,7 @@ from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 __all__ = ["Tiles"]
 
 P = ParamSpec("P")
+LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 
 
 class Tiles(Engine):
@@ -56,6 +57,9 @@ def _in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @wraps(method)
     def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         device = args[0].x.device.type  # type: ignore[attr-defined]
+        if device == "cpu":
+            with torch.autocast(device, enabled=False):
+                return method(*args, **kwargs)
         matmul = torch.backends.cuda.matmul
         tf32 = matmul.allow_tf32
         try:
@@ -73,6 +77,7 @@ class _TileReductions(ShiftedReductions):
         self.given = x, y  # opaque formulas see the points as they came
         self.x, self.y = centred(x, y)
         self.x2, self.y2 = self.x.square().sum(-1), self.y.square().sum(-1)
+        self.radius = float(torch.maximum(self.x2.detach().max(), self.y2.detach().max()))
         self.yt = self.y.transpose(1, 2).contiguous()
         self.tiling = _tiling(len(x), x.shape[1], y.shape[1], entries)
         self.one_tile = self.tiling == (len(x), x.shape[1], y.shape[1])
@@ -178,16 +183,19 @@ class _TileReductions(ShiftedReductions):
     ) -> Tensor:
         """Entries ``exp(row_i + col_j) k(x_i, y_j)`` of a tile."""
         scaled = row is not None or col is not None
+        assert isinstance(kernel, Radial)
+        # The expanded square loses what a small difference of large coordinates holds.
+        lost = kernel.rate * self.radius * torch.finfo(self.x.dtype).eps > LOSS
+        direct = kernel.singular or (lost and not scaled and kernel.decay == 2)
         zero = self.x.new_zeros(())
         row = zero.expand(self.x.shape[:2]) if row is None else row
         col = zero.expand(self.y.shape[:2]) if col is None else col
-        assert isinstance(kernel, Radial)
-        if not kernel.singular and kernel.rate and not any(t.power for t in kernel.terms):
+        if not direct and kernel.rate and not any(t.power for t in kernel.terms):
             rate = self.x.new_full((len(self.x),), kernel.rate)
             exponent = self._linear(rate, batch, i, j, col)
             value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
-        squares = self._squares(kernel.singular, batch, i, j)
+        squares = self._squares(direct, batch, i, j)
         if not scaled:
             return radial_values(kernel, squares)
         return radial_values(kernel, squares, row[batch, i, None], col[batch, None, j])

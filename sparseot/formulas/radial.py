@@ -49,7 +49,7 @@ class Radial(Single):
     def __call__(self, s: Any) -> Any:
         """Values at squared distances ``s``, a tensor or a KeOps LazyTensor."""
         value = self.polynomial(s)
-        return value * (-self.rate * (s if self.decay == 2 else s.sqrt())).exp()
+        return value * (-self.rate * (s if self.decay == 2 else _root(s))).exp()
 
     def polynomial(self, s: Any) -> Any:
         """The factor before the exponential, ``sum of factor * (s + offset) ** (power / 2)``."""
@@ -176,12 +176,27 @@ class InverseMultiquadric(Radial):
 def _length(name: str, value: Any) -> tuple[float, Tensor | None]:
     """A positive length, and the tensor that it came as, if any."""
     if not isinstance(value, Tensor):
-        check_positive(**{name: value})
+        _check_length(name, value)
         return float(value), None
     if value.numel() != 1:
         raise bad_input(name, f"a tensor of shape {tuple(value.shape)}", "one number")
-    check_positive(**{name: value.item()})
+    _check_length(name, value.item())
     return value.item(), value.reshape(()) if value.requires_grad else None
+
+
+def _check_length(name: str, value: Any) -> None:
+    check_positive(**{name: value})
+    if not 1e-100 < value < 1e100:
+        raise bad_input(
+            name, f"{value:g}", "a length between 1e-100 and 1e100", "Rescale the points."
+        )
+
+
+def _root(s: Any) -> Any:
+    """The square root, with the derivative zero at zero."""
+    if isinstance(s, Tensor):
+        return torch.where(s > 0, s, 1).sqrt() * (s > 0)
+    return s.sqrt()
 
 
 def _half_power(s: Any, power: int) -> Any:
@@ -190,7 +205,7 @@ def _half_power(s: Any, power: int) -> Any:
     if power % 2 == 0 and power > 0:
         return s ** (power // 2)
     if power > 0:
-        return s.sqrt() * s ** (power // 2) if power > 1 else s.sqrt()
+        return _root(s) * s ** (power // 2) if power > 1 else _root(s)
     if isinstance(s, Tensor):
         return torch.where(s > 0, s, 1).pow(power / 2) * (s > 0)
     root = s.rsqrt()  # KeOps: rsqrt(0) = 0

@@ -72,15 +72,17 @@ class Operator(ABC):
             fix = "The vector's length is the number of columns."
             raise bad_input("v", f"shape {tuple(v.shape)}", f"({rows}) or ({rows}, R)", fix)
         block = as_tensor(v, self.reference)
+        if columns and not block.shape[-1]:
+            return like(block.new_empty(*self.shape[:-1], 0), v)
         out = self.product(block if columns else block[..., None])
         return like(out if columns else out[..., 0], v)
 
     def sum(self, dim: int = -1) -> Array:
         """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
-        if dim not in (-1, -2, 0, 1):
+        axes = len(self.shape)
+        if dim not in (-1, -2, axes - 1, axes - 2):
             raise bad_input("dim", repr(dim), "-1 for row sums or -2 for column sums")
-        over_rows = dim in (-2, len(self.shape) - 2)
-        operator = self.T if over_rows else self
+        operator = self.T if dim in (-2, axes - 2) else self
         ones = as_tensor(self.reference, self.reference).new_ones(
             (*self.shape[:-2], operator.shape[-1], 1)
         )
@@ -132,6 +134,9 @@ class Operator(ABC):
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor: Any) -> Operator:
+        return self * (1 / divisor) if isinstance(divisor, Real) else NotImplemented
+
     def __neg__(self) -> Operator:
         return self * -1.0
 
@@ -143,7 +148,7 @@ class Diagonal(Operator):
     """A diagonal matrix, given by its ``(..., N)`` entries."""
 
     def __init__(self, entries: Array) -> None:
-        self.entries = self.reference = entries
+        self.entries = self.reference = floating(entries)
         self.shape = (*entries.shape, entries.shape[-1])
 
     def product(self, v: Tensor) -> Tensor:
@@ -163,6 +168,7 @@ class _Sum(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape != right.shape:
             raise bad_input("+", f"shapes {left.shape} and {right.shape}", "equal shapes")
+        _check_dtypes("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
 
@@ -203,6 +209,7 @@ class _Product(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape[-1] != right.shape[-2]:
             raise bad_input("@", f"shapes {left.shape} and {right.shape}", "shapes that chain")
+        _check_dtypes("@", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
 
@@ -231,7 +238,11 @@ def as_tensor(array: Array, reference: Array) -> Tensor:
         tensor = array
     else:
         given = np.asarray(array)
-        tensor = torch.as_tensor(given if given.flags.writeable else given.copy())
+        if given.dtype.kind not in "fiub" or given.dtype.itemsize > 8:
+            raise bad_input("array", f"dtype {given.dtype}", "real numbers", kind=TypeError)
+        # torch takes neither negative steps nor read-only memory nor the other byte order
+        plain = np.ascontiguousarray(given, given.dtype.newbyteorder("="))
+        tensor = torch.as_tensor(plain if plain.flags.writeable else plain.copy())
     if isinstance(reference, Tensor):
         return tensor.to(reference)
     return tensor.to("cpu", getattr(torch, str(_numpy_dtype(reference))))
@@ -240,6 +251,21 @@ def as_tensor(array: Array, reference: Array) -> Tensor:
 def like(tensor: Tensor, array: Array) -> Array:
     """A tensor as an array of the kind of another: a tensor on its device, or a NumPy array."""
     return tensor.to(array.device) if isinstance(array, Tensor) else tensor.detach().cpu().numpy()
+
+
+def floating(array: Array) -> Array:
+    """The array, in a floating type where it holds integers: 0/1 graphs have fractions too."""
+    if isinstance(array, Tensor):
+        return array if array.is_floating_point() else array.to(torch.get_default_dtype())
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+
+
+def _check_dtypes(sign: str, left: Operator, right: Operator) -> None:
+    if left.dtype != right.dtype:
+        fix = "Make both from points of one dtype."
+        raise bad_input(
+            sign, f"{left.dtype} and {right.dtype}", "operators of one dtype", fix, TypeError
+        )
 
 
 def _numpy_dtype(array: Array) -> np.dtype[Any]:

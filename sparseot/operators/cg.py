@@ -2,6 +2,7 @@ r"""Linear systems with operators that are known by their products."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..errors import bad_input
+from ..points import check_positive
 from .base import Array, Operator, as_tensor, like
 from .kernel_matrix import KernelMatrix
 
@@ -58,6 +60,9 @@ def conjugate_gradient(
         max_products: budget; reaching it is a warning and ``converged=False``.
         progress: show a bar that counts steps.
 
+    Returns:
+        :class:`LinearSolution`, of the kind of b; it carries no gradient.
+
     Raises:
         ValueError: if shapes do not fit or A turns out not to be positive definite.
 
@@ -71,6 +76,7 @@ def conjugate_gradient(
         ([1.0, 0.5, 0.25], True)
     """
     n = operator.shape[-1]
+    check_positive(tol=tol, max_products=max_products)
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
     if b.shape[0] != n or b.ndim > 2:
@@ -79,16 +85,20 @@ def conjugate_gradient(
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
     with torch.no_grad(), tqdm(unit=" steps", disable=not progress) as bar:
         right = as_tensor(b, operator.reference).reshape(n, -1)
-        start = torch.zeros_like(right) if x0 is None else as_tensor(x0, right).reshape(n, -1)
-        x, products = _iterate(
-            operator, right, start, _as_function(preconditioner), tol, max_products, bar
-        )
+        if not right.shape[1] or not bool(torch.isfinite(right).all()):
+            raise bad_input("b", f"shape {tuple(b.shape)}, NaN or nothing", "finite numbers")
+        x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right).reshape(n, -1)
         sizes = right.norm(dim=0)
-        residuals = (right - operator.product(x)).norm(dim=0) / sizes.where(sizes > 0, 1)
-    products += right.shape[1]
-    worst = float(residuals.max())
-    # Recursive residuals run a little ahead of true ones; a factor two is no failure.
-    converged = worst <= 2 * tol
+        x, precondition = x * (sizes > 0), _as_function(preconditioner)
+        worst, last, products = 0.0, math.inf, 0
+        while True:  # recursive residuals run ahead of true ones: go on from what was reached
+            x, spent = _iterate(operator, right, x, precondition, tol, max_products - products, bar)
+            residuals = (right - operator.product(x)).norm(dim=0) / sizes.where(sizes > 0, 1)
+            products += spent + right.shape[1]
+            last, worst = worst or last, float(residuals.max())
+            if worst <= tol or products >= max_products or not worst < 0.5 * last:
+                break
+    converged = worst <= tol
     if not converged:
         warnings.warn(
             f"conjugate_gradient stopped after {products} products at a relative residual of "
@@ -134,6 +144,8 @@ def _iterate(
         new = (r * z).sum(0)
         p, old = z + (new / old.clamp_min(tiny)) * p, new
         best = float((r.norm(dim=0) / right.norm(dim=0).clamp_min(tiny)).max())
+        if not math.isfinite(best):
+            break
         bar.update()
         bar.set_postfix_str(f"residual {best:.1e}")
     return x, products
@@ -154,12 +166,15 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
     References:
         Frangella, Tropp and Udell, 2023, "Randomized Nyström preconditioning".
     """
-    if not K.symmetric or K.batched:
+    check_positive(noise=noise)
+    if K.y is not K.x or K.batched:
         raise bad_input("K", f"shape {K.shape}", "the matrix of one cloud with itself")
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(K.shape[0], generator=generator)[:rank].numpy()
-    columns = as_tensor(K[:, chosen], K.reference).detach().double()
-    corner = columns[torch.from_numpy(chosen).to(columns.device)]
+    chosen = torch.randperm(K.shape[0], generator=generator)[:rank]
+    points = K.x[0].detach().double()  # single precision would not see that it is definite
+    chosen = chosen.to(points.device)
+    columns = KernelMatrix(K.kernel, points, points[chosen], tol=0).to_dense().detach()
+    corner = columns[chosen]
     jitter = 1e-10 * float(corner.diagonal().sum())
     lower = torch.linalg.cholesky(corner + jitter * torch.eye(len(corner)).to(corner))
     features = torch.linalg.solve_triangular(lower, columns.mT, upper=False).mT
@@ -173,16 +188,18 @@ class _Nystrom(Operator):
 
     def __init__(self, half: Tensor, noise: float, K: KernelMatrix) -> None:
         self.reference, self.shape, self.noise = K.reference, K.shape, noise
-        self.half = half.to(as_tensor(K.reference, K.reference))
+        self.half = half
 
     def product(self, v: Tensor) -> Tensor:
-        return (v - self.half.mT @ (self.half @ v)) / self.noise
+        block = v.double()  # a difference of nearly equal vectors where the noise is small
+        return ((block - self.half.mT @ (self.half @ block)) / self.noise).to(v)
 
     def transpose(self) -> Operator:
         return self
 
     def diagonal(self) -> Array:
-        return like((1 - self.half.square().sum(0)) / self.noise, self.reference)
+        entries = (1 - self.half.square().sum(0)) / self.noise
+        return like(entries.to(as_tensor(self.reference, self.reference)), self.reference)
 
     def __repr__(self) -> str:
         return f"Nyström preconditioner of rank {len(self.half)}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -84,13 +85,27 @@ def eigsh(
         ([98.0, 99.0], True)
     """
     _check(operator, k, which)
+    with torch.no_grad():
+        return _solve(operator, k, which, tol, max_products, seed, progress)
+
+
+def _solve(
+    operator: Operator,
+    k: int,
+    which: str,
+    tol: float | None,
+    max_products: int,
+    seed: int,
+    progress: bool,
+) -> EigenPairs:
+    """Dense where the basis would be the whole space, else by iteration."""
     norm = _check_symmetry(operator)
     n = operator.shape[-1]
     reference = as_tensor(operator.reference, operator.reference)
     if tol is None:
         tol = 1e-9 if reference.dtype == torch.float64 else 1e-5
     block = k + 2
-    if n <= max(8 * block, 60):  # the basis would be the whole space
+    if n <= min(max(8 * block, 60), 4096):  # the basis would be the whole space
         ritz, vectors = torch.linalg.eigh(as_tensor(operator.to_dense(), reference))
         chosen = _preference(ritz, which)[:k]
         values, vectors = ritz[chosen], vectors[:, chosen]
@@ -101,15 +116,15 @@ def eigsh(
     with multiply.bar:
         coarse = operator.coarse(block + 1) if which == "SA" else None
         basis, precondition = _start(multiply, coarse, block, reference, seed)
-        found = _iterate(multiply, basis, precondition, k, which, tol * norm, max_products)
-    values, vectors, residuals = found
+        found = _iterate(multiply, basis, precondition, k, which, tol, norm, max_products)
+    values, vectors, residuals, norm = found
     converged = bool((residuals <= tol * norm).all())
     if not converged:
         warnings.warn(
             f"eigsh stopped after {multiply.products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return _sorted(operator, values, vectors, residuals, multiply.products, converged)
 
@@ -153,10 +168,11 @@ def _iterate(
     precondition: Callable[[Tensor], Tensor],
     k: int,
     which: str,
-    goal: float,
+    tol: float,
+    norm: float,
     max_products: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Values, vectors and residuals of the k best pairs."""
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Values, vectors and residuals of the k best pairs, and the norm as far as it was seen."""
     block = basis.shape[1]
     images, limit = multiply(basis), max(8 * block, 60)
     while True:
@@ -164,14 +180,19 @@ def _iterate(
         ritz, rotation = torch.linalg.eigh((small + small.mT) / 2)
         order = _preference(ritz, which)
         values, rotation = ritz[order].to(basis), rotation[:, order].to(basis)
+        norm = max(norm, float(ritz.abs().max()))
+        goal = tol * norm
         vectors, error = basis @ rotation[:, :block], images @ rotation[:, :block]
         error -= vectors * values[:block]
         sizes = error.norm(dim=0)
         multiply.bar.set_postfix_str(f"residual {float(sizes[:k].max()):.1e}")
         if bool((sizes[:k] <= goal).all()) or multiply.products >= max_products:
-            return values[:k], vectors[:, :k], sizes[:k]
+            return values[:k], vectors[:, :k], sizes[:k], norm
         if basis.shape[1] + block > limit:
-            basis, images = basis @ rotation[:, : 2 * block], images @ rotation[:, : 2 * block]
+            # Rounding must not add up over restarts: orthonormal again, images along with it.
+            basis, upper = torch.linalg.qr(basis @ rotation[:, : 2 * block])
+            images = images @ rotation[:, : 2 * block]
+            images = torch.linalg.solve_triangular(upper, images, upper=True, left=False)
         fresh = _orthonormal(precondition(error[:, sizes > goal]), basis)
         basis = torch.cat((basis, fresh), 1)
         images = torch.cat((images, multiply(fresh)), 1)
@@ -216,8 +237,10 @@ def _check(operator: Operator, k: int, which: str) -> None:
     n = operator.shape[-1]
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
-    if not 0 < k < n:
-        raise bad_input("k", str(k), f"a number from 1 to {n - 1}, below the size of the operator")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 < k < n:
+        raise bad_input(
+            "k", str(k), f"an integer from 1 to {n - 1}, below the size of the operator"
+        )
     if which not in ("LM", "LA", "SA"):
         fix = 'For the smallest eigenvalues of a Laplacian, which are positive, take "SA".'
         raise bad_input("which", repr(which), '"LM", "LA" or "SA"', fix)
@@ -230,7 +253,9 @@ def _check_symmetry(operator: Operator) -> float:
     pair = torch.randn(n, 2, generator=generator, dtype=torch.float64).to(reference)
     image = operator.product(pair)
     form = pair.mT @ image
-    if float((form[0, 1] - form[1, 0]).abs()) > 1e-4 * n**0.5 * float(form.abs().max()):
+    size = float(pair.norm(dim=0).max() * image.norm(dim=0).max())
+    rounding = 1e-10 if reference.dtype == torch.float64 else 1e-6
+    if float((form[0, 1] - form[1, 0]).abs()) > rounding * size:
         fix = (
             "For others take the eigenpairs of K.T @ K, whose values are the squared singular ones."
         )

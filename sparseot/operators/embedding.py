@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..engines.base import Engine
 from ..errors import bad_input
 from ..formulas import Gaussian
@@ -82,8 +84,11 @@ def spectral_embedding(
         >>> len(set(signs[:20].tolist())), len(set(signs[20:].tolist()))
         (1, 1)
     """
-    if isinstance(n_components, bool) or not isinstance(n_components, int) or n_components < 1:
-        raise bad_input("n_components", repr(n_components), "a positive integer")
+    most = len(x) - 1 - int(drop_first)
+    if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
+        raise bad_input("n_components", repr(n_components), "an integer", kind=TypeError)
+    if not 1 <= n_components <= most:
+        raise bad_input("n_components", str(n_components), f"1 to {most} for {len(x)} points")
     K = KernelMatrix(Gaussian(sigma), x, pairs=pairs, engine=engine)
     L = graph_laplacian(K, normed=True)
     first = int(drop_first)

@@ -2,6 +2,7 @@ r"""The matrix of a kernel between two clouds, never stored."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -41,6 +42,10 @@ class _Part:
         """Values between chosen rows and columns, ``(B, n, m)``."""
         return self.factor * self.kernel.matrix(self.x[:, rows], self.y[:, cols])
 
+    def at_zero(self) -> float:
+        """The value between a point and itself."""
+        return float(self.factor * self.kernel.matrix(self.x[:1, :1], self.x[:1, :1]))
+
     def diagonal(self, size: int) -> Tensor:
         """Values between corresponding points, ``(B, size)``."""
         x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
@@ -62,7 +67,8 @@ class KernelMatrix(Operator):
         x: ``(N, D)`` or ``(B, N, D)`` points, float32 or float64, tensor or array.
         y: ``(M, D)`` or ``(B, M, D)`` points; None means x itself.
         pairs: ``Blocks(radius)`` to visit only blocks of points that come that close; the other
-            entries count as zero. None visits all pairs.
+            entries count as zero. They are chosen here: make a new matrix when points have moved.
+            None visits all pairs.
         engine: "auto", or the name of an engine: "tiles", "numba", "nufft", "keops".
         tol: the error that an approximate engine may make in an entry of ``K @ v``, relative to
             ``max |k| * sum_j |v_j|``; :meth:`error` measures it. 0 asks for exact sums.
@@ -92,13 +98,15 @@ class KernelMatrix(Operator):
         engine: str | Engine = "auto",
         tol: float = 1e-6,
     ) -> None:
-        self.kernel, self.reference, self.symmetric = kernel, x, y is None
+        self.kernel, self.reference = kernel, x
         self.asked, self.tol = engine, _tolerance(tol)
         x = _points("x", x)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
         self.x = source.positions
         self.y = self.x if y is None else target.positions
         self.shape = (*x.shape[:-2], self.x.shape[1], self.y.shape[1])
+        self.symmetric = y is None and all(isinstance(k, Radial) for k in as_kernels(kernel))
+        self._transposed: KernelMatrix | None = None
         self.pairs = self._block_pairs(pairs)
         self.parts = tuple(self._part(kernel) for kernel in as_kernels(kernel))
 
@@ -113,7 +121,7 @@ class KernelMatrix(Operator):
             raise bad_input("pairs", f"a batch of clouds, {self.shape}", "one cloud", fix)
         if isinstance(pairs, Blocks):
             x, y = (z[0].detach().cpu().numpy() for z in (self.x, self.y))
-            return pairs.between(x, x if self.symmetric else y)
+            return pairs.between(x, x if self.y is self.x else y)
         sizes = len(pairs.rows.order), len(pairs.columns.order)
         if sizes != self.shape:
             raise bad_input("pairs", f"block pairs of {sizes} points", f"of {self.shape} points")
@@ -128,6 +136,9 @@ class KernelMatrix(Operator):
             kernel, scale = kernel.at_unit_length()
             x, y, factor = x / length, y / length, scale.to(x)
         engine = choose_engine(self.asked, kernel, x, y, self.pairs, self.tol)
+        if engine.approximate and not self.tol:
+            fix = 'Give a tolerance, or leave engine="auto".'
+            raise bad_input("tol", "0", f"a positive number for the engine {engine.name}", fix)
         return _Part(kernel, x, y, factor, engine)
 
     @property
@@ -150,10 +161,11 @@ class KernelMatrix(Operator):
         """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
 
         The rows are summed exactly in float64 over all pairs, so that what was dropped by
-        ``pairs`` counts too; ``max |k|`` is the largest entry of these rows.
+        ``pairs`` counts too; ``max |k|`` is the value at distance zero, or the largest entry of
+        these rows if that is larger.
 
         Args:
-            v: ``(M,)`` or ``(M, R)``; None takes ones and random signs.
+            v: ``(M,)`` or ``(M, R)``; None takes ones, random signs and one unit vector.
             rows: how many rows to sample.
             seed: of the sample.
         """
@@ -161,18 +173,23 @@ class KernelMatrix(Operator):
             raise bad_input("error()", f"a batch, {self.shape}", "one matrix")
         generator = torch.Generator().manual_seed(seed)
         if v is None:
-            v = torch.randn(self.shape[1], 2, generator=generator).sign().to(self.x)
-            v[:, 0] = 1
+            v = torch.randn(self.shape[1], 3, generator=generator).sign().to(self.x)
+            place = int(torch.randint(self.shape[1], (), generator=generator))
+            v[:, 0], v[:, 2], v[place, 2] = 1, 0, 1
         block = as_tensor(v, self.x).reshape(self.shape[1], -1)
         chosen = torch.randint(self.shape[0], (rows,), generator=generator).to(self.x.device)
+        heaviest = self.y[0, block.abs().amax(1).argmax()]  # its neighbour feels the error most
+        chosen[0] = (self.x[0] - heaviest).square().sum(-1).argmin()
         with torch.no_grad():
             found = self.product(block)[chosen].double()
             exact = KernelMatrix(
                 self.kernel, self.x[0, chosen].double(), self.y[0].double(), engine="tiles", tol=0
             )
             largest = max(float(exact[k : k + 1, :].abs().max()) for k in range(rows))
-            scale = largest * block.abs().sum(0).double()
-            return float(((found - exact.product(block.double())).abs() / scale).max())
+            at_zero = sum(part.at_zero() for part in exact.parts)
+            scale = max(largest, abs(at_zero)) * block.abs().sum(0).double()
+            error = (found - exact.product(block.double())).abs().amax(0)
+            return float((error / scale.where(scale > 0, 1)).max())
 
     def lazy_tensor(self) -> Any:
         """The matrix as a KeOps LazyTensor, for what KeOps can and this class cannot.
@@ -194,6 +211,12 @@ class KernelMatrix(Operator):
         """The matrix of the same kernel from y to x; kernels are symmetric functions."""
         if self.symmetric:
             return self
+        if self._transposed is None:
+            self._transposed = self._transpose()
+            self._transposed._transposed = self
+        return self._transposed
+
+    def _transpose(self) -> KernelMatrix:
         shown = (self.y, self.x) if self.batched else (self.y[0], self.x[0])
         clouds = (like(points, self.reference) for points in shown)
         how: dict[str, Any] = {"engine": self.asked, "tol": self.tol}
@@ -210,11 +233,7 @@ class KernelMatrix(Operator):
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()
-        rows, everything = max(1, 2**24 // (self.y.shape[1] * self.y.shape[2])), slice(None)
-        blocks = [
-            self._block(slice(i, i + rows), everything) for i in range(0, self.x.shape[1], rows)
-        ]
-        values = torch.cat(blocks, 1)
+        values = self._rows(np.arange(self.x.shape[1]), slice(None))
         return like(values if self.batched else values[0], self.reference)
 
     def __getitem__(self, where: tuple[Any, Any]) -> Array:
@@ -225,7 +244,7 @@ class KernelMatrix(Operator):
         rows, cols = (
             self._index(index, size) for index, size in zip(where, self.shape, strict=True)
         )
-        values = self._block(rows, cols)[0]
+        values = self._rows(rows, cols)[0]
         for axis, index in ((1, where[1]), (0, where[0])):
             values = values.squeeze(axis) if isinstance(index, Integral) else values
         return like(values, self.reference)
@@ -234,9 +253,17 @@ class KernelMatrix(Operator):
         """The chosen points, as NumPy would choose them."""
         try:
             chosen = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
+            if chosen.ndim > 1:
+                raise IndexError("index arrays have one axis")
         except IndexError as error:
             raise IndexError(f"K[rows, cols]: {error}") from None
         return torch.from_numpy(chosen).to(self.x.device)
+
+    def _rows(self, rows: Any, cols: Any) -> Tensor:
+        """Entries as :meth:`_block` gives them, made a few rows at a time."""
+        width = math.prod(self.y[:, cols].shape)
+        some = torch.as_tensor(rows).split(max(1, 2**24 // max(1, width)))
+        return torch.cat([self._block(part, cols) for part in some], 1)
 
     def _block(self, rows: Any, cols: Any) -> Tensor:
         """Entries of chosen rows and columns, zero where blocks are not kept, ``(B, n, m)``."""
@@ -258,7 +285,7 @@ class KernelMatrix(Operator):
 
     def _how(self, part: _Part) -> str:
         why = reason(self.asked, part.kernel, part.x, part.y, self.pairs, self.tol)
-        tol = f", tol {self.tol:g}" if part.engine.approximate else ""
+        tol = f", tol {part.engine.tol:g}" if part.engine.approximate else ""
         return f"engine {part.engine.name}: {why}{tol}"
 
 

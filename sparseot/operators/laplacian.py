@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
-from .base import Array, Operator, as_tensor, like
+from .base import Array, Operator, as_tensor, floating, like
 from .coarse import Coarse, coarsen
 from .kernel_matrix import KernelMatrix
 
 __all__ = ["Laplacian", "graph_laplacian"]
+
+NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
@@ -49,6 +52,12 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
     """
     if len(K.shape) < 2 or K.shape[-1] != K.shape[-2]:
         raise bad_input("K", f"shape {tuple(K.shape)}", "a square matrix")
+    if isinstance(K, KernelMatrix) and K.y is not K.x:
+        fix = "Leave y out: a graph joins the points of one cloud."
+        raise bad_input("K", "a matrix between two clouds", "one of a cloud with itself", fix)
+    if scipy.sparse.issparse(K) and abs(K - K.T).max() > 1e-6 * abs(K).max():
+        fix = "Take (K + K.T) / 2."
+        raise bad_input("K", "a matrix that is not symmetric", "a symmetric one", fix)
     return Laplacian(K, normed, self_loops)
 
 
@@ -56,12 +65,14 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
-        diagonal = K.diagonal()
+        diagonal = floating(K.diagonal())
         self.reference = diagonal
         degrees = as_tensor(_row_sums(K), diagonal)
         loops = as_tensor(diagonal, diagonal)
         self._loops = torch.zeros_like(degrees) if self_loops else loops
         degrees = degrees - self._loops
+        if isinstance(K, KernelMatrix) and any(part.engine.approximate for part in K.parts):
+            degrees = degrees.where(degrees.abs() > NOISE, 0)
         if bool((degrees < 0).any()):
             lowest = float(degrees.min())
             fix = "Laplacians are defined for non-negative weights."

@@ -39,6 +39,23 @@ def test_a_preconditioner_saves_products():
     assert 3 * fast.products < plain.products
 
 
+@pytest.mark.parametrize("noise", [1e-1, 1e-3])
+def test_smooth_kernels_in_single_precision(noise):
+    """Their small eigenvalues are below rounding: the preconditioner is made in double."""
+    x = torch.rand(1500, 3, generator=torch.Generator().manual_seed(0))
+    smooth = KernelMatrix(kernels.Gaussian(1.0), x)
+    A = smooth + noise * Diagonal(torch.ones(1500))
+    found = conjugate_gradient(A, x, preconditioner=nystrom(smooth, noise, 200), tol=1e-4)
+    exact = torch.linalg.solve(
+        KernelMatrix(kernels.Gaussian(1.0), x.double()).to_dense()
+        + noise * torch.eye(1500).double(),
+        x.double(),
+    )
+    assert found.converged and found.products < 60
+    fit, best = smooth @ found.x, KernelMatrix(kernels.Gaussian(1.0), x.double()) @ exact
+    assert (fit - best).norm() < 1e-2 * best.norm()
+
+
 def test_nystrom_with_all_points_is_the_inverse():
     M = nystrom(K, 0.1, 200)
     torch.testing.assert_close(M @ (dense() @ RIGHT), RIGHT, rtol=1e-6, atol=1e-6)
@@ -68,5 +85,13 @@ def test_what_is_refused_and_what_is_reported(capsys):
         conjugate_gradient(KernelMatrix(kernels.Gaussian(1.0), RIGHT, RIGHT[:9]), RIGHT)
     with pytest.raises(ValueError, match="one cloud with itself"):
         nystrom(KernelMatrix(kernels.Gaussian(1.0), RIGHT, RIGHT[:9]), 1.0)
+    for wrong in (RIGHT * np.nan, RIGHT[:, :0]):
+        with pytest.raises(ValueError, match="b: got"):
+            conjugate_gradient(K, wrong)
+    with pytest.raises(ValueError, match="tol: got -1"):
+        conjugate_gradient(K, RIGHT, tol=-1.0)
+    half = torch.cat((RIGHT[:, :1], 0 * RIGHT[:, :1]), 1)
+    found = conjugate_gradient(K + NOISE, half, x0=RIGHT[:, :2])
+    assert found.converged and found.products < 500 and not found.x[:, 1].any()
     conjugate_gradient(K + NOISE, RIGHT, progress=True)
     assert "residual" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csgraph, csr_array
 
-from sparseot import Diagonal, KernelMatrix, eigsh, graph_laplacian, kernels
+from sparseot import Diagonal, KernelMatrix, datasets, eigsh, graph_laplacian, kernels
 
 from ..clouds import cloud
 
@@ -95,17 +95,6 @@ def test_isolated_points_are_listed_and_carry_zeros():
     assert np.abs(values[:3]).max() < 1e-10 and values[3] > 1e-3
 
 
-def roll(n):
-    """KeOps's noisy Swiss roll; the heights, then the noise, from one generator."""
-    rng = np.random.default_rng(0)
-    t = np.linspace(0, 2 * np.pi, n + 1)[:-1]
-    height = 0.1 + 0.8 * rng.random(n)
-    noise = 0.01 * rng.standard_normal((n, 3))
-    radius = t / 7
-    curve = 0.4 + 0.4 * radius * np.cos(1.5 * t), height, 0.5 + 0.3 * radius * np.sin(1.5 * t)
-    return (np.stack(curve, 1) + noise).astype(np.float32)
-
-
 LOW = {
     50_000: [1.31000e-4, 5.18352e-4, 6.96468e-4, 7.96794e-4, 1.16943e-3, 1.66122e-3],
     1_000_000: [1.5491e-4, 6.1007e-4, 7.9708e-4, 9.4136e-4, 1.3984e-3, 1.9824e-3],
@@ -116,8 +105,8 @@ LOW = {
 @pytest.mark.parametrize("n", LOW)
 def test_the_swiss_roll_by_two_levels(n):
     """Known answers: a CSR matrix cut at 5.5 sigma in float64, and KeOps's within a percent."""
-    L = graph_laplacian(KernelMatrix(kernels.Gaussian(0.01), roll(n)), normed=True)
-    found = eigsh(L, 7, "SA")
+    K = KernelMatrix(kernels.Gaussian(0.01), datasets.swiss_roll(n).numpy(), tol=1e-5)
+    found = eigsh(graph_laplacian(K, normed=True), 7, "SA")
     np.testing.assert_allclose(found.values[1:], LOW[n], rtol=2e-3)
     assert abs(found.values[0]) < 1e-6
     assert found.converged and found.residuals.max() < 1e-5 and found.products < 110
@@ -158,4 +147,33 @@ def test_what_is_refused_and_what_is_reported():
         eigsh(Diagonal(torch.rand(100).double()) @ K, 2)
     with pytest.warns(RuntimeWarning, match="eigsh stopped after .* products"):
         pairs = eigsh(graph_laplacian(K), 3, "SA", max_products=10)
-    assert not pairs.converged and pairs.residuals.max() > 0
+    assert not pairs.converged and pairs.residuals.max() > 1e-9 * len(x)
+    walk = Diagonal(torch.ones(100).double()) - Diagonal(1 / K.sum()) @ K
+    with pytest.raises(ValueError, match="not symmetric"):
+        eigsh(walk, 2, "SA")
+    with pytest.raises(ValueError, match="k: got 2.5, wanted an integer"):
+        eigsh(K, 2.5)
+    with pytest.raises(ValueError, match="K: got a matrix between two clouds"):
+        graph_laplacian(KernelMatrix(kernels.Gaussian(0.1), x, x + 0.02))
+    with pytest.raises(ValueError, match=r"Take \(K \+ K.T\) / 2"):
+        graph_laplacian(csr_array(np.triu(np.ones((4, 4)))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 3.0])
+def test_kernels_as_wide_as_the_cloud(sigma, dtype):
+    """Few large eigenvalues, all others rounding: norms are seen on the way, bases stay clean."""
+    for seed in range(8):
+        x = torch.rand(1000, 2, generator=torch.Generator().manual_seed(seed))
+        exact = torch.linalg.eigvalsh(KernelMatrix(kernels.Gaussian(sigma), x.double()).to_dense())
+        found = eigsh(KernelMatrix(kernels.Gaussian(sigma), x.to(dtype)), 3, "LA")
+        torch.testing.assert_close(found.values.double(), exact[-3:], rtol=1e-5, atol=1e-5 * 1000)
+        eye = torch.eye(3, dtype=dtype)
+        assert found.converged and (found.vectors.T @ found.vectors - eye).abs().max() < 1e-4
+
+
+def test_graphs_of_zeros_and_ones():
+    ring = csr_array(np.roll(np.eye(6, dtype=int), 1, 1) + np.roll(np.eye(6, dtype=int), -1, 1))
+    L = graph_laplacian(ring)
+    np.testing.assert_allclose(L @ np.full(6, 0.5), 0)
+    np.testing.assert_allclose(L @ np.arange(6.0) / 2, csgraph.laplacian(ring) @ np.arange(6.0) / 2)

@@ -41,7 +41,8 @@ def test_isolated_points_are_a_warning():
         assert spectral_embedding(x, 2, 0.2).isolated.tolist() == [100]
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 1.5, True])
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, 9])
 def test_the_number_of_coordinates_is_checked(wrong):
-    with pytest.raises(ValueError, match="n_components: got"):
+    with pytest.raises((ValueError, TypeError), match="n_components: got"):
         spectral_embedding(torch.rand(10, 2), wrong)
+    assert spectral_embedding(torch.rand(10, 2), np.int64(2)).coordinates.shape == (10, 2)
