@@ -198,11 +198,12 @@ def pot() -> None:
 
     def log_domain():
         return ot.sinkhorn(
-            a, a, cost, 0.0025, method="sinkhorn_log", stopThr=1e-5, numItermax=400, warn=False
+            a, a, cost, 0.0025, method="sinkhorn_log", stopThr=1e-3, numItermax=400, warn=False
         )
 
     seconds, plan = clock(log_domain, 1)
-    row("POT sinkhorn_log", f"{seconds:.1f}", f"{float((plan.sum(1) - a).abs().sum()):.1e}")
+    error = max(float((plan.sum(k) - a).abs().sum()) for k in (0, 1))
+    row("POT sinkhorn_log", f"{seconds:.1f}", f"{error:.1e}")
 
 
 def ott() -> None:
