@@ -1,0 +1,154 @@
+"""Which search: the only file that knows them all. Each is loaded at its first use."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from .clouds import Clouds
+
+__all__ = ["EXACT", "METHODS", "Found", "Options", "check_method", "search"]
+
+# name: (module, function, package that must be installed, what pip calls it)
+METHODS = {
+    "brute": ("brute", "brute", "numba", "numba"),
+    "tiles": ("tiles", "tiles", "torch", "torch"),
+    "kdtree": ("kdtree", "kdtree", "scipy", "scipy"),
+    "forest": ("forest", "forest", "numba", "numba"),
+    "keops": ("keops", "keops", "pykeops", "pykeops"),
+    "faiss": ("peers", "faiss", "faiss", "faiss-cpu"),
+    "pynndescent": ("peers", "pynndescent", "pynndescent", "pynndescent"),
+}
+EXACT = ("brute", "tiles", "kdtree", "keops", "faiss")
+KDTREE_DIMENSION = 8
+BRUTE_PAIRS = 1.6e9  # where the forest becomes faster in more dimensions (docs/performance)
+_warned: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a search may be told: see :class:`sparseot.nn.KNNGraph`."""
+
+    k: int
+    loop: bool = False
+    seed: int = 0
+    n_trees: int = 16
+    leaf_size: int = 256
+    n_refine: int = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """Neighbours of all real queries, and how they were found.
+
+    ``squares`` (m, k) of the distances, infinite where there is none; ``indices`` (m, k) into the
+    real points, -1 where there is none; ``evaluations`` counts the distances that were computed.
+    """
+
+    squares: Tensor
+    indices: Tensor
+    evaluations: int
+    methods: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether all methods that were used are exact."""
+        return all(method in EXACT for method in self.methods)
+
+
+def search(clouds: Clouds, method: str, options: Options) -> Found:
+    """The neighbours of every sample, each by the method that its own size calls for."""
+    device = clouds.x.points.device
+    by_method: dict[str, list[int]] = {}
+    for s in range(len(clouds)):
+        x, y = clouds.of(s)
+        if len(x) and len(y):
+            by_method.setdefault(_resolve(method, x, y), []).append(s)
+    if method == "auto" and "forest" in by_method:
+        _warn_once(max(len(clouds.of(s)[1]) for s in by_method["forest"]))
+    if len(by_method) == 1 and len(next(iter(by_method.values()))) == len(clouds):
+        (name,) = by_method
+        return replace(_load(name)(clouds, options), methods=(name,))
+    m = clouds.x.ends[-1]
+    squares = torch.full((m, options.k), torch.inf, dtype=torch.float64, device=device)
+    indices = torch.full((m, options.k), -1, device=device)
+    evaluations = 0
+    for name, samples in by_method.items():
+        part, rows, columns = _only(clouds, samples)
+        found = _load(name)(part, options)
+        squares[rows] = found.squares
+        indices[rows] = torch.where(found.indices < 0, -1, columns[found.indices])
+        evaluations += found.evaluations
+    return Found(squares, indices, evaluations, tuple(sorted(by_method)))
+
+
+def check_method(method: str) -> None:
+    """Refuses a method that does not exist, or whose package is missing."""
+    if method == "auto":
+        return
+    if method not in METHODS:
+        known = ", ".join(f'"{name}"' for name in ("auto", *METHODS))
+        raise bad_input("method", repr(method), f"one of {known}")
+    _, _, package, pip = METHODS[method]
+    try:
+        import_module(package)
+    except ImportError:
+        fix = f"Run: pip install {pip}"
+        wanted = f"a method whose package is installed; {package} is not"
+        raise bad_input("method", repr(method), wanted, fix, ImportError) from None
+
+
+def _resolve(method: str, x: Tensor, y: Tensor) -> str:
+    """The method for one sample: it depends on nothing but that sample."""
+    if x.device.type != "cpu":
+        return "tiles" if method in ("auto", "brute") else method
+    if method != "auto":
+        return method
+    dimension, points = x.shape[1], len(y)
+    if dimension <= KDTREE_DIMENSION and points > 500 * 2.3**dimension:
+        return "kdtree"
+    if dimension <= KDTREE_DIMENSION or len(x) * points <= BRUTE_PAIRS:
+        return "brute"
+    return "forest"
+
+
+def _load(name: str) -> Callable[[Clouds, Options], Found]:
+    module, function, _, _ = METHODS[name]
+    loaded: Callable[[Clouds, Options], Found] = getattr(
+        import_module(f"{__package__}.{module}"), function
+    )
+    return loaded
+
+
+def _only(clouds: Clouds, samples: list[int]) -> tuple[Clouds, Tensor, Tensor]:
+    """Some of the samples, with the rows of their queries and of their points."""
+    sides = []
+    for rows in (clouds.x,) if clouds.same else (clouds.x, clouds.y):
+        here = [torch.arange(rows.ends[s], rows.ends[s + 1]) for s in samples]
+        index = torch.cat(here).to(rows.points.device)
+        ends = [0, *torch.tensor([len(h) for h in here]).cumsum(0).tolist()]
+        local = [rows.local[s] for s in samples]
+        kept = replace(
+            rows, points=rows.points[index], ends=ends, where=rows.where[index], local=local
+        )
+        sides.append((kept, index))
+    (x, rows_x), (y, rows_y) = sides[0], sides[-1]
+    return Clouds(x, y), rows_x, rows_y
+
+
+def _warn_once(points: int) -> None:
+    if "forest" in _warned:
+        return
+    _warned.add("forest")
+    warnings.warn(
+        f'method="auto" takes the approximate "forest" for {points:,} points: measure it with '
+        'sparseot.knn_recall, or ask for method="brute", which is exact. (Said once.)',
+        UserWarning,
+        stacklevel=4,
+    )
