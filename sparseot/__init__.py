@@ -1,6 +1,6 @@
 """Kernel matrices, neighbour graphs and transport plans between point clouds, never stored."""
 
-from . import datasets, kernels
+from . import datasets, kernels, nn
 from .graphs.recall import knn_recall
 from .graphs.search import knn, knn_graph
 from .losses.hausdorff import hausdorff_divergence
@@ -40,6 +40,7 @@ __all__ = [
     "knn",
     "knn_graph",
     "knn_recall",
+    "nn",
     "sinkhorn_divergence",
     "spectral_embedding",
     "solve_sample",

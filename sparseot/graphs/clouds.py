@@ -84,15 +84,18 @@ def as_clouds(
         if (x.dtype, x.device) != (y.dtype, y.device):
             wanted = f"{x.dtype} on {x.device}, as x is"
             raise bad_input("y", f"{y.dtype} on {y.device}", wanted, "Use .to(x).")
-    both = (mask, mask) if y is None else pair_of("mask", mask)
-    labels = (batch, batch) if y is None else pair_of("batch", batch)
+    both, labels = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
     samples = _count(labels) if x.dim() == 2 else len(x)
     here = _rows("x", x, both[0], labels[0], samples, metric)
     return Clouds(here, here if y is None else _rows("y", y, both[1], labels[1], samples, metric))
 
 
-def pair_of(name: str, given: Any) -> tuple[Any, Any]:
-    """An argument that x and y may have each of their own."""
+def pair_of(name: str, given: Any, alone: bool = False) -> tuple[Any, Any]:
+    """An argument that x and y have each of their own, or share where x is ``alone``."""
+    if alone and isinstance(given, (tuple, list)):
+        raise bad_input(name, "a pair", "one tensor", "Pairs are for two clouds, x and y.")
+    if alone:
+        return given, given
     if given is None:
         return None, None
     if isinstance(given, (tuple, list)) and len(given) == 2:

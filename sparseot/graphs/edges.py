@@ -52,7 +52,8 @@ def edge_squares(squares: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor
     The search knows them to all digits, so they are not computed twice. Their gradients are sums
     of differences of coordinates, taken in double precision, where nothing cancels.
     """
-    result: Tensor = _EdgeSquares.apply(x, y, squares.detach(), row, col)
+    other = y.view_as(y) if y is x else y  # torch.compile wants each tensor once
+    result: Tensor = _EdgeSquares.apply(x, other, squares.detach(), row, col)
     return result
 
 

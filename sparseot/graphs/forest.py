@@ -46,7 +46,8 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     targets, size = len(y), max(LISTED, options.k + 4)
     cloud = (y if same else torch.cat((y, x))).float()
     points = ((cloud - cloud.mean(0)) * scaled(cloud, cloud)).numpy()
-    n, leaf, trees = len(points), options.leaf_size, options.n_trees
+    grown = options.forest
+    n, leaf, trees = len(points), grown.leaf_size, grown.n_trees
     orders, guests = np.empty((trees, targets), np.int32), np.empty((trees, n - targets), np.int32)
     visits = np.empty((trees, max(1, -(-targets // leaf)) + 1), np.int64)
     seed = options.seed
@@ -60,7 +61,7 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     for tree in range(trees):
         lists.scan(points, place[orders[tree]], place[guests[tree]], visits[tree], leaf)
     evaluations = trees * n * min(leaf, targets)
-    for _ in range(options.n_refine):
+    for _ in range(grown.n_refine):
         evaluations += lists.descend(points, targets)
     names = torch.from_numpy(name).long()
     rows = torch.from_numpy(place[:n] if same else place[targets:]).long()

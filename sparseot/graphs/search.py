@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -12,10 +11,10 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import Array, like
 from .clouds import Clouds, as_clouds, pair_of, points_tensor
-from .methods import Found, Options, check_method, search
+from .methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
 
-__all__ = ["Neighbours", "check_integer", "find", "knn", "knn_graph"]
+__all__ = ["Neighbours", "find", "knn", "knn_graph"]
 
 METRICS = ("euclidean", "cosine")
 
@@ -46,7 +45,7 @@ def knn(
     mask: Any = None,
     batch: Any = None,
     metric: str = "euclidean",
-    method: str = "auto",
+    method: str | Forest = "auto",
     seed: int = 0,
 ) -> Neighbours:
     r"""The k nearest rows of y for each row of x, the nearest first, ties by index.
@@ -64,7 +63,8 @@ def knn(
         batch: ``(N,)`` the sample of each point, sorted, as in PyG; with y, a pair.
         metric: "euclidean" or "cosine".
         method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "keops",
-            "faiss" or "pynndescent" (approximate).
+            "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
+            options.
         seed: what "forest" and "pynndescent" draw from; equal seeds give equal results.
 
     Returns:
@@ -87,13 +87,14 @@ def knn(
         >>> distances.squeeze(1).tolist(), indices.squeeze(1).tolist()
         ([1.0, 1.0, 2.0], [1, 0, 1])
     """
-    options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0))
+    name, forest = check_method(method)
+    options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0), forest)
     a = points_tensor("x", x)
     b = None if y is None else points_tensor("y", y)
-    clouds, found = find(a, b, mask, batch, metric, method, options)
+    clouds, found = find(a, b, mask, batch, metric, name, options)
     squares, indices = place(clouds, found, a.shape[:-1])
     real = squares < torch.inf
-    masks = (mask, mask) if b is None else pair_of("mask", mask)
+    masks = pair_of("mask", mask, b is None)
     here = clean(a, masks[0])
     squares = attach(
         squares, here, here if b is None else clean(b, masks[1]), indices, real, metric
@@ -111,19 +112,9 @@ def find(
     """Checks everything, and searches."""
     if metric not in METRICS:
         raise bad_input("metric", repr(metric), " or ".join(f'"{m}"' for m in METRICS))
-    check_method(method)
     clouds = as_clouds(x, y, mask, batch, metric)
     with torch.no_grad():
         return clouds, search(clouds, method, options)
-
-
-def check_integer(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise bad_input(name, repr(value), "an integer", kind=TypeError)
-    if value < least:
-        raise bad_input(name, str(value), f"an integer of at least {least}")
-    return int(value)
 
 
 def knn_graph(
@@ -133,7 +124,7 @@ def knn_graph(
     loop: bool = False,
     flow: str = "source_to_target",
     cosine: bool = False,
-    method: str = "auto",
+    method: str | Forest = "auto",
 ) -> Tensor:
     """The edges from the k nearest neighbours to each point, with PyG's arguments and result.
 

@@ -9,7 +9,7 @@ import torch
 from sparseot import knn, knn_graph, knn_recall
 from sparseot.graphs import methods
 from sparseot.graphs.clouds import as_clouds
-from sparseot.graphs.methods import Options
+from sparseot.graphs.methods import Forest, Options
 
 from .clouds import all_squares, hard_clouds, true_neighbours
 
@@ -201,7 +201,7 @@ def test_recall_grows_with_trees_and_passes():
     clouds = as_clouds(x, None, None, None, "euclidean")
 
     def recall(trees, passes):
-        options = Options(10, n_trees=trees, leaf_size=64, n_refine=passes)
+        options = Options(10, forest=Forest(trees, 64, passes))
         return knn_recall(x, methods.search(clouds, "forest", options).indices)
 
     few, more, most = recall(2, 0), recall(8, 0), recall(8, 2)
@@ -287,6 +287,7 @@ REFUSED = [
     (lambda: knn(X, k=1, mask=torch.ones(10)), TypeError, "mask: got dtype torch.float32"),
     (lambda: knn(X, k=1, mask=torch.ones(9).bool()), ValueError, r"mask: got shape \(9,\)"),
     (lambda: knn(X, X, k=1, mask=torch.ones(10).bool()), ValueError, r"mask=\(of_x, of_y\)"),
+    (lambda: knn(X, k=1, mask=(None, None)), ValueError, "mask: got a pair, wanted one tensor"),
     (lambda: knn_graph(X, 1, flow="up"), ValueError, "flow: got 'up'"),
     (lambda: knn_recall(X, torch.zeros(9, 2)), ValueError, r"indices: got shape \(9, 2\)"),
 ]
