@@ -23,7 +23,7 @@ from .ranking import own_rows, scaled
 __all__ = ["forest"]
 
 Numbers = np.ndarray[Any, Any]
-LISTED = 16  # neighbours that are kept on the way, at least
+LISTED = 8  # neighbours that are kept on the way, at least
 RANGES = 32  # parts of a pass, each of which can be interrupted
 
 
@@ -34,6 +34,8 @@ def forest(clouds: Clouds, options: Options) -> Found:
         x, y = clouds.of(s)
         candidates, count = _candidates(x, y, clouds.same, options)
         own = own_rows(len(x), clouds.same, options.loop, x.device)
+        if clouds.same and options.loop:  # lists hold the others only
+            candidates = torch.cat((torch.arange(len(x))[:, None], candidates), 1)
         squares, indices = best_of(x, own, y, candidates, options.k)
         indices[indices >= 0] += clouds.y.ends[s]
         parts.append((squares, indices))

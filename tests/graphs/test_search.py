@@ -196,6 +196,13 @@ def test_recall_of_the_forest():
         assert not found.exact and floor < knn_recall(x, found.indices) <= 1
 
 
+def test_the_forest_counts_the_point_itself():
+    x = torch.randn(5000, 16)
+    found = knn(x, k=5, method="forest", loop=True)
+    assert torch.equal(found.indices[:, 0], torch.arange(5000))
+    assert torch.equal(found.indices[:, 1:], knn(x, k=4, method="forest").indices)
+
+
 def test_recall_grows_with_trees_and_passes():
     x = torch.randn(8000, 32, generator=torch.Generator().manual_seed(0))
     clouds = as_clouds(x, None, None, None, "euclidean")
