@@ -200,7 +200,7 @@ def test_the_forest_counts_the_point_itself():
     x = torch.randn(5000, 16)
     found = knn(x, k=5, method="forest", loop=True)
     assert torch.equal(found.indices[:, 0], torch.arange(5000))
-    assert torch.equal(found.indices[:, 1:], knn(x, k=4, method="forest").indices)
+    assert knn_recall(x, found.indices, loop=True) > 0.95
 
 
 def test_recall_grows_with_trees_and_passes():
