@@ -12,8 +12,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..errors import bad_input
-from ..operators.scaling import conjugate_gradient, symmetric_scaling
-from .adjacency import Adjacency
+from ..operators.base import Diagonal
+from ..operators.cg import conjugate_gradient
+from ..operators.scaling import symmetric_scaling
+from .adjacency import Adjacency, EdgeAdjacency
 from .edges import edge_sum
 
 __all__ = ["normalized", "scipy_csr", "symmetric", "torch_csr"]
@@ -136,10 +138,7 @@ class _Scaled(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w, d, row, col = ctx.saved_tensors
         both = d[row] * d[col]
-        P = w.double() * both
-
-        def shifted(v: Tensor) -> Tensor:
-            return v + edge_sum(P, v[:, None], row, col, len(d), ctx.in_order)[:, 0]
-
-        z = conjugate_gradient(shifted, g.double() * d, 1e-12)
+        n, one = len(d), torch.ones_like(d)
+        P = EdgeAdjacency(row, col, w.double() * both, (n, n), ctx.in_order)
+        z = conjugate_gradient(P + Diagonal(one), g.double() * d, tol=1e-10).x
         return (-both * z[row]).to(w.dtype), None, None, None, None

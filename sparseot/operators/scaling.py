@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Scaling", "conjugate_gradient", "symmetric_scaling"]
+__all__ = ["Scaling", "symmetric_scaling"]
 
 Product = Callable[[Tensor], Tensor]
 
@@ -47,19 +47,3 @@ def symmetric_scaling(product: Product, d: Tensor, tol: float, max_iter: int = 1
             return Scaling(d, residual, True, products)
         d = (d / sums.where(filled, 1)).sqrt().where(filled, d)
     return Scaling(d, residual, False, max_iter)
-
-
-def conjugate_gradient(product: Product, b: Tensor, tol: float, max_iter: int = 1000) -> Tensor:
-    """Solves with a symmetric positive semi-definite matrix, to the relative residual ``tol``."""
-    x, r = torch.zeros_like(b), b.clone()
-    p, square = r, r.dot(r)
-    stop = float(square) * tol**2
-    for _ in range(max_iter):
-        if float(square) <= stop:
-            break
-        q = product(p)
-        step = square / p.dot(q)
-        x, r = x + step * p, r - step * q
-        square, before = r.dot(r), square
-        p = r + square / before * p
-    return x

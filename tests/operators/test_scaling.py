@@ -1,8 +1,8 @@
-"""Symmetric scalings and the solver of their derivative, on dense matrices."""
+"""Symmetric scalings of dense matrices."""
 
 import torch
 
-from sparseot.operators.scaling import conjugate_gradient, symmetric_scaling
+from sparseot.operators.scaling import symmetric_scaling
 
 
 def test_scalings_are_doubly_stochastic():
@@ -31,12 +31,3 @@ def test_a_star_has_no_scaling():
     A[0, 1:] = A[1:, 0] = 1
     found = symmetric_scaling(lambda v: A @ v, A.new_ones(5), 1e-8, max_iter=50)
     assert not found.converged and found.products == 50 and found.residual > 0.1
-
-
-def test_conjugate_gradients_solve():
-    A = torch.rand(40, 40, dtype=torch.float64)
-    A = A @ A.mT + torch.eye(40)
-    b = torch.randn(40, dtype=torch.float64)
-    x = conjugate_gradient(lambda v: A @ v, b, 1e-12)
-    torch.testing.assert_close(A @ x, b)
-    assert torch.equal(conjugate_gradient(lambda v: A @ v, 0 * b, 1e-12), 0 * b)
