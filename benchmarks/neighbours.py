@@ -140,7 +140,7 @@ def approximate() -> None:
     """100,000 points in 32 dimensions, 5 neighbours (itself counted): seconds and recall."""
     for name in ("layer", "noise", "clusters"):
         x = clouds(name, 100_000, 32)
-        trees = {"12 trees": Forest(), "32 trees, 2 passes": Forest(32, 256, 2)}
+        trees = {"14 trees": Forest(), "32 trees, 2 passes": Forest(32, 256, 2)}
         runs: dict[str, Callable[[], Any]] = {
             f"sparseot, {label}": lambda x=x, f=f: knn(x, k=5, loop=True, method=f).indices
             for label, f in trees.items()

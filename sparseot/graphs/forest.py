@@ -53,15 +53,21 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     orders, guests = np.empty((trees, targets), np.int32), np.empty((trees, n - targets), np.int32)
     visits = np.empty((trees, max(1, -(-targets // leaf)) + 1), np.int64)
     seed = options.seed
-    share_ranges(trees, lambda lo, hi: grow(points, orders, guests, visits, leaf, seed, lo, hi), 1)
-    # Neighbours stand together in memory from here on.
+    grow(points, orders, guests, visits, leaf, seed, 0, 1)
+    # Neighbours stand together in memory from here on, for the other trees too.
     name = np.concatenate((orders[0], guests[0]))
     place = np.empty_like(name)
     place[name] = np.arange(n, dtype=np.int32)
     points = points[name]
+    orders[0], guests[0] = place[orders[0]], place[guests[0]]
+
+    def others(lo: int, hi: int) -> None:
+        grow(points, orders, guests, visits, leaf, seed, lo + 1, hi + 1)
+
+    share_ranges(trees - 1, others, 1)
     lists = _Lists(n, size)
     for tree in range(trees):
-        lists.scan(points, place[orders[tree]], place[guests[tree]], visits[tree], leaf)
+        lists.scan(points, orders[tree], guests[tree], visits[tree], leaf)
     evaluations = trees * n * min(leaf, targets)
     for _ in range(grown.n_refine):
         evaluations += lists.descend(points, targets)

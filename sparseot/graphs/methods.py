@@ -55,7 +55,7 @@ def check_integer(name: str, value: Any, least: int = 1) -> int:
 class Forest:
     """The approximate search by a forest of random trees, with its options.
 
-    Recall grows with each of them: 12 trees and one pass are meant for data of some structure, 32
+    Recall grows with each of them: 14 trees and one pass are meant for data of some structure, 32
     and two for noise in many dimensions. The defaults find more than 99 % in clusters.
 
     Args:
@@ -77,7 +77,7 @@ class Forest:
         'forest'
     """
 
-    n_trees: int = 12
+    n_trees: int = 14
     leaf_size: int = 256
     n_refine: int = 1
 
