@@ -1,6 +1,8 @@
 """Kernel matrices, neighbour graphs and transport plans between point clouds, never stored."""
 
-from . import datasets, kernels
+from . import datasets, kernels, nn
+from .graphs.recall import knn_recall
+from .graphs.search import knn, knn_graph
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
@@ -35,6 +37,10 @@ __all__ = [
     "kernel_norm",
     "kernels",
     "nystrom",
+    "knn",
+    "knn_graph",
+    "knn_recall",
+    "nn",
     "sinkhorn_divergence",
     "spectral_embedding",
     "solve_sample",

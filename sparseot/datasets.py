@@ -1,4 +1,4 @@
-"""Point clouds for the tutorials: samples of pictures and of intervals, the same on every machine.
+"""Point clouds for the tutorials, the same on every machine: pictures, intervals, a calorimeter.
 
 Nothing is downloaded and no file is read: the caller brings the picture, as an array.
 """
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .errors import bad_input
 
-__all__ = ["interval", "sample_image", "spiral", "swiss_roll"]
+__all__ = ["calorimeter", "interval", "sample_image", "spiral", "swiss_roll"]
 
 
 def sample_image(
@@ -169,6 +169,59 @@ def interval(
     cells = torch.arange(n, dtype=torch.float64) + 0.5
     points = low + cells * ((high - low) / n)
     return points.view(n, 1).to(dtype=dtype, device=device or torch.get_default_device())
+
+
+def calorimeter(
+    n_particles: int = 1000, *, seed: int = 0, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    r"""Energy deposits of particles in a flat toy calorimeter, shuffled.
+
+    A particle has an energy uniform in [0, 10] and hits the square :math:`[-1, 1]^2` anywhere. It
+    loses its energy in steps: a deposit of energy :math:`N(E / 10, 1)`, E what is left, at a place
+    uniform within 0.02 of the hit in both coordinates; deposits below 0.5 are not seen, and below
+    0.5 the particle stops.
+
+    Args:
+        n_particles: mean of the Poisson law of the number of particles, at least 1.
+        seed: seed of the draw; the same seed gives the same event on every machine.
+        dtype: floating type of deposits and energies.
+
+    Returns:
+        ``deposits`` (N, 3), energy and place; ``particle`` (N,) who made each; ``energies`` (P,) of
+        the particles that were seen, whose numbers are 0 to P - 1.
+
+    Raises:
+        ValueError, TypeError: for less than one particle, or a type that is not floating.
+
+    References:
+        Pata (2020), *SparseDistance*, the toy of its tests.
+
+    Example:
+        >>> deposits, particle, energies = calorimeter(100)
+        >>> deposits.shape[1], bool((deposits[:, 0] > 0.5).all()), len(particle) == len(deposits)
+        (3, True, True)
+    """
+    mean = _count("n_particles", n_particles)
+    _check_dtype(dtype)
+    rng = np.random.default_rng(seed)
+    count = rng.poisson(mean)
+    energy, hit = rng.uniform(0, 10, count), rng.uniform(-1, 1, (count, 2))
+    left, found, owner = energy.copy(), [np.empty((0, 3))], [np.empty(0, int)]
+    moving = np.flatnonzero(left > 0.5)
+    while len(moving):
+        drawn = rng.normal(left[moving] / 10, 1)
+        seen = drawn > 0.5
+        who, lost = moving[seen], drawn[seen]
+        place = hit[who] + rng.uniform(-0.02, 0.02, (len(who), 2))
+        found.append(np.column_stack((lost, place)))
+        owner.append(who)
+        left[who] -= lost
+        moving = np.flatnonzero(left > 0.5)
+    order = rng.permutation(sum(map(len, owner)))
+    seen, particle = np.unique(np.concatenate(owner)[order], return_inverse=True)
+    deposits = torch.as_tensor(np.concatenate(found)[order], dtype=dtype)
+    energies = torch.as_tensor(energy[seen], dtype=dtype)
+    return deposits, torch.as_tensor(particle), energies
 
 
 def spiral(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:

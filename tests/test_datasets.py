@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparseot import datasets
-from sparseot.datasets import interval, sample_image
+from sparseot.datasets import calorimeter, interval, sample_image
 
 
 def test_examples_run():
@@ -129,3 +129,26 @@ def test_bad_ends_and_dtypes_are_refused():
         interval(3, 0.0, 1.0, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"^dtype: got torch\.int32"):
         sample_image(np.ones((2, 2)), 3, dtype=torch.int32)
+
+
+def test_calorimeter_deposits_belong_to_their_particles():
+    deposits, particle, energies = calorimeter(500, seed=3)
+    again = calorimeter(500, seed=3)
+    assert all(
+        torch.equal(a, b) for a, b in zip((deposits, particle, energies), again, strict=True)
+    )
+    assert len(energies) == int(particle.max()) + 1 and (energies > 0).all()
+    total = torch.zeros_like(energies).index_add(0, particle, deposits[:, 0])
+    assert (energies - total <= 0.5).all()  # a particle stops when less than that is left
+    for d in (1, 2):  # deposits of a particle lie within 0.04 of each other
+        low = torch.full_like(energies, 2).scatter_reduce(0, particle, deposits[:, d], "amin")
+        high = torch.full_like(energies, -2).scatter_reduce(0, particle, deposits[:, d], "amax")
+        assert (high - low <= 0.04 + 1e-6).all()
+    neighbours = (particle[1:] == particle[:-1]).float().mean()
+    assert neighbours < 0.05  # shuffled
+
+
+@pytest.mark.parametrize("n", [0, 2.5])
+def test_calorimeter_refuses_what_is_no_number_of_particles(n):
+    with pytest.raises((ValueError, TypeError), match="n_particles"):
+        calorimeter(n)

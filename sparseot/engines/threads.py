@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["even", "share", "threads"]
+__all__ = ["even", "share", "share_ranges", "threads"]
 
 _pool: ThreadPoolExecutor | None = None
 
@@ -26,6 +26,30 @@ def share(loop: Callable[..., Any], ends: list[int], *args: Any) -> None:
         threads().submit(loop, *args, lo, hi) for lo, hi in zip(ends[1:-1], ends[2:], strict=True)
     ]
     loop(*args, ends[0], ends[1])
+    for future in futures:
+        future.result()
+
+
+def share_ranges(rows: int, run: Callable[[int, int], object], grain: int | None = None) -> None:
+    """Calls ``run(lo, hi)`` on ranges of ``grain`` rows; whoever is free takes the next one.
+
+    For rows of uneven work and for long work: an error or Ctrl-C in the caller's thread ends the
+    others after the range that each is at. The default is one range a thread.
+    """
+    grain = max(1, grain or -(-rows // torch.get_num_threads()))
+    starts = iter(range(0, rows, grain))
+
+    def work() -> None:
+        for lo in starts:
+            run(lo, min(lo + grain, rows))
+
+    helpers = min(torch.get_num_threads(), -(-rows // grain)) - 1
+    futures = [threads().submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for _ in starts:  # after an error nobody starts another range
+            pass
     for future in futures:
         future.result()
 

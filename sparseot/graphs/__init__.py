@@ -1,0 +1,1 @@
+"""Nearest-neighbour search, the sparse adjacencies that it gives, and layers made of them."""

@@ -1,0 +1,125 @@
+r"""Sums along edges, with exact derivatives of every order.
+
+Two functions that are closed under differentiation: each is the other's derivative. With an edge
+e from row i_e to column j_e,
+
+.. math:: \text{edge\_sum}(w, h)_i = \sum_{e : i_e = i} w_e h_{j_e}, \qquad
+    \text{edge\_dot}(a, b)_e = \langle a_{i_e}, b_{j_e} \rangle .
+
+Nothing of the size edges x features is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn.functional import embedding_bag
+
+__all__ = ["edge_dot", "edge_squares", "edge_sum"]
+
+CHUNK = 2**21  # numbers that a temporary may have
+
+
+def edge_sum(w: Tensor, h: Tensor, row: Tensor, col: Tensor, n: int, in_order: bool) -> Tensor:
+    """Sums of ``w[e] * h[col[e]]`` over the edges of each row.
+
+    Args:
+        w: ``(E,)`` weights.
+        h: ``(M, F)`` features, of the dtype of w.
+        row, col: ``(E,)`` where edges start and end.
+        n: number of rows.
+        in_order: whether ``row`` ascends.
+
+    Returns:
+        ``(n, F)``. On a CPU the order of the sums does not depend on the threads.
+    """
+    result: Tensor = _EdgeSum.apply(w, h, row, col, n, in_order)
+    return result
+
+
+def edge_dot(a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """Inner products ``<a[row[e]], b[col[e]]>`` of ``(n, F)`` and ``(M, F)``, one an edge."""
+    result: Tensor = _EdgeDot.apply(a, b, row, col)
+    return result
+
+
+def edge_squares(squares: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """Attaches derivatives to known squares ``|x[row[e]] - y[col[e]]|^2``, ``(E,)``.
+
+    The search knows them to all digits, so they are not computed twice. Their gradients are sums
+    of differences of coordinates, taken in double precision, where nothing cancels.
+    """
+    other = y.view_as(y) if y is x else y  # torch.compile wants each tensor once
+    result: Tensor = _EdgeSquares.apply(x, other, squares.detach(), row, col)
+    return result
+
+
+class _EdgeSum(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, w: Tensor, h: Tensor, row: Tensor, col: Tensor, n: int, in_order: bool
+    ) -> Tensor:
+        ctx.save_for_backward(w, h, row, col)
+        if not in_order:
+            order = row.argsort(stable=True)
+            w, row, col = w[order], row[order], col[order]
+        ends = torch.searchsorted(row, torch.arange(n + 1, device=row.device))
+        if not len(h) or not len(row):
+            return h.new_zeros(n, h.shape[1])
+        return embedding_bag(
+            col, h, ends, mode="sum", per_sample_weights=w, include_last_offset=True
+        )
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        w, h, row, col = ctx.saved_tensors
+        gw = edge_dot(g, h, row, col) if ctx.needs_input_grad[0] else None
+        gh = edge_sum(w, g, col, row, len(h), False) if ctx.needs_input_grad[1] else None
+        return gw, gh, None, None, None, None
+
+
+class _EdgeDot(Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b, row, col)
+        edges = max(1, CHUNK // max(1, a.shape[1]))
+        parts = [
+            (a.index_select(0, i) * b.index_select(0, j)).sum(1)
+            for i, j in zip(row.split(edges), col.split(edges), strict=True)
+        ]
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b, row, col = ctx.saved_tensors
+        ga = edge_sum(g, b, row, col, len(a), False) if ctx.needs_input_grad[0] else None
+        gb = edge_sum(g, a, col, row, len(b), False) if ctx.needs_input_grad[1] else None
+        return ga, gb, None, None
+
+
+class _EdgeSquares(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, squares: Tensor, row: Tensor, col: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, y, row, col)
+        return squares.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, row, col = ctx.saved_tensors
+        c = 2 * g.double()
+        gx = _pull(c, x, y, row, col) if ctx.needs_input_grad[0] else None
+        gy = _pull(c, y, x, col, row) if ctx.needs_input_grad[1] else None
+        return gx, gy, None, None, None
+
+
+def _pull(c: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """Sums of ``c[e] * (x[row[e]] - y[col[e]])`` over the edges of each row."""
+    one = x.new_ones(len(y), 1, dtype=c.dtype)
+    columns = torch.cat((y.to(c.dtype), one), 1)
+    sums = edge_sum(c, columns, row, col, len(x), False)
+    return (sums[:, -1:] * x.to(c.dtype) - sums[:, :-1]).to(x.dtype)

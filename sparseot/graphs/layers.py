@@ -1,0 +1,232 @@
+"""A layer that turns points into the weighted graph of their nearest neighbours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import bad_input
+from ..points import check_positive
+from .adjacency import NAMES, Adjacency, KNNAdjacency
+from .clouds import pair_of
+from .methods import Forest, Options, check_integer, check_method
+from .search import METRICS, find
+from .values import attach, clean, place, to_distances
+
+__all__ = ["KNNGraph"]
+
+WEIGHTS = ("gaussian", "exponential", "inverse", "cosine", "connectivity")
+Weight = str | Callable[[Tensor], Tensor]
+
+
+class KNNGraph(nn.Module):
+    r"""The graph of the k nearest neighbours, with weights that can be learnt through.
+
+    .. math:: A_{ij} = w(d_{ij}) \text{ if j is among the k nearest neighbours of i, else } 0
+
+    Weights and distances have exact gradients in the points. The choice of the neighbours does
+    not: it is piecewise constant, and where it changes A jumps, unless ``taper`` fades edges out.
+
+    Args:
+        k: number of neighbours.
+        metric: "euclidean" or "cosine"; see :func:`sparseot.knn`.
+        weight: of a distance d and the bandwidth h: "gaussian" :math:`e^{-d^2 / 2 h^2}`,
+            "exponential" :math:`e^{-d / h}`, "inverse" :math:`1 / (1 + d / h)`, "cosine"
+            :math:`1 - d` (with that metric), "connectivity" 1, or a function of distances.
+        bandwidth: h, a length in the units of the points.
+        learnable_bandwidth: make log h a parameter.
+        loop: whether points are their own neighbours, counted among the k.
+        max_distance: edges longer than this are dropped.
+        taper: multiply by :math:`(1 - d^2 / r^2)^2`, with r the distance of the next neighbour,
+            number k + 1, or ``max_distance`` if that is less: A is then continuous in x.
+        symmetrize: "union" or "mutual": the result is an :class:`EdgeAdjacency`.
+        normalize: "row", "symmetric" or "sinkhorn" (doubly stochastic; symmetrize first).
+        method: how to search, see :func:`sparseot.knn`, or a :class:`Forest` with its options.
+        seed: of the forest; part of ``state_dict``, so that a saved model has the same graph.
+        strict: refuse samples with fewer than k neighbours instead of leaving slots empty.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described.
+
+    References:
+        Pata, 2020, "SparseDistance"; Qasim, Kieseler, Iiyama and Pierini, 2019, "Learning
+        representations of irregular particle-detector geometry with distance-weighted graph
+        networks", equation 1.
+
+    Example:
+        >>> x = torch.rand(2, 100, 3, requires_grad=True)
+        >>> A = KNNGraph(5, bandwidth=0.2)(x)
+        >>> A
+        KNNAdjacency(2 x 100 x 100, k=5, method brute: exact)
+        >>> (A @ torch.ones(2, 100, 8)).sum().backward()
+        >>> x.grad.shape
+        torch.Size([2, 100, 3])
+    """
+
+    def __init__(
+        self,
+        k: int,
+        *,
+        metric: str = "euclidean",
+        weight: Weight = "gaussian",
+        bandwidth: float = 1.0,
+        learnable_bandwidth: bool = False,
+        loop: bool = False,
+        max_distance: float | None = None,
+        taper: bool = False,
+        symmetrize: str | None = None,
+        normalize: str | None = None,
+        method: str | Forest = "auto",
+        seed: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        self.seed: Tensor
+        self.k = check_integer("k", k)
+        self.metric = _one_of("metric", metric, METRICS)
+        self.weight = weight if callable(weight) else _one_of("weight", weight, WEIGHTS)
+        if weight == "cosine" and metric != "cosine":
+            raise bad_input("weight", '"cosine"', 'metric="cosine" with it')
+        check_positive(bandwidth=bandwidth, max_distance=max_distance)
+        self._search, self.forest = check_method(method)
+        self.loop, self.max_distance, self.taper = loop, max_distance, taper
+        self.symmetrize = _one_of("symmetrize", symmetrize, (None, "union", "mutual"))
+        kinds = (None, "row", "symmetric", "sinkhorn")
+        self.normalize = _one_of("normalize", normalize, kinds)
+        self.method, self.strict = method, strict
+        log_bandwidth = torch.tensor(math.log(bandwidth), dtype=torch.get_default_dtype())
+        if learnable_bandwidth:
+            self.log_bandwidth = nn.Parameter(log_bandwidth)
+        else:
+            self.register_buffer("log_bandwidth", log_bandwidth)
+        self.register_buffer("seed", torch.tensor(check_integer("seed", seed, 0)))
+
+    @property
+    def bandwidth(self) -> Tensor:
+        """The bandwidth h."""
+        return self.log_bandwidth.exp()
+
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
+    ) -> Adjacency:
+        """The graph from the rows of x to their neighbours in y (None: in x itself).
+
+        Args:
+            x: ``(N, D)`` or ``(B, N, D)`` points.
+            y: ``(M, D)`` or ``(B, M, D)`` points, or None.
+            mask: ``(B, N)`` True for real points; a pair where y is given.
+            batch: ``(N,)`` sorted sample of each point; a pair where y is given.
+        """
+        masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
+        options = (self.k + int(self.taper), self.loop, self.metric, self._search)
+        trees = (self.forest.n_trees, self.forest.leaf_size, self.forest.n_refine)
+        clouds = (x.detach(), None if y is None else y.detach())
+        squares, indices, info = neighbours(*clouds, *masks, *batches, self.seed, *options, *trees)
+        real = squares < torch.inf
+        if self.strict:
+            self._refuse_empty(real[..., : self.k], masks[0])
+        here = clean(x, masks[0])
+        there = here if y is None else clean(y, masks[1])
+        squares = attach(squares, here, there, indices, real, self.metric)
+        weights, squares, real = self._weights(squares, real)
+        distances = to_distances(squares, self.metric).where(real, torch.inf).to(x.dtype)
+        columns = (x if y is None else y).shape[-2]
+        indices = indices[..., : self.k]
+        A: Adjacency = KNNAdjacency(indices, weights.to(x.dtype), distances, real, columns, info)
+        A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
+        return A if self.normalize is None else A.normalize(self.normalize)
+
+    def _weights(self, squares: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, squares and mask of the first k slots."""
+        distances = to_distances(squares, self.metric)
+        if self.taper:
+            reach = distances[..., -1:].where(real[..., -1:], torch.inf)
+            squares, distances, real = squares[..., :-1], distances[..., :-1], real[..., :-1]
+        if self.max_distance is not None:
+            real = real & (distances <= self.max_distance)
+        weights = self._profile(distances, squares if self.metric == "euclidean" else None)
+        if self.taper:
+            if self.max_distance is not None:
+                reach = reach.clamp(max=self.max_distance)
+            ratio = distances / reach.where(reach > 0, torch.inf)
+            weights = weights * (1 - ratio.square()).clamp(min=0).square()
+        return weights.where(real, 0), squares, real
+
+    def _profile(self, distances: Tensor, squares: Tensor | None) -> Tensor:
+        """The weight function; the Gaussian reads squares, which are smooth at zero."""
+        if callable(self.weight):
+            return self.weight(distances)
+        h = self.bandwidth.to(distances.dtype)
+        if self.weight == "gaussian":
+            squares = distances.square() if squares is None else squares
+            return (-squares / (2 * h.square())).exp()
+        if self.weight == "exponential":
+            return (-distances / h).exp()
+        if self.weight == "inverse":
+            return 1 / (1 + distances / h)
+        return 1 - distances if self.weight == "cosine" else torch.ones_like(distances)
+
+    def _refuse_empty(self, real: Tensor, mask: Tensor | None) -> None:
+        short = ~real.all(-1)
+        short = short if mask is None else short & mask
+        if bool(short.any()):
+            got = f"{self.k}, more than {int(short.sum())} points have"
+            fix = "strict=False leaves their slots empty."
+            raise bad_input("k", got, "at most the number of other points in each sample", fix)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows."""
+        shown = f"k={self.k}, weight={self.weight!r}, bandwidth={self.bandwidth.item():.3g}"
+        return shown + f", metric={self.metric!r}, method={self.method!r}, seed={int(self.seed)}"
+
+
+@torch.library.custom_op("sparseot::neighbours", mutates_args=())
+def neighbours(
+    x: Tensor,
+    y: Tensor | None,
+    mask_x: Tensor | None,
+    mask_y: Tensor | None,
+    batch_x: Tensor | None,
+    batch_y: Tensor | None,
+    seed: Tensor,
+    k: int,
+    loop: bool,
+    metric: str,
+    method: str,
+    n_trees: int,
+    leaf_size: int,
+    n_refine: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The search as one opaque operator, so that ``torch.compile`` needs not look inside.
+
+    Returns squares and indices ``(..., N, k)``, and ``(2,)``: how many distances were computed,
+    and which methods were used, a bit each.
+    """
+    options = Options(k, loop, int(seed), Forest(n_trees, leaf_size, n_refine))
+    masks, batches = (
+        mine if y is None else None if mine is None and theirs is None else (mine, theirs)
+        for mine, theirs in ((mask_x, mask_y), (batch_x, batch_y))
+    )
+    clouds, found = find(x, y, masks, batches, metric, method, options)
+    squares, indices = place(clouds, found, x.shape[:-1])
+    bits = sum(1 << NAMES.index(name) for name in found.methods)
+    return squares, indices, torch.tensor([found.evaluations, bits])
+
+
+@neighbours.register_fake
+def _shapes(  # type: ignore[no-untyped-def]
+    x, y, mask_x, mask_y, batch_x, batch_y, seed, k, loop, metric, method, n_trees, leaf_size, n_refine
+):  # fmt: skip
+    shape = (*x.shape[:-1], k)
+    info = torch.empty(2, dtype=torch.int64)
+    return x.new_empty(shape, dtype=torch.float64), x.new_empty(shape, dtype=torch.int64), info
+
+
+def _one_of(name: str, value: Any, known: tuple[Any, ...]) -> Any:
+    if value not in known:
+        raise bad_input(name, repr(value), " or ".join(repr(v) for v in known))
+    return value

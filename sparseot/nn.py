@@ -1,0 +1,20 @@
+"""Layers for torch models: graphs of nearest neighbours, and convolutions on them."""
+
+from .graphs.convolutions import DynamicEdgeConv, GravNetConv
+from .graphs.layers import KNNGraph
+from .graphs.methods import Forest
+from .graphs.sparsedistance import (
+    SparseHashedNNDistance,
+    pairwise_dist,
+    sparse_dense_matmult_batch,
+)
+
+__all__ = [
+    "DynamicEdgeConv",
+    "Forest",
+    "GravNetConv",
+    "KNNGraph",
+    "SparseHashedNNDistance",
+    "pairwise_dist",
+    "sparse_dense_matmult_batch",
+]
