@@ -20,12 +20,13 @@ from ..errors import bad_input
 from ..formulas import Radial
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
-from .implicit import Cloud, Couple, Own, Side
+from .implicit import Cloud, Couple, Definite, Own, Side
 from .problem import Problem
 
-__all__ = ["Curvature", "curvature"]
+__all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
+PLACES = "xyab"
 Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
 
 
@@ -48,7 +49,7 @@ class Curvature:
         """The Hessian times tangents of all arguments; of those products that are wanted."""
         dx, dy, da, db = tangents
         if self.own:
-            return self._own_hvp(dx, da)
+            return self._own_hvp(dx, da, wanted)
         (given,) = {t.shape[-1] for t in tangents if t is not None}
         phi = _full(self.here.push(dx, dy, db), self.here.a, given)
         gamma = _full(self.there.push(dy, dx, da), self.there.a, given)
@@ -62,13 +63,13 @@ class Curvature:
             self._height(there, dg, da) if wanted[3] else None,
         )
 
-    def _own_hvp(self, dx: Tensor | None, da: Tensor | None) -> Tangents:
+    def _own_hvp(self, dx: Tensor | None, da: Tensor | None, wanted: tuple[bool, ...]) -> Tangents:
         """Both places of a cloud and itself: twice what one gives."""
         given = next(t.shape[-1] for t in (dx, da) if t is not None)
         assert isinstance(self.system, Own)
         dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, given))
-        gx = self._force(self.here, (dx, dx, da, da), dh, dh)
-        return 2 * gx, None, 2 * self._height(self.here, dh, da), None
+        gx = 2 * self._force(self.here, (dx, dx, da, da), dh, dh) if wanted[0] else None
+        return gx, None, 2 * self._height(self.here, dh, da) if wanted[2] else None, None
 
     def _force(self, side: Side, tangents: Tangents, df: Tensor, dg: Tensor) -> Tensor:
         """The change of the gradient in the points of one side."""
@@ -96,10 +97,14 @@ class Curvature:
         return gx, gy, ga, gb
 
     @property
-    def residual(self) -> float:
-        """The largest relative residual of the linear systems; 0 where they were factored."""
-        solver = self.system.system if isinstance(self.system, Own) else self.system.schur
-        return solver.residual
+    def balanced(self) -> bool:
+        """Whether both marginals are imposed."""
+        return self.here.tau == self.there.tau == 1
+
+    @property
+    def solver(self) -> Definite:
+        """What solves the linear systems."""
+        return self.system.system if isinstance(self.system, Own) else self.system.schur
 
 
 def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8) -> Curvature:
@@ -126,6 +131,27 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     )
     side = Side(e, here, there, eps)
     return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+
+def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
+    """The Hessian in x, y, a or b of a cost, or of a divergence of three parts, times v, in float64.
+
+    v is ``(N, D, R)`` or ``(N, R)``. In the weights of imposed marginals it is the Hessian on the
+    simplex, which neither sees nor returns constants.
+    """
+    place = PLACES.index(wrt)
+    projected = parts[0].balanced and wrt in "ab"
+    v = v - v.mean(0) if projected else v
+    product = _one(parts[0], place, v)
+    if len(parts) > 1:
+        product = product - _one(parts[1 + place % 2], place - place % 2, v) / 2
+    return product - product.mean(0) if projected else product
+
+
+def _one(part: Curvature, place: int, v: Tensor) -> Tensor:
+    tangents = tuple(v if k == place else None for k in range(4))
+    (found,) = (t for t in part.hvp(tangents, tuple(k == place for k in range(4))) if t is not None)
+    return found
 
 
 def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:
