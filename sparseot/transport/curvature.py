@@ -13,6 +13,8 @@ None, and takes no work.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from .problem import Problem
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
+CHORDS, EXACT = 6, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
 PLACES = "xyab"
 Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
 
@@ -96,6 +99,22 @@ class Curvature:
         (gx, ga), (gy, gb) = self.here.pull(own, other), self.there.pull(other, own)
         return gx, gy, ga, gb
 
+    def defects(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor, float]:
+        """What the marginals lack, for a unit of weight, in units of the potentials; and their error."""
+        pairs = ((self.here, f), (self.there, g))
+        lacks = [side.target(h) - side.total for side, h in pairs]
+        error = sum(float(side.a @ d.abs()) for (side, _), d in zip(pairs, lacks, strict=True))
+        first, second = (self.eps * lack[:, None] for lack in lacks)
+        return first, second, error / float(self.here.a.sum())
+
+    def step(self, phi: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+        """The step of Newton's method, ``(N,)`` and ``(M,)``."""
+        if isinstance(self.system, Own):
+            dh = self.system.solve(phi)[:, 0]
+            return dh, dh
+        df, dg = self.system.solve(phi, gamma)
+        return df[:, 0], dg[:, 0]
+
     @property
     def balanced(self) -> bool:
         """Whether both marginals are imposed."""
@@ -108,29 +127,52 @@ class Curvature:
 
 
 def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8) -> Curvature:
-    """The second derivatives of one item of a problem at its potentials, in float64."""
+    """The second derivatives of one item of a problem at its potentials, in float64.
+
+    Where the plan is stored, some steps of Newton's method take the potentials from the tolerance of
+    the solve to rounding.
+    """
     cost, eps, k = problem.cost, problem.eps, item
     if not isinstance(cost, Radial):
         fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
         raise bad_input("cost", repr(cost), "a radial cost", fix)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
-    g_there = found.f if problem.symmetric else found.g_prev
-    f, g = found.f[k].double(), g_there[k].double()
     _refuse_coincident(cost, x, None if problem.symmetric else y)
     centre = (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre
-    e: Coupling
-    if len(x) * len(y) <= STORED:
-        e = Stored.of(x, y, a, b, f, g, cost, eps)
-    else:
-        e = Summed((x, y), (a, b), (f / eps, g / eps), profiles(cost, eps), problem.engine)
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
     )
-    side = Side(e, here, there, eps)
-    return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+    def at(f: Tensor, g: Tensor) -> Curvature:
+        e: Coupling
+        if len(x) * len(y) <= STORED:
+            e = Stored.of(x, y, a, b, f, g, cost, eps)
+        else:
+            e = Summed((x, y), (a, b), (f / eps, g / eps), profiles(cost, eps), problem.engine)
+        side = Side(e, here, there, eps)
+        return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+    f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
+    return _refined(at, f, g) if len(x) * len(y) <= STORED else at(f, g)
+
+
+def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) -> Curvature:
+    """Newton's method with the system of its start, as long as errors fall, and the end's system."""
+    first = last = at(f, g)
+    phi, gamma, error = last.defects(f, g)
+    for _ in range(CHORDS):
+        if error < EXACT:
+            break
+        df, dg = first.step(phi, gamma)
+        trial = at(f + df, g + dg)
+        phi, gamma, remains = trial.defects(f + df, g + dg)
+        if not remains < error / 2:
+            break
+        f, g, last, error = f + df, g + dg, trial, remains
+    return last
 
 
 def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:

@@ -66,6 +66,10 @@ class Side:
         """Row sums for a unit of weight, ``(N,)``: one at the optimum, if imposed."""
         return self.e.rows((0, self.b))[0]
 
+    def target(self, h: Tensor) -> Tensor:
+        """What ``total`` is at the optimum: one, or ``exp(-h / rho)``."""
+        return torch.exp((1 - 1 / self.tau) / self.eps * h)
+
     @cached_property
     def force(self) -> tuple[Tensor, Tensor]:
         r"""The weight :math:`\sum_j b_j e_{ij} 2c'` and the force :math:`\sum_j b_j e_{ij} \partial_1 C`."""
