@@ -53,11 +53,7 @@ class Curvature:
         dx, dy, da, db = tangents
         if self.own:
             return self._own_hvp(dx, da, wanted)
-        (given,) = {t.shape[-1] for t in tangents if t is not None}
-        phi = _full(self.here.push(dx, dy, db), self.here.a, given)
-        gamma = _full(self.there.push(dy, dx, da), self.there.a, given)
-        assert isinstance(self.system, Couple)
-        df, dg = self.system.solve(phi, gamma)
+        df, dg = self.jvp(tangents)
         swapped, there = (dy, dx, db, da), self.there
         return (
             self._force(self.here, tangents, df, dg) if wanted[0] else None,
@@ -68,9 +64,7 @@ class Curvature:
 
     def _own_hvp(self, dx: Tensor | None, da: Tensor | None, wanted: tuple[bool, ...]) -> Tangents:
         """Both places of a cloud and itself: twice what one gives."""
-        given = next(t.shape[-1] for t in (dx, da) if t is not None)
-        assert isinstance(self.system, Own)
-        dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, given))
+        dh, _ = self.jvp((dx, None, da, None))
         gx = 2 * self._force(self.here, (dx, dx, da, da), dh, dh) if wanted[0] else None
         return gx, None, 2 * self._height(self.here, dh, da) if wanted[2] else None, None
 
@@ -86,6 +80,17 @@ class Curvature:
         """The change of the gradient in the weights of one side."""
         change = (side.total / side.tau)[:, None] * df
         return change if db is None else change + self.eps * db.sum(0)
+
+    def jvp(self, tangents: Tangents) -> tuple[Tensor, Tensor]:
+        """The derivatives of f and g along tangents of x, y, a and b."""
+        dx, dy, da, db = tangents
+        columns = next((t.shape[-1] for t in tangents if t is not None), 1)
+        if isinstance(self.system, Own):
+            dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, columns))
+            return dh, dh
+        phi = _full(self.here.push(dx, dy, db), self.here.a, columns)
+        gamma = _full(self.there.push(dy, dx, da), self.there.a, columns)
+        return self.system.solve(phi, gamma)
 
     def vjp(self, wf: Tensor, wg: Tensor) -> Tangents:
         """The derivatives of ``<wf, f> + <wg, g>`` ``(N, R)``, ``(M, R)`` in x, y, a and b."""

@@ -94,6 +94,19 @@ def test_batches_and_dtypes():
     )
 
 
+def test_a_rough_solve_has_the_exact_hessian():
+    """The factored system is also Newton's: it takes the potentials to rounding."""
+    (x, a), (y, b) = cloud(30, 3), cloud(25, 3)
+    for reach in (None, 0.5):
+        rough, fine = (
+            so.solve_sample(x, y, a, b, blur=0.1, reach=reach, debias=True, tol=tol)
+            for tol in (1e-2, 1e-12)
+        )
+        for wrt in NAMES:
+            found, wanted = (so.hessian(r, wrt).to_dense() for r in (rough, fine))
+            assert (found - wanted).norm() < 1e-10 * wanted.norm()
+
+
 def test_scipy_takes_it():
     found = solved()
     H = so.hessian(found)
