@@ -23,12 +23,13 @@ from ..formulas import Radial
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
 from .implicit import Cloud, Couple, Definite, Own, Side
+from .kept import KeptPairs
 from .problem import Problem
 
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
-CHORDS, EXACT = 6, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
+CHORDS, EXACT = 12, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
 PLACES = "xyab"
 Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
 
@@ -144,19 +145,22 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
     _refuse_coincident(cost, x, None if problem.symmetric else y)
-    centre = (x.mean(0) + y.mean(0)) / 2
+    given, centre = (x, y), (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
     )
 
+    engine = problem.engine.item(k) if isinstance(problem.engine, KeptPairs) else problem.engine
+
     def at(f: Tensor, g: Tensor) -> Curvature:
         e: Coupling
         if len(x) * len(y) <= STORED:
             e = Stored.of(x, y, a, b, f, g, cost, eps)
         else:
-            e = Summed((x, y), (a, b), (f / eps, g / eps), profiles(cost, eps), problem.engine)
+            # the points as they were solved, by which an engine of kept pairs knows its pairs
+            e = Summed(given, (a, b), (f / eps, g / eps), profiles(cost, eps), engine)
         side = Side(e, here, there, eps)
         return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
 
