@@ -14,6 +14,7 @@ from .operators.embedding import SpectralEmbedding, spectral_embedding
 from .operators.kernel_matrix import KernelMatrix
 from .operators.laplacian import graph_laplacian
 from .pairs import Blocks
+from .transport.hessian import hessian
 from .transport.result import Transport
 from .transport.sinkhorn import Sinkhorn
 from .transport.solve import solve_sample
@@ -34,6 +35,7 @@ __all__ = [
     "eigsh",
     "graph_laplacian",
     "hausdorff_divergence",
+    "hessian",
     "kernel_norm",
     "kernels",
     "nystrom",

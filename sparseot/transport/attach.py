@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -125,15 +126,39 @@ class _Gradient(Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        need, inputs, items = ctx.needs_input_grad[:4], ctx.saved_tensors, []
-        if all(v is None for v in cotangents):
-            return (None,) * 6
-        for k in range(len(inputs[0])):
-            tangents = tuple(
-                None if v is None else v.detach()[k, ..., None].double() for v in cotangents
+        held = map(_Held.apply, ctx.saved_tensors)
+        found = _Product.apply(ctx.curvatures, ctx.needs_input_grad[:4], *cotangents, *held)
+        return (*_kept(found, ctx.needs_input_grad), None, None)
+
+
+class _Product(Function):
+    """The Hessian times tangents; linear and symmetric in them, so again its own adjoint."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, curvatures: Curvatures, need: tuple[bool, ...], *args: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        tangents, inputs = args[:4], [t for t in args[4:] if t is not None]
+        ctx.save_for_backward(*inputs)
+        ctx.curvatures = curvatures
+        ctx.moved = tuple(v is not None for v in tangents)
+        if not any(ctx.moved):
+            return tuple(
+                torch.zeros_like(t) if n else t.new_zeros(0)
+                for t, n in zip(inputs, need, strict=True)
             )
-            items.append(ctx.curvatures[k].hvp(tangents, need))
-        return (*_last(_batched(items, inputs, need), inputs), None, None)
+        items = []
+        for k in range(len(inputs[0])):
+            given = tuple(None if v is None else v[k, ..., None].double() for v in tangents)
+            items.append(curvatures[k].hvp(given, need))
+        return _batched(items, inputs, need)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        found = _Product.apply(ctx.curvatures, ctx.moved, *cotangents, *inputs)
+        return (None, None, *_kept(found, ctx.moved), *map(torch.zeros_like, inputs))
 
 
 class _Potentials(Function):
@@ -149,18 +174,61 @@ class _Potentials(Function):
 
     @staticmethod
     def backward(ctx: Any, wf: Tensor, wg: Tensor) -> tuple[Tensor | None, ...]:
-        need, inputs = ctx.needs_input_grad[:4], ctx.saved_tensors
-        duals = (w.detach().double()[..., None] for w in (wf, wg))
-        items = [ctx.curvatures[k].vjp(*w) for k, w in enumerate(zip(*duals, strict=True))]
-        return (*_last(_batched(items, inputs, need), inputs), None)
+        held = map(_Held.apply, ctx.saved_tensors)
+        found = _Pulled.apply(ctx.curvatures, wf, wg, *held)
+        return (*_kept(found, ctx.needs_input_grad), None)
 
 
-class _Last(Function):
-    """The identity of derivatives, which cannot be differentiated again in what they belong to."""
+class _Pulled(Function):
+    """The adjoint of the potentials' derivative, linear in its first two tensors."""
 
     @staticmethod
-    def forward(ctx: Any, derivative: Tensor, *inputs: Tensor) -> Tensor:
-        return derivative.view_as(derivative)
+    def forward(
+        ctx: Any, curvatures: Curvatures, wf: Tensor, wg: Tensor, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs)
+        ctx.curvatures = curvatures
+        duals = zip(*(w.double()[..., None] for w in (wf, wg)), strict=True)
+        items = [curvatures[k].vjp(*pair) for k, pair in enumerate(duals)]
+        return _batched(items, inputs, (True,) * 4)
+
+    @staticmethod
+    def backward(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        pushed = _Pushed.apply(ctx.curvatures, *tangents, *inputs)
+        return (None, *pushed, *map(torch.zeros_like, inputs))
+
+
+class _Pushed(Function):
+    """The potentials' derivative along tangents."""
+
+    @staticmethod
+    def forward(ctx: Any, curvatures: Curvatures, *args: Tensor | None) -> tuple[Tensor, Tensor]:
+        tangents, inputs = args[:4], [t for t in args[4:] if t is not None]
+        ctx.save_for_backward(*inputs)
+        ctx.curvatures, ctx.moved = curvatures, tuple(v is not None for v in tangents)
+        items = []
+        for k in range(len(inputs[0])):
+            given = tuple(None if v is None else v[k, ..., None].double() for v in tangents)
+            items.append(curvatures[k].jvp(given))
+        like = inputs[0]
+        df, dg = (torch.stack(parts)[..., 0].to(like) for parts in zip(*items, strict=True))
+        return df, dg
+
+    @staticmethod
+    def backward(ctx: Any, wf: Tensor, wg: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        found = _Pulled.apply(ctx.curvatures, wf, wg, *inputs)
+        return (None, *_kept(found, ctx.moved), *map(torch.zeros_like, inputs))
+
+
+class _Held(Function):
+    """The identity of what a derivative was taken at: it cannot be differentiated once more."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> None:
@@ -170,10 +238,9 @@ class _Last(Function):
         )
 
 
-def _last(
-    derivatives: list[Tensor | None], inputs: tuple[Tensor, ...]
-) -> tuple[Tensor | None, ...]:
-    return tuple(None if d is None else _Last.apply(d, *inputs) for d in derivatives)
+def _kept(found: tuple[Tensor, ...], need: tuple[bool, ...]) -> list[Tensor | None]:
+    """Of four results those that are needed."""
+    return [t if n and t.numel() else None for t, n in zip(found, need, strict=False)]
 
 
 def _arguments(problem: Problem) -> tuple[Tensor, ...]:
@@ -203,14 +270,15 @@ def _with(problem: Problem, leaves: list[Tensor]) -> Problem:
 
 
 def _batched(
-    items: list[tuple[Tensor | None, ...]], like: tuple[Tensor, ...], need: tuple[bool, ...]
-) -> list[Tensor | None]:
-    """Derivatives of the items, one column each, as batches of the dtype of what they belong to."""
-    stacked: list[Tensor | None] = []
+    items: list[tuple[Tensor | None, ...]], like: Sequence[Tensor], need: tuple[bool, ...]
+) -> tuple[Tensor, ...]:
+    """Derivatives of the items, one column each, as batches like their inputs; empty where unneeded."""
+    stacked = []
     for tensor, asked, parts in zip(like, need, zip(*items, strict=True), strict=True):
         given = [part[..., 0] for part in parts if part is not None]
-        stacked.append(torch.stack(given).to(tensor) if asked and given else None)
-    return stacked
+        empty = tensor.new_zeros(0)
+        stacked.append(torch.stack(given).to(tensor) if asked and given else empty)
+    return tuple(stacked)
 
 
 def _dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:

@@ -96,7 +96,7 @@ class Stored(Coupling):
     ) -> Stored:
         """The matrices of two clouds and their potentials."""
         squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        e = ((f[:, None] + g - cost(squares)) / eps).exp_()
+        e = ((f[:, None] + g - cost.polynomial(squares)) / eps).exp_()
         if bool((a == 0).any()) and bool((b == 0).any()):  # their exponents know no bound
             e.masked_fill_((a == 0)[:, None] & (b == 0), 0.0)
         kernels, matrices = profiles(cost, eps), {0: e}

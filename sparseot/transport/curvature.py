@@ -13,6 +13,8 @@ None, and takes no work.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,12 +22,15 @@ from ..errors import bad_input
 from ..formulas import Radial
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
-from .implicit import Cloud, Couple, Own, Side
+from .implicit import Cloud, Couple, Definite, Own, Side
+from .kept import KeptPairs
 from .problem import Problem
 
-__all__ = ["Curvature", "curvature"]
+__all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
+CHORDS, EXACT = 12, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
+PLACES = "xyab"
 Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
 
 
@@ -48,12 +53,8 @@ class Curvature:
         """The Hessian times tangents of all arguments; of those products that are wanted."""
         dx, dy, da, db = tangents
         if self.own:
-            return self._own_hvp(dx, da)
-        (given,) = {t.shape[-1] for t in tangents if t is not None}
-        phi = _full(self.here.push(dx, dy, db), self.here.a, given)
-        gamma = _full(self.there.push(dy, dx, da), self.there.a, given)
-        assert isinstance(self.system, Couple)
-        df, dg = self.system.solve(phi, gamma)
+            return self._own_hvp(dx, da, wanted)
+        df, dg = self.jvp(tangents)
         swapped, there = (dy, dx, db, da), self.there
         return (
             self._force(self.here, tangents, df, dg) if wanted[0] else None,
@@ -62,13 +63,11 @@ class Curvature:
             self._height(there, dg, da) if wanted[3] else None,
         )
 
-    def _own_hvp(self, dx: Tensor | None, da: Tensor | None) -> Tangents:
+    def _own_hvp(self, dx: Tensor | None, da: Tensor | None, wanted: tuple[bool, ...]) -> Tangents:
         """Both places of a cloud and itself: twice what one gives."""
-        given = next(t.shape[-1] for t in (dx, da) if t is not None)
-        assert isinstance(self.system, Own)
-        dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, given))
-        gx = self._force(self.here, (dx, dx, da, da), dh, dh)
-        return 2 * gx, None, 2 * self._height(self.here, dh, da), None
+        dh, _ = self.jvp((dx, None, da, None))
+        gx = 2 * self._force(self.here, (dx, dx, da, da), dh, dh) if wanted[0] else None
+        return gx, None, 2 * self._height(self.here, dh, da) if wanted[2] else None, None
 
     def _force(self, side: Side, tangents: Tangents, df: Tensor, dg: Tensor) -> Tensor:
         """The change of the gradient in the points of one side."""
@@ -83,6 +82,17 @@ class Curvature:
         change = (side.total / side.tau)[:, None] * df
         return change if db is None else change + self.eps * db.sum(0)
 
+    def jvp(self, tangents: Tangents) -> tuple[Tensor, Tensor]:
+        """The derivatives of f and g along tangents of x, y, a and b."""
+        dx, dy, da, db = tangents
+        columns = next((t.shape[-1] for t in tangents if t is not None), 1)
+        if isinstance(self.system, Own):
+            dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, columns))
+            return dh, dh
+        phi = _full(self.here.push(dx, dy, db), self.here.a, columns)
+        gamma = _full(self.there.push(dy, dx, da), self.there.a, columns)
+        return self.system.solve(phi, gamma)
+
     def vjp(self, wf: Tensor, wg: Tensor) -> Tangents:
         """The derivatives of ``<wf, f> + <wg, g>`` ``(N, R)``, ``(M, R)`` in x, y, a and b."""
         if self.own:
@@ -95,37 +105,104 @@ class Curvature:
         (gx, ga), (gy, gb) = self.here.pull(own, other), self.there.pull(other, own)
         return gx, gy, ga, gb
 
+    def defects(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor, float]:
+        """What the marginals lack, for a unit of weight, in units of the potentials; and their error."""
+        pairs = ((self.here, f), (self.there, g))
+        lacks = [side.target(h) - side.total for side, h in pairs]
+        error = sum(float(side.a @ d.abs()) for (side, _), d in zip(pairs, lacks, strict=True))
+        first, second = (self.eps * lack[:, None] for lack in lacks)
+        return first, second, error / float(self.here.a.sum())
+
+    def step(self, phi: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+        """The step of Newton's method, ``(N,)`` and ``(M,)``."""
+        if isinstance(self.system, Own):
+            dh = self.system.solve(phi)[:, 0]
+            return dh, dh
+        df, dg = self.system.solve(phi, gamma)
+        return df[:, 0], dg[:, 0]
+
     @property
-    def residual(self) -> float:
-        """The largest relative residual of the linear systems; 0 where they were factored."""
-        solver = self.system.system if isinstance(self.system, Own) else self.system.schur
-        return solver.residual
+    def balanced(self) -> bool:
+        """Whether both marginals are imposed."""
+        return self.here.tau == self.there.tau == 1
+
+    @property
+    def solver(self) -> Definite:
+        """What solves the linear systems."""
+        return self.system.system if isinstance(self.system, Own) else self.system.schur
 
 
 def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8) -> Curvature:
-    """The second derivatives of one item of a problem at its potentials, in float64."""
+    """The second derivatives of one item of a problem at its potentials, in float64.
+
+    Where the plan is stored, some steps of Newton's method take the potentials from the tolerance of
+    the solve to rounding.
+    """
     cost, eps, k = problem.cost, problem.eps, item
     if not isinstance(cost, Radial):
         fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
         raise bad_input("cost", repr(cost), "a radial cost", fix)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
-    g_there = found.f if problem.symmetric else found.g_prev
-    f, g = found.f[k].double(), g_there[k].double()
     _refuse_coincident(cost, x, None if problem.symmetric else y)
-    centre = (x.mean(0) + y.mean(0)) / 2
+    given, centre = (x, y), (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre
-    e: Coupling
-    if len(x) * len(y) <= STORED:
-        e = Stored.of(x, y, a, b, f, g, cost, eps)
-    else:
-        e = Summed((x, y), (a, b), (f / eps, g / eps), profiles(cost, eps), problem.engine)
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
     )
-    side = Side(e, here, there, eps)
-    return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+    engine = problem.engine.item(k) if isinstance(problem.engine, KeptPairs) else problem.engine
+
+    def at(f: Tensor, g: Tensor) -> Curvature:
+        e: Coupling
+        if len(x) * len(y) <= STORED:
+            e = Stored.of(x, y, a, b, f, g, cost, eps)
+        else:
+            # the points as they were solved, by which an engine of kept pairs knows its pairs
+            e = Summed(given, (a, b), (f / eps, g / eps), profiles(cost, eps), engine)
+        side = Side(e, here, there, eps)
+        return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+
+    f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
+    return _refined(at, f, g) if len(x) * len(y) <= STORED else at(f, g)
+
+
+def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) -> Curvature:
+    """Newton's method with the system of its start, as long as errors fall, and the end's system."""
+    first = last = at(f, g)
+    phi, gamma, error = last.defects(f, g)
+    for _ in range(CHORDS):
+        if error < EXACT:
+            break
+        df, dg = first.step(phi, gamma)
+        trial = at(f + df, g + dg)
+        phi, gamma, remains = trial.defects(f + df, g + dg)
+        if not remains < error / 2:
+            break
+        f, g, last, error = f + df, g + dg, trial, remains
+    return last
+
+
+def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
+    """The Hessian in x, y, a or b of a cost, or of a divergence of three parts, times v, in float64.
+
+    v is ``(N, D, R)`` or ``(N, R)``. In the weights of imposed marginals it is the Hessian on the
+    simplex, which neither sees nor returns constants.
+    """
+    place = PLACES.index(wrt)
+    projected = parts[0].balanced and wrt in "ab"
+    v = v - v.mean(0) if projected else v
+    product = _one(parts[0], place, v)
+    if len(parts) > 1:
+        product = product - _one(parts[1 + place % 2], place - place % 2, v) / 2
+    return product - product.mean(0) if projected else product
+
+
+def _one(part: Curvature, place: int, v: Tensor) -> Tensor:
+    tangents = tuple(v if k == place else None for k in range(4))
+    (found,) = (t for t in part.hvp(tangents, tuple(k == place for k in range(4))) if t is not None)
+    return found
 
 
 def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:

@@ -66,6 +66,10 @@ class Side:
         """Row sums for a unit of weight, ``(N,)``: one at the optimum, if imposed."""
         return self.e.rows((0, self.b))[0]
 
+    def target(self, h: Tensor) -> Tensor:
+        """What ``total`` is at the optimum: one, or ``exp(-h / rho)``."""
+        return torch.exp((1 - 1 / self.tau) / self.eps * h)
+
     @cached_property
     def force(self) -> tuple[Tensor, Tensor]:
         r"""The weight :math:`\sum_j b_j e_{ij} 2c'` and the force :math:`\sum_j b_j e_{ij} \partial_1 C`."""
@@ -143,8 +147,10 @@ class Side:
 class Couple:
     """The system of two clouds; its vectors are ``(N, R)`` and ``(M, R)``."""
 
-    def __init__(self, here: Side, there: Side, tol: float) -> None:
-        self.flipped = here.e.shape[0] < here.e.shape[1]  # the larger side is eliminated
+    def __init__(self, here: Side, there: Side, tol: float, flipped: bool | None = None) -> None:
+        if flipped is None:
+            flipped = here.e.shape[0] < here.e.shape[1]  # the larger side is eliminated
+        self.flipped = flipped
         self.out, self.kept = (there, here) if self.flipped else (here, there)
         self.tol = tol
 
@@ -263,6 +269,11 @@ class Definite:
                 "Take a larger blur, or a reach.",
             )
         return factor
+
+    def half(self, right: Tensor) -> Tensor:
+        """Of stored systems: W with ``W' W = right' S^-1 right``."""
+        scaled = self.units[:, None] * right
+        return torch.linalg.solve_triangular(self.factor, scaled, upper=False)
 
     def solve(self, right: Tensor) -> Tensor:
         """The solution ``(M, R)``, zero where c is."""

@@ -55,6 +55,10 @@ class KeptPairs(Engine):
         check.tiles, check.peaks = check.screened, [None, None]
         return KeptPairs([check], self.other, torch.float64)
 
+    def item(self, item: int) -> KeptPairs:
+        """The pairs of one item, in double precision."""
+        return KeptPairs([copy(self.checks[item])], self.other, torch.float64)
+
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds on what the rows' sums of the first item miss, ``(N,)``, at these potentials."""
         check = self.checks[0]

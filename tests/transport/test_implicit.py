@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
-from torch.autograd.functional import hessian
+from torch.autograd.functional import hessian, hvp, jacobian, jvp
 
 import sparseot as so
 from sparseot.transport import curvature
@@ -101,6 +101,24 @@ def test_gradients_of_the_potentials(reach, debias):
     with pytest.raises(RuntimeError, match="no third derivative"):
         (first,) = torch.autograd.grad(found.potential_a.square().sum(), x, create_graph=True)
         torch.autograd.grad(first.sum(), x)
+
+
+def test_products_that_differentiate_in_the_direction():
+    """torch's ``hvp`` and ``jvp`` differentiate products of a vector in that vector."""
+    (x, a), (y, b) = cloud(5, 2), cloud(4, 2)
+    v = torch.randn_like(x)
+
+    def loss(x):
+        return value(x, y, a, b, debias=True)
+
+    wanted = torch.einsum("idje,je->id", hessian(loss, x), v)
+    torch.testing.assert_close(hvp(loss, x, v)[1], wanted)
+
+    def potential(x):
+        return so.solve_sample(x, y, a, b, blur=0.4, debias=True, tol=1e-13).dual_potentials[0]
+
+    wanted = torch.einsum("ije,je->i", jacobian(potential, x), v)
+    torch.testing.assert_close(jvp(potential, x, v)[1], wanted)
 
 
 def test_the_reference_of_ott():
