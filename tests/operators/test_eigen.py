@@ -129,6 +129,9 @@ def test_the_spiral_of_10000_points(seed):
     np.testing.assert_allclose(low.values[1:], known, rtol=0.015)
     assert abs(low.values[0]) < 1e-5 and low.values.dtype == np.float32
     assert low.converged and low.products < 200
+    plain = eigsh(graph_laplacian(K), 7, "SA", tol=1e-5)
+    np.testing.assert_allclose(plain.values[1:], [3.49, 14.2, 41.8, 67.2, 77.5, 116], rtol=0.02)
+    assert abs(plain.values[0]) < 1e-5 * K.sum().max() and plain.converged
 
 
 def test_what_is_refused_and_what_is_reported():
