@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 # Formulas that the page has, that were drawn, and that MathJax could not read.
 FORMULAS = """() => ({
   written: document.querySelectorAll(".math").length,
-  drawn: document.querySelectorAll(".math mjx-container svg").length,
+  drawn: document.querySelectorAll(".math mjx-container > svg").length,
   broken: [...document.querySelectorAll(
     "mjx-merror, [data-mjx-error], [data-mml-node=merror], mjx-container [fill=red]"
   )].map(node => node.getAttribute("data-mjx-error") || node.closest(".math")?.textContent || "?"),
