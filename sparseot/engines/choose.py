@@ -15,7 +15,7 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
-__all__ = ["ENGINES", "choose_engine", "reason", "tile_loops"]
+__all__ = ["ENGINES", "choose_engine", "load", "tile_loops"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -47,8 +47,8 @@ def choose_engine(
     y: Tensor | None = None,
     pairs: BlockPairs | None = None,
     tol: float = 0.0,
-) -> Engine:
-    """The engine for sums of a formula over ``(B, N, D)`` and ``(B, M, D)`` points.
+) -> tuple[Engine, str]:
+    """The engine for sums of a formula, and why it is taken, over ``(B, N, D)`` and ``(B, M, D)`` points.
 
     Args:
         engine: "auto", the name of an engine, or an engine with its options.
@@ -62,8 +62,9 @@ def choose_engine(
     Raises:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
+    why = "as asked"
     if engine == "auto":
-        engine = _best(formula, x, y, pairs, tol)[0]
+        engine, why = _best(formula, x, y, pairs, tol)
     if isinstance(engine, str):
         if engine not in ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *ENGINES))
@@ -72,19 +73,7 @@ def choose_engine(
     why_not = engine.refuses(formula, x, pairs)
     if why_not:
         raise bad_input("engine", repr(engine.name), "an engine for this sum", why_not)
-    return engine
-
-
-def reason(
-    engine: str | Engine,
-    formula: Formula,
-    x: Tensor,
-    y: Tensor | None = None,
-    pairs: BlockPairs | None = None,
-    tol: float = 0.0,
-) -> str:
-    """Why :func:`choose_engine` takes the engine that it takes, for a ``repr``."""
-    return _best(formula, x, y, pairs, tol)[1] if engine == "auto" else "as asked"
+    return engine, why
 
 
 def _best(

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic, overload
 
-__all__ = ["logsumexp", "sums"]
+__all__ = ["OPTIONS", "exp2", "logsumexp", "sums"]
 
 BLOCK = 512
 LOWEST, HIGHEST = 1e-20, 1e30  # sums of exponentials that lost nothing to clamping

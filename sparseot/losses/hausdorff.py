@@ -77,7 +77,7 @@ def hausdorff_divergence(
     _refuse_learning(formula)
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
-    chosen = choose_engine(engine, formula, source.positions)
+    chosen, _ = choose_engine(engine, formula, source.positions)
 
     def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
         """The cloud's own potential on itself and on the other cloud's points."""

@@ -63,7 +63,7 @@ def kernel_norm(
     """
     source, target, batched = points_pair(x, y, a, b)
     kernel = as_kernel(kernel)
-    chosen = choose_engine(engine, kernel, source.positions)
+    chosen, _ = choose_engine(engine, kernel, source.positions)
     x, y, a, b = source.positions, target.positions, source.weights, target.weights
 
     if potentials:

@@ -109,7 +109,7 @@ def sinkhorn_divergence(
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
-    chosen = choose_engine(engine, formula, source.positions)
+    chosen, _ = choose_engine(engine, formula, source.positions)
     problem = _Problem(formula, penalty, p, blur, solver, chosen)
     lengths = bounding_diameter(source, target)
     if diameter is not None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Engine, centred
-from ..engines.choose import choose_engine, load, reason
+from ..engines.choose import choose_engine, load
 from ..errors import bad_input
 from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
 from ..pairs import BlockPairs, Blocks
@@ -33,6 +33,7 @@ class _Part:
     y: Tensor
     factor: Tensor | float
     engine: Engine
+    why: str
 
     def product(self, v: Tensor, pairs: BlockPairs | None) -> Tensor:
         out = kernel_sum(self.kernel, self.x, self.y, v, engine=self.engine, pairs=pairs)
@@ -135,11 +136,11 @@ class KernelMatrix(Operator):
             length, (x, y) = kernel.length.to(x), centred(x, y)
             kernel, scale = kernel.at_unit_length()
             x, y, factor = x / length, y / length, scale.to(x)
-        engine = choose_engine(self.asked, kernel, x, y, self.pairs, self.tol)
+        engine, why = choose_engine(self.asked, kernel, x, y, self.pairs, self.tol)
         if engine.approximate and not self.tol:
             fix = 'Give a tolerance, or leave engine="auto".'
             raise bad_input("tol", "0", f"a positive number for the engine {engine.name}", fix)
-        return _Part(kernel, x, y, factor, engine)
+        return _Part(kernel, x, y, factor, engine, why)
 
     @property
     def engine(self) -> Engine:
@@ -284,9 +285,8 @@ class KernelMatrix(Operator):
         return f"KernelMatrix({kernel}, {size}, {self.dtype}{pairs}, {how})"
 
     def _how(self, part: _Part) -> str:
-        why = reason(self.asked, part.kernel, part.x, part.y, self.pairs, self.tol)
         tol = f", tol {part.engine.tol:g}" if part.engine.approximate else ""
-        return f"engine {part.engine.name}: {why}{tol}"
+        return f"engine {part.engine.name}: {part.why}{tol}"
 
 
 def _points(name: str, x: Array) -> Tensor:

@@ -18,7 +18,8 @@ from .certificate import interval
 from .curvature import PLACES, hessian_product
 from .plan import PlanMatrix, picture, plan_rows
 from .problem import Problem
-from .sinkhorn import Level, Report, Sinkhorn, Solution
+from .report import Level, Report, Solution
+from .sinkhorn import Sinkhorn
 
 __all__ = ["Solved", "Transport"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,10 @@ from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
 from .relaxation import Array, Outcome, alternate, self_fixed_point
+from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
 
-__all__ = ["Level", "Report", "Sinkhorn", "Solution"]
+__all__ = ["Sinkhorn"]
 
 DEFAULT = 1e-3  # tolerance
 FEW = 1e6  # pairs, below which all of them are visited
@@ -37,45 +37,6 @@ BOXES = 6  # dimension above which boxes bound little
 RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last
 CONSTANT = 1.6  # c of the a-priori rate 1 - (pi c)^2 eps / L^p
-
-
-@dataclass(frozen=True)
-class Level:
-    """One temperature of a solve: what it was solved on and what it took."""
-
-    blur: float
-    points: tuple[int, int]
-    sweeps: float
-    error: float
-    kept: float  # share of the pairs that were visited
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """How one problem was solved."""
-
-    converged: bool
-    n_iter: int  # sweeps, over all levels
-    residual: float  # relative L1 error of the marginals, over all pairs
-    value: float  # the dual objective
-    tol: float
-    engine: str
-    levels: tuple[Level, ...]
-    kept_fraction: float = 1.0
-    omitted: float = 0.0  # bound on the mass of the pairs that were not visited
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Solution(Potentials):
-    """Potentials at the tolerance, with one report for each item of the batch.
-
-    ``checks`` hold the kept pairs, if only those were visited.
-    """
-
-    reports: list[Report] = field(default_factory=list)
-    checks: list[SparseSoftmins] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -207,28 +168,6 @@ class Sinkhorn:
         if why is None and self.multilevel is None and math.prod(sizes) < FEW:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
-
-
-class Bar:
-    """A progress bar, made at the first sweep; silent unless it was asked for."""
-
-    def __init__(self, shown: bool) -> None:
-        self.shown = shown
-        self.bar: Any = None
-
-    def update(self, blur: float, error: float, tol: float) -> None:
-        """One more sweep."""
-        if not self.shown:
-            return
-        if self.bar is None:
-            self.bar = import_module("tqdm.auto").tqdm(unit=" sweeps")
-        self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
-        self.bar.update()
-
-    def close(self) -> None:
-        """Leaves the last line where it is."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 @dataclass

@@ -19,8 +19,9 @@ from .blocks import BlockCloud
 from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
+from .report import Solution
 from .result import Solved, Transport
-from .sinkhorn import Sinkhorn, Solution
+from .sinkhorn import Sinkhorn
 
 __all__ = ["solve_sample"]
 
@@ -98,7 +99,7 @@ def solve_sample(
     if solver.all_pairs(source, target, formula) is None:
         share = 0.0  # potentials are found in double precision
     source, target = enough_digits(source, target, p, blur, share)
-    engine = choose_engine(solver.engine, formula, source.positions)
+    engine, _ = choose_engine(solver.engine, formula, source.positions)
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
     start = _starts(init, problem, debias)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
+from ...engines.simd import OPTIONS
 from .tiles import QUERIES, TILE, pack, scores, to_centres
-from .trees import OPTIONS
 
 __all__ = ["pull", "reverse", "scan_leaves"]
 

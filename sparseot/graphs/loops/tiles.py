@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from .trees import OPTIONS
+from ...engines.simd import OPTIONS
 
 __all__ = ["TILE", "neighbours", "pack", "rank"]
 

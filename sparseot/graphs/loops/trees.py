@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit, uint64
 
-__all__ = ["OPTIONS", "grow"]
+from ...engines.simd import OPTIONS
 
-OPTIONS: dict[str, Any] = {
-    "fastmath": True,
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-}
+__all__ = ["grow"]
 
 
 @njit(inline="always", **OPTIONS)
