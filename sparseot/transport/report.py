@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,14 +54,20 @@ class Solution(Potentials):
 
 
 class Bar:
-    """A progress bar, made at the first sweep; silent unless it was asked for."""
+    """A progress bar, made at the first sweep; silent unless it was asked for.
 
-    def __init__(self, shown: bool) -> None:
+    A function is called in its place after each sweep, with the blur, the error and ``tol``.
+    """
+
+    def __init__(self, shown: bool | Callable[[float, float, float], None]) -> None:
         self.shown = shown
         self.bar: Any = None
 
     def update(self, blur: float, error: float, tol: float) -> None:
         """One more sweep."""
+        if callable(self.shown):
+            self.shown(blur, error, tol)
+            return
         if not self.shown:
             return
         if self.bar is None:

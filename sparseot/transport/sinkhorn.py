@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +55,9 @@ class Sinkhorn:
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
             with the plan; or "tight", as wide as ``tol**2`` in ordinary cases, for some fifty.
-        progress: show levels and sweeps while they run (tqdm). Ctrl-C ends the sweeps either way;
-            the result holds the potentials of that moment, and ``converged`` is False.
+        progress: show levels and sweeps while they run (tqdm); or a function of ``(blur, error,
+            tol)`` to call after each sweep. Ctrl-C, or a KeyboardInterrupt raised there, ends the
+            sweeps; the result holds the potentials of that moment, and ``converged`` is False.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -71,7 +73,7 @@ class Sinkhorn:
     engine: str | Engine = "auto"
     multilevel: bool | None = None
     certificate: str = "cheap"
-    progress: bool = False
+    progress: bool | Callable[[float, float, float], None] = False
 
     def __post_init__(self) -> None:
         check_positive(tol=self.tol, max_sweeps=self.max_sweeps)

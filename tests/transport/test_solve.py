@@ -246,6 +246,20 @@ def test_progress_is_shown(capsys):
     assert "sweeps" in capsys.readouterr().err
 
 
+def test_progress_can_be_watched_and_ended_by_a_function():
+    (x, _), (y, _) = cloud(50, 2), cloud(50, 2)
+    errors = []
+
+    def watch(blur, error, tol):
+        errors.append(error)
+        if len(errors) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="The marginals are off"):
+        found = so.solve_sample(x, y, blur=0.01, solver=so.Sinkhorn(progress=watch))
+    assert len(errors) >= 4 and not found.converged
+
+
 def test_the_report_has_a_picture():
     (x, _), (y, _) = cloud(50, 2), cloud(40, 2)
     found = so.solve_sample(x, y, blur=0.1)

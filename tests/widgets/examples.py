@@ -1,0 +1,18 @@
+"""One small viewer of each kind; every test that all viewers must pass runs on these."""
+
+import torch
+
+from sparseot_widgets import BaseViewer, PlanViewer
+
+
+def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
+    return torch.rand(count, dim, generator=torch.Generator().manual_seed(seed))
+
+
+def plan() -> BaseViewer:
+    viewer = PlanViewer(_cloud(40), _cloud(50, seed=1) + 0.5, blur=0.1, unit="m")
+    return viewer.record(blur=[0.05, 0.1, 0.3], reach=2)
+
+
+# What each has recorded; the first slider that asks has at least three stops.
+EXAMPLES = {"plan": plan}

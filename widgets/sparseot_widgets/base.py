@@ -1,0 +1,234 @@
+"""``BaseViewer``: what all viewers share, in Python."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from sparseot.errors import bad_input
+
+from . import pages
+from .codec import Message, quantised, to_text, to_wire
+from .controls import Control, subset
+from .worker import Stopped, Worker
+
+__all__ = ["BaseViewer"]
+
+HEAVY = 1_000_000  # bytes of recorded data that a page should not exceed
+
+
+class BaseViewer(anywidget.AnyWidget):
+    """A picture with sliders: live beside a kernel, or playing recorded answers in a page.
+
+    A viewer shows one ``answer``: a dict of arrays, numbers and strings that depends on the values
+    of its controls. Moving a control asks Python for the answer, on a thread of its own, first for
+    a sketch on fewer points, then for the whole; :meth:`record` computes them beforehand, and the
+    same JavaScript then takes what was recorded.
+
+    A kind of viewer is this class with :meth:`answer`, :meth:`poster_figure`, one trait for each
+    control, and a module in ``js/`` that draws. The entries of an answer that every viewer shows:
+    ``readout``, pairs of words, is the table below the picture; ``note``, a sentence, is written on
+    it; ``summary``, a sentence, is what a screen reader says.
+
+    Args:
+        scene: what no control changes, as a dict of arrays, numbers and strings.
+        controls: the sliders and choosers; each has a trait of its name.
+        title: the line above the picture.
+    """
+
+    module: ClassVar[str] = ""  # the file in js/ without its ending
+
+    title = traitlets.Unicode().tag(sync=True)
+    _controls: Any = traitlets.List().tag(sync=True)
+    _scene = Message()
+    _answer = Message()
+    _recorded = Message()
+    _status = traitlets.Dict().tag(sync=True)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "module" in cls.__dict__:  # not in the classes that ipywidgets derives
+            cls._esm, cls._css = pages.bundle(cls.module), pages.style()
+        super().__init_subclass__(**options)
+
+    def __init__(
+        self, scene: dict[str, Any], controls: Sequence[Control], title: str = "", **values: Any
+    ) -> None:
+        self.controls = {control.name: control for control in controls}
+        if unknown := sorted(set(values) - set(self.controls)):
+            kind = type(self).__name__
+            raise bad_input(
+                kind, ", ".join(unknown), f"some of {', '.join(self.controls)}", "", TypeError
+            )
+        super().__init__(title=title, **values)
+        self._worker = Worker(self._work)
+        self._asked_for = 0
+        self._scene = scene
+        self._show_controls()
+        self._answer = {**self._counted(coarse=False), **self.answer(self.state, False, _never)}
+        self.observe(self._ask, names=[c.name for c in controls if not c.local])
+        self.on_msg(self._message)
+
+    # --- what a kind of viewer has to say ----------------------------------------------------
+
+    def answer(
+        self, state: dict[str, Any], coarse: bool, check: Callable[[], None]
+    ) -> dict[str, Any]:
+        """What is seen at these values of the controls.
+
+        Args:
+            state: the values of the controls that are not local.
+            coarse: a sketch in a tenth of the time is wanted.
+            check: call it now and then; it raises when nobody waits any more.
+        """
+        raise NotImplementedError
+
+    def poster_figure(self, figure: Figure) -> None:
+        """Draw what is seen now with matplotlib, for those who have no JavaScript."""
+        raise NotImplementedError
+
+    # --- what users do -----------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The values of the controls that Python answers to."""
+        return {name: getattr(self, name) for name, c in self.controls.items() if not c.local}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The answer that is seen now."""
+        return dict(self._answer)
+
+    def wait(self, timeout: float = 60.0) -> bool:
+        """Wait for the answer to what was asked last; False if that takes too long."""
+        return self._worker.join(timeout)
+
+    def record(self, **stops: int | Sequence[Any]) -> BaseViewer:
+        """Compute answers beforehand, for a page without a kernel; its sliders stop at these.
+
+        Args:
+            **stops: for a control, the values to record, or how many of its own. A control that is
+                not named keeps the value that it has.
+
+        Returns:
+            The viewer itself.
+
+        Raises:
+            TypeError: for a name that is no control of this viewer.
+        """
+        asked = [name for name, control in self.controls.items() if not control.local]
+        if unknown := sorted(set(stops) - set(asked)):
+            raise bad_input(
+                "record", ", ".join(unknown), f"some of {', '.join(asked)}", "", TypeError
+            )
+        grid = {
+            name: subset(self.controls[name], stops[name]) if name in stops else (value,)
+            for name, value in self.state.items()
+        }
+        answers: dict[str, Any] = {}
+        cells = list(itertools.product(*(enumerate(values) for values in grid.values())))
+        for cell in tqdm(cells, unit=" answers", leave=False, disable=len(cells) < 3):
+            state = dict(zip(grid, (value for _, value in cell), strict=True))
+            key = "/".join(str(k) for k, _ in cell)
+            answers[key] = quantised(self.answer(state, False, _never))
+        self._show_controls(grid)
+        self._recorded = answers
+        return self
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a page of its own that needs no kernel and no network.
+
+        Records a dozen stops of the first control, if nothing was recorded.
+        """
+        path = Path(path)
+        path.write_text(pages.page(self.title or type(self).__name__, self.markup()))
+        return path
+
+    def poster(self, path: str | Path) -> Path:
+        """Write a picture (PNG) of what is seen now."""
+        figure = Figure(figsize=(8.0, 4.5), dpi=150, layout="constrained", facecolor="white")
+        self.poster_figure(figure)
+        path = Path(path)
+        figure.savefig(path)
+        return path
+
+    def markup(self, poster: str = "") -> str:
+        """The viewer as a piece of HTML, for a page that has :func:`pages.scripts`.
+
+        Args:
+            poster: address of a picture for readers without JavaScript.
+        """
+        if not self._recorded:
+            self.record(**self.default_record())
+        state = {name: getattr(self, name) for name in self.controls}
+        state |= {"title": self.title, "_controls": self._controls, "_status": {}}
+        for name in ("_scene", "_answer", "_recorded"):
+            state[name] = to_text(to_wire(quantised(getattr(self, name))))
+        text = json.dumps(state, separators=(",", ":"), allow_nan=False)
+        if len(text) > HEAVY:
+            message = (
+                f"{type(self).__name__} puts {len(text) / 1e6:.1f} MB into the page; record fewer "
+                "stops or give fewer points to stay below 1 MB."
+            )
+            warnings.warn(message, UserWarning, stacklevel=3)
+        return pages.holder(self.module, text, poster, str(self._answer.get("summary", self.title)))
+
+    def default_record(self) -> dict[str, int]:
+        """The stops that a page gets when its author recorded none."""
+        asked = [c for c in self.controls.values() if not c.local]
+        return {c.name: (12 if k == 0 else 3) for k, c in enumerate(asked)}
+
+    # --- how it works ------------------------------------------------------------------------
+
+    def _show_controls(self, grid: dict[str, tuple[Any, ...]] | None = None) -> None:
+        """Tell JavaScript of the controls, with all their stops or with those recorded."""
+        shown = []
+        for name, control in self.controls.items():
+            told = control.as_json(getattr(self, name))
+            if grid and name in grid:
+                told["stops"] = list(grid[name])
+            shown.append(told)
+        self._controls = shown
+
+    def _ask(self, change: Any) -> None:
+        self._asked_for += 1
+        self._worker.ask((self._asked_for, self.state))
+
+    def _message(self, viewer: Any, content: Any, buffers: Any) -> None:
+        if content == {"do": "stop"}:
+            self._worker.stop()
+            self._status = {"busy": False}
+
+    def _work(
+        self, question: tuple[int, dict[str, Any]], coarse: bool, check: Callable[[], None]
+    ) -> None:
+        """Answer on the worker's thread; an error is shown, never raised there."""
+        number, state = question
+        self._status = {"busy": True}
+        try:
+            answer = self.answer(state, coarse, check)
+            check()
+        except Stopped:
+            self._status = {"busy": False}
+            raise
+        except Exception as error:
+            self._status = {"busy": False, "error": f"{type(error).__name__}: {error}"}
+            raise Stopped from error  # the whole answer would fail as the sketch did
+        with self.hold_sync():
+            self._answer = {**answer, **self._counted(coarse, number)}
+            self._status = {"busy": coarse}
+
+    def _counted(self, coarse: bool, number: int = 0) -> dict[str, Any]:
+        return {"number": number, "coarse": coarse}
+
+
+def _never() -> None:
+    """The check of an answer that somebody always waits for."""

@@ -1,0 +1,79 @@
+"""Point clouds as viewers take them: torch or NumPy, checked, thinned, laid into a plane."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparseot.errors import bad_input
+
+__all__ = ["as_points", "as_weights", "laid_flat", "main_order", "thinned"]
+
+
+def as_points(name: str, points: Any) -> Tensor:
+    """A cloud ``(N, D)`` as a floating point tensor on the CPU, without a graph.
+
+    Raises:
+        ValueError, TypeError: for what is no matrix of finite numbers.
+    """
+    if not isinstance(points, (Tensor, np.ndarray)):
+        raise bad_input(name, type(points).__name__, "(N, D) points, torch or NumPy", "", TypeError)
+    tensor = torch.as_tensor(points).detach().cpu()
+    tensor = tensor[:, None] if tensor.dim() == 1 else tensor
+    if tensor.dim() != 2 or 0 in tensor.shape:
+        fix = "A viewer shows one cloud, not a batch."
+        raise bad_input(name, f"shape {tuple(tensor.shape)}", "(N, D), neither of them zero", fix)
+    if not tensor.is_floating_point():
+        tensor = tensor.float()
+    if bad := int((~tensor.isfinite()).any(1).sum()):
+        raise bad_input(name, f"{bad} points with NaN or infinity", "finite coordinates")
+    return tensor
+
+
+def as_weights(name: str, weights: Any, points: Tensor) -> Tensor:
+    """Weights ``(N,)``, by default uniform."""
+    if weights is None:
+        return torch.full((len(points),), 1 / len(points), dtype=points.dtype)
+    tensor = torch.as_tensor(weights).detach().cpu().to(points.dtype)
+    if tensor.shape != points.shape[:1] or not (tensor.isfinite() & (tensor >= 0)).all():
+        wanted = f"({len(points)},) finite weights, none negative"
+        raise bad_input(name, f"shape {tuple(tensor.shape)}", wanted)
+    return tensor
+
+
+def thinned(count: int, limit: int) -> Tensor:
+    """At most ``limit`` indices below ``count``, evenly strewn at random, in order; always the same."""
+    if count <= limit:
+        return torch.arange(count)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(count, generator=generator)[:limit].sort().values
+
+
+def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
+    """Clouds in the plane (or space) that shows them best, ``(N, dim)`` each.
+
+    Up to ``dim`` coordinates are kept as they are, others give way to the first principal axes of
+    all clouds together. Clouds of the line are laid one above the other.
+    """
+    numbers = [cloud.double().numpy() for cloud in clouds]
+    if numbers[0].shape[1] > dim:
+        both = np.concatenate(numbers)
+        centre = both.mean(0)
+        axes = np.linalg.svd(both - centre, full_matrices=False)[2][:dim]
+        axes *= np.sign(axes[np.arange(dim), np.abs(axes).argmax(1)])[:, None]
+        numbers = [(cloud - centre) @ axes.T for cloud in numbers]
+    if numbers[0].shape[1] == 1:
+        height = np.ptp(np.concatenate(numbers)) / 4
+        numbers = [
+            np.c_[cloud, np.full(len(cloud), -k * height)] for k, cloud in enumerate(numbers)
+        ]
+    return numbers
+
+
+def main_order(*clouds: Tensor) -> list[np.ndarray]:
+    """The order of the points of each cloud along the longest axis of all of them."""
+    both = torch.cat(clouds).double().numpy()
+    axis = np.linalg.svd(both - both.mean(0), full_matrices=False)[2][0]
+    axis = axis * np.sign(axis[np.abs(axis).argmax()])
+    return [(cloud.double().numpy() @ axis).argsort(kind="stable") for cloud in clouds]

@@ -1,0 +1,57 @@
+// Brings the viewers of a page to life without a kernel. A classic script: it works from file://.
+(() => {
+  /** What anywidget's model is to a viewer, over the state that stands in the page. */
+  class PageModel {
+    constructor(state) {
+      this.state = state;
+      this.actions = new Map();
+      this.recordedOnly = true;
+    }
+
+    get(name) {
+      return this.state[name];
+    }
+
+    set(name, value) {
+      if (this.state[name] === value) return;
+      this.state[name] = value;
+      for (const action of this.actions.get(`change:${name}`) ?? []) action();
+    }
+
+    on(name, action) {
+      this.actions.set(name, [...(this.actions.get(name) ?? []), action]);
+    }
+
+    off(name, action) {
+      this.actions.set(name, (this.actions.get(name) ?? []).filter((other) => other !== action));
+    }
+
+    save_changes() {}
+
+    send() {}
+  }
+
+  const loaded = new Map();
+  /** A viewer's module, loaded from its text. */
+  function load(name) {
+    if (!loaded.has(name)) {
+      const text = new Blob([window.sparseotViewers[name]], { type: "text/javascript" });
+      loaded.set(name, import(URL.createObjectURL(text)));
+    }
+    return loaded.get(name);
+  }
+
+  async function start() {
+    for (const holder of document.querySelectorAll(".sparseot-viewer:not([data-live])")) {
+      holder.dataset.live = "";
+      const state = JSON.parse(holder.querySelector("script").textContent);
+      const { default: viewer } = await load(holder.dataset.module);
+      const el = document.createElement("div");
+      holder.append(el);
+      viewer.render({ model: new PageModel(state), el });
+    }
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

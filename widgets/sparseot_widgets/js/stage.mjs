@@ -1,0 +1,242 @@
+// The frame around every viewer: panels, controls, status, themes; live or recorded.
+import { decode } from "./codec.mjs";
+import { recordedKey } from "./scales.mjs";
+import { DARK, LIGHT, maps, rgb } from "./colours.mjs";
+import { Plot } from "./plot.mjs";
+import { controlRow, make, player } from "./controls.mjs";
+
+const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
+
+/** The colours of the page that the viewer stands in. */
+function readTheme(root, plot) {
+  const style = getComputedStyle(root);
+  const pick = (name) => {
+    plot.context.fillStyle = "#808080";
+    plot.context.fillStyle = style.getPropertyValue(name).trim();
+    return plot.context.fillStyle;
+  };
+  const bg = pick("--sov-bg");
+  const [r, g, b] = bg.startsWith("#") ? rgb(bg) : [255, 255, 255];
+  const dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
+  const names = { fg: "--sov-fg", muted: "--sov-muted", grid: "--sov-grid" };
+  const theme = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, pick(name)]));
+  return { ...theme, bg, dark, classes: dark ? DARK : LIGHT, ...maps(dark) };
+}
+
+/** The answer for the values of the controls: recorded, or the last one that Python gave. */
+class Answers {
+  constructor(model) {
+    this.model = model;
+    this.seen = new Map();
+  }
+
+  #decoded(name, part = null) {
+    const whole = this.model.get(name);
+    const raw = part === null ? whole : whole?.[part];
+    if (!raw) return null;
+    const key = part === null ? name : `${name} ${part}`;
+    if (this.seen.get(key)?.raw !== raw) this.seen.set(key, { raw, value: decode(raw) });
+    return this.seen.get(key).value;
+  }
+
+  get scene() {
+    return this.#decoded("_scene");
+  }
+
+  recorded() {
+    const get = (name) => this.model.get(name);
+    return this.#decoded("_recorded", recordedKey(get("_controls"), get));
+  }
+
+  current() {
+    return this.recorded() ?? this.#decoded("_answer");
+  }
+}
+
+/** One picture of all panels, as a PNG to keep. */
+function savePicture(plots, theme, title) {
+  const canvases = plots.map((plot) => plot.canvas);
+  const width = canvases.reduce((sum, canvas) => sum + canvas.width, 0);
+  const height = Math.max(...canvases.map((canvas) => canvas.height));
+  const sheet = Object.assign(document.createElement("canvas"), { width, height });
+  const pen = sheet.getContext("2d");
+  pen.fillStyle = theme.bg;
+  pen.fillRect(0, 0, width, height);
+  let left = 0;
+  for (const canvas of canvases) {
+    pen.drawImage(canvas, left, 0);
+    left += canvas.width;
+  }
+  const link = make("a", { download: `${title || "sparseot"}.png`, href: sheet.toDataURL() });
+  link.click();
+}
+
+/**
+ * Bring a viewer to life in `el`; returns what cleans up after it.
+ *
+ * `viewer.panels` lists { name, label, aspect, weight }; `viewer.draw(view)` draws on
+ * `view.plots[name]`; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
+ * on a panel and says by `true` that the picture changed.
+ */
+export function mount({ model, el }, viewer) {
+  const root = make("div", { class: "sov" });
+  const title = make("div", { class: "sov-title" });
+  const stage = make("div", { class: "sov-stage" });
+  const rows = make("div", { class: "sov-rows" });
+  const readout = make("dl", { class: "sov-readout" });
+  const status = make("span", { class: "sov-status", "aria-live": "polite" });
+  const answers = new Answers(model);
+  const view = { plots: {}, get: (name) => model.get(name), pointer: null, memory: {} };
+  const off = [];
+  let controls = [];
+  let waiting = 0;
+  let planned = 0;
+
+  const stopButton = make("button", {
+    type: "button", class: "sov-stop", onclick: () => model.send({ do: "stop" }),
+  }, "Stop");
+  const saveButton = make("button", {
+    type: "button", title: "save the picture", "aria-label": "save the picture as PNG",
+    onclick: () => savePicture(Object.values(view.plots), view.theme, model.get("title")),
+  }, "PNG");
+  const foot = make("div", { class: "sov-foot" }, status, stopButton, saveButton);
+
+  for (const { name, label, aspect = 0.75, weight = 1 } of viewer.panels) {
+    const canvas = make("canvas", { role: "img", tabindex: 0, "aria-label": label });
+    canvas.style.aspectRatio = `${1 / aspect}`;
+    const panel = make("figure", {}, make("figcaption", {}, label), canvas);
+    panel.style.flex = `${weight} 1 ${Math.round(weight * 240)}px`;
+    stage.append(panel);
+    view.plots[name] = new Plot(canvas);
+    listen(canvas, name);
+  }
+  root.append(title, stage, rows, readout, foot);
+  el.replaceChildren(root);
+
+  function draw() {
+    planned = 0;
+    const plots = Object.values(view.plots);
+    view.theme = readTheme(root, plots[0]);
+    view.answer = answers.current();
+    view.scene = answers.scene;
+    if (!view.answer || !root.isConnected) return;
+    for (const plot of plots) plot.begin(view.theme);
+    viewer.draw(view);
+    const { note, summary, number = 0 } = view.answer;
+    if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
+    for (const plot of plots) {
+      if (summary) plot.canvas.setAttribute("aria-label", summary);
+      plot.canvas.dataset.answer = number;
+    }
+    root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
+    showReadout(view.answer.readout ?? []);
+  }
+  const redraw = () => { planned ||= requestAnimationFrame(draw); };
+
+  function showReadout(pairs) {
+    const parts = pairs.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value)));
+    readout.replaceChildren(...parts);
+  }
+
+  function showStatus() {
+    clearTimeout(waiting);
+    root.classList.remove("sov-gone");
+    const { busy = false, error = "" } = model.get("_status") ?? {};
+    root.classList.toggle("sov-busy", busy);
+    root.classList.toggle("sov-failed", Boolean(error));
+    status.textContent = error || (busy ? "computing" : "");
+  }
+
+  function gone() {
+    root.classList.add("sov-gone");
+    status.textContent = "No answer from the kernel: run the cell again to move this slider.";
+  }
+
+  function change(control, value) {
+    model.set(control.name, value);
+    model.save_changes();
+    clearTimeout(waiting);
+    if (!control.local && !model.recordedOnly && !answers.recorded()) waiting = setTimeout(gone, PATIENCE);
+    redraw();
+  }
+
+  function showControls() {
+    for (const { clean } of controls) clean();
+    controls = (model.get("_controls") ?? []).map((control) => {
+      const row = controlRow(control, (value) => change(control, value));
+      const show = () => { row.show(model.get(control.name)); redraw(); };
+      const play = control.play ? player(control, () => model.get(control.name), (v) => change(control, v)) : null;
+      if (play) row.row.prepend(play.button);
+      row.row.classList.toggle("sov-asks", !control.local);
+      model.on(`change:${control.name}`, show);
+      show();
+      return { ...row, clean: () => { model.off(`change:${control.name}`, show); play?.stop(); } };
+    });
+    rows.replaceChildren(...controls.map(({ row }) => row));
+  }
+
+  function listen(canvas, panel) {
+    const tell = (event) => { if (viewer.gesture?.(view, event)) redraw(); };
+    let last = null;
+    const at = (event) => {
+      const frame = canvas.getBoundingClientRect();
+      return { panel, x: event.clientX - frame.left, y: event.clientY - frame.top };
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      last = at(event);
+      canvas.setPointerCapture(event.pointerId);
+      tell({ type: "down", ...last });
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const here = at(event);
+      if (last) tell({ type: "drag", ...here, dx: here.x - last.x, dy: here.y - last.y });
+      else tell({ type: "move", ...here });
+      if (last) last = here;
+    });
+    const release = () => { last = null; };
+    canvas.addEventListener("pointerup", release);
+    canvas.addEventListener("pointercancel", release);
+    canvas.addEventListener("pointerleave", () => tell({ type: "leave", panel }));
+    canvas.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") return canvas.blur();
+      if (viewer.gesture?.(view, { type: "key", panel, key: event.key })) {
+        event.preventDefault();
+        redraw();
+      }
+      return undefined;
+    });
+    if (viewer.panels.find(({ name }) => name === panel).drags) canvas.style.touchAction = "none";
+  }
+
+  function on(name, action) {
+    model.on(name, action);
+    off.push(() => model.off(name, action));
+  }
+  const showTitle = () => { title.textContent = model.get("title") ?? ""; };
+  on("change:title", showTitle);
+  on("change:_controls", showControls);
+  on("change:_status", showStatus);
+  for (const name of ["_answer", "_scene", "_recorded"]) on(`change:${name}`, redraw);
+  showTitle();
+  showControls();
+  showStatus();
+
+  const sizes = new ResizeObserver(redraw);
+  sizes.observe(root);
+  const themes = new MutationObserver(redraw);
+  for (const node of [document.documentElement, document.body]) {
+    themes.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-name", "data-jp-theme-light", "class"] });
+  }
+  const night = matchMedia("(prefers-color-scheme: dark)");
+  night.addEventListener("change", redraw);
+
+  return () => {
+    for (const action of off) action();
+    for (const { clean } of controls) clean();
+    sizes.disconnect();
+    themes.disconnect();
+    night.removeEventListener("change", redraw);
+    clearTimeout(waiting);
+    cancelAnimationFrame(planned);
+  };
+}
