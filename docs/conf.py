@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
+    "sparseot_widgets.sphinx",
 ]
 exclude_patterns = ["_build", "auto_gallery/**/*.ipynb", "gen"]
 templates_path = ["_templates"]
@@ -78,21 +79,32 @@ WORKERS = min(CORES, 4)
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, str(max(1, CORES // WORKERS)))
 
+# The order in which they are read.
+SECTIONS = (
+    "first_steps",
+    "gradient_flows",
+    "kernel_matrices",
+    "transport",
+    "curvature",
+    "graphs",
+)
+
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "gallery"),
     "gallery_dirs": "auto_gallery",
     "nested_sections": True,
     "within_subsection_order": "FileNameSortKey",
+    "subsection_order": [f"../gallery/{folder}" for folder in SECTIONS],
     "parallel": WORKERS,
     "show_memory": False,
     "write_computation_times": False,  # these pages would load jQuery from a CDN
     "abort_on_example_error": False,
     "min_reported_time": 1,
-    "image_scrapers": ("matplotlib",),
+    "image_scrapers": ("matplotlib", "sparseot_widgets.sphinx.scraper"),
     "image_srcset": ["2x"],
     "matplotlib_animations": (True, "jshtml"),
     "capture_repr": ("_repr_html_", "__repr__"),
-    "ignore_repr_types": r"matplotlib",
+    "ignore_repr_types": r"matplotlib|sparseot_widgets",
     "remove_config_comments": True,
     "doc_module": ("sparseot",),
     "backreferences_dir": "gen/backreferences",

@@ -137,7 +137,7 @@ def test_a_heavy_page_is_announced():
         module = "plan"
 
         def answer(self, state, coarse, check):
-            return {"much": np.random.default_rng(0).random(600_000)}
+            return {"square": np.random.default_rng(0).random(600_000)}
 
     with pytest.warns(UserWarning, match="MB into the page; record fewer stops"):
         Heavy().markup()

@@ -8,7 +8,6 @@ import pytest
 from sparseot_widgets import pages
 
 HERE = Path(__file__).parent / "js"
-MODULES = sorted(p.stem for p in Path(str(pages.JS)).glob("*.mjs") if p.stem not in pages.SHARED)
 
 
 def test_units(node):
@@ -16,7 +15,7 @@ def test_units(node):
     assert int(re.search(r"pass (\d+)", said)[1]) >= 9 and "fail 0" in said
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", pages.viewers())
 def test_a_bundle_is_one_small_module_without_imports(module, node, tmp_path):
     bundle = pages.bundle(module)
     assert not re.search(r"^\s*(import|export (?!default))", bundle, re.MULTILINE)

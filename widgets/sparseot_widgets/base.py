@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import warnings
@@ -46,6 +47,7 @@ class BaseViewer(anywidget.AnyWidget):
     """
 
     module: ClassVar[str] = ""  # the file in js/ without its ending
+    in_page = False  # whether a page that is being built shows it already
 
     title = traitlets.Unicode().tag(sync=True)
     _controls: Any = traitlets.List().tag(sync=True)
@@ -135,7 +137,7 @@ class BaseViewer(anywidget.AnyWidget):
         }
         answers: dict[str, Any] = {}
         cells = list(itertools.product(*(enumerate(values) for values in grid.values())))
-        for cell in tqdm(cells, unit=" answers", leave=False, disable=len(cells) < 3):
+        for cell in tqdm(cells, unit=" answers", leave=False, disable=None):
             state = dict(zip(grid, (value for _, value in cell), strict=True))
             key = "/".join(str(k) for k, _ in cell)
             answers[key] = quantised(self.answer(state, False, _never))
@@ -154,17 +156,14 @@ class BaseViewer(anywidget.AnyWidget):
 
     def poster(self, path: str | Path) -> Path:
         """Write a picture (PNG) of what is seen now."""
-        figure = Figure(figsize=(8.0, 4.5), dpi=150, layout="constrained", facecolor="white")
-        self.poster_figure(figure)
         path = Path(path)
-        figure.savefig(path)
+        path.write_bytes(self._picture("png", dpi=150))
         return path
 
-    def markup(self, poster: str = "") -> str:
+    def markup(self) -> str:
         """The viewer as a piece of HTML, for a page that has :func:`pages.scripts`.
 
-        Args:
-            poster: address of a picture for readers without JavaScript.
+        A small poster is inside, for readers without JavaScript.
         """
         if not self._recorded:
             self.record(**self.default_record())
@@ -179,7 +178,8 @@ class BaseViewer(anywidget.AnyWidget):
                 "stops or give fewer points to stay below 1 MB."
             )
             warnings.warn(message, UserWarning, stacklevel=3)
-        return pages.holder(self.module, text, poster, str(self._answer.get("summary", self.title)))
+        summary = str(self._answer.get("summary", self.title))
+        return pages.holder(self.module, text, self._picture("webp", dpi=80), summary)
 
     def default_record(self) -> dict[str, int]:
         """The stops that a page gets when its author recorded none."""
@@ -187,6 +187,13 @@ class BaseViewer(anywidget.AnyWidget):
         return {c.name: (12 if k == 0 else 3) for k, c in enumerate(asked)}
 
     # --- how it works ------------------------------------------------------------------------
+
+    def _picture(self, kind: str, dpi: int) -> bytes:
+        figure = Figure(figsize=(8.0, 4.5), dpi=dpi, layout="constrained", facecolor="white")
+        self.poster_figure(figure)
+        file = io.BytesIO()
+        figure.savefig(file, format=kind)
+        return file.getvalue()
 
     def _show_controls(self, grid: dict[str, tuple[Any, ...]] | None = None) -> None:
         """Tell JavaScript of the controls, with all their stops or with those recorded."""

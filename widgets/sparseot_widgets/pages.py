@@ -1,12 +1,13 @@
 """Viewers in pages: the modules joined to one, and the HTML that needs no kernel and no network."""
 
+import base64
 import html
 import json
 import re
 from functools import cache
 from importlib import resources
 
-__all__ = ["bundle", "holder", "page", "scripts", "style"]
+__all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
 SHARED = ("codec", "scales", "colours", "plot", "controls", "stage")  # each needs those before it
@@ -27,6 +28,12 @@ def bundle(module: str) -> str:
     return COMMENT.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
 
 
+def viewers() -> list[str]:
+    """The modules that draw a viewer."""
+    names = [path.name.removesuffix(".mjs") for path in JS.iterdir() if path.name.endswith(".mjs")]
+    return sorted(set(names) - set(SHARED))
+
+
 @cache
 def style() -> str:
     """The style sheet of all viewers."""
@@ -43,14 +50,15 @@ def scripts(modules: list[str]) -> str:
     return f"window.sparseotViewers = {sources};\n{host}"
 
 
-def holder(module: str, state: str, poster: str, summary: str) -> str:
-    """A viewer with its state, to be brought to life by :func:`scripts`."""
-    picture = f'<img src="{html.escape(poster)}" alt="{html.escape(summary)}">' if poster else ""
+def holder(module: str, state: str, poster: bytes, summary: str) -> str:
+    """A viewer with its state, to be brought to life by :func:`scripts`; the poster is a WebP."""
+    data = base64.b64encode(poster).decode()
+    picture = f'<img src="data:image/webp;base64,{data}" alt="{html.escape(summary)}">'
     safe = state.replace("<", "\\u003c")  # no text of the user can end the script
     return (
         f'<div class="sparseot-viewer" data-module="{module}">'
         f'<script type="application/json">{safe}</script>'
-        f"<noscript>{picture or html.escape(summary)}</noscript></div>"
+        f"<noscript>{picture}</noscript></div>"
     )
 
 

@@ -83,7 +83,7 @@ export function mount({ model, el }, viewer) {
   const title = make("div", { class: "sov-title" });
   const stage = make("div", { class: "sov-stage" });
   const rows = make("div", { class: "sov-rows" });
-  const readout = make("dl", { class: "sov-readout" });
+  const readout = make("div", { class: "sov-readout" });
   const status = make("span", { class: "sov-status", "aria-live": "polite" });
   const answers = new Answers(model);
   const view = { plots: {}, get: (name) => model.get(name), pointer: null, memory: {} };
@@ -134,7 +134,7 @@ export function mount({ model, el }, viewer) {
   const redraw = () => { planned ||= requestAnimationFrame(draw); };
 
   function showReadout(pairs) {
-    const parts = pairs.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value)));
+    const parts = pairs.map(([term, value]) => make("span", {}, make("span", {}, term), " ", make("b", {}, value)));
     readout.replaceChildren(...parts);
   }
 
