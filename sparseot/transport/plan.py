@@ -54,6 +54,23 @@ class PlanMatrix(Operator):
         out = out.to(self.reference)
         return out if self.batched else out[0]
 
+    def to_dense(self) -> Tensor:
+        """The whole matrix, entry by entry: cheaper than products with all unit vectors."""
+        self.refuse_dense()
+        problem = self.problem
+        row = problem.source.log_weights + self.f / problem.eps
+        col = problem.target.log_weights + self.g / problem.eps
+        x, y = (c.positions.detach() for c in (problem.source, problem.target))
+        size, out = (
+            max(1, (1 << 22) // y.shape[1]),
+            self.reference.new_empty(self.f.shape + y.shape[1:2]),
+        )
+        for k in range(0, x.shape[1], size):
+            rows = slice(k, k + size)
+            costs = problem.cost_matrix(x[:, rows], y) / problem.eps
+            out[:, rows] = (row[:, rows, None] + col[:, None] - costs).exp_()
+        return out if self.batched else out[0]
+
     def __repr__(self) -> str:
         rows, cols = self.shape[-2:]
         return f"<plan {rows:,} x {cols:,}, blur {self.problem.blur:g}>"
