@@ -167,4 +167,5 @@ def setup(app) -> None:
     app.connect("builder-inited", same_notebooks, priority=600)
     page = HERE / "api" / "index.rst"
     page.parent.mkdir(exist_ok=True)
-    page.write_text(API + public_names("sparseot", "sparseot"))
+    names = public_names("sparseot", "sparseot") + public_names("sparseot_widgets", "Viewers")
+    page.write_text(API + names)

@@ -1,5 +1,7 @@
 """What every kind of viewer keeps: strict keywords, bad input refused, words for all readers."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,11 @@ def test_a_viewer_tells_what_it_shows(example):
 def test_every_slider_has_a_name_and_a_trait(example):
     for name, control in example.controls.items():
         assert control.label and example.has_trait(name)
+
+
+def test_help_shows_the_arguments(example):
+    arguments = inspect.signature(type(example)).parameters
+    assert "x" in arguments and "kwargs" not in arguments
 
 
 def test_posters_are_drawn(example, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import itertools
 import json
@@ -59,6 +60,9 @@ class BaseViewer(anywidget.AnyWidget):
     def __init_subclass__(cls, **options: Any) -> None:
         if "module" in cls.__dict__:  # not in the classes that ipywidgets derives
             cls._esm, cls._css = pages.bundle(cls.module), pages.style()
+            # Traits hide the arguments from help(), Shift-Tab and the documentation.
+            own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+            cls.__signature__ = inspect.Signature(own)
         super().__init_subclass__(**options)
 
     def __init__(
