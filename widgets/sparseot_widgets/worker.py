@@ -8,6 +8,7 @@ from typing import Any
 __all__ = ["Stopped", "Worker"]
 
 THREADS = sys.platform != "emscripten"
+REST = 0.08 if THREADS else 0.0  # seconds between sketch and answer; a drag asks more often
 
 
 class Stopped(KeyboardInterrupt):
@@ -41,6 +42,7 @@ class Worker:
         with self._lock:
             self._waiting = [question]
             self._stopped = False
+            self._lock.notify_all()
             if self._running:
                 return
             self._running = True
@@ -53,11 +55,17 @@ class Worker:
         """End the answer that is being worked on; the sketch stays."""
         with self._lock:
             self._waiting, self._stopped = [], True
+            self._lock.notify_all()
 
     def join(self, timeout: float = 60.0) -> bool:
         """Wait until nothing is left to answer; False if that took too long."""
         with self._lock:
             return self._lock.wait_for(lambda: not self._running, timeout)
+
+    def _rest(self) -> None:
+        """A moment for the next question of a drag, which finds the worker idle."""
+        with self._lock:
+            self._lock.wait_for(lambda: bool(self._waiting or self._stopped), REST)
 
     def _check(self) -> None:
         if self._waiting or self._stopped:
@@ -73,6 +81,7 @@ class Worker:
                 question = self._waiting.pop()
             try:
                 self._answer(question, True, lambda: None)
+                self._rest()
                 self._check()
                 self._answer(question, False, self._check)
             except Stopped:
