@@ -7,10 +7,10 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 SITE := docs/_build/html
 
-# How JupyterLab is started on this machine.
+# How JupyterLab is started on this machine, in a workspace that knows nothing of your other tabs.
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
 LAB_FLAGS = --port=$(PORT) $(if $(DISPLAYS),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
-FIRST_TUTORIAL := first_steps/plot_first_steps.ipynb
+LAB_EXTENSIONS := build/labextensions
 
 say = @printf '\n== %s\n'
 
@@ -28,9 +28,11 @@ help:
 lab: $(VENV)/.docs.stamp
 	$(say) "Turning the tutorials into notebooks"
 	@$(PY) docs/notebooks.py gallery notebooks
+	@$(PY) widgets/lab/pack.py $(LAB_EXTENSIONS)/sparseot
 	$(say) "Starting JupyterLab on notebooks/ (stop it with Ctrl-C); open the URL that ends in ?token=..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(LAB_FLAGS) \
-	  --ServerApp.root_dir=notebooks --LabApp.default_url=/lab/tree/$(FIRST_TUTORIAL)
+	  --ServerApp.root_dir=notebooks --LabApp.extra_labextensions_path=$(CURDIR)/$(LAB_EXTENSIONS) \
+	  --LabApp.default_url=/lab/workspaces/sparseot
 
 test: $(VENV)/.test.stamp
 	$(say) "Lint"
@@ -53,7 +55,7 @@ gallery: $(VENV)/.test.stamp docs/_build/.library.stamp
 	@echo "Read $(SITE)/index.html"
 
 clean:
-	rm -rf docs/_build docs/auto_gallery docs/api docs/gen tests/browser/artefacts
+	rm -rf build docs/_build docs/auto_gallery docs/api docs/gen tests/browser/artefacts
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # The environment. bin/activate is the last file that venv writes.

@@ -72,6 +72,8 @@ myst_update_mathjax = False
 
 # --- tutorials -------------------------------------------------------------------------------
 
+NOTEBOOKS = runpy.run_path(str(HERE / "notebooks.py"))
+
 # Scripts run side by side, each in a process with its share of the cores. Sphinx itself must not
 # fork (no -j): a fork beside live OpenMP threads hangs.
 CORES = os.cpu_count() or 1
@@ -79,22 +81,12 @@ WORKERS = min(CORES, 4)
 for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, str(max(1, CORES // WORKERS)))
 
-# The order in which they are read.
-SECTIONS = (
-    "first_steps",
-    "gradient_flows",
-    "kernel_matrices",
-    "transport",
-    "curvature",
-    "graphs",
-)
-
 sphinx_gallery_conf = {
     "examples_dirs": str(HERE.parent / "gallery"),
     "gallery_dirs": "auto_gallery",
     "nested_sections": True,
+    "subsection_order": [f"../gallery/{name}" for name in NOTEBOOKS["ORDER"]] + ["*"],
     "within_subsection_order": "FileNameSortKey",
-    "subsection_order": [f"../gallery/{folder}" for folder in SECTIONS],
     "parallel": WORKERS,
     "show_memory": False,
     "write_computation_times": False,  # these pages would load jQuery from a CDN
@@ -152,12 +144,11 @@ def public_names(name: str, title: str) -> str:
 
 def same_notebooks(app) -> None:
     """The notebooks to download are those of `make lab`: write them again with its converter."""
-    convert = runpy.run_path(str(HERE / "notebooks.py"))["convert"]
     gallery, pages = HERE.parent / "gallery", HERE / "auto_gallery"
     for script in gallery.rglob("plot_*.py"):
         copy = pages / script.relative_to(gallery)
         notebook = copy.with_suffix(".ipynb")
-        notebook.write_text(json.dumps(convert(script, gallery), indent=1) + "\n")
+        notebook.write_text(json.dumps(NOTEBOOKS["convert"](script, gallery), indent=1) + "\n")
         zip_files([str(copy), str(notebook)], copy.with_suffix(".zip"), copy.parent)
     generate_zipfiles(pages, HERE, app.config.sphinx_gallery_conf)
 

@@ -1,4 +1,4 @@
-"""Turn the tutorials into notebooks, with the converter and the settings of the site.
+"""Turn the tutorials into notebooks, with the converter of the site.
 
 Usage: python docs/notebooks.py gallery notebooks
 
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import runpy
 import sys
 from pathlib import Path
 
@@ -18,7 +17,15 @@ from sphinx_gallery.gen_gallery import DEFAULT_GALLERY_CONF
 from sphinx_gallery.notebook import jupyter_notebook
 from sphinx_gallery.py_source_parser import remove_config_comments, split_code_and_text_blocks
 
-SETTINGS = runpy.run_path(str(Path(__file__).with_name("conf.py")))["sphinx_gallery_conf"]
+# The folders of the gallery, as one should read them. Those not listed come after, by name.
+ORDER = [
+    "first_steps",
+    "gradient_flows",
+    "kernel_matrices",
+    "transport",
+    "curvature",
+    "graphs",
+]
 
 # What only Sphinx understands: a role with its target, and the label of a tutorial.
 ROLE = re.compile(r":(?P<role>[a-z:]+):`(?:(?P<text>[^`<]+?)\s*<)?(?P<target>[^`<>]+)>?`")
@@ -32,6 +39,17 @@ def title(script: Path) -> str:
     """The first heading of a tutorial."""
     lines = script.read_text().splitlines()
     return next(line.strip() for line in lines if line.strip(" =\"'r"))
+
+
+def in_order(gallery: Path) -> list[Path]:
+    """The tutorials, as one should read them: by folder, then by file name."""
+
+    def place(script: Path) -> tuple:
+        folder = script.parent.relative_to(gallery).as_posix()
+        known = -1 if folder == "." else ORDER.index(folder) if folder in ORDER else len(ORDER)
+        return known, folder, script.name
+
+    return sorted(gallery.rglob("plot_*.py"), key=place)
 
 
 def plain(text: str, script: Path, gallery: Path) -> str:
@@ -57,13 +75,12 @@ def plain(text: str, script: Path, gallery: Path) -> str:
 
 def convert(script: Path, gallery: Path) -> dict:
     """The notebook of one tutorial."""
-    settings = {**DEFAULT_GALLERY_CONF, **SETTINGS}
     _, blocks = split_code_and_text_blocks(str(script))
     blocks = [
         (kind, remove_config_comments(text) if kind == "code" else plain(text, script, gallery), n)
         for kind, text, n in blocks
     ]
-    return jupyter_notebook(blocks, settings, str(script.parent))
+    return jupyter_notebook(blocks, DEFAULT_GALLERY_CONF, str(script.parent))
 
 
 def raw_rest(notebook: dict) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tutorials in a real JupyterLab: run all cells, and look at what the reader would see."""
+"""The tutorials in a real JupyterLab: open one from its card, run it, look at what the reader sees."""
 
 import json
 import os
@@ -10,11 +10,13 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TUTORIALS = ["first_steps/plot_first_steps", "gradient_flows/plot_flow_2d"]
+BY_PATH = "gradient_flows/plot_flow_2d"
+BY_CARD = "first_steps/plot_first_steps"
 TOKEN = "tested-by-a-browser"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,6 +41,12 @@ READY = """path => {
   return open && session?.isReady && session.session?.kernel?.status === "idle";
 }"""
 
+# The cards and the palette entries of the tutorials, and a colour of their icons.
+CARDS = ".jp-LauncherCard[data-category=sparseot]"
+ENTRIES = ".lm-CommandPalette-item[data-command='sparseot:open-tutorial']"
+BLUE = f"() => getComputedStyle(document.querySelector('{CARDS} .jp-icon-brand1')).fill"
+EXECUTE = "([id, args]) => window.jupyterapp.commands.execute(id, args).then(() => {})"
+
 # What is wrong with what the reader sees: formulas that MathJax refused, or that were left as text.
 BROKEN = r"""() => {
   const broken = [...document.querySelectorAll(".jp-Notebook mjx-merror, .jp-Notebook [data-mjx-error]")];
@@ -58,12 +66,19 @@ def configure(folder: Path) -> None:
         (folder / path).write_text(json.dumps(content))
 
 
+class Lab(NamedTuple):
+    root: str  # the URL
+    notebooks: Path  # the folder that it shows
+    packaged: Path  # the notebooks behind the launcher cards
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab of its own on the converted tutorials; the URL of its root."""
+    """A JupyterLab of its own on the converted tutorials, with the cards of this tree."""
     home = tmp_path_factory.mktemp("lab")
     notebooks = home / "notebooks"
     runpy.run_path(str(ROOT / "docs" / "notebooks.py"))["update"](ROOT / "gallery", notebooks)
+    runpy.run_path(str(ROOT / "widgets/lab/pack.py"))["pack"](home / "extensions" / "sparseot")
     configure(home / "config")
     places = {
         "JUPYTER_CONFIG_DIR": "config",
@@ -80,11 +95,12 @@ def lab(tmp_path_factory):
         f"--IdentityProvider.token={TOKEN}",
     ]
     command += [f"--ServerApp.root_dir={notebooks}", "--LabApp.expose_app_in_browser=True"]
+    command += [f"--LabApp.extra_labextensions_path={home / 'extensions'}"]
     log = home / "log.txt"
     with log.open("w") as out:
         server = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=home)
     try:
-        yield address(server, log)
+        yield Lab(address(server, log), notebooks, home / "extensions/sparseot/static/gallery")
     finally:
         server.terminate()
         try:
@@ -117,22 +133,33 @@ def end_kernels(root: str) -> None:
         urllib.request.urlopen(urllib.request.Request(url, headers=header, method="DELETE")).close()
 
 
-@pytest.mark.parametrize("tutorial", TUTORIALS)
-def test_tutorial_runs_top_to_bottom(tutorial, lab, chromium, watch, artefacts):
-    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
-    seen = watch(page, inside=(lab, lab.replace("http", "ws")))
-    # A workspace of its own: no tab of another tutorial comes back and takes the click below.
-    workspace = f"{lab}lab/workspaces/{Path(tutorial).name}"
-    page.goto(f"{workspace}/tree/{tutorial}.ipynb?token={TOKEN}")
-    page.wait_for_function(READY, arg=f"{tutorial}.ipynb", timeout=120_000)
-    page.wait_for_function(f"() => ({STATE})().code > 0", timeout=60_000)
+@pytest.fixture
+def page(lab, chromium, watch):
+    """A page that fails the test when something was asked from outside, or went wrong in it."""
+    page = chromium.new_page(viewport={"width": 1300, "height": 1100})
+    seen = watch(page, inside=(lab.root, lab.root.replace("http", "ws")))
+    yield page
+    end_kernels(lab.root)
+    page.close()
+    assert not seen.outside
+    assert not seen.errors
 
+
+def cells(notebook: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"]]
+
+
+def run_all(page, path: str, artefacts: Path) -> None:
+    """Run all cells of the notebook that is opening, and look at the result."""
+    name = Path(path).stem
+    page.wait_for_function(READY, arg=path, timeout=120_000)
+    page.wait_for_function(f"() => ({STATE})().code > 0", timeout=60_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     try:
         page.wait_for_function(FINISHED, timeout=300_000)
     finally:
-        page.screenshot(path=artefacts / f"lab-{Path(tutorial).name}-end.png")
+        page.screenshot(path=artefacts / f"lab-{name}-end.png")
     state = page.evaluate(STATE)
     assert not state["errors"]
     assert not state["stderr"], "a tutorial writes warnings"
@@ -142,15 +169,67 @@ def test_tutorial_runs_top_to_bottom(tutorial, lab, chromium, watch, artefacts):
     picture = notebook.locator(".jp-OutputArea-output img").first
     picture.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
-    page.screenshot(path=artefacts / f"lab-{Path(tutorial).name}.png")
+    page.screenshot(path=artefacts / f"lab-{name}.png")
     assert picture.evaluate("image => image.naturalWidth") > 100
     assert notebook.locator(".jp-MarkdownOutput mjx-container").count() >= 3, (
         "formulas are not drawn"
     )
     assert not page.evaluate(BROKEN)
+    page.evaluate(EXECUTE, ["docmanager:save", {}])
 
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    end_kernels(lab)
-    page.close()
-    assert not seen.outside
-    assert not seen.errors
+
+def test_tutorial_runs_top_to_bottom(lab, page, artefacts):
+    # A workspace of its own: no tab of another test comes back and takes the clicks.
+    page.goto(f"{lab.root}lab/workspaces/by-path/tree/{BY_PATH}.ipynb?token={TOKEN}")
+    run_all(page, f"{BY_PATH}.ipynb", artefacts)
+
+
+def titles_of(lab) -> dict[str, str]:
+    """Path of a packaged notebook -> title, in the order of the cards."""
+    sections = json.loads((lab.packaged / "index.json").read_text())["sections"]
+    return {t["notebook"]: t["title"] for section in sections for t in section["tutorials"]}
+
+
+def test_launcher_has_a_card_for_each_tutorial(lab, page, artefacts):
+    titles = list(titles_of(lab).values())
+    page.goto(f"{lab.root}lab/workspaces/cards?token={TOKEN}")
+    cards = page.locator(CARDS)
+    cards.last.wait_for(timeout=120_000)
+    assert cards.all_inner_texts() == titles
+
+    colours = set()
+    for theme in ("Light", "Dark"):
+        page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": f"JupyterLab {theme}"}])
+        light = "true" if theme == "Light" else "false"
+        page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")
+        page.wait_for_timeout(500)  # the style sheet of the theme arrives after its name
+        page.screenshot(path=artefacts / f"lab-cards-{theme.lower()}.png")
+        colours.add(page.evaluate(BLUE))
+    assert len(colours) == 2, "the icons do not follow the theme"
+
+    page.evaluate(EXECUTE, ["apputils:activate-command-palette", {}])
+    page.keyboard.type("sparseot tutorial")
+    page.locator(ENTRIES).last.wait_for()
+    assert page.locator(ENTRIES).count() == len(titles)
+    page.screenshot(path=artefacts / "lab-palette.png")
+
+
+def test_card_copies_and_opens_without_overwriting(lab, page, artefacts):
+    copy = lab.notebooks / "sparseot-gallery" / f"{BY_CARD}.ipynb"
+    page.goto(f"{lab.root}lab/workspaces/click?token={TOKEN}")
+    card = page.locator(CARDS).nth(list(titles_of(lab)).index(f"{BY_CARD}.ipynb"))
+    card.click(timeout=120_000)
+    run_all(page, copy.relative_to(lab.notebooks).as_posix(), artefacts)
+    saved = copy.read_bytes()
+    assert b"image/png" in saved, "the outputs were not saved"
+    assert cells(copy) == cells(lab.packaged / f"{BY_CARD}.ipynb")
+
+    # By keyboard, from a new launcher.
+    page.evaluate(EXECUTE, ["launcher:create", {}])
+    card.press("Enter")
+    second = copy.with_stem(f"{copy.stem}-1")
+    page.wait_for_function(READY, arg=second.relative_to(lab.notebooks).as_posix(), timeout=120_000)
+    assert copy.read_bytes() == saved
+    assert cells(second) == cells(copy)
+    linked = lab.notebooks / "sparseot-gallery" / f"{BY_PATH}.ipynb"
+    assert cells(linked) == cells(lab.packaged / f"{BY_PATH}.ipynb"), "its links lead nowhere"

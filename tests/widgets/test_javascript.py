@@ -1,4 +1,4 @@
-"""The viewers' modules: their own tests in Node, and how they are joined."""
+"""The modules of viewers and launcher cards: their tests in Node, and how viewers are joined."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,15 @@
 """Figures and viewers for sparseot, in Jupyter and in static pages."""
 
-from .base import BaseViewer
-from .plan import PlanViewer
+from importlib import import_module
+from typing import Any
 
-__all__ = ["BaseViewer", "PlanViewer"]
+# Loaded at first use: the command `sparseot` needs neither torch nor anywidget, figures no widgets.
+VIEWERS = {"BaseViewer": "base", "PlanViewer": "plan"}
+
+__all__ = list(VIEWERS)
+
+
+def __getattr__(name: str) -> Any:
+    if name in VIEWERS:
+        return getattr(import_module(f".{VIEWERS[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
