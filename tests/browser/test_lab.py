@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BY_PATH = "gradient_flows/plot_flow_2d"
 BY_CARD = "first_steps/plot_first_steps"
+WITH_VIEWER = "first_steps/plot_0_first_look"
 TOKEN = "tested-by-a-browser"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -46,6 +47,21 @@ CARDS = ".jp-LauncherCard[data-category=sparseot]"
 ENTRIES = ".lm-CommandPalette-item[data-command='sparseot:open-tutorial']"
 BLUE = f"() => getComputedStyle(document.querySelector('{CARDS} .jp-icon-brand1')).fill"
 EXECUTE = "([id, args]) => window.jupyterapp.commands.execute(id, args).then(() => {})"
+
+# The numbers of the answers that the first canvas shows, and whether the last one is the whole.
+COUNT_ANSWERS = """() => {
+  const canvas = document.querySelector(".sov canvas");
+  window.answers = [];
+  const note = () => {
+    if (window.answers.at(-1) !== canvas.dataset.answer) window.answers.push(canvas.dataset.answer);
+  };
+  new MutationObserver(note).observe(canvas, { attributes: true, attributeFilter: ["data-answer"] });
+}"""
+SETTLED = """() => {
+  const root = document.querySelector(".sov");
+  return !root.classList.contains("sov-busy") && !root.innerText.includes("computing")
+    && document.querySelector(".sov canvas").dataset.coarse === "false";
+}"""
 
 # What is wrong with what the reader sees: formulas that MathJax refused, or that were left as text.
 BROKEN = r"""() => {
@@ -182,6 +198,52 @@ def test_tutorial_runs_top_to_bottom(lab, page, artefacts):
     # A workspace of its own: no tab of another test comes back and takes the clicks.
     page.goto(f"{lab.root}lab/workspaces/by-path/tree/{BY_PATH}.ipynb?token={TOKEN}")
     run_all(page, f"{BY_PATH}.ipynb", artefacts)
+
+
+def test_viewer_answers_while_it_is_dragged(lab, page, artefacts):
+    """Live: sketches during a drag, the answer after it, keys, both themes, and no kernel at all."""
+    page.goto(f"{lab.root}lab/workspaces/live/tree/{WITH_VIEWER}.ipynb?token={TOKEN}")
+    page.wait_for_function(READY, arg=f"{WITH_VIEWER}.ipynb", timeout=120_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    canvas = page.locator(".sov canvas").first
+    page.locator(".sov[data-drawn]").wait_for(timeout=120_000)
+    page.evaluate(COUNT_ANSWERS)
+
+    slider = page.locator(".sov .sov-asks input[type=range]").first
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.9 * box["width"], middle)
+    page.mouse.down()
+    for step in range(40):
+        page.mouse.move(box["x"] + (0.9 - 0.015 * step) * box["width"], middle)
+        page.wait_for_timeout(40)
+    during = len(page.evaluate("window.answers"))
+    page.mouse.up()
+    assert during >= 3, "nothing moves during a drag"
+    page.wait_for_function(SETTLED, timeout=30_000)
+    said = page.locator(".sov-readout").inner_text()
+    assert "between" in said, "the interval comes with the answer, not with the sketch"
+    page.screenshot(path=artefacts / "lab-viewer-light.png")
+
+    page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": "JupyterLab Dark"}])
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    page.wait_for_timeout(500)
+    page.screenshot(path=artefacts / "lab-viewer-dark.png")
+
+    before = canvas.get_attribute("data-answer")
+    slider.focus()
+    slider.press("ArrowLeft")
+    page.wait_for_function(SETTLED, timeout=30_000)
+    assert canvas.get_attribute("data-answer") != before
+    assert slider.evaluate("node => node === document.activeElement"), "JupyterLab took the key"
+
+    end_kernels(lab.root)
+    slider.press("ArrowRight")
+    page.locator(".sov-gone").wait_for(timeout=20_000)
+    assert "No answer from the kernel" in page.locator(".sov-status").inner_text()
+    page.screenshot(path=artefacts / "lab-viewer-no-kernel.png")
 
 
 def titles_of(lab) -> dict[str, str]:

@@ -108,6 +108,11 @@ def test_record_answers_every_combination_that_is_asked_for():
     assert stops == {"number": [1.0, 4.0], "sign": ["plus", "minus"], "phase": [0.0, 1.0]}
 
 
+def test_a_page_begins_where_the_viewer_stands():
+    viewer = Square(number=2.2).record(number=2)
+    assert viewer._controls[0]["stops"] == [2.2, 4.0]
+
+
 def test_record_refuses_what_is_no_control():
     with pytest.raises(TypeError, match="record: got colour, wanted some of number, sign"):
         Square().record(colour=3)

@@ -136,7 +136,7 @@ class BaseViewer(anywidget.AnyWidget):
                 "record", ", ".join(unknown), f"some of {', '.join(asked)}", "", TypeError
             )
         grid = {
-            name: subset(self.controls[name], stops[name]) if name in stops else (value,)
+            name: subset(self.controls[name], stops[name], value) if name in stops else (value,)
             for name, value in self.state.items()
         }
         answers: dict[str, Any] = {}

@@ -92,12 +92,16 @@ def geometric(lo: float, hi: float, count: int = 41) -> tuple[float, ...]:
     return tuple(float(f"{stop:.3g}") for stop in np.geomspace(lo, hi, count))
 
 
-def subset(control: Control, wanted: int | Sequence[Any]) -> tuple[Any, ...]:
-    """Stops to record: so many of the control's own, evenly, or the values that are named."""
+def subset(control: Control, wanted: int | Sequence[Any], value: Any) -> tuple[Any, ...]:
+    """Stops to record: so many of the control's own, evenly, or the values that are named.
+
+    The one nearest to ``value``, that of the control, gives way to it.
+    """
     if isinstance(wanted, int):
         count = min(max(wanted, 1), len(control.stops))
         picked = np.unique(np.rint(np.linspace(0, len(control.stops) - 1, count)).astype(int))
-        return tuple(control.stops[k] for k in picked)
+        nearest = picked[abs(picked - control.nearest(value)).argmin()]
+        return tuple(value if k == nearest else control.stops[k] for k in picked)
     if isinstance(control, Choice):
         return tuple(control.stops[control.nearest(word)] for word in wanted)
     return tuple(None if value is None else float(value) for value in wanted)

@@ -122,11 +122,11 @@ export function mount({ model, el }, viewer) {
     if (!view.answer || !root.isConnected) return;
     for (const plot of plots) plot.begin(view.theme);
     viewer.draw(view);
-    const { note, summary, number = 0 } = view.answer;
+    const { note, summary, number = 0, coarse = false } = view.answer;
     if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
     for (const plot of plots) {
       if (summary) plot.canvas.setAttribute("aria-label", summary);
-      plot.canvas.dataset.answer = number;
+      Object.assign(plot.canvas.dataset, { answer: number, coarse });
     }
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
     showReadout(view.answer.readout ?? []);

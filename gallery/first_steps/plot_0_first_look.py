@@ -19,4 +19,4 @@ from sparseot_widgets import PlanViewer
 x = 0.5 * sample_image(data.camera() < 60, 400, seed=1)
 y = 0.6 * sample_image(~data.horse(), 400, seed=2) + torch.tensor([0.4, 0.45])
 
-PlanViewer(x, y, blur=0.05, title="A man and a horse").record(blur=13, reach=4)
+PlanViewer(x, y, blur=0.05, title="A man and a horse")
