@@ -15,7 +15,7 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
-__all__ = ["ENGINES", "choose_engine", "load", "tile_loops"]
+__all__ = ["ENGINES", "choose_engine", "load", "stored_loops", "tile_loops"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -38,6 +38,11 @@ def load(name: str, **options: Any) -> Engine:
 def tile_loops() -> ModuleType:
     """The compiled loops over kept pairs of blocks."""
     return import_module(f"{__package__}.sparse_simd")
+
+
+def stored_loops() -> ModuleType:
+    """The compiled loops over a matrix that is stored."""
+    return import_module(f"{__package__}.stored")
 
 
 def choose_engine(

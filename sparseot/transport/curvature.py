@@ -20,11 +20,13 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..formulas import Radial
+from ..points import Points
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
 from .implicit import Cloud, Couple, Definite, Own, Side
 from .kept import KeptPairs
 from .problem import Problem
+from .stored import FEW, StoredSoftmins
 
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
@@ -154,9 +156,11 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
 
     engine = problem.engine.item(k) if isinstance(problem.engine, KeptPairs) else problem.engine
 
+    pairs = len(x) * len(y)
+
     def at(f: Tensor, g: Tensor) -> Curvature:
         e: Coupling
-        if len(x) * len(y) <= STORED:
+        if pairs <= STORED:
             e = Stored.of(x, y, a, b, f, g, cost, eps)
         else:
             # the points as they were solved, by which an engine of kept pairs knows its pairs
@@ -165,7 +169,10 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
-    return _refined(at, f, g) if len(x) * len(y) <= STORED else at(f, g)
+    if pairs <= FEW and x.device.type == "cpu":
+        few = StoredSoftmins.of(Points(x, a), Points(y, b), cost, problem.penalty, eps)
+        return at(*few.polished(f, g, problem.symmetric))
+    return _refined(at, f, g) if pairs <= STORED else at(f, g)
 
 
 def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) -> Curvature:
@@ -185,9 +192,9 @@ def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) ->
 
 
 def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
-    """The Hessian in x, y, a or b of a cost, or of a divergence of three parts, times v, in float64.
+    """The Hessian in x, y, a or b of a cost, less half of that of a cloud and itself, times v.
 
-    v is ``(N, D, R)`` or ``(N, R)``. In the weights of imposed marginals it is the Hessian on the
+    v is ``(N, D, R)`` or ``(N, R)``, in float64. In the weights of imposed marginals it is the Hessian on the
     simplex, which neither sees nor returns constants.
     """
     place = PLACES.index(wrt)
@@ -195,7 +202,7 @@ def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
     v = v - v.mean(0) if projected else v
     product = _one(parts[0], place, v)
     if len(parts) > 1:
-        product = product - _one(parts[1 + place % 2], place - place % 2, v) / 2
+        product = product - _one(parts[1], place - place % 2, v) / 2
     return product - product.mean(0) if projected else product
 
 

@@ -86,7 +86,7 @@ class TransportHessian(Operator):
 
     def __init__(self, transport: Transport, wrt: str) -> None:
         self.transport, self.wrt = transport, wrt
-        self.parts = [part.curvatures[0] for part in transport.solved]
+        self.parts = transport.curvatures(wrt)
         problem = transport.solved[0].problem
         cloud = problem.source if wrt in "xa" else problem.target
         like = cloud.positions if wrt in "xy" else cloud.weights
@@ -132,7 +132,7 @@ class TransportHessian(Operator):
         sides = (first.here, first.there) if self.wrt in "xa" else (first.there, first.here)
         found = build(*sides, self.parts[0].system.tol)
         if len(self.parts) > 1:
-            found = found - build_own(self.parts[1 if self.wrt in "xa" else 2])
+            found = found - build_own(self.parts[1])
         if first.balanced and self.wrt in "ab":
             found = found - found.mean(0)
             found = found - found.mean(1, keepdim=True)

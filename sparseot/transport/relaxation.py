@@ -22,7 +22,7 @@ import numpy as np
 from .marginals import Marginals
 
 Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our own
-__all__ = ["Outcome", "Softmins", "alternate", "self_fixed_point"]
+__all__ = ["Outcome", "Softmins", "alternate", "close", "self_fixed_point"]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
 TRIAL = 5.0  # tolerances that the error must come near to for a first trial
@@ -81,6 +81,21 @@ class Softmins(ABC):
         """The mass of a plan whose marginal on one side is what its potential wants."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
         return float(weights.sum()) if math.isinf(rho) else dot(weights, np.exp(-h / rho))
+
+    def sweeps(
+        self,
+        state: list[Array],
+        tol: float,
+        budget: float,
+        rho2: float,
+        watch: Callable[[Array, Array, float], None],
+    ) -> Outcome:
+        """Those of :func:`alternate`, or another way to the same end."""
+        return _sweeps(self, state, tol, budget, rho2, watch)
+
+    def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
+        """That of :func:`self_fixed_point`, or another way to the same end."""
+        return self_fixed_point(self, h, tol=tol, budget=budget)
 
     def shift(self, f: Array, g: Array) -> float:
         """The constant that is best moved from g to f; zero where both marginals are imposed."""
@@ -164,7 +179,7 @@ def alternate(
     """
     state = [f, g]
     try:
-        return _sweeps(softmins, state, tol, budget, rho2, watch)
+        return softmins.sweeps(state, tol, budget, rho2, watch)
     except KeyboardInterrupt:
         softmins.forget()
         found = _trial_pair(softmins, state[0], state[1], 0.0)
@@ -191,7 +206,7 @@ def _sweeps(
         sweeps += 1
         watch(f, g, error)
         if plain and (error <= tol or sweeps >= budget):
-            return _close(softmins, f_new, g, sweeps)
+            return close(softmins, f_new, g, sweeps)
         dual = softmins.dual(f, g, total)
         if not plain and dual < best - FALL * tol * softmins.eps * float(softmins.a.sum()):
             momentum.restart()
@@ -209,10 +224,10 @@ def _sweeps(
 def _trial_pair(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
     g, _, _ = softmins.step(1, g, f)
     f, _, _ = softmins.step(0, f, g)
-    return _close(softmins, f, g, sweeps + 1)
+    return close(softmins, f, g, sweeps + 1)
 
 
-def _close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
+def close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
     """One more half-step from f, the exact update of g: it tells the error that is left."""
     last, error, _ = softmins.step(1, g, f)
     return Outcome(

@@ -15,7 +15,7 @@ from ..errors import bad_input
 from ..operators.base import Operator
 from .attach import Curvatures, attach, attached_value
 from .certificate import interval
-from .curvature import PLACES, hessian_product
+from .curvature import PLACES, Curvature, hessian_product
 from .plan import PlanMatrix, picture, plan_rows
 from .problem import Problem
 from .report import Level, Report, Solution
@@ -253,6 +253,11 @@ class Transport:
         y = problem.target.positions.detach()
         return self._shown(problem.plan_product(at, row, g, y))
 
+    def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
+        """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
+        own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
+        return [part.curvatures[item] for part in (self.solved[0], *own)]
+
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
 
@@ -281,8 +286,7 @@ class Transport:
         columns = v.detach().double().reshape(*like.shape, -1)
         items = columns if self.batched else columns[None]
         products = [
-            hessian_product([part.curvatures[k] for part in self.solved], wrt, item)
-            for k, item in enumerate(items)
+            hessian_product(self.curvatures(wrt, k), wrt, item) for k, item in enumerate(items)
         ]
         return torch.stack(products).reshape(v.shape).to(v.dtype)
 

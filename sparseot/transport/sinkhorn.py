@@ -23,12 +23,12 @@ from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials
 from .blocks import BlockCloud
-from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
-from .relaxation import Array, Outcome, alternate, self_fixed_point
+from .relaxation import Array, Outcome, Softmins, alternate
 from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
+from .stored import softmins_of
 
 __all__ = ["Sinkhorn"]
 
@@ -228,8 +228,14 @@ class _Item:
     ) -> tuple[Outcome, Report]:
         """Over all pairs."""
         began = time.perf_counter()
-        softmins = DenseSoftmins(
-            source, target, self.cost, self.penalty, self.blur**self.p, self.engine
+        softmins, how = softmins_of(
+            source,
+            target,
+            self.cost,
+            self.penalty,
+            self.blur**self.p,
+            self.engine,
+            asked=self.solver.engine != "auto",
         )
         self.tol = self.solver.tol or DEFAULT
         levels: list[Level] = []
@@ -237,7 +243,7 @@ class _Item:
             h = np.zeros_like(softmins.a)
             h = softmins.step(0, h, h)[0] / 2 if init is None else init[0]
             budget = self.solver.max_sweeps
-            outcome = self_fixed_point(softmins, h, tol=self.tol, budget=budget)
+            outcome = softmins.fixed_point(h, tol=self.tol, budget=budget)
             levels.append(self._level(softmins, outcome, began))
         else:
             outcome = self._anneal(softmins, init, levels)
@@ -248,14 +254,14 @@ class _Item:
             outcome.error,
             outcome.value,
             self.tol,
-            f"{self.engine.name} on all pairs ({why})",
+            f"{how} ({why})",
             tuple(levels),
             seconds=time.perf_counter() - began,
         )
         return outcome, report
 
     def _anneal(
-        self, softmins: DenseSoftmins, init: tuple[Array, Array] | None, levels: list[Level]
+        self, softmins: Softmins, init: tuple[Array, Array] | None, levels: list[Level]
     ) -> Outcome:
         last, interrupted = self.blur**self.p, False
         f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
@@ -285,7 +291,7 @@ class _Item:
         slow = 1 - (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
         return damping * max(slow, 0.0)
 
-    def _level(self, softmins: DenseSoftmins, outcome: Outcome, began: float) -> Level:
+    def _level(self, softmins: Softmins, outcome: Outcome, began: float) -> Level:
         sizes = len(softmins.a), len(softmins.b)
         seconds = time.perf_counter() - began
         blur = softmins.eps ** (1 / self.p)

@@ -1,0 +1,144 @@
+"""Small problems: the cost matrix is stored, and the descent is compiled from end to end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engines.base import Engine, Formula
+from ..engines.choose import stored_loops
+from ..formulas import Radial
+from ..points import Points
+from .dense import DenseSoftmins
+from .marginals import Marginals
+from .relaxation import Array, Outcome, Softmins, close
+
+__all__ = ["StoredSoftmins", "softmins_of"]
+
+FEW = 1 << 16  # pairs, up to which one thread on a stored matrix is faster than all on the points
+PATIENCE = 60  # compiled sweeps before the over-relaxed ones: Newton's method ends long before
+EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
+CLOSED = -1e30  # the logarithm of zero
+
+
+class StoredSoftmins(Softmins):
+    """All pairs of two clouds of some hundred points; float64, whatever the points have.
+
+    Args:
+        costs: ``(N, M)``; symmetric, for a cloud and itself.
+        a: ``(N,)`` weights.
+        b: ``(M,)`` weights.
+        penalty: how the marginals are held.
+        eps: the temperature, which may be lowered between solves.
+    """
+
+    def __init__(self, costs: Array, a: Array, b: Array, penalty: Marginals, eps: float) -> None:
+        self.a, self.b, self.penalty, self.eps = a, b, penalty, eps
+        self.costs = costs, np.ascontiguousarray(costs.T)
+        self.logs = tuple(np.log2(np.where(w > 0, w, 1)) + CLOSED * (w <= 0) for w in (a, b))
+        self.rates = tuple(1 / rho for rho in penalty.rhos)
+        self.loops = stored_loops()
+
+    @classmethod
+    def of(
+        cls, source: Points, target: Points, cost: Radial, penalty: Marginals, eps: float
+    ) -> StoredSoftmins:
+        """The problem of a batch of one."""
+        x, y = (
+            c.positions.view(*c.positions.shape[-2:]).detach().double().numpy()
+            for c in (source, target)
+        )
+        a, b = (c.weights.view(-1).detach().double().numpy() for c in (source, target))
+        squares = np.square(x[:, None, 0] - y[:, 0])
+        for d in range(1, x.shape[1]):
+            squares += np.square(x[:, None, d] - y[:, d])
+        return cls(cost(torch.from_numpy(squares)).numpy(), a, b, penalty, eps)
+
+    def first(self, g: Array, f: Array) -> Array:
+        return self.step(0, f, g)[0] * (1 + self.eps * self.rates[0])
+
+    def second(self, f: Array, g: Array) -> Array:
+        return self.step(1, g, f)[0] * (1 + self.eps * self.rates[1])
+
+    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
+        out = np.empty_like(here)
+        error, mass = self.loops.half_step(
+            self.costs[side],
+            (self.a, self.b)[side],
+            self.logs[1 - side],
+            here,
+            there,
+            self.eps,
+            self.rates[side],
+            out,
+        )
+        return out, error, mass
+
+    def descend(self, f: Array, g: Array, tol: float, budget: int, newton: bool) -> float:
+        """Sweeps and steps of Newton's method, in place; how many there were."""
+        sides = *self.costs, self.a, self.b, *self.logs, self.eps, *self.rates
+        _, sweeps = self.loops.descend(*sides, f, g, tol, budget, newton)
+        return float(sweeps)
+
+    def sweeps(
+        self,
+        state: list[Array],
+        tol: float,
+        budget: float,
+        rho2: float,
+        watch: Callable[[Array, Array, float], None],
+    ) -> Outcome:
+        """Compiled ones; where Newton's method finds no way in the first, over-relaxed ones."""
+        (f, g), spent = (np.array(h) for h in state), 0.0
+        state[:] = f, g
+        while True:
+            spent += self.descend(f, g, tol, math.ceil(min(budget - spent, PATIENCE)), rho2 > 0)
+            found = close(self, f, g, spent)
+            watch(f, g, found.error)
+            if found.error <= tol or spent >= budget:
+                return found
+            if rho2 > 0:
+                found = super().sweeps(state, tol, budget - spent, rho2, watch)
+                return replace(found, sweeps=found.sweeps + spent)
+
+    def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
+        h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
+        error, passes = self.loops.fixed_point(
+            self.costs[0], self.a, self.logs[0], self.eps, self.rates[0], h, new, tol, most
+        )
+        value = self.dual(new, h, self.kept(0, new))
+        return Outcome(new, new, h, h, error, passes / 2, value)
+
+    def polished(self, f: Tensor, g: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:
+        """Potentials taken from the tolerance of a solve to rounding."""
+        first, second = (np.array(h.numpy()) for h in (f, g))
+        if symmetric:
+            h = torch.from_numpy(self.fixed_point(first, tol=EXACT, budget=POLISH).f)
+            return h, h
+        self.descend(first, second, EXACT, POLISH, True)
+        return torch.from_numpy(first), torch.from_numpy(second)
+
+
+def softmins_of(
+    source: Points,
+    target: Points,
+    cost: Formula,
+    penalty: Marginals,
+    eps: float,
+    engine: Engine,
+    *,
+    asked: bool,
+) -> tuple[Softmins, str]:
+    """Those of all pairs, and how: stored where they are few, unless an engine was asked for."""
+    pairs = source.weights.shape[1] * target.weights.shape[1]
+    few = pairs <= FEW and not asked and source.positions.device.type == "cpu"
+    if few and isinstance(cost, Radial):
+        stored = StoredSoftmins.of(source, target, cost, penalty, eps)
+        return stored, "numba on a stored matrix"
+    dense = DenseSoftmins(source, target, cost, penalty, eps, engine)
+    return dense, f"{engine.name} on all pairs"
