@@ -17,6 +17,7 @@ Below this door a batch axis always exists: an unbatched cloud is a batch of one
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
@@ -34,9 +35,15 @@ __all__ = [
     "check_positive",
     "check_weights",
     "enough_digits",
+    "lacks_digits",
     "log_weights",
+    "numbers",
     "points_pair",
+    "refuse_transforms",
 ]
+
+# torch.func has had it since 2.7; without it, its transforms say that they cannot read numbers
+unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda t: t)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class Points:
         """Logarithms of the weights, ``(B, N)``; -1e30 stands for the logarithm of zero."""
         return log_weights(self.weights.detach())
 
+    def plain(self) -> Points:
+        """The same numbers, see :func:`numbers`."""
+        return Points(numbers(self.positions), numbers(self.weights))
+
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
         return Points(self.positions.double(), self.weights.double())
@@ -59,6 +70,27 @@ class Points:
     def mass(self) -> Tensor:
         """Total weight of each cloud, ``(B,)``."""
         return self.weights.sum(-1)
+
+
+def numbers(t: Tensor) -> Tensor:
+    """A tensor without its graph, and without what the transforms of ``torch.func`` wrap it in."""
+    plain = unwrap(t.detach())
+    if plain.dim() != t.dim():
+        fix = "Give the batch itself: (B, N, D) points and (B, N) weights."
+        raise bad_input("torch.vmap", "a map over clouds", "clouds that hold numbers", fix)
+    return plain
+
+
+def refuse_transforms(source: Points, target: Points) -> None:
+    """Raises ValueError inside of ``torch.func``, for losses that it cannot see through."""
+    tensors = (source.positions, target.positions, source.weights, target.weights)
+    if any(unwrap(t) is not t for t in tensors):
+        raise bad_input(
+            "torch.func",
+            "a loss that is not solved to a tolerance",
+            "Sinkhorn divergences that are",
+            "Give tol=1e-3, or use torch.autograd.",
+        )
 
 
 def log_weights(a: Tensor) -> Tensor:
@@ -130,18 +162,22 @@ def bounding_sides(source: Points, target: Points) -> Tensor:
 def enough_digits(
     source: Points, target: Points, p: int, blur: float, share: float = 0.01
 ) -> tuple[Points, Points]:
-    """The clouds, in float64 where single precision would lose the exponents.
+    """The clouds, in float64 where single precision would lose the exponents."""
+    if lacks_digits(source, target, p, blur, share):
+        return source.double(), target.double()
+    return source, target
 
-    The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding; where that
-    is more than a ``share`` of an entry of the plan, both clouds are converted. One cloud given
-    twice remains one.
+
+def lacks_digits(source: Points, target: Points, p: int, blur: float, share: float) -> bool:
+    """Whether single precision would lose the exponents.
+
+    The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding: is that more
+    than a ``share`` of an entry of the plan?
     """
     if source.positions.dtype == torch.float64:
-        return source, target
+        return False
     diameter = float(bounding_diameter(source, target).max())
-    if (diameter / blur) ** p / p * 6e-8 <= share:
-        return source, target
-    return source.double(), target.double()
+    return (diameter / blur) ** p / p * 6e-8 > share
 
 
 def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
@@ -209,6 +245,7 @@ def _check_positions(name: str, x: Tensor) -> None:
     if x.dim() not in (2, 3):
         fix = "One-dimensional points are (N, 1): use x[:, None]."
         raise bad_input(name, f"shape {_shape(x)}", "(N, D) or (B, N, D)", fix)
+    numbers(x)
     if 0 in x.shape:
         raise bad_input(name, f"an empty cloud, shape {_shape(x)}", "at least one point")
 

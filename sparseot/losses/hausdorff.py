@@ -12,7 +12,7 @@ from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, points_pair
+from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
 from ..transport.marginals import Marginals, marginals
 from ..transport.symmetric import self_potential
 
@@ -72,6 +72,7 @@ def hausdorff_divergence(
         12.50
     """
     source, target, batched = points_pair(x, y, a, b)
+    refuse_transforms(source, target)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
     _refuse_learning(formula)

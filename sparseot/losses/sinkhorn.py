@@ -13,7 +13,14 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
-from ..points import Points, bounding_diameter, check_positive, enough_digits, points_pair
+from ..points import (
+    Points,
+    bounding_diameter,
+    check_positive,
+    enough_digits,
+    points_pair,
+    refuse_transforms,
+)
 from ..transport.annealing import AveragedAnnealing, Potentials
 from ..transport.marginals import Marginals, Reach, marginals
 from ..transport.sinkhorn import Sinkhorn
@@ -105,6 +112,7 @@ def sinkhorn_divergence(
         found = solve_sample(x, y, a, b, solver=solver, **common)
         return found.dual_potentials if potentials else found.value
     source, target, batched = points_pair(x, y, a, b)
+    refuse_transforms(source, target)
     check_positive(blur=blur, diameter=diameter)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)

@@ -18,8 +18,10 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from ..engines.base import Engine
+from ..errors import bad_input
 from ..formulas import Radial, Term, gibbs
 from ..pairs import BlockPairs
 
@@ -54,7 +56,8 @@ class Coupling(ABC):
         flat = [v.reshape(len(v), -1) for _, v in wanted]
         sizes = [v.shape[1] for v in flat]
         if all(not term.power for kernel in self.kernels for term in kernel.terms):
-            parts = self._sum(0, torch.cat(flat, 1)).split(sizes, 1)
+            right = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+            parts = self._sum(0, right).split(sizes, 1)
             factors = [self.kernels[k].terms[0].factor for k, _ in wanted]
             parts = [part * c if c != 1 else part for part, c in zip(parts, factors, strict=True)]
         else:
@@ -142,6 +145,9 @@ class Summed(Coupling):
 
     def _sum(self, k: int, v: Tensor) -> Tensor:
         """Where neither point has weight, exponents know no bound: such pairs are left out."""
+        if is_legacy_batchedtensor(v):
+            fix = "Leave it out, or use torch.func.hessian, which shares passes over the pairs."
+            raise bad_input("vectorize", "True", "False, where the plan is not stored", fix)
         (a, b), (row, col) = self.weights, self.logs
         open_cols = b > 0
         out = self._pass(k, v, row, col.where(open_cols, CLOSED))

@@ -23,7 +23,8 @@ from ..formulas import Radial
 from ..points import Points
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
-from .implicit import Cloud, Couple, Definite, Own, Side
+from .definite import Definite
+from .implicit import Cloud, Couple, Own, Side
 from .kept import KeptPairs
 from .problem import Problem
 from .stored import FEW, StoredSoftmins

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
-from .coupling import Stored
+from .coupling import Stored, Summed
 from .curvature import PLACES, Curvature, hessian_product
 from .implicit import Couple, Own, Side
+from .kept import KeptPairs
 from .result import Transport
 from .unrolled import UnrolledHessian
 
@@ -146,8 +147,12 @@ class TransportHessian(Operator):
     def __repr__(self) -> str:
         found = self.transport
         kind = "Sinkhorn divergence" if found.debias else "transport cost"
-        stored = isinstance(self.parts[0].here.e, Stored)
-        how = "factored" if stored else f"conjugate gradients, residual {self.residual:.1e}"
+        e = self.parts[0].here.e
+        how = "all pairs, factored"
+        if isinstance(e, Summed):
+            kept = isinstance(e.engine, KeptPairs)
+            pairs = f"{100 * found.kept_fraction:.2g} % of the pairs" if kept else "all pairs"
+            how = f"{pairs}, conjugate gradients, residual {self.residual:.1e}"
         state = f"marginals off by {found.residual:.1e}"
         state = state if found.converged else f"NOT CONVERGED, {state}"
         rows, cols = self.shape

@@ -27,21 +27,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
-from ..operators.base import Operator
-from ..operators.cg import conjugate_gradient
 from .coupling import Coupling, Stored
+from .definite import Definite
 
-__all__ = ["Cloud", "Couple", "Definite", "Own", "Side"]
-
-SPLIT = 1e-12  # eigenvalues below it belong to parts of a plan between which nothing moves
+__all__ = ["Cloud", "Couple", "Own", "Side"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +60,11 @@ class Side:
     def total(self) -> Tensor:
         """Row sums for a unit of weight, ``(N,)``: one at the optimum, if imposed."""
         return self.e.rows((0, self.b))[0]
+
+    @cached_property
+    def empty(self) -> bool:
+        """Whether some points have no weight."""
+        return bool((self.a == 0).any())
 
     def target(self, h: Tensor) -> Tensor:
         """What ``total`` is at the optimum: one, or ``exp(-h / rho)``."""
@@ -175,7 +175,7 @@ class Couple:
             image.diagonal().add_(1 / kept.tau)
             return image if null is None else image.addr_(null, null)
 
-        return Definite(e, kept, product, matrix, self.tol)
+        return Definite(e, kept.a * kept.total, product, matrix, self.tol)
 
     def solve(self, phi: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives df and dg of the potentials."""
@@ -185,7 +185,7 @@ class Couple:
         first = scale * phi
         second = self.schur.solve(b * (gamma - kept.e.rows((0, a * first))[0]))
         first = first - scale * out.e.rows((0, b * second))[0]
-        if bool((kept.a == 0).any()):
+        if kept.empty:
             back = kept.e.rows((0, a * first))[0]
             second = (kept.tau / kept.total)[:, None] * (gamma - back)
         return (second, first) if self.flipped else (first, second)
@@ -221,13 +221,13 @@ class Own:
             image.diagonal().add_(1 / side.tau)
             return image
 
-        return Definite(side.e, side, product, matrix, self.tol)
+        return Definite(side.e, side.a * side.total, product, matrix, self.tol)
 
     def solve(self, phi: Tensor) -> Tensor:
         """The derivative of the potential."""
         side = self.side
         found = self.system.solve(side.a[:, None] * phi)
-        if bool((side.a == 0).any()):
+        if side.empty:
             back = side.e.rows((0, side.a[:, None] * found))[0]
             found = (side.tau / side.total)[:, None] * (phi - back)
         return found
@@ -237,70 +237,6 @@ class Own:
         side, a = self.side, self.side.a[:, None]
         first = (side.tau / side.total)[:, None] * w
         return first + a * self.system.solve(-a * side.e.rows((0, first))[0])
-
-
-class Definite:
-    """A positive definite system ``sqrt(c) A sqrt(c)``, by its normal form A."""
-
-    def __init__(
-        self,
-        e: Coupling,
-        kept: Side,
-        product: Callable[[Tensor], Tensor],
-        matrix: Callable[[Stored], Tensor],
-        tol: float,
-    ) -> None:
-        self.e, self.product, self.matrix, self.tol = e, product, matrix, tol
-        c = kept.a * kept.total
-        self.units = torch.where(c > 0, c, 1).rsqrt() * (c > 0)
-        self.residual, self.products = 0.0, 0
-
-    @cached_property
-    def factor(self) -> Tensor:
-        """Cholesky's factor of the normal form."""
-        assert isinstance(self.e, Stored)
-        matrix = self.matrix(self.e)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if bool(failed) or float(factor.diagonal().min()) ** 2 < SPLIT:
-            raise bad_input(
-                "blur",
-                "one at which the plan falls into parts between which no mass moves",
-                "a plan whose potentials are determined by their derivatives",
-                "Take a larger blur, or a reach.",
-            )
-        return factor
-
-    def half(self, right: Tensor) -> Tensor:
-        """Of stored systems: W with ``W' W = right' S^-1 right``."""
-        scaled = self.units[:, None] * right
-        return torch.linalg.solve_triangular(self.factor, scaled, upper=False)
-
-    def solve(self, right: Tensor) -> Tensor:
-        """The solution ``(M, R)``, zero where c is."""
-        units = self.units[:, None]
-        if isinstance(self.e, Stored):
-            return units * torch.cholesky_solve(units * right, self.factor)
-        found = conjugate_gradient(_Matrix(self.product, right), units * right, tol=self.tol)
-        self.residual = max(self.residual, float(found.residuals.max()))
-        self.products += found.products
-        return units * found.x
-
-
-class _Matrix(Operator):
-    """A symmetric product, for the conjugate gradients."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor], reference: Tensor) -> None:
-        self.function, self.reference = function, reference
-        self.shape = (len(reference), len(reference))
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.function(v)
-
-    def transpose(self) -> Operator:
-        return self
-
-    def diagonal(self) -> Tensor:
-        raise NotImplementedError("It is known by its products.")
 
 
 def _root(side: Side) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,12 @@ class Problem:
     def symmetric(self) -> bool:
         """Whether this is the problem of a cloud and itself."""
         return self.target is self.source
+
+    def plain(self) -> Problem:
+        """The same numbers, without graph."""
+        source = self.source.plain()
+        target = source if self.symmetric else self.target.plain()
+        return replace(self, source=source, target=target)
 
     def swapped(self) -> Problem:
         """The same problem, seen from the target."""

@@ -56,7 +56,7 @@ class Solved:
     def curvatures(self) -> Curvatures:
         """What second derivatives share."""
         converged = all(report.converged for report in self.solution.reports)
-        return Curvatures(self.problem, self.solution, converged)
+        return Curvatures(self.problem.plain(), self.solution, converged)
 
 
 def sum_values(solved: list[Solved]) -> Tensor:

@@ -13,7 +13,7 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
-from ..points import bounding_diameter, check_positive, enough_digits, points_pair
+from ..points import bounding_diameter, check_positive, lacks_digits, points_pair
 from .annealing import Potentials
 from .blocks import BlockCloud
 from .kept import KeptPairs
@@ -21,6 +21,7 @@ from .marginals import Reach, marginals
 from .problem import Problem
 from .report import Solution
 from .result import Solved, Transport
+from .rules import outside
 from .sinkhorn import Sinkhorn
 
 __all__ = ["solve_sample"]
@@ -98,7 +99,9 @@ def solve_sample(
     share = 0.1 * (solver.tol or tol)
     if solver.all_pairs(source, target, formula) is None:
         share = 0.0  # potentials are found in double precision
-    source, target = enough_digits(source, target, p, blur, share)
+    plain = source.plain(), target.plain()
+    if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
+        source, target = source.double(), target.double()
     engine, _ = choose_engine(solver.engine, formula, source.positions)
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
@@ -118,20 +121,24 @@ def _solve(
     dtype: torch.dtype,
     cut: dict[int, BlockCloud],
 ) -> Solved:
-    items = len(problem.source.positions)
-    solution = solver.solve(
-        problem.source,
-        problem.target,
-        problem.cost,
-        problem.penalty,
-        p=problem.p,
-        blur=problem.blur,
-        diameter=bounding_diameter(problem.source, problem.target),
-        engine=problem.engine,
-        partner=list(range(items)) if problem.symmetric else None,
-        start=start,
-        cut=cut,
-    )
+    items, plain = len(problem.source.positions), problem.plain()
+
+    def run() -> Solution:
+        return solver.solve(
+            plain.source,
+            plain.target,
+            problem.cost,
+            problem.penalty,
+            p=problem.p,
+            blur=problem.blur,
+            diameter=bounding_diameter(plain.source, plain.target),
+            engine=problem.engine,
+            partner=list(range(items)) if problem.symmetric else None,
+            start=start,
+            cut=cut,
+        )
+
+    solution = outside(run, problem.source.positions)
     _say_what_failed(solution)
     if solution.checks:
         problem = replace(problem, engine=KeptPairs(solution.checks, problem.engine, dtype))

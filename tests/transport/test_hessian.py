@@ -1,5 +1,7 @@
 """``hessian`` and ``Transport.hvp``: one matrix by four ways, its null spaces, and what it costs."""
 
+import math
+
 import pytest
 import scipy
 import torch
@@ -138,11 +140,29 @@ def test_a_large_product_takes_few_passes_and_stores_nothing(monkeypatch):
     v = torch.randn(15_000).double()
     H @ v
     assert 20 < len(passes) <= 80 and H.residual < 1e-6
-    assert "conjugate gradients, residual" in repr(H)
+    assert "% of the pairs, conjugate gradients, residual" in repr(H)
     assert not any(hasattr(part.here.e, "matrices") for part in H.parts)
     before = len(passes)
     H @ v
     assert len(passes) < 2 * before
+
+
+@pytest.mark.parametrize("wrt", ["x", "a"])
+@pytest.mark.parametrize("blur", [0.1, 0.03])
+def test_kept_pairs_are_off_by_the_residual_times_the_condition_at_most(blur, wrt, monkeypatch):
+    """Against all pairs, factored, with exact potentials: what the guide says of large problems."""
+    (x, a), (y, b) = cloud(1100, 2), cloud(1000, 2, shift=0.1)
+    for tol in (1e-3, 1e-5):
+        found, again = (so.solve_sample(x, y, a, b, blur=blur, debias=True, tol=tol) for _ in "12")
+        v = torch.randn_like(x if wrt == "x" else a)
+        exact, factored = found.hvp(v, wrt), so.hessian(found, wrt)
+        assert "all pairs, factored" in repr(factored) and found.kept_fraction < 1
+        with monkeypatch.context() as context:
+            context.setattr(curvature, "STORED", 0)
+            product, kept = again.hvp(v, wrt), so.hessian(again, wrt)
+        assert f"{100 * again.kept_fraction:.2g} % of the pairs, conjugate" in repr(kept)
+        bound = again.residual * (1.1 / (math.pi * blur)) ** 2
+        assert 0 < (product - exact).norm() <= bound * exact.norm()
 
 
 def test_newton_converges_where_gradient_descent_crawls():
@@ -207,6 +227,6 @@ def test_it_says_so_where_the_solve_has_not_converged():
     with pytest.warns(RuntimeWarning, match="off by about as much"):
         H = so.hessian(found)
     assert "NOT CONVERGED, marginals off by" in repr(H)
-    assert "factored, marginals off" in repr(so.hessian(solved()))
+    assert "all pairs, factored, marginals off" in repr(so.hessian(solved()))
     loop = so.hessian(solved(), "a", method="unrolled", n_iter=20)
     assert "20 updates" in repr(loop) and loop.to_dense().shape == (7, 7)

@@ -86,3 +86,13 @@ def test_potentials_beyond_exponents():
     moved = so.solve_sample(x, y, blur=0.01, tol=1e-6)
     assert found.converged
     torch.testing.assert_close(found.plan, moved.plan, rtol=1e-3, atol=1e-6)
+
+
+def test_it_is_compiled_once():
+    """For float64; points in single precision are no other type, nor are a cloud and itself."""
+    for dtype in (torch.float32, torch.float64):
+        (x, a), (y, b) = cloud(8, 3, dtype=dtype), cloud(7, 3, dtype=dtype)
+        so.hessian(so.solve_sample(x, y, a, b, blur=0.2, debias=True), "a").to_dense()
+    loops = stored.stored_loops()
+    for loop in (loops.descend, loops.fixed_point, loops.half_step):
+        assert len(loop.signatures) == 1 and loop.stats.cache_path
