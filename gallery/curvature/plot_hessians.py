@@ -25,89 +25,73 @@ from sparseot_widgets.figures import arrows, curves, place, scatter, use_style
 
 use_style()
 generator = torch.Generator().manual_seed(0)
-
-N, M = 15, 17
-x, y = (torch.rand(n, 3, generator=generator).double() for n in (N, M))
-a, b = (torch.rand(n, generator=generator).double() + 0.1 for n in (N, M))
+x, y = (torch.rand(n, 3, generator=generator).double() for n in (15, 17))
+a, b = (torch.rand(n, generator=generator).double() + 0.1 for n in (15, 17))
 a, b = a / a.sum(), b / b.sum()
-found = so.solve_sample(x, y, a, b, blur=0.1, debias=True, tol=1e-9)
 
-UPDATES = 100
+
+def matrix(wrt, tol=1e-9, **method):
+    found = so.solve_sample(x, y, a, b, blur=0.1, debias=True, tol=tol)
+    H = so.hessian(found, wrt, **method)
+    return H.to_dense().reshape(H.shape)
+
+
 names = {"a": "weights", "x": "positions"}
-exact, loops = {}, {}
-for wrt in names:
-    H = so.hessian(found, wrt)
-    exact[wrt] = H.to_dense().reshape(H.shape)
-    loop = so.hessian(found, wrt, method="unrolled", n_iter=UPDATES)
-    loops[wrt] = loop.to_dense().reshape(H.shape)
+exact = {wrt: matrix(wrt) for wrt in names}
 
 fig, axes = plt.subplots(2, 3, figsize=(9.0, 5.8), layout="constrained")
 for row, (wrt, name) in zip(axes, names.items(), strict=True):
+    loop = matrix(wrt, method="unrolled", n_iter=100)
     size = float(exact[wrt].abs().quantile(0.99))
-    for ax, matrix in zip(row, (exact[wrt], loops[wrt]), strict=False):
-        shown = ax.imshow(matrix, cmap="RdBu", vmin=-size, vmax=size)
-    fig.colorbar(shown, ax=row[:2], shrink=0.85)
-    gap = (exact[wrt] - loops[wrt]).abs().clamp_min(1e-16)
+    for ax, shown in zip(row, (exact[wrt], loop), strict=False):
+        image = ax.imshow(shown, cmap="RdBu", vmin=-size, vmax=size)
+    fig.colorbar(image, ax=row[:2], shrink=0.85)
+    gap = (exact[wrt] - loop).abs().clamp_min(1e-16)
     fig.colorbar(row[2].imshow(gap.log10(), cmap="viridis"), ax=row[2], shrink=0.85)
     row[0].set_ylabel(f"in {name}, {len(gap)} x {len(gap)}")
 for ax, title in zip(axes[0], ("implicit", "unrolled", r"$\log_{10}$ |difference|"), strict=True):
     ax.set_title(title)
-for ax in axes.flat:
-    ax.set(xticks=[], yticks=[])
+plt.setp(axes, xticks=[], yticks=[])
 plt.show()
 
 # %%
-# The same matrix, nearly
-# -----------------------
-# Blue raises the cost, red lowers it. Weights have a sum, so that only directions of sum zero count,
-# and rows and columns of the upper matrix add up to zero. In the lower one each point has a block of
-# 3 x 3; moving *all* points by v must give :math:`H (1 \otimes v) = a \otimes v`, whatever the blur:
+# The same matrix, nearly. Blue raises the cost, red lowers it. Weights have a sum, so that only
+# directions of sum zero count, and rows and columns of the upper matrix add up to zero. In the lower
+# one each point has a block of 3 x 3; moving *all* points by v must give :math:`H (1 \otimes v) = a
+# \otimes v`, whatever the blur:
 
 v = torch.tensor([1.0, 2.0, 3.0]).double()
-moved = (so.hessian(found) @ v.repeat(N)).view(N, 3)
+moved = (exact["x"] @ v.repeat(15)).view(15, 3)
 print(f"largest error of H (1 x v) = a x v: {(moved - a[:, None] * v).abs().max():.0e}")
 
 # %%
 # What unrolling waits for
 # ------------------------
 # Autograd through a loop returns the exact Hessian *of the loop*, which is not yet that of the
-# limit. Derivatives converge at the speed of the iterates at best, second ones later than first
-# ones. The implicit rule takes potentials of any origin and solves one linear system. It does not
-# wait either: the matrix of that system is also Newton's for the potentials, so a solve to a
-# percent is taken to rounding on the way (a rougher one is too far for Newton).
+# limit: derivatives converge at the speed of the iterates at best. The implicit rule takes potentials
+# of any origin and solves one linear system. It does not wait either: the matrix of that system is
+# also Newton's for the potentials, so a solve to a percent is taken to rounding on the way.
 
-steps = [5, 10, 20, 40, 80]
-errors = {"unrolled, positions": [], "unrolled, weights": [], "implicit, positions": []}
-for n in steps:
-    for wrt, name in names.items():
-        H = so.hessian(found, wrt, method="unrolled", n_iter=n).to_dense().reshape(exact[wrt].shape)
-        errors[f"unrolled, {name}"].append(float((H - exact[wrt]).norm() / exact[wrt].norm()))
-tolerances = [3e-2, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
-for tol in tolerances:
-    rough = so.solve_sample(x, y, a, b, blur=0.1, debias=True, tol=tol)
-    H = so.hessian(rough).to_dense().reshape(3 * N, 3 * N)
-    errors["implicit, positions"].append(float((H - exact["x"]).norm() / exact["x"].norm()))
-
+steps, tolerances = [5, 10, 20, 40, 80], [3e-2, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.6), sharey=True, layout="constrained")
-for name in ("unrolled, positions", "unrolled, weights"):
-    left.semilogy(steps, errors[name], "o-", label=name)
-left.set(xlabel="updates in the loop", ylabel="relative error of the Hessian")
-left.legend()
-right.loglog(tolerances, errors["implicit, positions"], "o-", color="C2", label="implicit")
+for wrt, name in names.items():
+    loops = [matrix(wrt, method="unrolled", n_iter=n) for n in steps]
+    rough = [matrix(wrt, tol) for tol in tolerances]
+    for ax, at, found in ((left, steps, loops), (right, tolerances, rough)):
+        ax.loglog(
+            at, [(H - exact[wrt]).norm() / exact[wrt].norm() for H in found], "o-", label=name
+        )
+left.set(xlabel="updates in the unrolled loop", ylabel="relative error of the Hessian")
+left.set_xscale("linear")
+right.set(xlabel="implicit: tolerance of the solve")
 right.invert_xaxis()
-right.set(xlabel="tolerance of the solve (error of the marginals)")
-right.legend()
+left.legend()
 plt.show()
 
-for wrt, name in names.items():
+for method in ({"tol": 1e-3}, {"tol": 1e-3, "method": "unrolled", "n_iter": 100}):
     start = time.perf_counter()
-    so.hessian(so.solve_sample(x, y, a, b, blur=0.1, debias=True), wrt).to_dense()
-    direct = time.perf_counter() - start
-    start = time.perf_counter()
-    so.hessian(found, wrt, method="unrolled", n_iter=UPDATES).to_dense()
-    print(
-        f"{name}: {1e3 * direct:.0f} ms with its solve, unrolled {time.perf_counter() - start:.1f} s"
-    )
+    matrix("x", **method)
+    print(f"{1e3 * (time.perf_counter() - start):.1f} ms, solve included, for {method}")
 
 # %%
 # What the eigenvalues say
@@ -121,14 +105,14 @@ z = so.datasets.sample_image(~data.horse(), 300, dtype=torch.float64)
 spectra = {}
 for blur in (0.02, 0.05, 0.15):
     H = so.hessian(so.solve_sample(z, z.clone(), blur=blur, debias=True, tol=1e-8))
-    spectra[blur] = torch.linalg.eigh(len(z) * H.to_dense().reshape(H.shape))
+    spectra[f"blur {blur}"] = torch.linalg.eigh(len(z) * H.to_dense().reshape(H.shape))
 
 fig, ax = plt.subplots(figsize=(7.4, 3.4))
-series = {f"blur {blur}": values.flip(0) for blur, (values, _) in spectra.items()}
+series = {name: values.flip(0) for name, (values, _) in spectra.items()}
 curves(ax, range(1, 601), series, xlabel="rank", ylabel="eigenvalue of $N H$", log=False)
 plt.show()
 
-values, vectors = spectra[0.15]
+values, vectors = spectra["blur 0.15"]
 fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), sharex=True, sharey=True)
 for ax, k in zip(axes, (-1, -12, -200), strict=True):
     field = vectors[:, k].view(-1, 2)
@@ -140,15 +124,14 @@ plt.show()
 # %%
 # **What to see.** The curve falls from 1 to 0 at a rank that grows as the blur shrinks: fields that
 # vary slowly over a blur are stiff, noise below the blur is free. Two eigenvalues are exactly 1, those
-# of the translations; a few fields that stretch the cloud lie somewhat above. That is what a
-# Sinkhorn divergence *is*: nearly the Wasserstein distance for all that is larger than the blur, and
-# blind below. It also says when gradient descent is enough, and when not: see
-# :ref:`sphx_glr_auto_gallery_curvature_plot_newton.py`.
+# of the translations; a few fields that stretch the cloud lie somewhat above. So a Sinkhorn divergence
+# is nearly the Wasserstein distance for all that is larger than the blur, and blind below. It also says
+# when gradient descent is enough, and when not: :ref:`sphx_glr_auto_gallery_curvature_plot_newton.py`.
 #
 # What to try next
 # ----------------
 # - ``reach=0.3``: the translations' eigenvalue falls below 1, as distant mass may be given up.
-# - ``so.hessian(found, "y")``, and ``torch.autograd.functional.hessian`` for a loss of your own.
+# - ``so.hessian(found, "y")``, and ``torch.func.hessian`` for a loss of your own.
 #
 # References
 # ----------
