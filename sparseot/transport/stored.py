@@ -21,7 +21,8 @@ from .relaxation import Array, Outcome, Softmins, close
 __all__ = ["StoredSoftmins", "softmins_of"]
 
 FEW = 1 << 16  # pairs, up to which one thread on a stored matrix is faster than all on the points
-PATIENCE = 60  # compiled sweeps before the over-relaxed ones: Newton's method ends long before
+PATIENCE = 60  # compiled sweeps, within which Newton's method ends if it finds a way,
+RELAXED = 200  # and over-relaxed ones, from which it sets out again
 EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
 CLOSED = -1e30  # the logarithm of zero
 
@@ -79,11 +80,13 @@ class StoredSoftmins(Softmins):
         )
         return out, error, mass
 
-    def descend(self, f: Array, g: Array, tol: float, budget: int, newton: bool) -> float:
-        """Sweeps and steps of Newton's method, in place; how many there were."""
+    def descend(
+        self, f: Array, g: Array, tol: float, budget: int, rho2: float
+    ) -> tuple[float, int]:
+        """Sweeps and steps of Newton's method, in place: the error of one marginal, and their number."""
         sides = *self.costs, self.a, self.b, *self.logs, self.eps, *self.rates
-        _, sweeps = self.loops.descend(*sides, f, g, tol, budget, newton)
-        return float(sweeps)
+        found: tuple[float, int] = self.loops.descend(*sides, f, g, tol, budget, rho2 > 0)
+        return found
 
     def sweeps(
         self,
@@ -93,18 +96,24 @@ class StoredSoftmins(Softmins):
         rho2: float,
         watch: Callable[[Array, Array, float], None],
     ) -> Outcome:
-        """Compiled ones; where Newton's method finds no way in the first, over-relaxed ones."""
-        (f, g), spent = (np.array(h) for h in state), 0.0
-        state[:] = f, g
+        """Compiled ones; where Newton's method finds no way, over-relaxed ones in turn with them."""
+        (f, g), spent, aim = (np.array(h) for h in state), 0.0, tol
         while True:
-            spent += self.descend(f, g, tol, math.ceil(min(budget - spent, PATIENCE)), rho2 > 0)
+            state[:] = f, g
+            error, count = self.descend(f, g, aim, math.ceil(min(budget - spent, PATIENCE)), rho2)
+            spent += count
             found = close(self, f, g, spent)
             watch(f, g, found.error)
             if found.error <= tol or spent >= budget:
                 return found
-            if rho2 > 0:
-                found = super().sweeps(state, tol, budget - spent, rho2, watch)
-                return replace(found, sweeps=found.sweeps + spent)
+            if error <= aim:  # of one marginal, where the error of the other is larger
+                aim *= 0.8 * tol / found.error
+            elif rho2 > 0:
+                found = super().sweeps(state, aim, min(budget - spent, RELAXED), rho2, watch)
+                spent += found.sweeps
+                if found.error <= tol or spent >= budget:
+                    return replace(found, sweeps=spent)
+                f[:], g[:] = found.f_prev, found.g
 
     def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
         h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
@@ -120,7 +129,7 @@ class StoredSoftmins(Softmins):
         if symmetric:
             h = torch.from_numpy(self.fixed_point(first, tol=EXACT, budget=POLISH).f)
             return h, h
-        self.descend(first, second, EXACT, POLISH, True)
+        self.descend(first, second, EXACT, POLISH, 1.0)
         return torch.from_numpy(first), torch.from_numpy(second)
 
 

@@ -96,3 +96,13 @@ def test_it_is_compiled_once():
     loops = stored.stored_loops()
     for loop in (loops.descend, loops.fixed_point, loops.half_step):
         assert len(loop.signatures) == 1 and loop.stats.cache_path
+
+
+@pytest.mark.parametrize("reach", [(0.2, 0.7), 3.0])
+def test_both_marginals_meet_the_tolerance(reach):
+    """Where they are free, the error of one may be larger than that of the other."""
+    for seed in range(20):
+        torch.manual_seed(seed)
+        (x, a), (y, b) = cloud(20, 2), cloud(17, 2)
+        found = so.solve_sample(x, y, a, 4 * b, p=1, blur=0.01, reach=reach, tol=1e-3)
+        assert found.converged and found.n_iter < 500
