@@ -15,7 +15,15 @@ from numba import njit
 
 from .simd import HIGHEST, LOWEST, OPTIONS, exp2
 
-__all__ = ["descend", "fixed_point", "half_step"]
+__all__ = [
+    "cholesky",
+    "descend",
+    "fixed_point",
+    "half_step",
+    "multiply",
+    "substitute",
+    "substitute_back",
+]
 
 LOG2E = math.log2(math.e)
 FIRST = 3  # sweeps before Newton's method: they find the supports
@@ -104,15 +112,71 @@ def _gram(H, S):
 
 
 @njit(**OPTIONS)
-def _solve(S, x):
-    """Solves ``S x = x`` in place by Cholesky's factorisation, in the lower half of S."""
-    m = len(x)
-    for j in range(m):
+def cholesky(S):
+    """Cholesky's factor in place, in the lower half of S; the smallest pivot, before the ridge."""
+    least = 1e300
+    for j in range(len(S)):
         for k in range(j + 1):
             total = S[j, k]
             for p in range(k):
                 total -= S[j, p] * S[k, p]
-            S[j, k] = np.sqrt(max(total, RIDGE)) if j == k else total / S[k, k]
+            if j == k:
+                least = min(least, total)
+                S[j, k] = np.sqrt(max(total, RIDGE))
+            else:
+                S[j, k] = total / S[k, k]
+    return least
+
+
+@njit(**OPTIONS)
+def substitute(S, right):
+    """``S^-1 right`` in place, of a lower factor."""
+    for j in range(len(S)):
+        for p in range(j):
+            factor = S[j, p]
+            for k in range(right.shape[1]):
+                right[j, k] -= factor * right[p, k]
+        factor = 1 / S[j, j]
+        for k in range(right.shape[1]):
+            right[j, k] *= factor
+
+
+@njit(**OPTIONS)
+def substitute_back(S, right):
+    """``S'^-1 right`` in place, of a lower factor."""
+    for j in range(len(S) - 1, -1, -1):
+        factor = 1 / S[j, j]
+        for k in range(right.shape[1]):
+            right[j, k] *= factor
+        for p in range(j):
+            factor = S[j, p]
+            for k in range(right.shape[1]):
+                right[p, k] -= factor * right[j, k]
+
+
+@njit(**OPTIONS)
+def multiply(left, right, out):
+    """``out += left right``; four rows of ``right`` in one pass over ``out``."""
+    n, m = left.shape
+    for i in range(n):
+        for j in range(0, m - m % 4, 4):
+            p, q, r, s = left[i, j], left[i, j + 1], left[i, j + 2], left[i, j + 3]
+            for k in range(out.shape[1]):
+                out[i, k] += (p * right[j, k] + q * right[j + 1, k]) + (
+                    r * right[j + 2, k] + s * right[j + 3, k]
+                )
+        for j in range(m - m % 4, m):
+            p = left[i, j]
+            for k in range(out.shape[1]):
+                out[i, k] += p * right[j, k]
+
+
+@njit(**OPTIONS)
+def _solve(S, x):
+    """Solves ``S x = x`` in place; S becomes its factor."""
+    m = len(x)
+    cholesky(S)
+    for j in range(m):
         total = x[j]
         for p in range(j):
             total -= S[j, p] * x[p]

@@ -23,6 +23,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 from ..engines.base import Engine
 from ..errors import bad_input
 from ..formulas import Radial, Term, gibbs
+from ..operators.small import exp_, product, squares
 from ..pairs import BlockPairs
 
 __all__ = ["Coupling", "Stored", "Summed", "profiles"]
@@ -98,13 +99,13 @@ class Stored(Coupling):
         eps: float,
     ) -> Stored:
         """The matrices of two clouds and their potentials."""
-        squares = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
-        e = ((f[:, None] + g - cost.polynomial(squares)) / eps).exp_()
+        apart = squares(x, y)
+        e = exp_((f[:, None] + g - cost.polynomial(apart)) / eps)
         if bool((a == 0).any()) and bool((b == 0).any()):  # their exponents know no bound
             e.masked_fill_((a == 0)[:, None] & (b == 0), 0.0)
         kernels, matrices = profiles(cost, eps), {0: e}
         if cost.singular:
-            matrices |= {k: e * kernels[k].polynomial(squares) for k in (1, 2)}
+            matrices |= {k: e * kernels[k].polynomial(apart) for k in (1, 2)}
         return cls(kernels, matrices)
 
     @cached_property
@@ -118,7 +119,7 @@ class Stored(Coupling):
         return self.matrices[0] * self.kernels[k].terms[0].factor
 
     def _sum(self, k: int, v: Tensor) -> Tensor:
-        return self.matrices[k] @ v
+        return product(self.matrices[k], v)
 
 
 class Summed(Coupling):

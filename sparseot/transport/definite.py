@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from ..operators import small
 from ..operators.base import Operator
 from ..operators.cg import conjugate_gradient
 from .coupling import Coupling, Stored
@@ -46,8 +47,8 @@ class Definite:
         """Cholesky's factor of the normal form."""
         assert isinstance(self.e, Stored)
         matrix = self.matrix(self.e)
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        if bool(failed) or float(factor.diagonal().min()) ** 2 < SPLIT:
+        factor, least = small.cholesky(matrix)
+        if not least >= SPLIT:
             raise bad_input(
                 "blur",
                 "one at which the plan falls into parts between which no mass moves",
@@ -59,13 +60,13 @@ class Definite:
     def half(self, right: Tensor) -> Tensor:
         """Of stored systems: W with ``W' W = right' S^-1 right``."""
         scaled = self.units[:, None] * right
-        return torch.linalg.solve_triangular(self.factor, scaled, upper=False)
+        return small.substitute(self.factor, scaled)
 
     def solve(self, right: Tensor) -> Tensor:
         """The solution ``(M, R)``, zero where c is."""
         units = self.units[:, None]
         if isinstance(self.e, Stored):
-            return units * torch.cholesky_solve(units * right, self.factor)
+            return units * small.solve(self.factor, units * right)
         found = conjugate_gradient(_Matrix(self.product, right), units * right, tol=self.tol)
         self.residual = max(self.residual, float(found.residuals.max()))
         self.products += found.products

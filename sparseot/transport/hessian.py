@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
+from ..operators.small import product
 from .coupling import Stored, Summed
 from .curvature import PLACES, Curvature, hessian_product
 from .implicit import Couple, Own, Side
@@ -168,7 +169,7 @@ def _in_points(here: Side, there: Side, tol: float) -> Tensor:
     spread = pulls - here.e.matrix(0)[..., None] * (ratio[:, None] * force)[:, None]
     right = (here.a[:, None, None] * there.a[:, None] * spread).transpose(0, 1)
     half = Couple(here, there, tol, flipped=False).schur.half(right.reshape(len(there.a), -1))
-    found = half.mT @ half / here.eps
+    found = product(half.mT, half) / here.eps
     blocks = here.stiffness + (ratio / here.eps)[:, None, None] * force[:, :, None] * force[:, None]
     index = torch.arange(n, device=found.device)
     found.view(n, dim, n, dim)[index, :, index] += here.a[:, None, None] * blocks
@@ -180,7 +181,7 @@ def _in_weights(here: Side, there: Side, tol: float) -> Tensor:
     assert isinstance(here.e, Stored)
     right = there.a[:, None] * here.e.matrix(0).mT
     half = Couple(here, there, tol, flipped=False).schur.half(right)
-    return here.eps * half.mT @ half
+    return here.eps * product(half.mT, half)
 
 
 def _own_in_points(part: Curvature) -> Tensor:
@@ -193,7 +194,7 @@ def _own_in_points(part: Curvature) -> Tensor:
     right = -(a[:, None] * a * side.e.matrix(1))[..., None] * apart
     right[index, index] += a[:, None] * side.force[1]
     half = system.system.half(right.view(n, -1))
-    found = (half.mT @ half / side.eps).view(n, dim, n, dim)
+    found = (product(half.mT, half) / side.eps).view(n, dim, n, dim)
     weights = a[:, None] * a
     second = (weights * side.e.matrix(2))[..., None] * apart
     found -= second.permute(0, 2, 1)[..., None] * apart[:, None]
@@ -209,4 +210,4 @@ def _own_in_weights(part: Curvature) -> Tensor:
     assert isinstance(side.e, Stored) and isinstance(system, Own)
     e = side.e.matrix(0)
     half = system.system.half(side.a[:, None] * e)
-    return side.eps * (half.mT @ half - e + 1)
+    return side.eps * (product(half.mT, half) - e + 1)

@@ -33,6 +33,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..operators.small import product
 from .coupling import Coupling, Stored
 from .definite import Definite
 
@@ -164,18 +165,18 @@ class Couple:
             null = share * kept.total  # the square roots of c: constants, in normal units
             null = null / null.norm()
 
-        def product(v: Tensor) -> Tensor:
+        def times(v: Tensor) -> Tensor:
             back = e.T.rows((0, scale[:, None] * e.rows((0, share[:, None] * v))[0]))[0]
             image = v / kept.tau - share[:, None] * back
             return image if null is None else image + null[:, None] * (null @ v)
 
         def matrix(e: Stored) -> Tensor:
             half = scale.sqrt()[:, None] * e.matrix(0) * share
-            image = -half.mT @ half
+            image = product(-half.mT, half)
             image.diagonal().add_(1 / kept.tau)
             return image if null is None else image.addr_(null, null)
 
-        return Definite(e, kept.a * kept.total, product, matrix, self.tol)
+        return Definite(e, kept.a * kept.total, times, matrix, self.tol)
 
     def solve(self, phi: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
         """The derivatives df and dg of the potentials."""

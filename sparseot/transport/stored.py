@@ -13,6 +13,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import stored_loops
 from ..formulas import Radial
+from ..operators.small import squares
 from ..points import Points
 from .dense import DenseSoftmins
 from .marginals import Marginals
@@ -51,14 +52,10 @@ class StoredSoftmins(Softmins):
     ) -> StoredSoftmins:
         """The problem of a batch of one."""
         x, y = (
-            c.positions.view(*c.positions.shape[-2:]).detach().double().numpy()
-            for c in (source, target)
+            c.positions.view(*c.positions.shape[-2:]).detach().double() for c in (source, target)
         )
         a, b = (c.weights.view(-1).detach().double().numpy() for c in (source, target))
-        squares = np.square(x[:, None, 0] - y[:, 0])
-        for d in range(1, x.shape[1]):
-            squares += np.square(x[:, None, d] - y[:, d])
-        return cls(cost(torch.from_numpy(squares)).numpy(), a, b, penalty, eps)
+        return cls(cost.polynomial(squares(x, y)).numpy(), a, b, penalty, eps)
 
     def first(self, g: Array, f: Array) -> Array:
         return self.step(0, f, g)[0] * (1 + self.eps * self.rates[0])
