@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from .marginals import Marginals
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .sparse import SparseSoftmins
 
-__all__ = ["Multilevel", "Step"]
+__all__ = ["Cells", "Multilevel", "Step"]
 
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
@@ -53,7 +54,7 @@ class Cells:
         self.points, self.weights = points, weights
         numbers = voxels(points, side) if side > 0 else None
         if numbers is not None:
-            _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
+            heads, labels = _distinct(numbers)
             if len(heads) <= WORTH * len(points):
                 self._merge(heads, labels)
 
@@ -66,10 +67,27 @@ class Cells:
         self.points, self.weights = np.stack(means, 1), mass
         self.heads, self.labels = heads, labels
 
+    @cached_property
+    def blocks(self) -> BlockCloud:
+        """The cells in blocks."""
+        return BlockCloud(self.points, self.weights)
+
     @property
     def whole(self) -> bool:
         """Whether these are the points themselves."""
         return self.labels is self.heads
+
+
+def _distinct(numbers: Array) -> tuple[Array, Array]:
+    """The first place of each number, and which of these stands for each place."""
+    most = int(numbers.max()) + 1
+    if most > 8 * len(numbers):
+        _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
+        return heads, labels
+    first = np.full(most, -1)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    taken = first >= 0
+    return first[taken], (np.cumsum(taken) - 1)[numbers]
 
 
 @dataclass
@@ -105,7 +123,7 @@ class Multilevel:
         budget: largest number of sweeps at the last temperature.
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
         watch: called as ``watch(eps, error)`` after each sweep.
-        cut: blocks of clouds, by the address of their points, that problems share.
+        cut: clouds in blocks, by the address of their points, that problems share.
     """
 
     def __init__(
@@ -118,13 +136,14 @@ class Multilevel:
         budget: float,
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
-        cut: dict[int, BlockCloud] | None = None,
+        cut: dict[int, Cells] | None = None,
     ) -> None:
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
         self.dtype = np.float32 if tol >= SINGLE else np.float64
         self.cut = {} if cut is None else cut
+        self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
         self.interrupted = False
 
     def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
@@ -133,7 +152,7 @@ class Multilevel:
             found = self._solve_self(start)
         else:
             found = self._solve_pair(start)
-        blocks = [self._cut(cells) for cells in self.last]
+        blocks = [cells.blocks for cells in self.last]
         f, g, f_prev, g_prev = (
             t[block.inverse]
             for t, block in zip(
@@ -145,7 +164,7 @@ class Multilevel:
     # --- two clouds ---
 
     def _solve_pair(self, start: tuple[Array, Array] | None) -> Outcome:
-        whole = Cells(*self.clouds[0], 0.0), Cells(*self.clouds[1], 0.0)
+        whole = self._whole(0), self._whole(1)
         both = np.concatenate([cloud[0] for cloud in self.clouds])
         sides = both.max(0) - both.min(0)
         first = max(float((sides**2).sum()), self.eps)
@@ -155,7 +174,7 @@ class Multilevel:
             cells = whole
             if eps > self.eps:
                 side = min(CELL * math.sqrt(eps), WIDEST * float(sides.max()))
-                cells = self._cells(0, side, whole[0]), self._cells(1, side, whole[1])
+                cells = self._cells(0, side), self._cells(1, side)
             if now is None:
                 f, g = (np.zeros(len(c.points)) for c in cells)
             else:
@@ -168,7 +187,7 @@ class Multilevel:
     def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> _Lifted:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
-        X, Y = (self._cut(c) for c in cells)
+        X, Y = (c.blocks for c in cells)
         softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE)
         found = alternate(
             softmins,
@@ -197,7 +216,7 @@ class Multilevel:
     def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
         began = time.perf_counter()
         self.last = cells
-        X, Y = (self._cut(c) for c in cells)
+        X, Y = (c.blocks for c in cells)
         softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
         f_s, g_s = f[X.order], g[Y.order]
         wanted, sweeps = SLACK * self.tol, 0.0
@@ -240,9 +259,9 @@ class Multilevel:
 
     def _solve_self(self, start: tuple[Array, Array] | None) -> Outcome:
         began = time.perf_counter()
-        cells = Cells(*self.clouds[0], 0.0)
+        cells = self._whole(0)
         self.last = cells, cells
-        X = self._cut(cells)
+        X = cells.blocks
         softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
         if start is None:
             zero = np.zeros(X.n)
@@ -274,19 +293,18 @@ class Multilevel:
 
     # --- both ---
 
-    def _cells(self, side: int, width: float, whole: Cells) -> Cells:
-        """The cells of a cloud; the points themselves where these are few enough."""
-        found = Cells(*self.clouds[side], width)
-        return whole if found.whole else found
+    def _whole(self, side: int) -> Cells:
+        """The points of a cloud, in blocks that other problems may have cut already."""
+        points, weights = self.clouds[side]
+        return self.cut.setdefault(points.ctypes.data, Cells(points, weights, 0.0))
 
-    def _cut(self, cells: Cells) -> BlockCloud:
-        """The blocks of a cloud; those of the points themselves are kept for the next step."""
-        if not cells.whole:
-            return BlockCloud(cells.points, cells.weights)
-        key = cells.points.ctypes.data
-        if key not in self.cut:
-            self.cut[key] = BlockCloud(cells.points, cells.weights)
-        return self.cut[key]
+    def _cells(self, side: int, width: float) -> Cells:
+        """The cells of a cloud; the points themselves where these are few enough."""
+        before = self.cells[side]
+        if before is None or before[0] != width:
+            found = Cells(*self.clouds[side], width)
+            before = self.cells[side] = width, self._whole(side) if found.whole else found
+        return before[1]
 
     def _note(self, softmins: SparseSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n

@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,27 @@ class Softmins(ABC):
             The damped softmin; the L1 distance, relative to the mass, of the marginal of the
             plan of (here, there) from the one that is wanted; and the mass of that plan.
         """
-        weights = (self.a, self.b)[side]
+        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
+        softmin, ratio = self.exact(side, here, there)
+        total = dot(weights, ratio)
+        if math.isinf(rho):
+            return softmin, dot(weights, np.abs(ratio - 1.0)) / self.masses[side], total
+        error = dot(weights, np.abs(ratio - np.exp(-here / rho))) / self.masses[side]
+        return softmin / (1 + self.eps / rho), error, total
+
+    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+        """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         softmin = (self.first, self.second)[side](there, here)
-        rho = self.penalty.rhos[side]
-        ratio = np.exp(np.minimum((here - softmin) / self.eps, 600.0))
-        wanted = 1.0 if math.isinf(rho) else np.exp(-here / rho)
-        error = dot(weights, np.abs(ratio - wanted)) / float(weights.sum())
-        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
+        return softmin, np.exp(np.minimum((here - softmin) / self.eps, 600.0))
+
+    @cached_property
+    def masses(self) -> tuple[float, float]:
+        """The masses of both clouds."""
+        return float(self.a.sum()), float(self.b.sum())
 
     def dual(self, f: Array, g: Array, total: float) -> float:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
-        value = -self.eps * (total - float(self.a.sum() * self.b.sum()))
+        value = -self.eps * (total - math.prod(self.masses))
         for weights, h, rho in zip((self.a, self.b), (f, g), self.penalty.rhos, strict=True):
             value += dot(weights, h if math.isinf(rho) else -rho * np.expm1(-h / rho))
         return value
@@ -80,7 +91,7 @@ class Softmins(ABC):
     def kept(self, side: int, h: Array) -> float:
         """The mass of a plan whose marginal on one side is what its potential wants."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        return float(weights.sum()) if math.isinf(rho) else dot(weights, np.exp(-h / rho))
+        return self.masses[side] if math.isinf(rho) else dot(weights, np.exp(-h / rho))
 
     def shift(self, f: Array, g: Array) -> float:
         """The constant that is best moved from g to f; zero where both marginals are imposed."""
@@ -193,7 +204,7 @@ def _sweeps(
         if plain and (error <= tol or sweeps >= budget):
             return _close(softmins, f_new, g, sweeps)
         dual = softmins.dual(f, g, total)
-        if not plain and dual < best - FALL * tol * softmins.eps * float(softmins.a.sum()):
+        if not plain and dual < best - FALL * tol * softmins.eps * softmins.masses[0]:
             momentum.restart()
         best = max(best, dual)
         f = f + momentum.next() * (f_new - f)
@@ -202,8 +213,8 @@ def _sweeps(
             if found.error <= tol or sweeps >= budget:
                 return found
             threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
-        move = softmins.shift(f, g)
-        f, g = f + move, g - move
+        if move := softmins.shift(f, g):
+            f, g = f + move, g - move
 
 
 def _trial_pair(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:

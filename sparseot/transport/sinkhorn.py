@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,9 @@ from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials
-from .blocks import BlockCloud
 from .dense import DenseSoftmins
 from .marginals import Marginals
-from .multilevel import Multilevel
+from .multilevel import Cells, Multilevel
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
@@ -98,14 +97,14 @@ class Sinkhorn:
         engine: Engine,
         partner: list[int] | None = None,
         start: Potentials | None = None,
-        cut: dict[int, BlockCloud] | None = None,
+        cut: dict[int, Cells] | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
         ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
         of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
-        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds what is
-        known of the blocks of clouds, for the problems of one divergence.
+        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds
+        clouds in blocks, for the problems of one divergence.
         """
         found: list[Outcome] = []
         reports: list[Report] = []
@@ -132,6 +131,7 @@ class Sinkhorn:
                 longest,
                 engine,
                 Bar(self.progress),
+                {} if cut is None else cut,
             )
             init = None
             if start is not None:
@@ -185,7 +185,7 @@ class _Item:
     longest: float  # side of the box around both clouds
     engine: Engine
     bar: Bar
-    cut: dict[int, BlockCloud] = field(default_factory=dict)
+    cut: dict[int, Cells]
 
     def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Array, Array] | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +58,12 @@ class Tiles:
         return len(self.blocks[0])
 
 
+class _Known(NamedTuple):
+    potential: Array
+    bias: Array  # in the frames of the blocks
+    rise: float  # above the potential for which the tiles were chosen
+
+
 class SparseSoftmins(Softmins):
     """Tiles chosen by a screen, chosen anew when the potentials have moved.
 
@@ -82,28 +88,31 @@ class SparseSoftmins(Softmins):
         self.a, self.b = source.weights, target.weights
         self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
         self.built: tuple[Array, Array] | None = None
+        self.known: list[_Known | None] = [None, None]
         self.peaks: list[Array | None] = [None, None]
         self.pairs = 0  # visited so far
         self.builds = 0
 
     def first(self, g: Array, f: Array) -> Array:
-        return self._softmin(0, f, g)
+        return self.exact(0, f, g)[0]
 
     def second(self, f: Array, g: Array) -> Array:
-        return self._softmin(1, g, f)
+        return self.exact(1, g, f)[0]
+
+    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+        self._refresh(side, here, there)
+        total = self._sums(side, here, there)
+        if total.min() > LOWEST and total.max() < HIGHEST:
+            return here - self.eps * np.log(total), total
+        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
+        values = here - self.eps * np.log(total.clip(LOWEST, HIGHEST))
+        values[lost] = self._all_pairs(side, lost, there)
+        total[lost] = np.exp(np.minimum((here[lost] - values[lost]) / self.eps, 600.0))
+        return values, total
 
     def forget(self) -> None:
         """The tiles are chosen anew at the next sum."""
         self.built, self.peaks = None, [None, None]
-
-    def _softmin(self, side: int, here: Array, there: Array) -> Array:
-        self._refresh(side, here, there)
-        total = self._sums(side, here, there)
-        values: Array = here - self.eps * np.log(np.clip(total, LOWEST, HIGHEST))
-        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
-        if len(lost):
-            values[lost] = self._all_pairs(side, lost, there)
-        return values
 
     # --- which tiles ---
 
@@ -145,6 +154,7 @@ class SparseSoftmins(Softmins):
         self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Array, g: Array) -> list[Frame]:
+        self.known = [None, None]
         frames = [Frame.of(self.clouds[0], f, self.eps)]
         same = self.clouds[0] is self.clouds[1] and f is g
         frames.append(frames[0] if same else Frame.of(self.clouds[1], g, self.eps))
@@ -155,10 +165,21 @@ class SparseSoftmins(Softmins):
         """New tiles where the potentials have risen beyond the margin."""
         f, g = (there, here) if side else (here, there)
         if self.built is not None:
-            rise = (f - self.built[0]).max() + (g - self.built[1]).max()
+            rise = self._known(0, f).rise + self._known(1, g).rise
             if rise <= MARGIN * self.eps:
                 return
         self.build(f, g)
+
+    def _known(self, side: int, potential: Array) -> _Known:
+        """What the loops read of a potential; each serves two half-steps."""
+        sides = (0, 1) if self.frames[0] is self.frames[1] else (side,)
+        for known in (self.known[k] for k in sides):
+            if known is not None and known.potential is potential:
+                return known
+        assert self.built is not None
+        rise = float((potential - self.built[side]).max())
+        known = self.known[side] = _Known(potential, self.frames[side].bias(potential), rise)
+        return known
 
     def trim(self) -> None:
         """Drops the tiles whose measured share of every row and column is negligible."""
@@ -177,8 +198,8 @@ class SparseSoftmins(Softmins):
 
     def _arguments(self, side: int, row: Array, col: Array, logs: Array | float) -> tuple[Any, ...]:
         """Tiles, rows and columns of the loops, for two potentials; ``logs`` weigh the columns."""
-        rows = self.frames[side].bias(row, self.dtype)
-        cols = self.frames[1 - side].bias(col, np.float64) + logs
+        rows = self._known(side, row).bias.astype(self.dtype)
+        cols = self._known(1 - side, col).bias + logs
         own, other = self.parts[side], self.parts[1 - side]
         tiles = self.tiles.starts[side], self.tiles.blocks[side]
         return (*tiles, *own, rows, *other, cols.clip(-1e30).astype(self.dtype))
