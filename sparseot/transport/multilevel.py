@@ -13,22 +13,20 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from ..pairs import voxels
-from .blocks import BlockCloud
+from .annealing import temperatures
+from .cells import Cells, Lifted
 from .marginals import Marginals
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .sparse import SparseSoftmins
 
-__all__ = ["Cells", "Multilevel", "Step"]
+__all__ = ["Multilevel", "Step"]
 
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds, at most
-WORTH = 0.5  # cells, as a share of the points, above which the points themselves are taken
 COARSE = 0.005  # tolerance at all temperatures but the last
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
@@ -44,71 +42,6 @@ class Step:
     error: float
     kept: float
     seconds: float
-
-
-class Cells:
-    """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies."""
-
-    def __init__(self, points: Array, weights: Array, side: float) -> None:
-        self.heads = self.labels = np.arange(len(points))
-        self.points, self.weights = points, weights
-        numbers = voxels(points, side) if side > 0 else None
-        if numbers is not None:
-            heads, labels = _distinct(numbers)
-            if len(heads) <= WORTH * len(points):
-                self._merge(heads, labels)
-
-    def _merge(self, heads: Array, labels: Array) -> None:
-        count, points, weights = len(heads), self.points, self.weights
-        mass = np.bincount(labels, weights, count)
-        share = np.where(mass[labels] > 0, weights, 1.0)
-        total = np.bincount(labels, share, count)
-        means = [np.bincount(labels, share * c, count) / total for c in points.T]
-        self.points, self.weights = np.stack(means, 1), mass
-        self.heads, self.labels = heads, labels
-
-    @cached_property
-    def blocks(self) -> BlockCloud:
-        """The cells in blocks."""
-        return BlockCloud(self.points, self.weights)
-
-    @property
-    def whole(self) -> bool:
-        """Whether these are the points themselves."""
-        return self.labels is self.heads
-
-
-def _distinct(numbers: Array) -> tuple[Array, Array]:
-    """The first place of each number, and which of these stands for each place."""
-    most = int(numbers.max()) + 1
-    if most > 8 * len(numbers):
-        _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
-        return heads, labels
-    first = np.full(most, -1)
-    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
-    taken = first >= 0
-    return first[taken], (np.cumsum(taken) - 1)[numbers]
-
-
-@dataclass
-class _Lifted:
-    """Potentials at the points of cells, in their order, and the gradients of both."""
-
-    cells: tuple[Cells, Cells]
-    values: tuple[Array, Array]
-    slopes: tuple[Array, Array] | None
-
-    def at(self, side: int, cells: Cells) -> Array:
-        """The potential of one side, at the points of finer cells."""
-        old = self.cells[side]
-        if cells is old:
-            return self.values[side]
-        parents = old.labels[cells.heads]
-        value: Array = self.values[side][parents]
-        if self.slopes is not None:
-            way = cells.points - old.points[parents]
-            value = value + (self.slopes[side][parents] * way).sum(1)
-        return value
 
 
 class Multilevel:
@@ -168,8 +101,8 @@ class Multilevel:
         both = np.concatenate([cloud[0] for cloud in self.clouds])
         sides = both.max(0) - both.min(0)
         first = max(float((sides**2).sum()), self.eps)
-        now = None if start is None else _Lifted(whole, start, None)
-        schedule = _temperatures(first, self.eps) if start is None else [self.eps]
+        now = None if start is None else Lifted(whole, start, None)
+        schedule = temperatures(first, self.eps, RATIO) if start is None else [self.eps]
         for eps in schedule:
             cells = whole
             if eps > self.eps:
@@ -184,7 +117,7 @@ class Multilevel:
             now = self._coarse(cells, f, g, eps)
         raise AssertionError("the schedule ends at the last temperature")
 
-    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> _Lifted:
+    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> Lifted:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
         X, Y = (c.blocks for c in cells)
@@ -211,7 +144,7 @@ class Multilevel:
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
         values = f_s[X.inverse], g_s[Y.inverse]
-        return _Lifted(cells, values, (slopes[0], slopes[1]))
+        return Lifted(cells, values, (slopes[0], slopes[1]))
 
     def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
         began = time.perf_counter()
@@ -311,9 +244,3 @@ class Multilevel:
         seconds = time.perf_counter() - began
         kept = softmins.kept_fraction
         self.steps.append(Step(softmins.eps, sizes, found.sweeps, found.error, kept, seconds))
-
-
-def _temperatures(first: float, last: float) -> list[float]:
-    """From ``first`` down to exactly ``last``, by equal factors of at most ``RATIO``."""
-    steps = max(0, math.ceil(math.log(first / last) / math.log(RATIO)))
-    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]

@@ -26,8 +26,13 @@ Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our
 __all__ = ["Outcome", "Softmins", "alternate", "self_fixed_point"]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
-TRIAL = 5.0  # tolerances that the error must come near to for a first trial
+TRIAL = 6.0  # tolerances that the error must come near to for a first trial
 FALL = 0.01  # of the dual value, in tolerances times the temperature, that is not yet a setback
+APART = 3.0  # sweeps between two trials, at least
+PACE = 4  # sweeps over which the pace of convergence is taken
+SLOWEST = 0.99  # pace that is believed
+BELIEVED = 0.3  # share of the gap 1 - rho2 below which a measured gap replaces it
+STEPS = 10  # and share of it, inverted, that it may fall to at once
 STEP = 2 / 3  # of the self problem: divides its error by three
 
 
@@ -124,10 +129,15 @@ class Outcome:
 
 
 class _Momentum:
-    """The factors of the cyclic Chebyshev scheme for the squared rate ``rho2``, one a half-step."""
+    """The factors of the cyclic Chebyshev scheme for the squared rate ``rho2``, one a half-step.
+
+    The scheme serves errors that a plain sweep multiplies by at most ``rho2``; a slower one shows
+    itself by the pace of the whole, which tells its rate (Young, 1954): then ``rho2`` rises to it.
+    """
 
     def __init__(self, rho2: float) -> None:
         self.rho2, self.omega, self.wait = rho2, 1.0, 2 * PLAIN
+        self.errors: list[float] = []
 
     @property
     def plain(self) -> bool:
@@ -143,10 +153,28 @@ class _Momentum:
         self.omega = 1 / (1 - (self.rho2 / 2 if first else self.rho2 * self.omega / 4))
         return self.omega
 
+    def observe(self, error: float) -> None:
+        """The error after a relaxed sweep; where errors fall too slowly, ``rho2`` rises."""
+        self.errors.append(error)
+        if len(self.errors) <= PACE:
+            return
+        before = max(self.errors[-1 - PACE], 1e-300)
+        pace = min((error / before) ** (1 / PACE), SLOWEST)
+        excess = self.omega - 1
+        if pace > excess:
+            slowest = (pace + excess) ** 2 / (pace * self.omega**2)
+            if 1 - slowest < BELIEVED * (1 - self.rho2):
+                self.rho2, self.errors = min(slowest, 1 - (1 - self.rho2) / STEPS), []
+
+    def sweeps(self, factor: float) -> float:
+        """The number of sweeps that multiply smooth errors by this factor, once at full pace."""
+        gap = math.sqrt(1 - self.rho2)
+        return math.log(factor) / math.log(max((1 - gap) / (1 + gap), 0.01))
+
     def restart(self) -> None:
         """After a setback: plain sweeps, then a shorter memory."""
         self.rho2 = 1 - min(1.0, 2 * (1 - self.rho2))
-        self.omega, self.wait = 1.0, 2 * PLAIN
+        self.omega, self.wait, self.errors = 1.0, 2 * PLAIN, []
 
 
 def alternate(
@@ -192,7 +220,8 @@ def _sweeps(
 ) -> Outcome:
     """The sweeps of :func:`alternate`; ``state`` holds the last potentials at any moment."""
     f, g = state
-    momentum, sweeps, threshold, best = _Momentum(rho2), 0.0, TRIAL * tol, -math.inf
+    momentum, sweeps, best = _Momentum(rho2), 0.0, -math.inf
+    threshold, due = TRIAL * tol, math.inf
     while True:
         state[:] = f, g
         plain = momentum.plain
@@ -207,12 +236,15 @@ def _sweeps(
         if not plain and dual < best - FALL * tol * softmins.eps * softmins.masses[0]:
             momentum.restart()
         best = max(best, dual)
+        if not plain:
+            momentum.observe(error)
         f = f + momentum.next() * (f_new - f)
-        if not plain and (error <= threshold or sweeps >= budget):
+        if not plain and (error <= threshold or sweeps >= min(due, budget)):
             found, sweeps = _trial_pair(softmins, f, g, sweeps), sweeps + 1.5
             if found.error <= tol or sweeps >= budget:
                 return found
             threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
+            due = sweeps + max(momentum.sweeps(tol / found.error), APART)
         if move := softmins.shift(f, g):
             f, g = f + move, g - move
 

@@ -21,10 +21,11 @@ from ..engines.base import Engine, Formula
 from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
-from .annealing import Potentials
+from .annealing import Potentials, temperatures
+from .cells import Cells
 from .dense import DenseSoftmins
 from .marginals import Marginals
-from .multilevel import Cells, Multilevel
+from .multilevel import Multilevel
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
@@ -36,7 +37,8 @@ FEW = 1e6  # pairs, below which all of them are visited
 BOXES = 6  # dimension above which boxes bound little
 RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last
-CONSTANT = 1.6  # c of the a-priori rate 1 - (pi c)^2 eps / L^p
+CONSTANT = 3.0  # c of a bold rate 1 - (pi c)^2 eps / L^p, to be corrected by what is seen
+GAP = 0.15  # between the rate and 1, at most
 
 
 @dataclass(frozen=True)
@@ -121,17 +123,9 @@ class Sinkhorn:
             own = partner is not None or _equal_clouds(source, target, k, marginals)
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
+            bar, known = Bar(self.progress), {} if cut is None else cut
             problem = _Item(
-                self,
-                cost,
-                marginals,
-                p,
-                blur,
-                max(length, blur),
-                longest,
-                engine,
-                Bar(self.progress),
-                {} if cut is None else cut,
+                self, cost, marginals, p, blur, max(length, blur), longest, engine, bar, known
             )
             init = None
             if start is not None:
@@ -259,7 +253,7 @@ class _Item:
     ) -> Outcome:
         last, interrupted = self.blur**self.p, False
         f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
-        for eps in temperatures(self.length**self.p, last) if init is None else [last]:
+        for eps in temperatures(self.length**self.p, last, RATIO) if init is None else [last]:
             began = time.perf_counter()
             softmins.eps = eps
             outcome = alternate(
@@ -280,22 +274,16 @@ class _Item:
         return outcome
 
     def rate(self, eps: float) -> float:
-        """The factor of the slowest error under a plain sweep, as the model has it."""
+        """The factor of the slowest error under a plain sweep, at a guess."""
         damping = math.prod(1 / (1 + eps / rho) for rho in self.penalty.rhos)
-        slow = 1 - (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
-        return damping * max(slow, 0.0)
+        gap = (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
+        return damping * (1 - min(gap, GAP))
 
     def _level(self, softmins: DenseSoftmins, outcome: Outcome, began: float) -> Level:
         sizes = len(softmins.a), len(softmins.b)
         seconds = time.perf_counter() - began
         blur = softmins.eps ** (1 / self.p)
         return Level(blur, sizes, outcome.sweeps, outcome.error, 1.0, seconds)
-
-
-def temperatures(first: float, last: float) -> list[float]:
-    """From ``first`` down to exactly ``last``, by equal factors of at most ``RATIO``."""
-    steps = max(0, math.ceil(math.log(first / last) / math.log(RATIO)))
-    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]
 
 
 def _equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:

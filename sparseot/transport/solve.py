@@ -15,9 +15,9 @@ from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import bounding_diameter, check_positive, enough_digits, points_pair
 from .annealing import Potentials
+from .cells import Cells
 from .kept import KeptPairs
 from .marginals import Reach, marginals
-from .multilevel import Cells
 from .problem import Problem
 from .report import Solution
 from .result import Solved, Transport
