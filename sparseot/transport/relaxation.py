@@ -33,7 +33,7 @@ PACE = 4  # sweeps over which the pace of convergence is taken
 SLOWEST = 0.99  # pace that is believed
 BELIEVED = 0.3  # share of the gap 1 - rho2 below which a measured gap replaces it
 STEPS = 10  # and share of it, inverted, that it may fall to at once
-STEP = 2 / 3  # of the self problem: divides its error by three
+STEP = 2 / 3  # of the self problem
 
 
 def dot(a: Array, b: Array) -> float:
@@ -264,12 +264,17 @@ def _close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
 
 
 def self_fixed_point(softmins: Softmins, h: Array, *, tol: float, budget: float) -> Outcome:
-    """The potential of a cloud with itself, by damped steps that divide its error by three."""
-    sweeps = 0.0
+    """The potential of a cloud with itself, by Chebyshev steps that divide its error by six.
+
+    The errors of ``h - softmin(h)`` are those of h times numbers between 1 and 2, whatever the
+    temperature (Golub and Varga, 1961, for that interval).
+    """
+    sweeps, omega, before = 0.0, 1.0, h
     while True:
         new, error, _ = softmins.step(0, h, h)
         sweeps += 0.5
         if error <= tol or sweeps >= budget:
             value = softmins.dual(new, h, softmins.kept(0, new))
             return Outcome(new, new, h, h, error, sweeps, value)
-        h = h + STEP * (new - h)
+        h, before = before + omega * (h - before + STEP * (new - h)), h
+        omega = 1 / (1 - omega / 18 if omega == 1 else 1 - omega / 36)
