@@ -111,7 +111,7 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, out, lo, 
                     accumulate(out, (I * columns + r) * uint64(B) + i, part)
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
     """The largest exponents that box I and boxes first to last allow, into ``bounds``.
 
@@ -133,7 +133,7 @@ def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
             bounds[k] += max(best, s * left - t * q - 0.5 * g3 * g3)
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
     """Appends what passes the threshold to ``kept``; returns its length and what was dropped."""
     lost = 0.0
