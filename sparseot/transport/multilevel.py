@@ -56,6 +56,7 @@ class Multilevel:
         budget: largest number of sweeps at the last temperature.
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
         watch: called as ``watch(eps, error)`` after each sweep.
+        engine: "numba" or "tiles".
         cut: clouds in blocks, by the address of their points, that problems share.
     """
 
@@ -70,7 +71,9 @@ class Multilevel:
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
         cut: dict[int, Cells] | None = None,
+        engine: str = "numba",
     ) -> None:
+        self.engine = engine
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
@@ -121,7 +124,7 @@ class Multilevel:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
         X, Y = (c.blocks for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE)
+        softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE, np.float32, self.engine)
         found = alternate(
             softmins,
             f[X.order],
@@ -150,7 +153,7 @@ class Multilevel:
         began = time.perf_counter()
         self.last = cells
         X, Y = (c.blocks for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
+        softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype, self.engine)
         f_s, g_s = f[X.order], g[Y.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
@@ -175,7 +178,9 @@ class Multilevel:
 
     def _check(self, softmins: SparseSoftmins, found: Outcome, sweeps: float) -> Outcome:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
-        exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
+        exact = SparseSoftmins(
+            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
+        )
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new, _, _ = exact.step(1, g, f)
@@ -195,7 +200,7 @@ class Multilevel:
         cells = self._whole(0)
         self.last = cells, cells
         X = cells.blocks
-        softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
+        softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype, self.engine)
         if start is None:
             zero = np.zeros(X.n)
             softmins.diagonal()
@@ -215,7 +220,9 @@ class Multilevel:
             h = (found.f_prev + 2 * checked.f) / 3
 
     def _check_self(self, softmins: SparseSoftmins, h: Array, sweeps: float) -> Outcome:
-        exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
+        exact = SparseSoftmins(
+            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
+        )
         exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
         self.omitted = float(softmins.clouds[0].masses @ exact.tiles.omitted)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
+from ..engines.choose import loops_for
 from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
@@ -26,6 +27,7 @@ from .cells import Cells
 from .dense import DenseSoftmins
 from .marginals import Marginals
 from .multilevel import Multilevel
+from .problem import equal_clouds
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
@@ -51,7 +53,7 @@ class Sinkhorn:
             the potentials want it to be, ``a exp(-f / rho)``.
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: False for plain alternating updates.
-        engine: "auto", or the name of an engine.
+        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing.
         multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
@@ -120,7 +122,7 @@ class Sinkhorn:
                 reports.append(reports[holder])
                 continue
             here = _item(source, k)
-            own = partner is not None or _equal_clouds(source, target, k, marginals)
+            own = partner is not None or equal_clouds(source, target, k, marginals)
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
             bar, known = Bar(self.progress), {} if cut is None else cut
@@ -146,6 +148,7 @@ class Sinkhorn:
 
     def all_pairs(self, source: Points, target: Points, cost: Formula) -> str | None:
         """None, or why all pairs are visited."""
+        loops = loops_for(self.engine)
         x, sizes = source.positions, (source.weights.shape[1], target.weights.shape[1])
         why = None
         if not (isinstance(cost, Radial) and cost.terms == (Term(0.5, 2),)):
@@ -154,7 +157,7 @@ class Sinkhorn:
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"
-        elif self.engine not in ("auto", "numba"):
+        elif loops is None or (loops == "tiles" and not self.multilevel):
             why = "as asked"
         if self.multilevel and why:
             fix = "Leave multilevel=None to visit all pairs."
@@ -195,6 +198,7 @@ class _Item:
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
             cut=self.cut,
+            engine=loops_for(self.solver.engine) or "numba",
             watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
         )
         outcome = solver.solve(init)
@@ -209,7 +213,7 @@ class _Item:
             outcome.error,
             outcome.value,
             tol,
-            "numba on kept pairs of blocks",
+            f"{solver.engine} on kept pairs of blocks",
             levels,
             solver.exact.kept_fraction,
             solver.omitted,
@@ -284,13 +288,6 @@ class _Item:
         seconds = time.perf_counter() - began
         blur = softmins.eps ** (1 / self.p)
         return Level(blur, sizes, outcome.sweeps, outcome.error, 1.0, seconds)
-
-
-def _equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:
-    """Whether item k is a cloud and a copy of it, held alike: then f = g."""
-    pairs = ((source.positions, target.positions), (source.weights, target.weights))
-    alike = penalty.rhos[0] == penalty.rhos[1]
-    return alike and all(s.shape == t.shape and torch.equal(s[k], t[k]) for s, t in pairs)
 
 
 def _arrays(cloud: Points) -> tuple[Any, Any]:
