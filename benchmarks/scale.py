@@ -1,8 +1,8 @@
 """Transport to a tolerance, on kept pairs: speed, true errors, growth and hard data.
 
-python benchmarks/scale.py [errors] [geomloss] [multiscale N] [growth] [million] [hard] [pot] [ott]
+python benchmarks/scale.py [errors] [geomloss] [multiscale N] [growth] [million] [hard]
 
-Each name is a table of its own; ``ott`` wants the package ott-jax. Uniform clouds as in losses.py.
+Each name is a table of its own. Uniform clouds as in losses.py.
 """
 
 from __future__ import annotations
@@ -124,21 +124,14 @@ def growth() -> None:
 
 
 def million() -> None:
-    """A million points, at a blur that shrinks with the spacing and at blur .01; once, raw value."""
-    head("n = 1,000,000", "blur", "seconds", "converged", "residual", "peak GB", "value")
-    x, y = clouds(1_000_000, 3)
-    for blur in (0.01 * 0.1 ** (1 / 3), 0.01):
-        seconds, found = clock(lambda blur=blur: so.solve_sample(x, y, blur=blur), 1)
+    """From 1e5 points to 1e6, at a blur that shrinks with the spacing and at blur .01; raw value."""
+    head("Growth, raw value", "n", "blur", "seconds", "converged", "error", "peak GB", "value")
+    for n, blur in ((100_000, 0.01), (1_000_000, 0.01 * 0.1 ** (1 / 3)), (1_000_000, 0.01)):
+        x, y = clouds(n, 3)
+        seconds, found = clock(lambda x=x, y=y, blur=blur: so.solve_sample(x, y, blur=blur), 1)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        value = f"{found.value.item():.7f}"
-        row(
-            f"{blur:.4f}",
-            f"{seconds:.0f}",
-            found.converged,
-            f"{found.residual:.1e}",
-            f"{peak:.1f}",
-            value,
-        )
+        shown = f"{seconds:.2f}", found.converged, f"{found.residual:.1e}", f"{peak:.1f}"
+        row(f"{n:,}", f"{blur:.4f}", *shown, f"{found.value.item():.7f}")
 
 
 def hard() -> None:
@@ -184,48 +177,7 @@ def hard() -> None:
         row(name, *cells, f"{found.residual:.1e}")
 
 
-def pot() -> None:
-    """n = 5,000, blur .05: POT's log-domain and lazy solvers at the same error of the marginals."""
-    import ot
-
-    head("n = 5,000, blur .05, raw value", "solver", "seconds", "L1 error of the marginals")
-    x, y = clouds(5_000, 3)
-    seconds, found = clock(lambda: so.solve_sample(x, y, blur=0.05))
-    row("sparseot, tol 1e-3", f"{seconds:.3f}", f"{found.residual:.1e}")
-    a = torch.full((5_000,), 1 / 5_000, dtype=torch.float64)
-    x64, y64 = x.double(), y.double()
-    cost = ot.dist(x64, y64) / 2
-
-    def log_domain():
-        return ot.sinkhorn(
-            a, a, cost, 0.0025, method="sinkhorn_log", stopThr=1e-3, numItermax=400, warn=False
-        )
-
-    seconds, plan = clock(log_domain, 1)
-    error = max(float((plan.sum(k) - a).abs().sum()) for k in (0, 1))
-    row("POT sinkhorn_log", f"{seconds:.1f}", f"{error:.1e}")
-
-
-def ott() -> None:
-    """n = 5,000, blur .05: OTT-JAX, jitted, its default threshold 1e-3."""
-    import jax
-    from ott.geometry import pointcloud
-    from ott.problems.linear import linear_problem
-    from ott.solvers.linear import sinkhorn
-
-    head("n = 5,000, blur .05, raw value", "solver", "seconds", "L1 error of the marginals")
-    x, y = (t.numpy() for t in clouds(5_000, 3))
-    for name, options in (("OTT-JAX", {}), ("OTT-JAX, batch_size 512", {"batch_size": 512})):
-        solve = jax.jit(
-            lambda x, y, options=options: sinkhorn.Sinkhorn(threshold=1e-3)(
-                linear_problem.LinearProblem(pointcloud.PointCloud(x, y, epsilon=0.005, **options))
-            )
-        )
-        seconds, out = clock(lambda solve=solve: jax.block_until_ready(solve(x, y)), 2)
-        row(name, f"{seconds:.2f}", f"{float(out.errors[out.errors > 0][-1]):.1e}")
-
-
-TABLES = {t.__name__: t for t in (errors, geomloss, growth, million, hard, pot, ott)}
+TABLES = {t.__name__: t for t in (errors, geomloss, growth, million, hard)}
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or ["errors", "geomloss", "growth", "hard"]

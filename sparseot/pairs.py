@@ -7,6 +7,7 @@ at once, so that a table of all block pairs never exists.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -235,12 +236,13 @@ def walk(rows: Partition, columns: Partition, keep: Keep) -> BlockPairs:
 
 def voxels(points: Array, side: float) -> Array | None:
     """The number of the cubic cell of each point ``(N, D)``; None for more than 2^62 cells."""
-    places = np.floor((points - points.min(0)) / side)
-    widths = places.max(0) + 1
-    if np.prod(widths) > 2**62:
+    places = [np.floor((c - c.min()) / side) for c in points.T]
+    widths = [float(c.max()) + 1 for c in places]
+    if math.prod(widths) > 2**62:
         return None
-    strides = np.concatenate((np.cumprod(widths[:0:-1])[::-1], [1])).astype(np.int64)
-    numbers: Array = places.astype(np.int64) @ strides
+    numbers = np.zeros(len(points), np.int64)
+    for place, width in zip(places, widths, strict=True):
+        numbers = numbers * int(width) + place.astype(np.int64)
     return numbers
 
 

@@ -15,7 +15,7 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
-__all__ = ["ENGINES", "choose_engine", "load", "stored_loops", "tile_loops"]
+__all__ = ["ENGINES", "choose_engine", "load", "loops_for", "stored_loops", "tile_loops"]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -23,6 +23,7 @@ ENGINES = {
     "nufft": ("fft", "Fourier"),
     "keops": ("keops", "KeOps"),
 }
+TILE_LOOPS = {"numba": "sparse_simd", "tiles": "sparse_tiles"}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -35,9 +36,16 @@ def load(name: str, **options: Any) -> Engine:
     return engine
 
 
-def tile_loops() -> ModuleType:
-    """The compiled loops over kept pairs of blocks."""
-    return import_module(f"{__package__}.sparse_simd")
+def tile_loops(name: str) -> ModuleType:
+    """The loops over kept pairs of blocks, of the engine of that name."""
+    return import_module(f"{__package__}.{TILE_LOOPS[name]}")
+
+
+def loops_for(engine: str | Engine) -> str | None:
+    """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
+    name = engine if isinstance(engine, str) else engine.name
+    name = "numba" if name == "auto" else name
+    return name if name in TILE_LOOPS else None
 
 
 def stored_loops() -> ModuleType:

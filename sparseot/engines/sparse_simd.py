@@ -1,4 +1,4 @@
-"""Vectorised loops over kept pairs of blocks, compiled by Numba and cached on disk.
+"""Sums over kept pairs of blocks, compiled by Numba and cached on disk.
 
 A tile is a pair of blocks of ``B`` points. In the frame of its two centres, with a slope taken
 off each potential, the exponent of an entry of a plan is
@@ -7,8 +7,8 @@ off each potential, the exponent of an entry of a plan is
     A_i = phi_i + dx_i . (s_I - D),        B_j = gamma_j + dy_j . (t_J + D),
 
 with K in float64 and the rest small: single precision loses nothing that matters, whatever the
-temperature. All lengths and potentials are in units in which exponents are powers of two. The
-innermost loop runs over the rows of a tile, so that sums need no reduction across lanes.
+temperature. All lengths and potentials are in units in which exponents are powers of two. Vectors
+hold the rows of a tile and the innermost loop runs over its columns, so that sums stay in registers.
 """
 
 from __future__ import annotations
@@ -16,81 +16,73 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from .simd import OPTIONS, exp2
+from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
+from .simd import OPTIONS
+from .simd import exp2 as exp2_of_one
 
-__all__ = ["B", "products", "screen", "sums", "transpose"]
+__all__ = ["B", "SHARED", "products", "screen", "sums", "transpose"]
 
+SHARED = True  # row blocks are shared among threads
 B = 32  # points in a block
-DIM = 3  # coordinates of the fast loop; more are added by a second one
+DIM = 3  # coordinates that stay in registers; more are read again for each column
 
 
 @njit(inline="always", **OPTIONS)
-def _biases(I, J, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols):
+def _biases(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols):
     """The biases A_i of the rows, without the constant, and B_j of the columns, with it."""
-    dim = uint64(xc.shape[1])
+    dim, real = uint64(xc.shape[1]), xo.dtype.type
     constant = xk[I] + yk[J]
-    for i in range(B):
-        rows[i] = xb[I, i]
     for d in range(dim):
         gap = xc[I, d] - yc[J, d]
         constant -= 0.5 * gap * gap
-        slope = rows.dtype.type(xs[I, d] - gap)
-        for i in range(B):
-            rows[i] += slope * xo[I, d, i]
-    k = rows.dtype.type(constant)
-    for j in range(B):
-        cols[j] = yb[J, j] + k
-    for d in range(dim):
-        slope = rows.dtype.type(ys[J, d] + (xc[I, d] - yc[J, d]))
-        for j in range(B):
-            cols[j] += slope * yo[J, d, j]
+    for i in range(uint64(0), uint64(B), step):
+        row = load(xb, I * uint64(B) + i)
+        col = add(load(yb, J * uint64(B) + i), spread(real(constant)))
+        for d in range(dim):
+            gap = xc[I, d] - yc[J, d]
+            dx, dy = (
+                load(xo, (I * dim + d) * uint64(B) + i),
+                load(yo, (J * dim + d) * uint64(B) + i),
+            )
+            row = fma(dx, spread(real(xs[I, d] - gap)), row)
+            col = fma(dy, spread(real(ys[J, d] + gap)), col)
+        store(rows, i, row)
+        store(cols, i, col)
 
 
 @njit(inline="always", **OPTIONS)
-def _exponents(I, J, j, xo, yo, rows, cols, e):
-    """Exponents of column j of a tile beyond the third coordinate, into ``e``."""
-    for i in range(B):
-        e[i] = rows[i] + cols[j]
-    for d in range(uint64(DIM), uint64(xo.shape[1])):
-        y = yo[J, d, j]
-        for i in range(B):
-            e[i] += xo[I, d, i] * y
+def _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2):
+    """The entries of column j of a tile, in the rows from i on."""
+    e = fma(x0, spread(yo[J, 0, j]), add(row, spread(cols[j])))
+    e = fma(x1, spread(yo[J, 1, j]), e)
+    e = fma(x2, spread(yo[J, 2, j]), e)
+    dim = uint64(xo.shape[1])
+    for d in range(uint64(DIM), dim):
+        e = fma(load(xo, (I * dim + d) * uint64(B) + i), spread(yo[J, d, j]), e)
+    return exp2(e)
 
 
 @njit(**OPTIONS)
 def sums(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, peaks, lo, hi):
     """Row sums of 2^E over the tiles of row blocks lo to hi; ``peaks`` their largest, by tile."""
     rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
-    part, e = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
-    zero = xo.dtype.type(0)
-    wide = xo.shape[1] > DIM
+    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
     for I in range(uint64(lo), uint64(hi)):
-        for i in range(B):
+        at = I * uint64(xo.shape[1]) * uint64(B)
+        for i in range(uint64(B)):
             out[I, i] = 0.0
         for t in range(uint64(starts[I]), uint64(starts[I + 1])):
             J = uint64(tiles[t])
-            _biases(I, J, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols)
-            for i in range(B):
-                part[i] = zero
-            if wide:
-                for j in range(B):
-                    _exponents(I, J, j, xo, yo, rows, cols, e)
-                    y0, y1, y2 = yo[J, 0, j], yo[J, 1, j], yo[J, 2, j]
-                    for i in range(B):
-                        part[i] += exp2(
-                            e[i] + xo[I, 0, i] * y0 + xo[I, 1, i] * y1 + xo[I, 2, i] * y2
-                        )
-            else:
-                for j in range(B):
-                    c, y0, y1, y2 = cols[j], yo[J, 0, j], yo[J, 1, j], yo[J, 2, j]
-                    for i in range(B):
-                        part[i] += exp2(
-                            rows[i] + c + xo[I, 0, i] * y0 + xo[I, 1, i] * y1 + xo[I, 2, i] * y2
-                        )
+            _biases(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols)
             peak = zero
-            for i in range(B):
-                out[I, i] += part[i]
-                peak = max(peak, part[i])
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(xo, at + i), load(xo, at + uint64(B) + i)
+                x2, row = load(xo, at + uint64(2 * B) + i), load(rows, i)
+                part = zeros(zero)
+                for j in range(uint64(B)):
+                    part = add(part, _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2))
+                accumulate(out, I * uint64(B) + i, part)
+                peak = max(peak, highest(part))
             peaks[t] = peak
 
 
@@ -98,30 +90,29 @@ def sums(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, peaks, lo, 
 def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, out, lo, hi):
     """``out[I, r, i] = sum_j 2^E_ij v[J, r, j]`` over the tiles of row blocks lo to hi."""
     rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
-    e = np.empty(B, xo.dtype)
-    part = np.empty((v.shape[1], B), xo.dtype)
-    zero = xo.dtype.type(0)
+    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
+    entries = np.empty((B, B), xo.dtype)  # column after column
+    columns = uint64(v.shape[1])
     for I in range(uint64(lo), uint64(hi)):
+        at = I * uint64(xo.shape[1]) * uint64(B)
         out[I] = 0.0
         for t in range(uint64(starts[I]), uint64(starts[I + 1])):
             J = uint64(tiles[t])
-            _biases(I, J, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols)
-            part[:] = zero
-            for j in range(B):
-                _exponents(I, J, j, xo, yo, rows, cols, e)
-                y0, y1, y2 = yo[J, 0, j], yo[J, 1, j], yo[J, 2, j]
-                for i in range(B):
-                    e[i] = exp2(e[i] + xo[I, 0, i] * y0 + xo[I, 1, i] * y1 + xo[I, 2, i] * y2)
-                for r in range(uint64(v.shape[1])):
-                    w = v[J, r, j]
-                    for i in range(B):
-                        part[r, i] += w * e[i]
-            for r in range(uint64(v.shape[1])):
-                for i in range(B):
-                    out[I, r, i] += part[r, i]
+            _biases(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols)
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(xo, at + i), load(xo, at + uint64(B) + i)
+                x2, row = load(xo, at + uint64(2 * B) + i), load(rows, i)
+                for j in range(uint64(B)):
+                    entry = _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2)
+                    store(entries, j * uint64(B) + i, entry)
+                for r in range(columns):
+                    part = zeros(zero)
+                    for j in range(uint64(B)):
+                        part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
+                    accumulate(out, (I * columns + r) * uint64(B) + i, part)
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
     """The largest exponents that box I and boxes first to last allow, into ``bounds``.
 
@@ -143,12 +134,12 @@ def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
             bounds[k] += max(best, s * left - t * q - 0.5 * g3 * g3)
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
     """Appends what passes the threshold to ``kept``; returns its length and what was dropped."""
     lost = 0.0
     for k in range(last - first):
-        mass = exp2(bounds[k] + ym[first + k])
+        mass = exp2_of_one(bounds[k] + ym[first + k])
         bounds[k] += max(weight, yw[first + k])
         lost += mass if bounds[k] < threshold else 0.0
     for k in range(last - first):

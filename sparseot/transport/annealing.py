@@ -9,6 +9,7 @@ algorithm 3.5). It stops when the schedule ends, not when a residual is small: w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +22,7 @@ from ..errors import bad_input
 from ..points import Points, check_positive
 from .marginals import Marginals
 
-__all__ = ["AveragedAnnealing", "Potentials"]
+__all__ = ["AveragedAnnealing", "Potentials", "temperatures"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ class _Update:
         col = self.log_weights if g is None else self.log_weights + g / eps
         guess = None if f is None else f / damped
         return damped * self.sums.logsumexp(self.cost, eps.view(-1), col, guess)
+
+
+def temperatures(first: float, last: float, ratio: float) -> list[float]:
+    """From ``first`` down to exactly ``last``, by equal factors of at most ``ratio``."""
+    steps = max(0, math.ceil(math.log(first / last) / math.log(ratio)))
+    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]
 
 
 @lru_cache(maxsize=64)

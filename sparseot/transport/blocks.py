@@ -131,11 +131,11 @@ class Frame:
         offsets = np.pad(self.cloud.offsets * self.unit, ((0, 0), (0, extra), (0, 0)))
         return centres, slopes, self.heights, offsets.astype(dtype)
 
-    def bias(self, potential: Array, dtype: Any) -> Array:
+    def bias(self, potential: Array) -> Array:
         """``phi - |dx|^2 / 2`` for a potential ``(n,)`` near that of the frame, ``(C, B)``."""
-        values = self.cloud.fill(potential * (LOG2E / self.eps))
-        bias: Array = (values.reshape(-1, SIZE) - self.level).astype(dtype)
-        return bias
+        values = self.cloud.fill(potential * (LOG2E / self.eps)).reshape(-1, SIZE)
+        values -= self.level
+        return values
 
     def boxes(self, total: float) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """What the screen reads of the blocks and of their groups; ``total`` is the mass."""

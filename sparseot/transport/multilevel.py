@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..pairs import voxels
-from .blocks import BlockCloud
+from .annealing import temperatures
+from .cells import Cells, Lifted
 from .marginals import Marginals
 from .relaxation import Array, Outcome, alternate, self_fixed_point
 from .sparse import SparseSoftmins
@@ -27,7 +27,6 @@ __all__ = ["Multilevel", "Step"]
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds, at most
-WORTH = 0.5  # cells, as a share of the points, above which the points themselves are taken
 COARSE = 0.005  # tolerance at all temperatures but the last
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
@@ -45,54 +44,6 @@ class Step:
     seconds: float
 
 
-class Cells:
-    """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies."""
-
-    def __init__(self, points: Array, weights: Array, side: float) -> None:
-        self.heads = self.labels = np.arange(len(points))
-        self.points, self.weights = points, weights
-        numbers = voxels(points, side) if side > 0 else None
-        if numbers is not None:
-            _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
-            if len(heads) <= WORTH * len(points):
-                self._merge(heads, labels)
-
-    def _merge(self, heads: Array, labels: Array) -> None:
-        count, points, weights = len(heads), self.points, self.weights
-        mass = np.bincount(labels, weights, count)
-        share = np.where(mass[labels] > 0, weights, 1.0)
-        total = np.bincount(labels, share, count)
-        means = [np.bincount(labels, share * c, count) / total for c in points.T]
-        self.points, self.weights = np.stack(means, 1), mass
-        self.heads, self.labels = heads, labels
-
-    @property
-    def whole(self) -> bool:
-        """Whether these are the points themselves."""
-        return self.labels is self.heads
-
-
-@dataclass
-class _Lifted:
-    """Potentials at the points of cells, in their order, and the gradients of both."""
-
-    cells: tuple[Cells, Cells]
-    values: tuple[Array, Array]
-    slopes: tuple[Array, Array] | None
-
-    def at(self, side: int, cells: Cells) -> Array:
-        """The potential of one side, at the points of finer cells."""
-        old = self.cells[side]
-        if cells is old:
-            return self.values[side]
-        parents = old.labels[cells.heads]
-        value: Array = self.values[side][parents]
-        if self.slopes is not None:
-            way = cells.points - old.points[parents]
-            value = value + (self.slopes[side][parents] * way).sum(1)
-        return value
-
-
 class Multilevel:
     """Solves one problem; the pairs of the last check stay, for plans and derivatives.
 
@@ -105,7 +56,8 @@ class Multilevel:
         budget: largest number of sweeps at the last temperature.
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
         watch: called as ``watch(eps, error)`` after each sweep.
-        cut: blocks of clouds, by the address of their points, that problems share.
+        engine: "numba" or "tiles".
+        cut: clouds in blocks, by the address of their points, that problems share.
     """
 
     def __init__(
@@ -118,13 +70,16 @@ class Multilevel:
         budget: float,
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
-        cut: dict[int, BlockCloud] | None = None,
+        cut: dict[int, Cells] | None = None,
+        engine: str = "numba",
     ) -> None:
+        self.engine = engine
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
         self.dtype = np.float32 if tol >= SINGLE else np.float64
         self.cut = {} if cut is None else cut
+        self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
         self.interrupted = False
 
     def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
@@ -133,7 +88,7 @@ class Multilevel:
             found = self._solve_self(start)
         else:
             found = self._solve_pair(start)
-        blocks = [self._cut(cells) for cells in self.last]
+        blocks = [cells.blocks for cells in self.last]
         f, g, f_prev, g_prev = (
             t[block.inverse]
             for t, block in zip(
@@ -145,17 +100,17 @@ class Multilevel:
     # --- two clouds ---
 
     def _solve_pair(self, start: tuple[Array, Array] | None) -> Outcome:
-        whole = Cells(*self.clouds[0], 0.0), Cells(*self.clouds[1], 0.0)
+        whole = self._whole(0), self._whole(1)
         both = np.concatenate([cloud[0] for cloud in self.clouds])
         sides = both.max(0) - both.min(0)
         first = max(float((sides**2).sum()), self.eps)
-        now = None if start is None else _Lifted(whole, start, None)
-        schedule = _temperatures(first, self.eps) if start is None else [self.eps]
+        now = None if start is None else Lifted(whole, start, None)
+        schedule = temperatures(first, self.eps, RATIO) if start is None else [self.eps]
         for eps in schedule:
             cells = whole
             if eps > self.eps:
                 side = min(CELL * math.sqrt(eps), WIDEST * float(sides.max()))
-                cells = self._cells(0, side, whole[0]), self._cells(1, side, whole[1])
+                cells = self._cells(0, side), self._cells(1, side)
             if now is None:
                 f, g = (np.zeros(len(c.points)) for c in cells)
             else:
@@ -165,11 +120,11 @@ class Multilevel:
             now = self._coarse(cells, f, g, eps)
         raise AssertionError("the schedule ends at the last temperature")
 
-    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> _Lifted:
+    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> Lifted:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
-        X, Y = (self._cut(c) for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE)
+        X, Y = (c.blocks for c in cells)
+        softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE, np.float32, self.engine)
         found = alternate(
             softmins,
             f[X.order],
@@ -192,13 +147,13 @@ class Multilevel:
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
         values = f_s[X.inverse], g_s[Y.inverse]
-        return _Lifted(cells, values, (slopes[0], slopes[1]))
+        return Lifted(cells, values, (slopes[0], slopes[1]))
 
     def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
         began = time.perf_counter()
         self.last = cells
-        X, Y = (self._cut(c) for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
+        X, Y = (c.blocks for c in cells)
+        softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype, self.engine)
         f_s, g_s = f[X.order], g[Y.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
@@ -223,7 +178,9 @@ class Multilevel:
 
     def _check(self, softmins: SparseSoftmins, found: Outcome, sweeps: float) -> Outcome:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
-        exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
+        exact = SparseSoftmins(
+            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
+        )
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new, _, _ = exact.step(1, g, f)
@@ -240,10 +197,10 @@ class Multilevel:
 
     def _solve_self(self, start: tuple[Array, Array] | None) -> Outcome:
         began = time.perf_counter()
-        cells = Cells(*self.clouds[0], 0.0)
+        cells = self._whole(0)
         self.last = cells, cells
-        X = self._cut(cells)
-        softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
+        X = cells.blocks
+        softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype, self.engine)
         if start is None:
             zero = np.zeros(X.n)
             softmins.diagonal()
@@ -263,7 +220,9 @@ class Multilevel:
             h = (found.f_prev + 2 * checked.f) / 3
 
     def _check_self(self, softmins: SparseSoftmins, h: Array, sweeps: float) -> Outcome:
-        exact = SparseSoftmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
+        exact = SparseSoftmins(
+            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
+        )
         exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
         self.omitted = float(softmins.clouds[0].masses @ exact.tiles.omitted)
@@ -274,28 +233,21 @@ class Multilevel:
 
     # --- both ---
 
-    def _cells(self, side: int, width: float, whole: Cells) -> Cells:
-        """The cells of a cloud; the points themselves where these are few enough."""
-        found = Cells(*self.clouds[side], width)
-        return whole if found.whole else found
+    def _whole(self, side: int) -> Cells:
+        """The points of a cloud, in blocks that other problems may have cut already."""
+        points, weights = self.clouds[side]
+        return self.cut.setdefault(points.ctypes.data, Cells(points, weights, 0.0))
 
-    def _cut(self, cells: Cells) -> BlockCloud:
-        """The blocks of a cloud; those of the points themselves are kept for the next step."""
-        if not cells.whole:
-            return BlockCloud(cells.points, cells.weights)
-        key = cells.points.ctypes.data
-        if key not in self.cut:
-            self.cut[key] = BlockCloud(cells.points, cells.weights)
-        return self.cut[key]
+    def _cells(self, side: int, width: float) -> Cells:
+        """The cells of a cloud; the points themselves where these are few enough."""
+        before = self.cells[side]
+        if before is None or before[0] != width:
+            found = Cells(*self.clouds[side], width)
+            before = self.cells[side] = width, self._whole(side) if found.whole else found
+        return before[1]
 
     def _note(self, softmins: SparseSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n
         seconds = time.perf_counter() - began
         kept = softmins.kept_fraction
         self.steps.append(Step(softmins.eps, sizes, found.sweeps, found.error, kept, seconds))
-
-
-def _temperatures(first: float, last: float) -> list[float]:
-    """From ``first`` down to exactly ``last``, by equal factors of at most ``RATIO``."""
-    steps = max(0, math.ceil(math.log(first / last) / math.log(RATIO)))
-    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]

@@ -14,7 +14,7 @@ from ..operators.autograd import kernel_sum
 from ..points import Points
 from .marginals import Marginals
 
-__all__ = ["Problem"]
+__all__ = ["Problem", "equal_clouds"]
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,10 @@ class Problem:
         assert isinstance(self.cost, Radial)
         costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
         return costs
+
+
+def equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:
+    """Whether item k is a cloud and a copy of it, held alike: then f = g."""
+    pairs = ((source.positions, target.positions), (source.weights, target.weights))
+    alike = penalty.rhos[0] == penalty.rhos[1]
+    return alike and all(s.shape == t.shape and torch.equal(s[k], t[k]) for s, t in pairs)

@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,14 @@ Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our
 __all__ = ["Outcome", "Softmins", "alternate", "close", "self_fixed_point"]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
-TRIAL = 5.0  # tolerances that the error must come near to for a first trial
+TRIAL = 6.0  # tolerances that the error must come near to for a first trial
 FALL = 0.01  # of the dual value, in tolerances times the temperature, that is not yet a setback
-STEP = 2 / 3  # of the self problem: divides its error by three
+APART = 3.0  # sweeps between two trials, at least
+PACE = 4  # sweeps over which the pace of convergence is taken
+SLOWEST = 0.99  # pace that is believed
+BELIEVED = 0.3  # share of the gap 1 - rho2 below which a measured gap replaces it
+STEPS = 10  # and share of it, inverted, that it may fall to at once
+STEP = 2 / 3  # of the self problem
 
 
 def dot(a: Array, b: Array) -> float:
@@ -62,17 +68,27 @@ class Softmins(ABC):
             The damped softmin; the L1 distance, relative to the mass, of the marginal of the
             plan of (here, there) from the one that is wanted; and the mass of that plan.
         """
-        weights = (self.a, self.b)[side]
+        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
+        softmin, ratio = self.exact(side, here, there)
+        total = dot(weights, ratio)
+        if math.isinf(rho):
+            return softmin, dot(weights, np.abs(ratio - 1.0)) / self.masses[side], total
+        error = dot(weights, np.abs(ratio - np.exp(-here / rho))) / self.masses[side]
+        return softmin / (1 + self.eps / rho), error, total
+
+    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+        """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         softmin = (self.first, self.second)[side](there, here)
-        rho = self.penalty.rhos[side]
-        ratio = np.exp(np.minimum((here - softmin) / self.eps, 600.0))
-        wanted = 1.0 if math.isinf(rho) else np.exp(-here / rho)
-        error = dot(weights, np.abs(ratio - wanted)) / float(weights.sum())
-        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
+        return softmin, np.exp(np.minimum((here - softmin) / self.eps, 600.0))
+
+    @cached_property
+    def masses(self) -> tuple[float, float]:
+        """The masses of both clouds."""
+        return float(self.a.sum()), float(self.b.sum())
 
     def dual(self, f: Array, g: Array, total: float) -> float:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
-        value = -self.eps * (total - float(self.a.sum() * self.b.sum()))
+        value = -self.eps * (total - math.prod(self.masses))
         for weights, h, rho in zip((self.a, self.b), (f, g), self.penalty.rhos, strict=True):
             value += dot(weights, h if math.isinf(rho) else -rho * np.expm1(-h / rho))
         return value
@@ -80,7 +96,7 @@ class Softmins(ABC):
     def kept(self, side: int, h: Array) -> float:
         """The mass of a plan whose marginal on one side is what its potential wants."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        return float(weights.sum()) if math.isinf(rho) else dot(weights, np.exp(-h / rho))
+        return self.masses[side] if math.isinf(rho) else dot(weights, np.exp(-h / rho))
 
     def sweeps(
         self,
@@ -128,10 +144,15 @@ class Outcome:
 
 
 class _Momentum:
-    """The factors of the cyclic Chebyshev scheme for the squared rate ``rho2``, one a half-step."""
+    """The factors of the cyclic Chebyshev scheme for the squared rate ``rho2``, one a half-step.
+
+    The scheme serves errors that a plain sweep multiplies by at most ``rho2``; a slower one shows
+    itself by the pace of the whole, which tells its rate (Young, 1954): then ``rho2`` rises to it.
+    """
 
     def __init__(self, rho2: float) -> None:
         self.rho2, self.omega, self.wait = rho2, 1.0, 2 * PLAIN
+        self.errors: list[float] = []
 
     @property
     def plain(self) -> bool:
@@ -147,10 +168,28 @@ class _Momentum:
         self.omega = 1 / (1 - (self.rho2 / 2 if first else self.rho2 * self.omega / 4))
         return self.omega
 
+    def observe(self, error: float) -> None:
+        """The error after a relaxed sweep; where errors fall too slowly, ``rho2`` rises."""
+        self.errors.append(error)
+        if len(self.errors) <= PACE:
+            return
+        before = max(self.errors[-1 - PACE], 1e-300)
+        pace = min((error / before) ** (1 / PACE), SLOWEST)
+        excess = self.omega - 1
+        if pace > excess:
+            slowest = (pace + excess) ** 2 / (pace * self.omega**2)
+            if 1 - slowest < BELIEVED * (1 - self.rho2):
+                self.rho2, self.errors = min(slowest, 1 - (1 - self.rho2) / STEPS), []
+
+    def sweeps(self, factor: float) -> float:
+        """The number of sweeps that multiply smooth errors by this factor, once at full pace."""
+        gap = math.sqrt(1 - self.rho2)
+        return math.log(factor) / math.log(max((1 - gap) / (1 + gap), 0.01))
+
     def restart(self) -> None:
         """After a setback: plain sweeps, then a shorter memory."""
         self.rho2 = 1 - min(1.0, 2 * (1 - self.rho2))
-        self.omega, self.wait = 1.0, 2 * PLAIN
+        self.omega, self.wait, self.errors = 1.0, 2 * PLAIN, []
 
 
 def alternate(
@@ -196,7 +235,8 @@ def _sweeps(
 ) -> Outcome:
     """The sweeps of :func:`alternate`; ``state`` holds the last potentials at any moment."""
     f, g = state
-    momentum, sweeps, threshold, best = _Momentum(rho2), 0.0, TRIAL * tol, -math.inf
+    momentum, sweeps, best = _Momentum(rho2), 0.0, -math.inf
+    threshold, due = TRIAL * tol, math.inf
     while True:
         state[:] = f, g
         plain = momentum.plain
@@ -208,17 +248,20 @@ def _sweeps(
         if plain and (error <= tol or sweeps >= budget):
             return close(softmins, f_new, g, sweeps)
         dual = softmins.dual(f, g, total)
-        if not plain and dual < best - FALL * tol * softmins.eps * float(softmins.a.sum()):
+        if not plain and dual < best - FALL * tol * softmins.eps * softmins.masses[0]:
             momentum.restart()
         best = max(best, dual)
+        if not plain:
+            momentum.observe(error)
         f = f + momentum.next() * (f_new - f)
-        if not plain and (error <= threshold or sweeps >= budget):
+        if not plain and (error <= threshold or sweeps >= min(due, budget)):
             found, sweeps = _trial_pair(softmins, f, g, sweeps), sweeps + 1.5
             if found.error <= tol or sweeps >= budget:
                 return found
             threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
-        move = softmins.shift(f, g)
-        f, g = f + move, g - move
+            due = sweeps + max(momentum.sweeps(tol / found.error), APART)
+        if move := softmins.shift(f, g):
+            f, g = f + move, g - move
 
 
 def _trial_pair(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
@@ -236,12 +279,17 @@ def close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
 
 
 def self_fixed_point(softmins: Softmins, h: Array, *, tol: float, budget: float) -> Outcome:
-    """The potential of a cloud with itself, by damped steps that divide its error by three."""
-    sweeps = 0.0
+    """The potential of a cloud with itself, by Chebyshev steps that divide its error by six.
+
+    The errors of ``h - softmin(h)`` are those of h times numbers between 1 and 2, whatever the
+    temperature (Golub and Varga, 1961, for that interval).
+    """
+    sweeps, omega, before = 0.0, 1.0, h
     while True:
         new, error, _ = softmins.step(0, h, h)
         sweeps += 0.5
         if error <= tol or sweeps >= budget:
             value = softmins.dual(new, h, softmins.kept(0, new))
             return Outcome(new, new, h, h, error, sweeps, value)
-        h = h + STEP * (new - h)
+        h, before = before + omega * (h - before + STEP * (new - h)), h
+        omega = 1 / (1 - omega / 18 if omega == 1 else 1 - omega / 36)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,15 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
+from ..engines.choose import loops_for
 from ..errors import bad_input
 from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
-from .annealing import Potentials
-from .blocks import BlockCloud
+from .annealing import Potentials, temperatures
+from .cells import Cells
 from .marginals import Marginals
 from .multilevel import Multilevel
+from .problem import equal_clouds
 from .relaxation import Array, Outcome, Softmins, alternate
 from .report import Bar, Level, Report, Solution
 from .sparse import SparseSoftmins
@@ -37,7 +39,8 @@ FEW = 1e6  # pairs, below which all of them are visited
 BOXES = 6  # dimension above which boxes bound little
 RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last
-CONSTANT = 1.6  # c of the a-priori rate 1 - (pi c)^2 eps / L^p
+CONSTANT = 3.0  # c of a bold rate 1 - (pi c)^2 eps / L^p, to be corrected by what is seen
+GAP = 0.15  # between the rate and 1, at most
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Sinkhorn:
             the potentials want it to be, ``a exp(-f / rho)``.
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: False for plain alternating updates.
-        engine: "auto", or the name of an engine.
+        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing.
         multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
@@ -98,14 +101,14 @@ class Sinkhorn:
         engine: Engine,
         partner: list[int] | None = None,
         start: Potentials | None = None,
-        cut: dict[int, BlockCloud] | None = None,
+        cut: dict[int, Cells] | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
         ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
         of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
-        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds what is
-        known of the blocks of clouds, for the problems of one divergence.
+        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds
+        clouds in blocks, for the problems of one divergence.
         """
         found: list[Outcome] = []
         reports: list[Report] = []
@@ -119,19 +122,12 @@ class Sinkhorn:
                 reports.append(reports[holder])
                 continue
             here = _item(source, k)
-            own = partner is not None or _equal_clouds(source, target, k, marginals)
+            own = partner is not None or equal_clouds(source, target, k, marginals)
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
+            bar, known = Bar(self.progress), {} if cut is None else cut
             problem = _Item(
-                self,
-                cost,
-                marginals,
-                p,
-                blur,
-                max(length, blur),
-                longest,
-                engine,
-                Bar(self.progress),
+                self, cost, marginals, p, blur, max(length, blur), longest, engine, bar, known
             )
             init = None
             if start is not None:
@@ -152,6 +148,7 @@ class Sinkhorn:
 
     def all_pairs(self, source: Points, target: Points, cost: Formula) -> str | None:
         """None, or why all pairs are visited."""
+        loops = loops_for(self.engine)
         x, sizes = source.positions, (source.weights.shape[1], target.weights.shape[1])
         why = None
         if not (isinstance(cost, Radial) and cost.terms == (Term(0.5, 2),)):
@@ -160,7 +157,7 @@ class Sinkhorn:
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"
-        elif self.engine not in ("auto", "numba"):
+        elif loops is None or (loops == "tiles" and not self.multilevel):
             why = "as asked"
         if self.multilevel and why:
             fix = "Leave multilevel=None to visit all pairs."
@@ -185,7 +182,7 @@ class _Item:
     longest: float  # side of the box around both clouds
     engine: Engine
     bar: Bar
-    cut: dict[int, BlockCloud] = field(default_factory=dict)
+    cut: dict[int, Cells]
 
     def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Array, Array] | None
@@ -201,6 +198,7 @@ class _Item:
             budget=self.solver.max_sweeps,
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
             cut=self.cut,
+            engine=loops_for(self.solver.engine) or "numba",
             watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
         )
         outcome = solver.solve(init)
@@ -215,7 +213,7 @@ class _Item:
             outcome.error,
             outcome.value,
             tol,
-            "numba on kept pairs of blocks",
+            f"{solver.engine} on kept pairs of blocks",
             levels,
             solver.exact.kept_fraction,
             solver.omitted,
@@ -265,7 +263,7 @@ class _Item:
     ) -> Outcome:
         last, interrupted = self.blur**self.p, False
         f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
-        for eps in temperatures(self.length**self.p, last) if init is None else [last]:
+        for eps in temperatures(self.length**self.p, last, RATIO) if init is None else [last]:
             began = time.perf_counter()
             softmins.eps = eps
             outcome = alternate(
@@ -286,29 +284,16 @@ class _Item:
         return outcome
 
     def rate(self, eps: float) -> float:
-        """The factor of the slowest error under a plain sweep, as the model has it."""
+        """The factor of the slowest error under a plain sweep, at a guess."""
         damping = math.prod(1 / (1 + eps / rho) for rho in self.penalty.rhos)
-        slow = 1 - (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
-        return damping * max(slow, 0.0)
+        gap = (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
+        return damping * (1 - min(gap, GAP))
 
     def _level(self, softmins: Softmins, outcome: Outcome, began: float) -> Level:
         sizes = len(softmins.a), len(softmins.b)
         seconds = time.perf_counter() - began
         blur = softmins.eps ** (1 / self.p)
         return Level(blur, sizes, outcome.sweeps, outcome.error, 1.0, seconds)
-
-
-def temperatures(first: float, last: float) -> list[float]:
-    """From ``first`` down to exactly ``last``, by equal factors of at most ``RATIO``."""
-    steps = max(0, math.ceil(math.log(first / last) / math.log(RATIO)))
-    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]
-
-
-def _equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:
-    """Whether item k is a cloud and a copy of it, held alike: then f = g."""
-    pairs = ((source.positions, target.positions), (source.weights, target.weights))
-    alike = penalty.rhos[0] == penalty.rhos[1]
-    return alike and all(s.shape == t.shape and torch.equal(s[k], t[k]) for s, t in pairs)
 
 
 def _arrays(cloud: Points) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import bounding_diameter, check_positive, lacks_digits, points_pair
 from .annealing import Potentials
-from .blocks import BlockCloud
+from .cells import Cells
 from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
@@ -106,7 +106,7 @@ def solve_sample(
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
     start = _starts(init, problem, debias)
-    cut: dict[int, BlockCloud] = {}
+    cut: dict[int, Cells] = {}
     solved = [
         _solve(solver, replace(problem, source=here, target=there), first, x.dtype, cut)
         for (here, there), first in zip(clouds, start, strict=True)
@@ -119,7 +119,7 @@ def _solve(
     problem: Problem,
     start: Potentials | None,
     dtype: torch.dtype,
-    cut: dict[int, BlockCloud],
+    cut: dict[int, Cells],
 ) -> Solved:
     items, plain = len(problem.source.positions), problem.plain()
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,24 +39,32 @@ class Tiles:
     blocks: tuple[Array, Array]
     places: Array  # of the tiles of columns among those of rows
     omitted: Array  # bound on what each row block's sums miss
+    loops: ModuleType  # that will visit them
 
     @staticmethod
-    def of(counts: Array, cols: Array, omitted: Array, columns: int) -> Tiles:
+    def of(counts: Array, cols: Array, omitted: Array, columns: int, loops: ModuleType) -> Tiles:
         """From the rows' tiles; ``columns`` is the number of column blocks."""
         starts = np.concatenate(([0], np.cumsum(counts)))
         begins = np.concatenate(([0], np.cumsum(np.bincount(cols, minlength=columns))))
         rows, places = np.empty_like(cols), np.empty(len(cols), np.int64)
-        tile_loops().transpose(starts, cols, begins[:-1].copy(), rows, places)
-        return Tiles((starts, begins), (cols, rows), places, omitted)
+        loops.transpose(starts, cols, begins[:-1].copy(), rows, places)
+        return Tiles((starts, begins), (cols, rows), places, omitted, loops)
 
     def only(self, keep: Array) -> Tiles:
         """Those tiles, told in the order of rows."""
         owners = np.repeat(np.arange(len(self.starts[0]) - 1), np.diff(self.starts[0]))
         counts = np.bincount(owners[keep], minlength=len(self.starts[0]) - 1)
-        return Tiles.of(counts, self.blocks[0][keep], self.omitted, len(self.starts[1]) - 1)
+        columns = len(self.starts[1]) - 1
+        return Tiles.of(counts, self.blocks[0][keep], self.omitted, columns, self.loops)
 
     def __len__(self) -> int:
         return len(self.blocks[0])
+
+
+class _Known(NamedTuple):
+    potential: Array
+    bias: Array  # in the frames of the blocks
+    rise: float  # above the potential for which the tiles were chosen
 
 
 class SparseSoftmins(Softmins):
@@ -67,6 +76,7 @@ class SparseSoftmins(Softmins):
         eps: the temperature.
         tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
         dtype: of the loops; float32 leaves an error of some 1e-6 of the mass.
+        engine: "numba" for compiled loops, "tiles" for torch.
     """
 
     def __init__(
@@ -77,33 +87,38 @@ class SparseSoftmins(Softmins):
         eps: float,
         tol: float,
         dtype: Any = np.float32,
+        engine: str = "numba",
     ) -> None:
+        self.loops = tile_loops(engine)
         self.clouds = source, target
         self.a, self.b = source.weights, target.weights
         self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
         self.built: tuple[Array, Array] | None = None
+        self.known: list[_Known | None] = [None, None]
         self.peaks: list[Array | None] = [None, None]
         self.pairs = 0  # visited so far
         self.builds = 0
 
     def first(self, g: Array, f: Array) -> Array:
-        return self._softmin(0, f, g)
+        return self.exact(0, f, g)[0]
 
     def second(self, f: Array, g: Array) -> Array:
-        return self._softmin(1, g, f)
+        return self.exact(1, g, f)[0]
+
+    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+        self._refresh(side, here, there)
+        total = self._sums(side, here, there)
+        if total.min() > LOWEST and total.max() < HIGHEST:
+            return here - self.eps * np.log(total), total
+        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
+        values = here - self.eps * np.log(total.clip(LOWEST, HIGHEST))
+        values[lost] = self._all_pairs(side, lost, there)
+        total[lost] = np.exp(np.minimum((here[lost] - values[lost]) / self.eps, 600.0))
+        return values, total
 
     def forget(self) -> None:
         """The tiles are chosen anew at the next sum."""
         self.built, self.peaks = None, [None, None]
-
-    def _softmin(self, side: int, here: Array, there: Array) -> Array:
-        self._refresh(side, here, there)
-        total = self._sums(side, here, there)
-        values: Array = here - self.eps * np.log(np.clip(total, LOWEST, HIGHEST))
-        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
-        if len(lost):
-            values[lost] = self._all_pairs(side, lost, there)
-        return values
 
     # --- which tiles ---
 
@@ -119,12 +134,14 @@ class SparseSoftmins(Softmins):
         X, Y = self.clouds
         one = np.zeros(X.groups, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
         whole = np.array([0, Y.groups])
-        counts, found, lost = _screened(groups, near, *one, whole, threshold)
+        counts, found, lost = _screened(self.loops.screen, groups, near, *one, whole, threshold)
         starts = np.concatenate(([0], np.cumsum(counts)))
         parents = np.arange(X.blocks) // GROUP
-        counts, found, omitted = _screened(rows, cols, parents, starts, found, Y.ends, threshold)
+        counts, found, omitted = _screened(
+            self.loops.screen, rows, cols, parents, starts, found, Y.ends, threshold
+        )
         omitted += lost[parents]
-        self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks)
+        self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks, self.loops)
         self.built = f.copy(), g.copy()
         self.peaks = [None, None]
         self.age, self.final = 0, margin <= 0
@@ -141,10 +158,11 @@ class SparseSoftmins(Softmins):
         self._frame(zero, zero)
         blocks = self.clouds[0].blocks
         ones = np.ones(blocks, np.int64)
-        self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks)
+        self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks, self.loops)
         self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Array, g: Array) -> list[Frame]:
+        self.known = [None, None]
         frames = [Frame.of(self.clouds[0], f, self.eps)]
         same = self.clouds[0] is self.clouds[1] and f is g
         frames.append(frames[0] if same else Frame.of(self.clouds[1], g, self.eps))
@@ -155,10 +173,21 @@ class SparseSoftmins(Softmins):
         """New tiles where the potentials have risen beyond the margin."""
         f, g = (there, here) if side else (here, there)
         if self.built is not None:
-            rise = (f - self.built[0]).max() + (g - self.built[1]).max()
+            rise = self._known(0, f).rise + self._known(1, g).rise
             if rise <= MARGIN * self.eps:
                 return
         self.build(f, g)
+
+    def _known(self, side: int, potential: Array) -> _Known:
+        """What the loops read of a potential; each serves two half-steps."""
+        sides = (0, 1) if self.frames[0] is self.frames[1] else (side,)
+        for known in (self.known[k] for k in sides):
+            if known is not None and known.potential is potential:
+                return known
+        assert self.built is not None
+        rise = float((potential - self.built[side]).max())
+        known = self.known[side] = _Known(potential, self.frames[side].bias(potential), rise)
+        return known
 
     def trim(self) -> None:
         """Drops the tiles whose measured share of every row and column is negligible."""
@@ -177,8 +206,8 @@ class SparseSoftmins(Softmins):
 
     def _arguments(self, side: int, row: Array, col: Array, logs: Array | float) -> tuple[Any, ...]:
         """Tiles, rows and columns of the loops, for two potentials; ``logs`` weigh the columns."""
-        rows = self.frames[side].bias(row, self.dtype)
-        cols = self.frames[1 - side].bias(col, np.float64) + logs
+        rows = self._known(side, row).bias.astype(self.dtype)
+        cols = self._known(1 - side, col).bias + logs
         own, other = self.parts[side], self.parts[1 - side]
         tiles = self.tiles.starts[side], self.tiles.blocks[side]
         return (*tiles, *own, rows, *other, cols.clip(-1e30).astype(self.dtype))
@@ -187,7 +216,8 @@ class SparseSoftmins(Softmins):
         """Shares the row blocks among threads, by their numbers of tiles."""
         starts = self.tiles.starts[side]
         self.pairs += int(starts[-1]) * SIZE**2
-        shares = max(1, min(torch.get_num_threads(), int(starts[-1]) >> 8))
+        most = torch.get_num_threads() if self.loops.SHARED else 1
+        shares = max(1, min(most, int(starts[-1]) >> 8))
         ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
         share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
 
@@ -196,7 +226,7 @@ class SparseSoftmins(Softmins):
         out = np.empty((cloud.blocks, SIZE))
         peaks = np.empty(len(tiles), self.dtype)
         args = self._arguments(side, here, there, self.clouds[1 - side].log_weights)
-        self._run(tile_loops().sums, side, *args, out, peaks)
+        self._run(self.loops.sums, side, *args, out, peaks)
         self.age += 1
         if self.age <= max(TRIM_AT):
             least = out.min(1).clip(LOWEST, 1.0)
@@ -214,7 +244,7 @@ class SparseSoftmins(Softmins):
         block = other.fill(v).reshape(other.blocks, SIZE, -1).transpose(0, 2, 1)
         out = np.empty((cloud.blocks, v.shape[1], SIZE))
         args = self._arguments(side, row, col, other.filled_in)
-        self._run(tile_loops().products, side, *args, np.ascontiguousarray(block, self.dtype), out)
+        self._run(self.loops.products, side, *args, np.ascontiguousarray(block, self.dtype), out)
         return out.transpose(0, 2, 1).reshape(-1, v.shape[1])[: cloud.n]
 
     def _all_pairs(self, side: int, rows: Array, there: Array) -> Array:
@@ -239,7 +269,14 @@ class SparseSoftmins(Softmins):
 
 
 def _screened(
-    rows: Any, cols: Any, parents: Array, starts: Array, near: Array, ends: Array, threshold: float
+    screen: Any,
+    rows: Any,
+    cols: Any,
+    parents: Array,
+    starts: Array,
+    near: Array,
+    ends: Array,
+    threshold: float,
 ) -> tuple[Array, Array, Array]:
     """The tiles that pass, shared among threads: their numbers, their columns, what is dropped."""
     count = len(rows[3])
@@ -247,7 +284,6 @@ def _screened(
     shares = max(1, min(count, torch.get_num_threads()))
     edges = [count * k // shares for k in range(shares + 1)]
     args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
-    screen: Any = tile_loops().screen
     futures = [
         threads().submit(partial(screen, *args, lo, hi))
         for lo, hi in zip(edges[:-1], edges[1:], strict=True)

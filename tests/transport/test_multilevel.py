@@ -175,3 +175,40 @@ def test_where_it_cannot_be_it_says_why():
         so.solve_sample(x, x + 1, blur=1.0, solver=FEW)
     assert "boxes bound little" in so.solve_sample(x, x + 1, blur=1.0).reports[0].engine
     assert "small clouds" in repr(so.solve_sample(x[:, :3], x[:, :3] + 1, blur=1.0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dim", [1, 3, 5])
+def test_loops_without_a_compiler_give_the_same(dim, dtype):
+    """The same tiles, bounds, sums, largest entries and products, to rounding."""
+    eps, x, y = 0.1**2, torch.rand(300, dim).double().numpy(), torch.rand(200, dim).double().numpy()
+    found = []
+    for engine in ("numba", "tiles"):
+        X, Y = (
+            BlockCloud(x, weights(300).numpy() * 0 + 1 / 300),
+            BlockCloud(y, np.full(200, 1 / 200)),
+        )
+        softmins = SparseSoftmins(X, Y, Balanced(), eps, 1e-3, dtype, engine)
+        f, g = (X.points**2).sum(1) / 3, (Y.points**2).sum(1) / 4
+        softmins.build(f, g)
+        v = np.sin(np.arange(400.0)).reshape(200, 2)
+        sums = softmins._sums(1, g, f)
+        found.append((*softmins.tiles.blocks, softmins.tiles.places, softmins.tiles.omitted, sums,
+                      softmins.peaks[1], softmins.products(0, f, g, v)))  # fmt: skip
+    for compiled, plain in zip(*found, strict=True):
+        rtol = 2e-5 if dtype == np.float32 else 1e-12
+        np.testing.assert_allclose(compiled, plain, rtol=rtol, atol=rtol * np.abs(plain).max())
+
+
+def test_a_solve_without_a_compiler():
+    x, y = CLOUDS["cube"]()
+    moving = x.clone().requires_grad_()
+    results = []
+    for engine in ("numba", "tiles"):
+        solver = so.Sinkhorn(multilevel=True, engine=engine)
+        found = so.solve_sample(moving, y, blur=0.05, debias=True, solver=solver)
+        assert found.converged and engine in found.reports[0].engine
+        results.append((found.value.detach(), torch.autograd.grad(found.value, moving)[0]))
+        assert found.lower <= found.value <= found.upper
+    for compiled, plain in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-8)
