@@ -26,6 +26,13 @@ def gaussians(mean, cov, other_mean, other_cov, eps):
     return value / 2
 
 
+def gaussian_plan(cov, other_cov, eps):
+    """The cross-covariance of the optimal plan between two Gaussian laws (the same theorem)."""
+    root = _sqrt(cov)
+    D = _sqrt(4 * root @ other_cov @ root + eps**2 * np.eye(len(cov)))
+    return root @ D @ np.linalg.inv(root) / 2 - eps / 2 * np.eye(len(cov))
+
+
 def sorted_transport(x, y, a, b, p):
     """Transport cost |x - y|^p / p on the line, by the quantile functions."""
     order, other = x.argsort(), y.argsort()
