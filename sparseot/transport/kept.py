@@ -71,6 +71,10 @@ class KeptPairs(Engine):
         bounds = np.repeat(check.screened.omitted, SIZE)[: X.n] * factor
         return torch.from_numpy(bounds[X.inverse])
 
+    def side(self, x: Tensor) -> int:
+        """Which of both clouds these points are."""
+        return 0 if self._are(x, 0) else 1
+
     def _are(self, x: Tensor, side: int) -> bool:
         clouds = [check.clouds[side] for check in self.checks]
         if x.shape != (len(clouds), clouds[0].n, clouds[0].dim):

@@ -52,6 +52,13 @@ class Problem:
             sides = type(sides)(sides.rhos[::-1])  # type: ignore[call-arg]
         return Problem(self.target, self.source, self.cost, sides, self.p, self.blur, self.engine)
 
+    def item(self, k: int) -> Problem:
+        """The problem of one item of a batch, over all pairs."""
+        clouds = [
+            Points(c.positions[k : k + 1], c.weights[k : k + 1]) for c in (self.source, self.target)
+        ]
+        return replace(self, source=clouds[0], target=clouds[1])
+
     def plan_product(
         self, x: Tensor, row: Tensor, g: Tensor, v: Tensor, *, with_cost: bool = False
     ) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -13,57 +11,21 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Operator
-from .attach import Curvatures, attach, attached_value
+from ..points import check_positive
 from .certificate import interval
 from .curvature import PLACES, Curvature, hessian_product
-from .plan import PlanMatrix, picture, plan_rows
+from .entries import sparse_entries
+from .maps import mapped, mapped_points
+from .plan import PlanMatrix
 from .problem import Problem
-from .report import Level, Report, Solution
+from .report import Level, Report
 from .sinkhorn import Sinkhorn
+from .solved import Solved, sum_values
+from .summary import picture, text
 
-__all__ = ["Solved", "Transport"]
+__all__ = ["Transport"]
 
 TIGHT = 20  # conjugate gradient steps of a tight certificate
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A problem and its solution; a divergence has three of them."""
-
-    problem: Problem
-    solution: Solution
-
-    @cached_property
-    def value(self) -> Tensor:
-        """The dual value ``(B,)``, with its derivatives."""
-        numbers = [report.value for report in self.solution.reports]
-        value = torch.tensor(numbers, dtype=torch.float64, device=self.solution.f.device)
-        return attached_value(self.problem, self.solution, value, self.curvatures)
-
-    @cached_property
-    def potentials(self) -> tuple[Tensor, Tensor]:
-        """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
-        f, g = attach(self.problem, self.solution, self.curvatures)
-        problem = self.problem
-        if problem.symmetric or not all(math.isinf(rho) for rho in problem.penalty.rhos):
-            return f, g
-        a, b = problem.source.weights, problem.target.weights
-        excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
-        shift = excess / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True))
-        return f - shift, g + shift
-
-    @cached_property
-    def curvatures(self) -> Curvatures:
-        """What second derivatives share."""
-        converged = all(report.converged for report in self.solution.reports)
-        return Curvatures(self.problem.plain(), self.solution, converged)
-
-
-def sum_values(solved: list[Solved]) -> Tensor:
-    """The value ``(B,)`` in float64, less half of those of the self problems, without a graph."""
-    numbers = [[report.value for report in part.solution.reports] for part in solved]
-    values = torch.tensor(numbers, dtype=torch.float64)
-    return values[0] - values[1:].sum(0) / 2
 
 
 class Transport:
@@ -199,18 +161,35 @@ class Transport:
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
-    def sparse_plan(self, k: int) -> Any:
-        """The k largest entries of each row, as a SciPy CSR array.
+    def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
+        """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
+
+        The plan itself is never stored; where only kept pairs were visited, entries are theirs.
 
         Args:
-            k: entries kept in a row.
+            k: entries kept in a row, at most.
+            mass: instead, the share of each row's sum that must be kept, as 0.99: then each row
+                has as few entries as that takes.
 
         Returns:
             ``(N, M)``; what its rows lack of ``marginal_a`` is the mass that was left out.
+
+        Raises:
+            ValueError, TypeError: unless exactly one of both is given, and for a batch.
         """
         if self.batched:
             raise bad_input("sparse_plan", "a batch", "one pair of clouds")
-        return plan_rows(*self._parts, k)
+        check_positive(k=k, mass=mass)
+        if (k is None) == (mass is None):
+            got = "neither k nor mass" if k is None else "both k and mass"
+            fix = "sparse_plan(10) keeps ten entries a row, sparse_plan(mass=0.99) what matters."
+            raise bad_input("sparse_plan", got, "one of them", fix)
+        if k is not None and int(k) != k:
+            raise bad_input("k", f"{k:g}", "an integer, the entries of a row", kind=TypeError)
+        if mass is not None and mass >= 1:
+            raise bad_input("mass", f"{mass:g}", "a share of the mass, below 1", "0.99 is usual.")
+        entries = sparse_entries(*self._parts, None if k is None else int(k), mass)
+        return entries.astype(PlanMatrix(*self._parts, False, self._dtype).dtype)
 
     @cached_property
     def marginal_a(self) -> Tensor:
@@ -244,14 +223,10 @@ class Transport:
         if inverse:
             problem, f, g = problem.swapped(), g, f
         if points is None:
-            at, guess = problem.source.positions.detach(), f
-        else:
-            at = self._new_points(points, problem.source.positions)
-            guess = None
-        damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])
-        row = problem.log_rows(at, g, None if guess is None else guess / damping)
-        y = problem.target.positions.detach()
-        return self._shown(problem.plan_product(at, row, g, y))
+            return self._shown(mapped(problem, f, g))
+        return self._shown(
+            mapped_points(problem, f, g, self._new_points(points, problem.source.positions))
+        )
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
@@ -291,27 +266,7 @@ class Transport:
         return torch.stack(products).reshape(v.shape).to(v.dtype)
 
     def __repr__(self) -> str:
-        problem = self.solved[0].problem
-        sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
-        items = f"{len(problem.source.positions)} times " if self.batched else ""
-        kind = "Sinkhorn divergence" if self.debias else "entropic transport"
-        dim = problem.source.positions.shape[-1]
-        shown = "values" if self.batched else "value"
-        numbers = ", ".join(f"{v:.7g}" for v in self.value.detach().reshape(-1)[:4].tolist())
-        state = "converged" if self.converged else "NOT CONVERGED"
-        seconds = sum(r.seconds for part in self.solved for r in part.solution.reports)
-        return "\n".join(
-            [
-                f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
-                f"  {shown} {numbers}",
-                f"  {state}: marginals off by {self.residual:.1e} of the mass (tol {self.tol:g}) "
-                f"after {self.n_iter} sweeps, {seconds:.2g} s",
-                f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, "
-                f"engine {self.reports[0].engine}",
-                f"  {100 * self.kept_fraction:.2g} % of the pairs kept, the others hold at most "
-                f"{self.omitted:.1e} of the mass",
-            ]
-        )
+        return text(self)
 
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""

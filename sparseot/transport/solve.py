@@ -20,9 +20,10 @@ from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
 from .report import Solution
-from .result import Solved, Transport
+from .result import Transport
 from .rules import outside
 from .sinkhorn import Sinkhorn
+from .solved import Solved
 
 __all__ = ["solve_sample"]
 

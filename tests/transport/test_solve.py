@@ -143,15 +143,6 @@ def test_it_starts_from_an_earlier_result():
         so.solve_sample(x[:50], y, blur=0.05, init=first)
 
 
-def test_the_sparse_plan_holds_the_largest_entries():
-    (x, a), (y, b) = cloud(40, 2, zero=3), cloud(30, 2)
-    found = so.solve_sample(x, y, a, b, blur=0.05)
-    sparse = found.sparse_plan(10)
-    wanted = found.plan.sort(1).values[:, -10:].sum()
-    assert sparse.shape == (40, 30) and sparse.nnz == 400
-    assert sparse.sum() == pytest.approx(wanted.item())
-
-
 def test_points_without_weight_have_potentials():
     """Those of the softmin, as new points would have."""
     (x, a), (y, b) = cloud(20, 2, zero=3), cloud(15, 2, zero=2)

@@ -1,0 +1,145 @@
+"""Sparse plans and maps of new points: the right entries and means, and few pairs visited."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+import sparseot as so
+from sparseot.transport.problem import Problem
+from sparseot.transport.sparse import SparseSoftmins
+
+from ..clouds import cloud
+
+ALL, FEW = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)
+
+
+def expected(plan, k, mass):
+    """By sorting the dense plan."""
+    wanted = torch.zeros_like(plan)
+    for row, kept in zip(plan, wanted, strict=True):
+        values, places = row.sort(descending=True)
+        count = k or int((values.cumsum(0) < mass * row.sum()).sum()) + 1
+        kept[places[:count]] = values[:count]
+    return wanted
+
+
+@pytest.mark.parametrize(
+    ("solver", "p"),
+    [(ALL, 1), (ALL, 2), (FEW, 2)],
+    ids=["p = 1", "all pairs", "kept pairs"],
+)
+@pytest.mark.parametrize(
+    ("k", "mass"), [(10, None), (1, None), (1000, None), (None, 0.99), (None, 0.5)]
+)
+def test_sparse_plans(solver, p, k, mass):
+    """The largest entries of every row, and what they leave of the marginals."""
+    (x, a), (y, b) = cloud(120, 2, zero=3), cloud(90, 2, shift=0.1)
+    found = so.solve_sample(x, y, a, b, p=p, blur=0.05, solver=solver)
+    sparse, plan = found.sparse_plan(k, mass=mass), found.plan
+    np.testing.assert_allclose(sparse.toarray(), expected(plan, k, mass), rtol=1e-9, atol=1e-15)
+    assert sparse.shape == (120, 90) and sparse.has_canonical_format and sparse.data.min() > 0
+    assert sparse.indices[: sparse.indptr[1]].tolist() == sorted(sparse.indices[: sparse.indptr[1]])
+    rows, marginal = sparse.sum(1), found.marginal_a.numpy()
+    assert (rows <= marginal * (1 + 1e-9)).all() and rows[3] < 1e-15
+    if mass:
+        assert (rows >= mass * marginal * (1 - 1e-9) - 1e-15).all()
+        lost = found.marginal_b.numpy() - sparse.sum(0)
+        assert 0 <= lost.sum() <= (1 - mass) + 1e-9
+
+
+def test_sparse_plans_in_single_precision():
+    (x, _), (y, _) = cloud(60, 3, dtype=torch.float32), cloud(50, 3, dtype=torch.float32)
+    sparse = so.solve_sample(x, y, blur=0.2, solver=FEW).sparse_plan(5)
+    assert sparse.dtype == np.float32 and sparse.nnz == 300
+
+
+def test_a_sparse_plan_is_found_in_little_memory():
+    """20,000 points on either side: the plan would take 3.2 GB."""
+    (x, _), (y, _) = cloud(20_000, 3), cloud(20_000, 3)
+    found = so.solve_sample(x, y, blur=0.02, tol=1e-2)
+    tracemalloc.start()
+    sparse = found.sparse_plan(mass=0.95)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    size = sparse.data.nbytes + sparse.indices.nbytes + sparse.indptr.nbytes
+    assert sparse.sum() == pytest.approx(0.95, abs=0.02)
+    assert peak < 8 * size + 2**24 < 20_000**2 * 8 / 10
+
+
+def test_a_sparse_plan_over_all_pairs_is_found_in_pieces(monkeypatch):
+    (x, _), (y, _) = cloud(4000, 8), cloud(3000, 8)
+    found, largest, true = so.solve_sample(x, y, blur=0.5), [], Problem.cost_matrix
+
+    def watched(self, x, y):
+        largest.append(x.shape[1] * y.shape[1])
+        return true(self, x, y)
+
+    monkeypatch.setattr(Problem, "cost_matrix", watched)
+    assert found.sparse_plan(3).nnz == 12_000
+    assert len(largest) > 2 and max(largest) <= 2**22
+
+
+def counted(monkeypatch):
+    """Pairs that block-sparse sums visit, and rows for which all pairs are."""
+    pairs, rows = [0], [0]
+    true, dense = SparseSoftmins._run, Problem.plan_product
+
+    def run(self, loop, side, *args):
+        pairs[0] += int(self.tiles.starts[side][-1]) * 32**2
+        return true(self, loop, side, *args)
+
+    def product(self, x, row, g, v, **rest):
+        kept = hasattr(self.engine, "checks") and self.engine._are(x, self.engine.side(x))
+        rows[0] += 0 if kept else x.shape[1]
+        return dense(self, x, row, g, v, **rest)
+
+    monkeypatch.setattr(SparseSoftmins, "_run", run)
+    monkeypatch.setattr(Problem, "plan_product", product)
+    return pairs, rows
+
+
+@pytest.mark.parametrize("reach", [None, 0.3, (None, 0.3)])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_maps_of_new_points_visit_few_pairs(monkeypatch, inverse, reach):
+    """Inside the clouds, at their edge and far away: the means over all pairs."""
+    (x, a), (y, b) = cloud(3000, 2), cloud(3500, 2, shift=0.1)
+    found = so.solve_sample(x, y, a, b, blur=0.02, reach=reach, solver=FEW)
+    there, weights, g = (x, a, found.solved[0].solution.f[0]) if inverse else (
+        y, b, found.solved[0].solution.g[0]
+    )  # fmt: skip
+    new = 1.1 * torch.rand(5000, 2).double()
+    new[:3] = torch.tensor([[5.0, 5.0], [-3.0, 0.5], [0.5, 1.5]])
+    pairs, rows = counted(monkeypatch)
+    moved = found.map(new, inverse=inverse)
+    logs = weights.log() + (g - torch.cdist(new, there).square() / 2) / 0.02**2
+    torch.testing.assert_close(moved, logs.softmax(1) @ there, rtol=0, atol=2e-5)
+    assert pairs[0] < 0.25 * 5000 * len(there) and rows[0] < 0.05 * 5000
+
+
+def test_maps_of_new_points_in_batches_and_single_precision():
+    x, y = torch.rand(2, 900, 3), torch.rand(2, 1200, 3) + 0.1
+    found = so.solve_sample(x, y, blur=0.05, solver=FEW)
+    new = torch.rand(2, 1000, 3)
+    moved = found.map(new)
+    assert moved.dtype == torch.float32
+    for k in range(2):
+        exact = so.solve_sample(
+            x[k].double(), y[k].double(), blur=0.05, solver=ALL, init=None, tol=1e-3
+        )
+        assert (moved[k] - exact.map(new[k].double())).norm(dim=1).mean() < 1e-3
+
+
+def test_bad_arguments():
+    found = so.solve_sample(torch.rand(5, 2), torch.rand(6, 2), blur=0.1)
+    for options, message in (
+        ({}, "neither k nor mass, wanted one of them"),
+        ({"k": 3, "mass": 0.9}, "both k and mass"),
+        ({"mass": 1.5}, "mass: got 1.5, wanted a share of the mass"),
+        ({"k": 0}, "k: got 0, wanted a positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found.sparse_plan(**options)
+    with pytest.raises(TypeError, match="k: got 2.5, wanted an integer"):
+        found.sparse_plan(2.5)
