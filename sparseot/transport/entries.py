@@ -27,6 +27,7 @@ def sparse_entries(
     problem: Problem, f: Tensor, g: Tensor, k: int | None, mass: float | None
 ) -> Any:
     """A SciPy CSR array of one plan: the k largest entries of each row, or the fewest of that mass."""
+    k = None if k is None else int(k)
     found = [_largest(*piece, k, mass) for piece in _pieces(problem, f, g)]
     rows, cols, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
     shape = f.shape[1], g.shape[1]

@@ -172,8 +172,9 @@ def _turned(problem: Problem, f: Tensor, g: Tensor, item: int) -> Engine:
     if not isinstance(engine, KeptPairs):
         return engine
     Y, X = engine.checks[item].clouds
-    tol = engine.checks[item].tol
-    check = SparseSoftmins(X, Y, problem.penalty, problem.eps, tol, np.float64)
+    old = engine.checks[item]
+    rest = problem.eps, old.tol, np.float64, old.engine
+    check = SparseSoftmins(X, Y, problem.penalty, *rest)
     rows, cols = (t[item].double().numpy() for t in (f, g))
     check.build(rows[X.order], cols[Y.order], 0.0)
     return KeptPairs([check] * len(engine.checks), engine.other, torch.float64)

@@ -102,7 +102,8 @@ class _NewPoints:
             return out, np.arange(len(out))
         cloud = BlockCloud(self.points[known], np.full(len(known), 1 / len(known)))
         tol = min(self.check.tol, MISSED)
-        new = SparseSoftmins(cloud, self.there, self.check.penalty, self.eps, tol, np.float64)
+        rest = self.check.penalty, self.eps, tol, np.float64, self.check.engine
+        new = SparseSoftmins(cloud, self.there, *rest)
         row, col = self.guess[known][cloud.order], g[self.there.order]
         new.build(row, col, 0.0)
         logs = self.there.log_weights.reshape(-1)[: self.there.n] * (self.eps / LOG2E)

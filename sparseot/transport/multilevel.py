@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -58,6 +59,7 @@ class Multilevel:
         watch: called as ``watch(eps, error)`` after each sweep.
         engine: "numba" or "tiles".
         cut: clouds in blocks, by the address of their points, that problems share.
+        memory: bytes that points and kept tiles may take.
     """
 
     def __init__(
@@ -72,8 +74,9 @@ class Multilevel:
         watch: Callable[[float, float], None] = lambda eps, error: None,
         cut: dict[int, Cells] | None = None,
         engine: str = "numba",
+        memory: float | None = None,
     ) -> None:
-        self.engine = engine
+        self.softmins = partial(SparseSoftmins, engine=engine, memory=memory)
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
@@ -124,7 +127,7 @@ class Multilevel:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
         X, Y = (c.blocks for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, eps, COARSE, np.float32, self.engine)
+        softmins = self.softmins(X, Y, self.penalty, eps, COARSE, np.float32)
         found = alternate(
             softmins,
             f[X.order],
@@ -153,7 +156,7 @@ class Multilevel:
         began = time.perf_counter()
         self.last = cells
         X, Y = (c.blocks for c in cells)
-        softmins = SparseSoftmins(X, Y, self.penalty, self.eps, self.tol, self.dtype, self.engine)
+        softmins = self.softmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
         f_s, g_s = f[X.order], g[Y.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
@@ -178,9 +181,7 @@ class Multilevel:
 
     def _check(self, softmins: SparseSoftmins, found: Outcome, sweeps: float) -> Outcome:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
-        exact = SparseSoftmins(
-            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
-        )
+        exact = self.softmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new, _, _ = exact.step(1, g, f)
@@ -200,7 +201,7 @@ class Multilevel:
         cells = self._whole(0)
         self.last = cells, cells
         X = cells.blocks
-        softmins = SparseSoftmins(X, X, self.penalty, self.eps, self.tol, self.dtype, self.engine)
+        softmins = self.softmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
         if start is None:
             zero = np.zeros(X.n)
             softmins.diagonal()
@@ -220,9 +221,7 @@ class Multilevel:
             h = (found.f_prev + 2 * checked.f) / 3
 
     def _check_self(self, softmins: SparseSoftmins, h: Array, sweeps: float) -> Outcome:
-        exact = SparseSoftmins(
-            *softmins.clouds, self.penalty, self.eps, self.tol, np.float64, self.engine
-        )
+        exact = self.softmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
         exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
         self.omitted = float(softmins.clouds[0].masses @ exact.tiles.omitted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..operators.base import Operator
-from ..points import check_positive
+from ..operators.base import DENSE_LIMIT, Operator
+from .asked import as_new_points, check_directions, check_entries
 from .certificate import TIGHT, value_bounds
 from .curvature import PLACES, Curvature, hessian_product
 from .entries import sparse_entries
@@ -134,7 +135,7 @@ class Transport:
             ValueError: for a cost that is a function, or another argument.
 
         References:
-            Gozlan and Léonard, 2010, "Transport inequalities: a survey", section 4.
+            Boucheron, Lugosi and Massart, 2013, "Concentration inequalities", chapter 4.
         """
         if wrt not in ("x", "y"):
             raise bad_input("wrt", repr(wrt), 'one of "x", "y"')
@@ -172,6 +173,10 @@ class Transport:
     @property
     def plan(self) -> Tensor:
         """The whole plan ``(N, M)``; refused above 2^28 entries."""
+        shape = self.plan_operator.shape
+        if math.prod(shape) > DENSE_LIMIT:
+            fix = "Use plan_operator @ v, sparse_plan(mass=0.99), or map()."
+            raise bad_input("plan", f"{shape}, too large to store", "at most 2^28 entries", fix)
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
@@ -193,16 +198,8 @@ class Transport:
         """
         if self.batched:
             raise bad_input("sparse_plan", "a batch", "one pair of clouds")
-        check_positive(k=k, mass=mass)
-        if (k is None) == (mass is None):
-            got = "neither k nor mass" if k is None else "both k and mass"
-            fix = "sparse_plan(10) keeps ten entries a row, sparse_plan(mass=0.99) what matters."
-            raise bad_input("sparse_plan", got, "one of them", fix)
-        if k is not None and int(k) != k:
-            raise bad_input("k", f"{k:g}", "an integer, the entries of a row", kind=TypeError)
-        if mass is not None and mass >= 1:
-            raise bad_input("mass", f"{mass:g}", "a share of the mass, below 1", "0.99 is usual.")
-        entries = sparse_entries(*self._parts, None if k is None else int(k), mass)
+        check_entries(k, mass)
+        entries = sparse_entries(*self._parts, k, mass)
         return entries.astype(PlanMatrix(*self._parts, False, self._dtype).dtype)
 
     @cached_property
@@ -238,9 +235,8 @@ class Transport:
             problem, f, g = problem.swapped(), g, f
         if points is None:
             return self._shown(mapped(problem, f, g))
-        return self._shown(
-            mapped_points(problem, f, g, self._new_points(points, problem.source.positions))
-        )
+        new = as_new_points(points, problem.source.positions, self.batched)
+        return self._shown(mapped_points(problem, f, g, new))
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
@@ -267,11 +263,7 @@ class Transport:
         cloud = problem.source if wrt in "xa" else problem.target
         like = cloud.positions if wrt in "xy" else cloud.weights
         like = like if self.batched else like[0]
-        if not isinstance(v, Tensor):
-            raise bad_input("v", type(v).__name__, "a torch tensor", kind=TypeError)
-        if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
-            wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"
-            raise bad_input("v", f"shape {tuple(v.shape)}", wanted)
+        check_directions(v, like, wrt)
         columns = v.detach().double().reshape(*like.shape, -1)
         items = columns if self.batched else columns[None]
         products = [
@@ -306,16 +298,6 @@ class Transport:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
         return self._shown(self.solved[which].potentials[0])
-
-    def _new_points(self, points: Any, known: Tensor) -> Tensor:
-        wanted = f"({'B, ' if self.batched else ''}K, {known.shape[-1]})"
-        if not isinstance(points, Tensor):
-            raise bad_input("points", type(points).__name__, "a torch tensor", kind=TypeError)
-        if points.dim() != 2 + self.batched or points.shape[-1] != known.shape[-1]:
-            raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
-        if self.batched and len(points) != len(known):
-            raise bad_input("points", f"shape {tuple(points.shape)}", f"{len(known)} items")
-        return (points if self.batched else points[None]).detach().to(known)
 
     def _shown(self, t: Tensor) -> Tensor:
         t = t.to(self._dtype)

@@ -25,6 +25,7 @@ from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials, temperatures
 from .cells import Cells
 from .marginals import Marginals
+from .memory import check_memory
 from .multilevel import Multilevel
 from .problem import equal_clouds
 from .relaxation import Array, Outcome, Softmins, alternate
@@ -58,6 +59,9 @@ class Sinkhorn:
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
             with the plan; or "tight", as wide as ``tol**2`` in ordinary cases, for some fifty.
+        memory: bytes that a solve over kept pairs may take; where its points and lists of pairs
+            would take more, it is refused before they are made. None for no limit; all pairs take
+            no memory of their number.
         progress: show levels and sweeps while they run (tqdm); or a function of ``(blur, error,
             tol)`` to call after each sweep. Ctrl-C, or a KeyboardInterrupt raised there, ends the
             sweeps; the result holds the potentials of that moment, and ``converged`` is False.
@@ -76,10 +80,11 @@ class Sinkhorn:
     engine: str | Engine = "auto"
     multilevel: bool | None = None
     certificate: str = "cheap"
+    memory: float | None = None
     progress: bool | Callable[[float, float, float], None] = False
 
     def __post_init__(self) -> None:
-        check_positive(tol=self.tol, max_sweeps=self.max_sweeps)
+        check_positive(tol=self.tol, max_sweeps=self.max_sweeps, memory=self.memory)
         if self.certificate not in ("cheap", "tight"):
             raise bad_input("certificate", repr(self.certificate), '"cheap" or "tight"')
         if self.tol is not None and self.tol >= 1:
@@ -190,6 +195,8 @@ class _Item:
         """Over kept pairs of blocks."""
         began, tol = time.perf_counter(), self.solver.tol or DEFAULT
         own = _arrays(source)
+        sizes = source.weights.shape[1] + target.weights.shape[1]
+        check_memory(self.solver.memory, sizes, source.positions.shape[-1])
         solver = Multilevel(
             (own, own if target is source else _arrays(target)),
             self.penalty,
@@ -199,6 +206,7 @@ class _Item:
             rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
             cut=self.cut,
             engine=loops_for(self.solver.engine) or "numba",
+            memory=self.solver.memory,
             watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
         )
         outcome = solver.solve(init)

@@ -2,6 +2,7 @@ r"""``solve_sample``: entropic transport between two clouds, solved to a toleran
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
-from ..points import bounding_diameter, check_positive, lacks_digits, points_pair
+from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
 from .annealing import Potentials
 from .cells import Cells
 from .kept import KeptPairs
@@ -26,6 +27,9 @@ from .sinkhorn import Sinkhorn
 from .solved import Solved
 
 __all__ = ["solve_sample"]
+
+SINGLE = 1e-5  # tolerance that single precision can reach
+ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
 
 
 def solve_sample(
@@ -98,11 +102,14 @@ def solve_sample(
     solver = solver or Sinkhorn()
     solver = replace(solver, tol=solver.tol or tol)
     share = 0.1 * (solver.tol or tol)
-    if solver.all_pairs(source, target, formula) is None:
+    if share < 0.1 * SINGLE or solver.all_pairs(source, target, formula) is None:
         share = 0.0  # potentials are found in double precision
     plain = source.plain(), target.plain()
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
+        if all(map(math.isinf, penalty.rhos)):
+            target = _of_mass(target, source)
+    outside(lambda: _check_blur(*plain, p, blur), source.positions)
     engine, _ = choose_engine(solver.engine, formula, source.positions)
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
@@ -113,6 +120,22 @@ def solve_sample(
         for (here, there), first in zip(clouds, start, strict=True)
     ]
     return Transport(solved, batched, x, solver)
+
+
+def _of_mass(cloud: Points, other: Points) -> Points:
+    """The cloud with the mass of another, from which it differs by the rounding of weights."""
+    ratio = (other.mass / cloud.mass).detach()
+    return Points(cloud.positions, cloud.weights * ratio[:, None])
+
+
+def _check_blur(source: Points, target: Points, p: int, blur: float) -> None:
+    """Refuses a blur at which exponents have no digits left, even in double precision."""
+    diameter = float(bounding_diameter(source, target).max())
+    least = diameter * (ROUNDING / (p * BLIND)) ** (1 / p)
+    if blur < least:
+        wanted = f"at least {least:.2g} for points up to {diameter:.3g} apart"
+        fix = "Below, rounding alone changes the plan: take a larger blur, or sort out outliers."
+        raise bad_input("blur", f"{blur:g}", wanted, fix)
 
 
 def _solve(

@@ -21,6 +21,7 @@ from ..engines.choose import tile_loops
 from ..engines.threads import share, threads
 from .blocks import GROUP, SIZE, BlockCloud, Frame
 from .marginals import Marginals
+from .memory import check_memory
 from .relaxation import Array, Softmins
 
 __all__ = ["SparseSoftmins", "Tiles"]
@@ -77,6 +78,7 @@ class SparseSoftmins(Softmins):
         tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
         dtype: of the loops; float32 leaves an error of some 1e-6 of the mass.
         engine: "numba" for compiled loops, "tiles" for torch.
+        memory: bytes that points and tiles may take, more is an error.
     """
 
     def __init__(
@@ -88,9 +90,10 @@ class SparseSoftmins(Softmins):
         tol: float,
         dtype: Any = np.float32,
         engine: str = "numba",
+        memory: float | None = None,
     ) -> None:
-        self.loops = tile_loops(engine)
-        self.clouds = source, target
+        self.engine, self.loops = engine, tile_loops(engine)
+        self.clouds, self.memory = (source, target), memory
         self.a, self.b = source.weights, target.weights
         self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
         self.built: tuple[Array, Array] | None = None
@@ -141,6 +144,7 @@ class SparseSoftmins(Softmins):
             self.loops.screen, rows, cols, parents, starts, found, Y.ends, threshold
         )
         omitted += lost[parents]
+        check_memory(self.memory, X.n + Y.n, X.dim, len(found))
         self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks, self.loops)
         self.built = f.copy(), g.copy()
         self.peaks = [None, None]

@@ -11,7 +11,7 @@ from ..dense import cost_matrix
 
 
 def reference(x, y, a, b, p, blur, reach, f, g):
-    """The dual value at convergence, by dense updates in double precision that start from f, g."""
+    """Dual value and forces at convergence, by dense updates in double precision from f and g."""
     eps, cost = blur**p, cost_matrix(x, y, p)
     reaches = reach if isinstance(reach, tuple) else (reach, reach)
     rhos = [torch.inf if length is None else length**p for length in reaches]
@@ -22,12 +22,16 @@ def reference(x, y, a, b, p, blur, reach, f, g):
         g = -damping[1] * eps * ((f[:, None] - cost) / eps + a.log()[:, None]).logsumexp(0)
         if (g - old).abs().max() < 1e-13 * eps:
             break
-    total = (a[:, None] * b * ((f[:, None] + g - cost) / eps).exp()).sum()
-    value = -eps * (total - a.sum() * b.sum())
+    plan = a[:, None] * b * ((f[:, None] + g - cost) / eps).exp()
+    value = -eps * (plan.sum() - a.sum() * b.sum())
     for weights, h, rho in ((a, f, rhos[0]), (b, g, rhos[1])):
         worth = h if rho == torch.inf else -rho * (-h / rho).expm1()
         value = value + torch.where(weights > 0, weights * worth, 0.0).sum()
-    return value.item()
+    way = x[:, None] - y
+    if p == 1:
+        way = way / way.norm(dim=2, keepdim=True).clamp(min=1e-300)
+    forces = plan[..., None] * way
+    return value, forces.sum(1), -forces.sum(0)
 
 
 def random_problem(seed):
@@ -75,32 +79,68 @@ def random_problem(seed):
     )
 
 
+def truth(x, y, a, b, options):
+    """The value and its gradients in x and y, of the definition."""
+    fine = so.Sinkhorn(multilevel=False, max_sweeps=3000)
+    good = so.solve_sample(x, y, a, b, **options, tol=1e-9, solver=fine)
+    common = (options["p"], options["blur"], options["reach"])
+    value, *forces = reference(x, y, a, b, *common, good.potential_a, good.potential_b)
+    if options["debias"]:
+        clouds = ((x, a, good.potential_aa), (y, b, good.potential_bb))
+        for k, (points, weights, h) in enumerate(clouds):
+            own, force, _ = reference(points, points, weights, weights, *common, h, h)
+            value, forces[k] = value - own / 2, forces[k] - force
+    return value.item(), forces
+
+
 @pytest.mark.parametrize("block", range(8))
 def test_the_interval_contains_the_true_value(block):
-    """25 problems in a block, 200 in all."""
+    """200 random problems: interval and gradients, and at convergence a narrow interval."""
     for seed in range(25 * block, 25 * block + 25):
         x, y, a, b, options, rest, dtype = random_problem(seed)
         x, y, a, b = (t.to(dtype) for t in (x, y, a, b))
+        moving = x.clone().requires_grad_(), y.clone().requires_grad_()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of no convergence
-            found = so.solve_sample(x, y, a, b, **options, **rest)
+            found = so.solve_sample(*moving, a, b, **options, **rest)
             x, y, a, b = (t.double() for t in (x, y, a, b))
             if options["reach"] is None:
                 b = b * (a.sum() / b.sum())
-            fine = so.Sinkhorn(multilevel=False, max_sweeps=3000)
-            good = so.solve_sample(x, y, a, b, **options, tol=1e-9, solver=fine)
-        common = (options["p"], options["blur"], options["reach"])
-        exact = reference(x, y, a, b, *common, good.potential_a, good.potential_b)
-        if options["debias"]:
-            h, k = good.potential_aa, good.potential_bb
-            exact -= reference(x, x, a, a, *common, h, h) / 2
-            exact -= reference(y, y, b, b, *common, k, k) / 2
-        scale = 1e-12 * (1 + cost_matrix(x, y, options["p"]).max().item())
-        assert found.lower <= exact + scale, (seed, found.lower.item() - exact)
-        assert found.upper >= exact - scale, (seed, found.upper.item() - exact)
-        low, high = found.lower.item(), found.upper.item()
+            exact, forces = truth(x, y, a, b, options)
+        cost = cost_matrix(x, y, options["p"])
+        scale, low, high = 1e-12 * (1 + cost.max().item()), found.lower.item(), found.upper.item()
+        assert low <= exact + scale and exact - scale <= high, (seed, low - exact, high - exact)
         margin = (1e-6 if dtype == torch.float32 else 1e-14) * max(abs(low), abs(high), 1)
         assert low - margin <= found.value.item() <= high + margin, seed
+        if found.converged:
+            mean = a @ cost @ b / (a.sum() * b.sum())
+            assert high - low <= 3 * found.tol * mean + scale, seed
+        gradients = torch.autograd.grad(found.value, moving)
+        for wrt, gradient, force in zip("xy", gradients, forces, strict=True):
+            error = (gradient.double() - force).norm(dim=1).sum()
+            assert error <= found.gradient_error(wrt) + scale, (seed, wrt)
+
+
+@pytest.mark.parametrize("multilevel", [True, False])
+@pytest.mark.parametrize("reach", [None, 0.3])
+def test_a_tight_certificate_bounds_gradients_well(multilevel, reach):
+    """Within the order of the tolerance, and not far above the error."""
+    torch.manual_seed(1)
+    x, y = torch.rand(400, 2).double(), torch.rand(300, 2).double() + 0.2
+    for tol in (1e-2, 1e-3):
+        moving, bounds = x.clone().requires_grad_(), {}
+        for kind in ("cheap", "tight"):
+            solver = so.Sinkhorn(multilevel=multilevel, certificate=kind)
+            found = so.solve_sample(moving, y, blur=0.05, reach=reach, tol=tol, solver=solver)
+            bounds[kind] = found.gradient_error()
+        (gradient,) = torch.autograd.grad(found.value, moving)
+        exact = so.solve_sample(moving, y, blur=0.05, reach=reach, tol=1e-10).value
+        (wanted,) = torch.autograd.grad(exact, moving)
+        error, size = ((t).norm(dim=1).sum() for t in (gradient - wanted, wanted))
+        assert error <= bounds["tight"] <= bounds["cheap"]
+        assert bounds["tight"] <= 10 * tol * size and bounds["tight"] <= 100 * error
+    with pytest.raises(ValueError, match="wrt: got 'a', wanted one of"):
+        found.gradient_error("a")
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
@@ -128,9 +168,13 @@ def test_zero_weights_and_costs_that_are_functions():
         for solver in (so.Sinkhorn(), so.Sinkhorn(certificate="tight")):
             found = so.solve_sample(x, y, a, blur=0.1, tol=1e-2, cost=cost, solver=solver)
             assert found.lower <= exact <= found.upper
+    with pytest.raises(ValueError, match="gradient_error: got a cost that is a function"):
+        found.gradient_error()
 
 
 def test_batches_have_intervals():
     x, y = torch.rand(3, 20, 2), torch.rand(3, 25, 2)
     found = so.solve_sample(x, y, blur=0.2, debias=True)
     assert found.lower.shape == (3,) and (found.lower <= found.upper).all()
+    one = so.solve_sample(x[1], y[1], blur=0.2, debias=True)
+    torch.testing.assert_close(found.gradient_error("y")[1], one.gradient_error("y"))
