@@ -76,7 +76,7 @@ class Multilevel:
         engine: str = "numba",
         memory: float | None = None,
     ) -> None:
-        self.softmins = partial(SparseSoftmins, engine=engine, memory=memory)
+        self.engine, self.softmins = engine, partial(SparseSoftmins, engine=engine, memory=memory)
         self.clouds, self.penalty, self.eps = clouds, penalty, eps
         self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
         self.steps: list[Step] = []
