@@ -8,8 +8,10 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..points import check_positive
+from .curvature import PLACES
+from .problem import Problem
 
-__all__ = ["as_new_points", "check_directions", "check_entries"]
+__all__ = ["as_directions", "as_new_points", "check_entries"]
 
 
 def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
@@ -26,13 +28,20 @@ def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
     return (points if batched else points[None]).detach().to(known)
 
 
-def check_directions(v: Any, like: Tensor, wrt: str) -> None:
-    """Directions have the shape of what moves, or one more axis, last, for several of them."""
+def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
+    """Directions ``(B, N, ..., R)`` in float64, of the shape of what moves or with one axis more."""
+    if wrt not in tuple(PLACES):
+        raise bad_input("wrt", repr(wrt), 'one of "x", "y", "a", "b"')
+    cloud = problem.source if wrt in "xa" else problem.target
+    like = cloud.positions if wrt in "xy" else cloud.weights
+    like = like if batched else like[0]
     if not isinstance(v, Tensor):
         raise bad_input("v", type(v).__name__, "a torch tensor", kind=TypeError)
     if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
         wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"
         raise bad_input("v", f"shape {tuple(v.shape)}", wanted)
+    columns = v.detach().double().reshape(*like.shape, -1)
+    return columns if batched else columns[None]
 
 
 def check_entries(k: int | None, mass: float | None) -> None:

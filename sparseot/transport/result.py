@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
-from .asked import as_new_points, check_directions, check_entries
+from .asked import as_directions, as_new_points, check_entries
 from .certificate import TIGHT, value_bounds
-from .curvature import PLACES, Curvature, hessian_product
+from .curvature import Curvature, hessian_product
 from .entries import sparse_entries
 from .gradient_error import gradient_error
 from .maps import mapped, mapped_points
@@ -257,15 +257,7 @@ class Transport:
         Returns:
             Of the shape of v.
         """
-        if wrt not in tuple(PLACES):
-            raise bad_input("wrt", repr(wrt), 'one of "x", "y", "a", "b"')
-        problem = self.solved[0].problem
-        cloud = problem.source if wrt in "xa" else problem.target
-        like = cloud.positions if wrt in "xy" else cloud.weights
-        like = like if self.batched else like[0]
-        check_directions(v, like, wrt)
-        columns = v.detach().double().reshape(*like.shape, -1)
-        items = columns if self.batched else columns[None]
+        items = as_directions(v, wrt, self.solved[0].problem, self.batched)
         products = [
             hessian_product(self.curvatures(wrt, k), wrt, item) for k, item in enumerate(items)
         ]
