@@ -139,7 +139,7 @@ def _closed(sums: PlanSums, value: float, rows: Tensor, cols: Tensor) -> float:
     return sums.whole(value)
 
 
-def _repaired(sums: PlanSums, steps: int) -> float:
+def _repaired(sums: PlanSums, steps: int, rounds: int = 3) -> float:
     """The plan P (1 + u_i + v_j) with the right marginals to first order, then rounded.
 
     ``log(1 + t) <= t`` bounds its entropy, so that products with vectors are all it takes.
@@ -153,8 +153,20 @@ def _repaired(sums: PlanSums, steps: int) -> float:
 
     v = _conjugate_gradients(schur, (b - c) - b * sums.cols(defect / r), c, steps)
     u = (defect - a * sums.rows(v)) / r
-    if not bool(u.isfinite().all() and v.isfinite().all()) or float(u.min() + v.min()) <= -0.999:
+    least = float(u.min() + v.min())
+    if not bool(u.isfinite().all() and v.isfinite().all()):
         return math.inf
+    if (
+        least <= -0.9
+    ):  # entries would be negative: first a step of the potentials, as far as it holds
+        if not rounds:
+            return math.inf
+        problem, f, g, item = sums.given
+        share = eps * min(1.0, -0.9 / least)
+        f, g = f.double().clone(), g.double().clone()
+        f[item] += share * u
+        g[item] += share * v
+        return _repaired(PlanSums(problem, f, g, item), steps, rounds - 1)
     rows = r * (1 + u) + a * sums.rows(v)
     X = _at_most(a, rows)
     both = sums.cols(torch.stack((X * (1 + u), X), 1))
