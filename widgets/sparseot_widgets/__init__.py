@@ -7,6 +7,7 @@ from typing import Any
 VIEWERS = {
     "BaseViewer": "base",
     "FlowViewer": "flow",
+    "HessianViewer": "hessian",
     "PlanViewer": "plan",
 }
 
