@@ -46,7 +46,7 @@ def test_a_transport_brings_its_cost_and_reach():
 
 def test_many_points_are_thinned_and_say_so():
     viewer = HessianViewer(cloud(100), cloud(20, seed=1), blur=0.5, wrt="a")
-    assert viewer.shown["note"] == "60 of 100 points" and viewer.shown["rows"] == 60
+    assert viewer.shown["note"] == "40 of 100 points" and viewer.shown["rows"] == 40
     sketch = viewer.answer(viewer.state, True, lambda: None)
     assert sketch["rows"] == 10 and sketch["note"] == "sketch: 10 points"
 

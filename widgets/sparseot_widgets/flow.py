@@ -26,7 +26,7 @@ __all__ = ["FlowViewer"]
 
 LIMIT = 500  # particles that flow
 SKETCH = 100  # particles while a slider moves
-SKETCHED = 15  # times at which a sketch is computed; between them it is drawn straight
+SKETCHED = 12  # times at which a sketch is computed; between them it is drawn straight
 NAMES = ("sinkhorn", "energy", "gaussian", "laplacian", "hausdorff")
 FEWEST = 20  # a step is cut at most so many times
 FLOOR = 1e-6  # of the first value of a loss; below, a curve shows rounding
@@ -145,7 +145,7 @@ class FlowViewer(BaseViewer):
         x, y = (cloud[thinned(len(cloud), SKETCH)] if coarse else cloud for cloud in self._clouds)
         times = self._times[:: -(-len(self._times) // SKETCHED)] if coarse else self._times
         times = (*times[:-1], self._times[-1])
-        step, jump = (4 * self._step, 0.15) if coarse else (self._step, 0.05)
+        step, jump = (6 * self._step, 0.25) if coarse else (self._step, 0.05)
         path, values, steps = follow(loss, x, y, times, step, jump * self._diameter, check)
         weights = _between(np.array(times), np.array(self._times))
         seen = self._seen(path.reshape(-1, path.shape[2])).reshape(*path.shape[:2], -1)

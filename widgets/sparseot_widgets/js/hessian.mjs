@@ -104,7 +104,7 @@ function drawCurve({ plots: { curve: plot }, scene, answer, theme }, k) {
   const [bottom, top] = padded(extent([answer.errors]), 0.08);
   plot.axes({ x: [0.9, 1.1 * scene.updates.at(-1)], y: [10 ** bottom, 10 ** top], log: "xy", xlabel: "updates" });
   const values = answer.errors.map((v) => 10 ** v);
-  plot.curve(scene.updates, values, theme.classes[1], { width: 2 });
+  plot.curve(scene.updates.slice(0, values.length), values, theme.classes[1], { width: 2 });
   const marks = Array.from(values).flatMap((v, n) => [plot.x(scene.updates[n]), plot.y(v)]);
   plot.discs(Float32Array.from(marks), theme.classes[1], 3);
   plot.discs(Float32Array.from(marks.slice(2 * k, 2 * k + 2)), theme.fg, 5);
@@ -112,7 +112,7 @@ function drawCurve({ plots: { curve: plot }, scene, answer, theme }, k) {
 
 function draw(view) {
   const { answer, scene, theme, plots } = view;
-  const k = nearestStop(scene.updates, view.get("updates"));
+  const k = Math.min(nearestStop(scene.updates, view.get("updates")), answer.gaps.length - 1); // a sketch has fewer
   const row = Math.min(view.get("row"), answer.rows - 1);
   const { exact, loop, logs } = matrices(view, k);
   const range = [-answer.shade, answer.shade];
@@ -126,7 +126,7 @@ function draw(view) {
   const part = answer.each > 1 ? `, coordinate ${row % answer.each}` : "";
   const name = `${row}: point ${Math.floor(row / answer.each)}${part}`;
   return {
-    readout: [["largest difference", largest], ["row", name], ...answer.readout],
+    readout: [[`largest difference after ${scene.updates[k]}`, largest], ["row", name], ...answer.readout],
     summary: `${answer.summary}; after ${scene.updates[k]} updates the unrolled one differs by ${largest}`,
   };
 }
