@@ -109,7 +109,7 @@ class HessianViewer(BaseViewer):
         chooser.nearest(wrt)
         rows = tuple(float(k) for k in range(max(len(x), len(y)) * x.shape[1]))
         controls: list[Control] = [
-            Slider("updates", "unrolled updates", UPDATES, local=True, play=True),
+            Slider("updates", "updates", UPDATES, local=True, play=True),
             Slider("blur", "blur", stops, symbol="σ", unit=unit),
             chooser,
             Slider("row", "row", rows, local=True),

@@ -144,11 +144,11 @@ function gesture(view, { type, panel, y, key }) {
 }
 
 const panels = [
-  { name: "implicit", label: "Implicit: solve, then differentiate", aspect: 1.08, weight: 1.1 },
-  { name: "unrolled", label: "Unrolled: differentiate the loop", aspect: 1.08, weight: 1.1 },
-  { name: "difference", label: "Difference, relative to the largest entry", aspect: 1.08, weight: 1.1 },
-  { name: "cloud", label: "The row on the cloud, □ its own point", aspect: 0.62, weight: 1.7 },
-  { name: "curve", label: "Largest difference after so many updates", aspect: 0.62, weight: 1.5, },
+  { name: "implicit", label: "Implicit: solve, then differentiate", aspect: 1.08, weight: 0.85 },
+  { name: "unrolled", label: "Unrolled: differentiate the loop", aspect: 1.08, weight: 0.85 },
+  { name: "difference", label: "Difference, relative to the largest entry", aspect: 1.08, weight: 0.85 },
+  { name: "cloud", label: "The row on the cloud, □ its own point", aspect: 0.62, weight: 1.5, fresh: true },
+  { name: "curve", label: "Largest difference after so many updates", aspect: 0.62, weight: 1.5 },
 ];
 
 export default { render: (context) => mount(context, { panels, draw, gesture }) };

@@ -74,7 +74,7 @@ function savePicture(plots, theme, title) {
 /**
  * Bring a viewer to life in `el`; returns what cleans up after it.
  *
- * `viewer.panels` lists { name, label, aspect, weight }; `viewer.draw(view)` draws on
+ * `viewer.panels` lists { name, label, aspect, weight, fresh: it begins a row }; `viewer.draw(view)` draws on
  * `view.plots[name]` and may return a readout and a summary of its own, where local controls change
  * the words; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
  * on a panel and says by `true` that the picture changed. It may move a control: `view.set(name, value)`.
@@ -102,7 +102,8 @@ export function mount({ model, el }, viewer) {
   }, "PNG");
   const foot = make("div", { class: "sov-foot" }, status, stopButton, saveButton);
 
-  for (const { name, label, aspect = 0.75, weight = 1 } of viewer.panels) {
+  for (const { name, label, aspect = 0.75, weight = 1, fresh = false } of viewer.panels) {
+    if (fresh) stage.append(make("div", { class: "sov-break" }));
     const canvas = make("canvas", { role: "img", tabindex: 0, "aria-label": label });
     canvas.style.aspectRatio = `${1 / aspect}`;
     const panel = make("figure", {}, make("figcaption", {}, label), canvas);
