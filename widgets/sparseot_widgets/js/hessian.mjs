@@ -30,7 +30,7 @@ function matrices({ answer, memory }, k) {
   return memory;
 }
 
-function drawMatrix(plot, values, range, table, { rows }, row, ends) {
+function drawMatrix(plot, values, rows, row, range, table, ends) {
   const side = Math.min(plot.width - 2, plot.height - 26);
   const box = { left: 1 + (plot.width - 2 - side) / 2, top: 1, width: side, height: side };
   plot.box = box;
@@ -70,7 +70,7 @@ function drawArrows(plot, points, own, lists, colours) {
       const [x, y] = [points[i], points[i + 1]];
       const scale = (0.12 * plot.width * Math.min(1, (1.6 * top) / (size || 1))) / top;
       const tip = [x + scale * list[i], y - scale * list[i + 1]];
-      plot.arrow([x, y, ...tip], colours[which], { width: which ? 1.2 : 2.6 });
+      plot.arrow([x, y, ...tip], colours[which], { width: which ? 1.2 : 4 });
     }
   });
   ["→ implicit", "→ unrolled", "(that of □ is cut)"].forEach((text, n) => plot.text(text, 8, 14 + 16 * n, { colour: colours[n] }));
@@ -116,10 +116,11 @@ function draw(view) {
   const row = Math.min(view.get("row"), answer.rows - 1);
   const { exact, loop, logs } = matrices(view, k);
   const range = [-answer.shade, answer.shade];
-  const ends = range.map((v) => words(v, 2));
-  drawMatrix(plots.implicit, exact, range, theme.signed, answer, row, ends);
-  drawMatrix(plots.unrolled, loop, range, theme.signed, answer, row, ends);
-  drawMatrix(plots.difference, logs, [-DECADES, 0], theme.amount, answer, row, [words(10 ** -DECADES), "1"]);
+  const image = (plot, values, ...look) => drawMatrix(plot, values, answer.rows, row, ...look);
+  const signed = [range, theme.signed, range.map((v) => words(v, 2))];
+  image(plots.implicit, exact, ...signed);
+  image(plots.unrolled, loop, ...signed);
+  image(plots.difference, logs, [-DECADES, 0], theme.amount, [words(10 ** -DECADES), "1"]);
   drawCloud(view, { exact, loop }, row);
   drawCurve(view, k);
   const largest = `${words(10 ** answer.errors[k], 2)} of the largest entry`;
@@ -143,10 +144,11 @@ function gesture(view, { type, panel, y, key }) {
   return true;
 }
 
+const matrix = (name, label) => ({ name, label, aspect: 1.08, weight: 0.85 });
 const panels = [
-  { name: "implicit", label: "Implicit: solve, then differentiate", aspect: 1.08, weight: 0.85 },
-  { name: "unrolled", label: "Unrolled: differentiate the loop", aspect: 1.08, weight: 0.85 },
-  { name: "difference", label: "Difference, relative to the largest entry", aspect: 1.08, weight: 0.85 },
+  matrix("implicit", "Implicit: solve, then differentiate"),
+  matrix("unrolled", "Unrolled: differentiate the loop"),
+  matrix("difference", "Difference, relative to the largest entry"),
   { name: "cloud", label: "The row on the cloud, □ its own point", aspect: 0.62, weight: 1.5, fresh: true },
   { name: "curve", label: "Largest difference after so many updates", aspect: 0.62, weight: 1.5 },
 ];
