@@ -21,6 +21,7 @@ import torch
 from skimage import data
 
 import sparseot as so
+from sparseot_widgets import HessianViewer
 from sparseot_widgets.figures import arrows, curves, place, scatter, use_style
 
 use_style()
@@ -139,3 +140,14 @@ plt.show()
 #   toolbox for all things Wasserstein; the tutorial "Hessians" of its documentation.
 # - Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019). Interpolating between optimal transport
 #   and MMD using Sinkhorn divergences. *AISTATS*.
+
+# %%
+# All of it, at hand
+# ------------------
+# Thirty of those points and a rotated copy, at five blurs: the slider of the updates shows the loop
+# wait, longer as the blur shrinks. Point at a row, and its arrows say how the gradient at each point
+# changes when that one moves.
+
+z = z[::10]
+turned = (z - 0.5) @ torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=z.dtype) + 0.5
+HessianViewer(z, turned, blur=0.1, debias=True).record(blur=[0.05, 0.07, 0.1, 0.15, 0.3])

@@ -28,6 +28,7 @@ from skimage import data
 
 from sparseot import SamplesLoss
 from sparseot.datasets import sample_image
+from sparseot_widgets import FlowViewer
 from sparseot_widgets.figures import curves, flow_panels, use_style
 
 use_style()
@@ -131,6 +132,14 @@ plt.show()
 # The Sinkhorn flow stays close to the closed form of the Wasserstein distance until what is left to
 # do is of the size of the blur. The energy distance falls faster at first, then it crawls.
 #
+# Both, at any time
+# -----------------
+# Play the flow, or drag the time; the choosers set the loss and how the particles are drawn. At a
+# blur of 0.1 the Sinkhorn flow arrives as well, but it no longer tells one leg from the other.
+
+FlowViewer(x, y, losses=["sinkhorn", "energy"], blurs=[0.01, 0.1], frames=26).record(loss=2, blur=2)
+
+# %%
 # What to try next
 # ----------------
 # - ``blur=0.1``: the hind legs run into one another; ``blur=1``: the man is moved, and stays a man.

@@ -23,6 +23,7 @@ from sklearn.datasets import load_breast_cancer
 
 from sparseot import SamplesLoss
 from sparseot.datasets import interval
+from sparseot_widgets import FlowViewer
 from sparseot_widgets.figures import curves, flow_panels, use_style
 
 use_style()
@@ -138,6 +139,16 @@ clouds = radius[table.target == 1], radius[table.target == 0]
 column = {"tau": 0.05, "unit": "range of the mean radius = 1", "window": (0.0, 1.0), "h": 0.02}
 show_flow("Gaussian, blur 0.1", SamplesLoss("gaussian", blur=0.1), *clouds, **column)
 show_flow("Energy distance", SamplesLoss("energy"), *clouds, **column)
+
+# %%
+# All of them, at any time
+# ------------------------
+# The two intervals again: play a flow, or drag the time. At the short blur, see who is thrown to the
+# wrong side; at the long one, how the heap keeps its tail.
+
+losses = ["gaussian", "laplacian", "energy", "hausdorff"]
+viewer = FlowViewer(x[::4], y[::4], losses=losses, blurs=[0.1, 0.5], frames=26)
+viewer.record(loss=4, blur=2)
 
 # %%
 # **What to try next.** A plan,

@@ -22,6 +22,7 @@ from sklearn.datasets import load_breast_cancer
 
 from sparseot import SamplesLoss
 from sparseot.datasets import interval
+from sparseot_widgets import FlowViewer
 from sparseot_widgets.figures import curves, flow_panels, use_style
 
 use_style()
@@ -139,6 +140,20 @@ column = {"tau": 0.05, "unit": "range of the mean radius = 1", "window": (0.0, 1
 for reach in [None, 0.1]:
     loss = SamplesLoss("sinkhorn", p=2, blur=0.01, reach=reach)
     show_flow(f"p = 2, blur 0.01, reach {reach}", loss, *clouds, **column)
+
+# %%
+# Three knobs, at any time
+# ------------------------
+# The two intervals again, at any exponent and blur: play a flow, or drag the time. The colours, ranks
+# at :math:`t = 0`, stay in order in all of them.
+
+losses = {
+    "p = 2": lambda x, y, blur: SamplesLoss(p=2, blur=blur)(x, y),
+    "p = 1": lambda x, y, blur: SamplesLoss(p=1, blur=blur)(x, y),
+    "p = 2, reach 0.3": lambda x, y, blur: SamplesLoss(p=2, blur=blur, reach=0.3)(x, y),
+}
+viewer = FlowViewer(x[::4], y[::4], losses=losses, blurs=[0.01, 0.1, 1.0], blur=0.01, frames=26)
+viewer.record(loss=3, blur=3)
 
 # %%
 # **What to try next.** Losses without a plan,

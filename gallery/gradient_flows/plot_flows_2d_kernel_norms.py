@@ -32,6 +32,7 @@ from skimage import data
 
 from sparseot import SamplesLoss
 from sparseot.datasets import sample_image
+from sparseot_widgets import FlowViewer
 from sparseot_widgets.figures import curves, flow_panels, use_style
 
 use_style()
@@ -139,6 +140,15 @@ show_flow("Hausdorff divergence, blur 0.1", SamplesLoss("hausdorff", p=2, blur=0
 # once. All others walk to the nearest part of the horse, its hind quarters, and crowd there:
 # nothing in this loss balances the masses.
 #
+# All of them, at any time
+# ------------------------
+# Play a flow, or drag the time, and compare the losses at a short and at a long blur. The paths show
+# who leaps, who waits, and who is thrown out.
+
+losses = ["gaussian", "laplacian", "energy", "hausdorff"]
+FlowViewer(x, y, losses=losses, blurs=[0.1, 0.5], frames=21).record(loss=4, blur=2)
+
+# %%
 # What to try next
 # ----------------
 # - Sum Gaussian losses of blur 0.5, 0.2 and 0.05: sight at all scales, at three times the price.

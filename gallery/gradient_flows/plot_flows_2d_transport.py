@@ -32,6 +32,7 @@ from skimage import data
 
 from sparseot import SamplesLoss
 from sparseot.datasets import sample_image
+from sparseot_widgets import FlowViewer
 from sparseot_widgets.figures import curves, flow_panels, use_style
 
 use_style()
@@ -137,6 +138,19 @@ show_flow("p = 2, blur 0.1, not debiased", loss)
 fig, ax = plt.subplots(figsize=(8.5, 3.6))
 curves(ax, TIMES, errors, xlabel="time $t$", ylabel="$W_2$ to the target (side = 1)")
 plt.show()
+
+# %%
+# Three knobs, at any time
+# ------------------------
+# Play a flow, or drag the time, at any exponent and blur. At ``p = 1`` watch the cloud melt on its
+# way; with a reach, watch who leaves last.
+
+losses = {
+    "p = 2": lambda x, y, blur: SamplesLoss(p=2, blur=blur)(x, y),
+    "p = 1": lambda x, y, blur: SamplesLoss(p=1, blur=blur)(x, y),
+    "p = 2, reach 0.3": lambda x, y, blur: SamplesLoss(p=2, blur=blur, reach=0.3)(x, y),
+}
+FlowViewer(x, y, losses=losses, blurs=[0.01, 0.1, 1.0], blur=0.01, frames=21).record(loss=3, blur=3)
 
 # %%
 # **What to try next.** The last flow again, with ``debias=True``. Or losses without a plan:

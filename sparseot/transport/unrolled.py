@@ -20,6 +20,11 @@ from .problem import Problem
 __all__ = ["UnrolledHessian"]
 
 
+PASS = (
+    2**15
+)  # numbers of an intermediate result, for the columns that share a pass through the graph
+
+
 class UnrolledHessian(Operator):
     """Second derivatives of the dual value after ``n_iter`` updates from zero potentials.
 
@@ -40,6 +45,8 @@ class UnrolledHessian(Operator):
         like = cloud.positions if wrt in "xy" else cloud.weights
         self.of, self.moving = tuple(like.shape[1:]), like.detach().double().requires_grad_()
         self.shape, self.reference = (math.prod(self.of),) * 2, like.new_empty(0)
+        pairs = first.source.positions.shape[1] * first.target.positions.shape[1]
+        self.together = max(1, PASS // pairs)
         with torch.enable_grad():
             value = self._value(first, wrt)
             if len(problems) > 1:
@@ -69,13 +76,14 @@ class UnrolledHessian(Operator):
         return self.moving - (mean - mean.detach())
 
     def product(self, v: Tensor) -> Tensor:
-        columns = [
+        rows = v.detach().double().mT.reshape(-1, 1, *self.of)
+        found = [
             torch.autograd.grad(
-                self.gradient, self.moving, column.reshape(1, *self.of), retain_graph=True
+                self.gradient, self.moving, some, retain_graph=True, is_grads_batched=True
             )[0]
-            for column in v.detach().double().unbind(1)
+            for some in rows.split(self.together)
         ]
-        return torch.stack(columns, -1).view(self.shape[0], -1).to(v.dtype)
+        return torch.cat(found).view(len(rows), -1).mT.to(v.dtype)
 
     def transpose(self) -> Operator:
         return self
@@ -84,7 +92,7 @@ class UnrolledHessian(Operator):
         return self.to_dense().reshape(self.shape).diagonal()
 
     def to_dense(self) -> Array:
-        """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``, one pass through the graph a row."""
+        """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``, a few passes through the graph."""
         return super().to_dense().reshape(self.of + self.of)
 
     def __repr__(self) -> str:

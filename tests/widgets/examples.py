@@ -2,7 +2,7 @@
 
 import torch
 
-from sparseot_widgets import BaseViewer, PlanViewer
+from sparseot_widgets import BaseViewer, FlowViewer, HessianViewer, PlanViewer
 
 
 def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
@@ -14,5 +14,15 @@ def plan() -> BaseViewer:
     return viewer.record(blur=[0.05, 0.1, 0.3], reach=2)
 
 
+def flow() -> BaseViewer:
+    viewer = FlowViewer(_cloud(60), 0.5 * _cloud(50, seed=1) + 0.6, frames=9, unit="m")
+    return viewer.record(loss=2, blur=[0.02, 0.1, 0.5])
+
+
+def hessian() -> BaseViewer:
+    viewer = HessianViewer(_cloud(12), 0.5 * _cloud(15, seed=1) + 0.4, blur=0.2, unit="m")
+    return viewer.record(blur=[0.1, 0.2, 0.4])
+
+
 # What each has recorded; the first slider that asks has at least three stops.
-EXAMPLES = {"plan": plan}
+EXAMPLES = {"flow": flow, "hessian": hessian, "plan": plan}

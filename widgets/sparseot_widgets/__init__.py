@@ -4,7 +4,12 @@ from importlib import import_module
 from typing import Any
 
 # Loaded at first use: the command `sparseot` needs neither torch nor anywidget, figures no widgets.
-VIEWERS = {"BaseViewer": "base", "PlanViewer": "plan"}
+VIEWERS = {
+    "BaseViewer": "base",
+    "FlowViewer": "flow",
+    "HessianViewer": "hessian",
+    "PlanViewer": "plan",
+}
 
 __all__ = list(VIEWERS)
 

@@ -8,8 +8,9 @@ import itertools
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import anywidget
 import traitlets
@@ -171,9 +172,13 @@ class BaseViewer(anywidget.AnyWidget):
         """
         if not self._recorded:
             self.record(**self.default_record())
-        state = {name: getattr(self, name) for name in self.controls}
+        state: dict[str, Any] = {}
+        for told in self._controls:  # a slider stands on what was recorded, not beside it
+            name, stops = told["name"], cast(Any, tuple(told["stops"]))
+            recorded = replace(self.controls[name], stops=stops)
+            state[name] = stops[recorded.nearest(getattr(self, name))]
         state |= {"title": self.title, "_controls": self._controls, "_status": {}}
-        for name in ("_scene", "_answer", "_recorded"):
+        for name in ("_scene", "_recorded"):
             state[name] = to_text(to_wire(quantised(getattr(self, name))))
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)
         if len(text) > HEAVY:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sparseot.errors import bad_input
 
-__all__ = ["as_points", "as_weights", "laid_flat", "main_order", "thinned"]
+__all__ = ["as_points", "as_weights", "laid_flat", "main_order", "main_plane", "thinned"]
 
 
 def as_points(name: str, points: Any) -> Tensor:
@@ -50,25 +50,31 @@ def thinned(count: int, limit: int) -> Tensor:
     return torch.randperm(count, generator=generator)[:limit].sort().values
 
 
-def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
-    """Clouds in the plane (or space) that shows them best, ``(N, dim)`` each.
+def main_plane(*clouds: Tensor, dim: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """The plane (or space) that shows clouds best: ``(x - centre) @ axes``, ``axes`` of ``(D, dim)``.
 
     Up to ``dim`` coordinates are kept as they are, others give way to the first principal axes of
-    all clouds together. Clouds of the line are laid one above the other.
+    all clouds together. One coordinate becomes the first of two.
     """
-    numbers = [cloud.double().numpy() for cloud in clouds]
-    if numbers[0].shape[1] > dim:
-        both = np.concatenate(numbers)
-        centre = both.mean(0)
-        axes = np.linalg.svd(both - centre, full_matrices=False)[2][:dim]
-        axes *= np.sign(axes[np.arange(dim), np.abs(axes).argmax(1)])[:, None]
-        numbers = [(cloud - centre) @ axes.T for cloud in numbers]
-    if numbers[0].shape[1] == 1:
-        height = np.ptp(np.concatenate(numbers)) / 4
-        numbers = [
-            np.c_[cloud, np.full(len(cloud), -k * height)] for k, cloud in enumerate(numbers)
-        ]
-    return numbers
+    count = clouds[0].shape[1]
+    if count <= dim:
+        return np.zeros(count), np.eye(count, max(count, 2))
+    both = torch.cat(clouds).double().numpy()
+    centre = both.mean(0)
+    axes = np.linalg.svd(both - centre, full_matrices=False)[2][:dim]
+    axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
+    return centre, axes.T
+
+
+def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
+    """Clouds as :func:`main_plane` shows them; those of the line one above the other."""
+    centre, axes = main_plane(*clouds, dim=dim)
+    flat = [(cloud.double().numpy() - centre) @ axes for cloud in clouds]
+    if clouds[0].shape[1] == 1:
+        height = np.ptp(np.concatenate(flat)) / 4
+        for k, cloud in enumerate(flat):
+            cloud[:, 1] -= k * height
+    return flat
 
 
 def main_order(*clouds: Tensor) -> list[np.ndarray]:

@@ -130,6 +130,26 @@ export class Plot {
     c.globalAlpha = 1;
   }
 
+  /** A filled shape through pixels x y x y ... */
+  fill(xy, colour, { alpha = 1 } = {}) {
+    const c = this.context;
+    c.globalAlpha = alpha;
+    c.fillStyle = colour;
+    c.beginPath();
+    for (let k = 0; k < xy.length; k += 2) c.lineTo(xy[k], xy[k + 1]);
+    c.fill();
+    c.globalAlpha = 1;
+  }
+
+  /** An arrow between two pixels; one too short for its head is a line. */
+  arrow([x, y, u, v], colour, { width = 1.2, head = 5, alpha = 1 } = {}) {
+    this.line([x, y, u, v], colour, { width, alpha });
+    const length = Math.hypot(u - x, v - y);
+    if (length < head) return;
+    const [a, b] = [(head * (u - x)) / length, (head * (v - y)) / length];
+    this.fill([u, v, u - a - b / 2, v - b + a / 2, u - a + b / 2, v - b - a / 2], colour, { alpha });
+  }
+
   /** A curve y(x) in the units of the axes. */
   curve(xs, ys, colour, options) {
     const pixels = [];
