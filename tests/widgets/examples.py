@@ -2,7 +2,7 @@
 
 import torch
 
-from sparseot_widgets import BaseViewer, PlanViewer
+from sparseot_widgets import BaseViewer, KernelViewer, PlanViewer
 
 
 def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
@@ -14,5 +14,13 @@ def plan() -> BaseViewer:
     return viewer.record(blur=[0.05, 0.1, 0.3], reach=2)
 
 
+def kernel() -> BaseViewer:
+    viewer = KernelViewer(_cloud(2_500, 3), sigma=0.2, k=5)
+    return viewer.record(sigma=[0.1, 0.2, 0.4])
+
+
 # What each has recorded; the first slider that asks has at least three stops.
-EXAMPLES = {"plan": plan}
+EXAMPLES = {"plan": plan, "kernel": kernel}
+
+# Kinds whose first argument is all that they look at.
+ALONE = {"KernelViewer"}

@@ -8,7 +8,7 @@ import torch
 
 import sparseot_widgets
 from sparseot_widgets import BaseViewer, PlanViewer
-from tests.widgets.examples import EXAMPLES
+from tests.widgets.examples import ALONE, EXAMPLES
 
 KINDS = {name for name in sparseot_widgets.__all__ if name != "BaseViewer"}
 
@@ -56,7 +56,7 @@ def test_unknown_keywords_are_refused():
     x = np.zeros((3, 2))
     for kind in KINDS:
         with pytest.raises(TypeError, match="colour"):
-            getattr(sparseot_widgets, kind)(x, x, colour="red")
+            getattr(sparseot_widgets, kind)(*_clouds(kind, x, x), colour="red")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,11 @@ def test_unknown_keywords_are_refused():
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_bad_clouds_are_refused(kind, x, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        getattr(sparseot_widgets, kind)(x, np.zeros((3, 2)))
+        getattr(sparseot_widgets, kind)(*_clouds(kind, x, np.zeros((3, 2))))
+
+
+def _clouds(kind, *clouds):
+    return clouds[:1] if kind in ALONE else clouds
 
 
 def test_plan_is_that_of_the_library(two_clouds):

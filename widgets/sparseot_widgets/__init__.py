@@ -4,7 +4,11 @@ from importlib import import_module
 from typing import Any
 
 # Loaded at first use: the command `sparseot` needs neither torch nor anywidget, figures no widgets.
-VIEWERS = {"BaseViewer": "base", "PlanViewer": "plan"}
+VIEWERS = {
+    "BaseViewer": "base",
+    "KernelViewer": "kernel",
+    "PlanViewer": "plan",
+}
 
 __all__ = list(VIEWERS)
 

@@ -1,6 +1,6 @@
 // The frame around every viewer: panels, controls, status, themes; live or recorded.
 import { decode } from "./codec.mjs";
-import { recordedKey } from "./scales.mjs";
+import { nearestStop, recordedKey } from "./scales.mjs";
 import { DARK, LIGHT, maps, rgb } from "./colours.mjs";
 import { Plot } from "./plot.mjs";
 import { controlRow, make, player } from "./controls.mjs";
@@ -75,8 +75,9 @@ function savePicture(plots, theme, title) {
  * Bring a viewer to life in `el`; returns what cleans up after it.
  *
  * `viewer.panels` lists { name, label, aspect, weight }; `viewer.draw(view)` draws on
- * `view.plots[name]`; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
- * on a panel and says by `true` that the picture changed.
+ * `view.plots[name]` and may return a readout and a summary of its own, where local controls change
+ * the words; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
+ * on a panel and says by `true` that the picture changed. It may move a control: `view.set(name, value)`.
  */
 export function mount({ model, el }, viewer) {
   const root = make("div", { class: "sov" });
@@ -121,15 +122,14 @@ export function mount({ model, el }, viewer) {
     view.scene = answers.scene;
     if (!view.answer || !root.isConnected) return;
     for (const plot of plots) plot.begin(view.theme);
-    viewer.draw(view);
-    const { note, summary, number = 0, coarse = false } = view.answer;
+    const { note, summary, readout: said = [], number = 0, coarse = false } = { ...view.answer, ...viewer.draw(view) };
     if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
     for (const plot of plots) {
       if (summary) plot.canvas.setAttribute("aria-label", summary);
       Object.assign(plot.canvas.dataset, { answer: number, coarse });
     }
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
-    showReadout(view.answer.readout ?? []);
+    showReadout(said);
   }
   const redraw = () => { planned ||= requestAnimationFrame(draw); };
 
@@ -159,6 +159,12 @@ export function mount({ model, el }, viewer) {
     if (!control.local && !model.recordedOnly && !answers.recorded()) waiting = setTimeout(gone, PATIENCE);
     redraw();
   }
+
+  view.set = (name, value) => {
+    const control = model.get("_controls").find((one) => one.name === name);
+    const stop = control.stops[nearestStop(control.stops, value)];
+    if (stop !== model.get(name)) change(control, stop);
+  };
 
   function showControls() {
     for (const { clean } of controls) clean();
