@@ -2,7 +2,7 @@
 
 import torch
 
-from sparseot_widgets import BaseViewer, KernelViewer, PlanViewer
+from sparseot_widgets import BaseViewer, GraphViewer, KernelViewer, PlanViewer
 
 
 def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
@@ -19,8 +19,14 @@ def kernel() -> BaseViewer:
     return viewer.record(sigma=[0.1, 0.2, 0.4])
 
 
-# What each has recorded; the first slider that asks has at least three stops.
-EXAMPLES = {"plan": plan, "kernel": kernel}
+def graph() -> BaseViewer:
+    x = _cloud(300)
+    viewer = GraphViewer(x, k=5, labels=(x[:, 0] > 0.5).int(), unit="m")
+    return viewer.record(method=["brute", "kdtree", "forest, one small tree"])
+
+
+# What each has recorded; the first slider that asks, if one does, has at least three stops.
+EXAMPLES = {"plan": plan, "kernel": kernel, "graph": graph}
 
 # Kinds whose first argument is all that they look at.
 ALONE = {"KernelViewer"}

@@ -186,7 +186,7 @@ class BaseViewer(anywidget.AnyWidget):
         summary = str(self._answer.get("summary", self.title))
         return pages.holder(self.module, text, self._picture("webp", dpi=80), summary)
 
-    def default_record(self) -> dict[str, int]:
+    def default_record(self) -> dict[str, Any]:
         """The stops that a page gets when its author recorded none."""
         asked = [c for c in self.controls.values() if not c.local]
         return {c.name: (12 if k == 0 else 3) for k, c in enumerate(asked)}
