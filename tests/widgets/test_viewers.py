@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from ipywidgets import DOMWidget
 
 import sparseot_widgets
 from sparseot_widgets import BaseViewer, PlanViewer
@@ -31,6 +32,7 @@ def test_a_viewer_tells_what_it_shows(example):
 def test_every_slider_has_a_name_and_a_trait(example):
     for name, control in example.controls.items():
         assert control.label and example.has_trait(name)
+        assert name not in DOMWidget.class_trait_names(), "Jupyter means something else by it"
 
 
 def test_help_shows_the_arguments(example):

@@ -77,7 +77,7 @@ class KernelViewer(BaseViewer):
 
     sigma = traitlets.Float().tag(sync=True)
     vector = traitlets.Int(1).tag(sync=True)
-    layout = traitlets.Unicode(LAYOUTS[0]).tag(sync=True)
+    coordinates = traitlets.Unicode(LAYOUTS[0]).tag(sync=True)
     order = traitlets.Unicode(ORDERS[0]).tag(sync=True)
 
     def __init__(
@@ -118,7 +118,7 @@ class KernelViewer(BaseViewer):
         controls: list[Control] = [
             Slider("sigma", "width", stops, symbol="σ", unit=unit),
             Slider("vector", "eigenvector", tuple(range(1, self._k + 1)), local=True),
-            Choice("layout", "points in", LAYOUTS, local=True),
+            Choice("coordinates", "points in", LAYOUTS, local=True),
             Choice("order", "matrix along", ORDERS, local=True),
         ]
         super().__init__(self._scene_of(x), controls, title, sigma=start)

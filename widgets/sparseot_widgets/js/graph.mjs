@@ -199,9 +199,9 @@ function gesture({ memory, plots }, { type, panel, key, x, y }) {
 }
 
 const panels = [
-  { name: "graph", label: "Nodes and edges; point at a node, or use arrow keys", aspect: 0.8, weight: 1.7 },
-  { name: "degrees", label: "Degrees: sums of weights", aspect: 1.05, weight: 0.9 },
-  { name: "weights", label: "Weights of the edges", aspect: 1.05, weight: 0.9 },
+  { name: "graph", label: "Nodes and edges; point at a node, or use arrow keys", aspect: 0.85, weight: 1.3 },
+  { name: "degrees", label: "Degrees: sums of weights", aspect: 1.1, weight: 0.8 },
+  { name: "weights", label: "Weights of the edges", aspect: 1.1, weight: 0.8 },
 ];
 
 function draw(view) {

@@ -71,7 +71,7 @@ export function farToNear(depth) {
   return order;
 }
 
-const spectral = (view) => view.get("layout") === "spectral coordinates";
+const spectral = (view) => view.get("coordinates") === "spectral coordinates";
 
 /** Where the points stand: in space, or the first eigenvectors as coordinates. */
 function placesOf(view) {
@@ -99,7 +99,7 @@ function farthest(points, centre) {
 /** What need not be done again while the cloud rotates. */
 function prepared(view) {
   const { scene, answer, theme, memory } = view;
-  const key = [answer, view.get("vector"), view.get("layout"), theme.dark];
+  const key = [answer, view.get("vector"), view.get("coordinates"), theme.dark];
   if (memory.key?.every((part, k) => part === key[k])) return memory;
   const values = onPoints(scene, answer.vectors, view.get("vector") - 1);
   const { points, dim } = placesOf(view);
@@ -206,9 +206,9 @@ function gesture(view, { type, panel, key, x, dx, dy }) {
 }
 
 const panels = [
-  { name: "cloud", label: "The cloud, coloured by the eigenvector", aspect: 0.78, weight: 1.4, drags: true },
-  { name: "matrix", label: "The kernel matrix", aspect: 1.07 },
-  { name: "spectrum", label: "Smallest eigenvalues of its graph", aspect: 1.07 },
+  { name: "cloud", label: "The cloud, coloured by the eigenvector", aspect: 0.78, weight: 1.25, drags: true },
+  { name: "matrix", label: "The kernel matrix", aspect: 1.07, weight: 0.85 },
+  { name: "spectrum", label: "Smallest eigenvalues of its graph", aspect: 1.07, weight: 0.8 },
 ];
 
 function draw(view) {
