@@ -171,3 +171,17 @@ plt.show()
 # - Pata (2020). SparseDistance, version 0.1. doi 10.5281/zenodo.4117570.
 # - Qasim, Kieseler, Iiyama, Pierini (2019). Learning representations of irregular
 #   particle-detector geometry with distance-weighted graph networks. *European Physical Journal C*.
+
+# %%
+# Look around
+# -----------
+# The same part of the event, with the graph in the space that was learnt: point at a deposit to see its
+# neighbours. Lower K, or give the edges a bandwidth of your own, and see what stays within a particle.
+
+from sparseot_widgets import GraphViewer
+
+part = (first[:, 1:].abs() < 0.3).all(1)
+A = runs["learnt"][0].adjacency(first[part], None)
+GraphViewer(
+    A, first[part, 1:], k=K, labels=particle[0][mask[0]][part], title="Deposits of one event"
+)

@@ -139,3 +139,13 @@ plt.show()
 #   *CMU-CALD-02-107*.
 # - Zhou, Bousquet, Lal, Weston, Schölkopf (2004). Learning with local and global consistency.
 # - Goldberger, Roweis, Hinton, Salakhutdinov (2004). Neighbourhood components analysis.
+
+# %%
+# Look around
+# -----------
+# The graph of the learnt space, edges between two kinds of digits dashed. Choose one small tree as the
+# search: it misses most of the neighbours, and yet those that it finds are of the same kind.
+
+from sparseot_widgets import GraphViewer
+
+GraphViewer(embedded, plane, k=5, labels=digits, title="1,797 digits in the learnt space")

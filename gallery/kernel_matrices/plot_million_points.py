@@ -155,3 +155,13 @@ plt.show()
 # - Alfke, Potts, Stoll, Volkmer (2018). NFFT meets Krylov methods: fast matrix-vector products for the
 #   graph Laplacian. *Frontiers in Applied Mathematics and Statistics* 4.
 # - Hackbusch (1985). *Multi-grid methods and applications*. Springer.
+
+# %%
+# Turn the roll
+# -------------
+# Thirty thousand of the points, to be turned with the mouse or the arrow keys. The eigenvectors are those
+# of 2,000 points, far fewer, so that :math:`\sigma` has to be larger: watch how the turns become one.
+
+from sparseot_widgets import KernelViewer
+
+KernelViewer(x[shown], sigma=0.05, title="A Swiss roll").record(sigma=11)

@@ -143,3 +143,14 @@ plt.show()
 #   representation. *Neural Computation* 15.
 # - Coifman, Lafon (2006). Diffusion maps. *Applied and Computational Harmonic Analysis* 21.
 # - von Luxburg (2007). A tutorial on spectral clustering. *Statistics and Computing* 17.
+
+# %%
+# Move the width
+# --------------
+# Move :math:`\sigma` until the inner branch swings earlier, or until the two ends of the curve are
+# neighbours: the eigenvalues say when. In *spectral coordinates* the cloud stands where its first
+# eigenvectors put it, and sorted *along the eigenvector* the kernel matrix is a band.
+
+from sparseot_widgets import KernelViewer
+
+KernelViewer(K, title="The spiral and its kernel matrix").record(sigma=11)

@@ -2,7 +2,14 @@
 
 import torch
 
-from sparseot_widgets import BaseViewer, FlowViewer, HessianViewer, PlanViewer
+from sparseot_widgets import (
+    BaseViewer,
+    FlowViewer,
+    GraphViewer,
+    HessianViewer,
+    KernelViewer,
+    PlanViewer,
+)
 
 
 def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
@@ -24,5 +31,19 @@ def hessian() -> BaseViewer:
     return viewer.record(blur=[0.1, 0.2, 0.4])
 
 
-# What each has recorded; the first slider that asks has at least three stops.
-EXAMPLES = {"flow": flow, "hessian": hessian, "plan": plan}
+def kernel() -> BaseViewer:
+    viewer = KernelViewer(_cloud(2_500, 3), sigma=0.2, k=5)
+    return viewer.record(sigma=[0.1, 0.2, 0.4])
+
+
+def graph() -> BaseViewer:
+    x = _cloud(300)
+    viewer = GraphViewer(x, k=5, labels=(x[:, 0] > 0.5).int(), unit="m")
+    return viewer.record(method=["brute", "kdtree", "forest, one small tree"])
+
+
+# What each has recorded; the first slider that asks, if one does, has at least three stops.
+EXAMPLES = {"plan": plan, "flow": flow, "kernel": kernel, "graph": graph, "hessian": hessian}
+
+# Kinds whose first argument is all that they look at.
+ALONE = {"KernelViewer"}

@@ -7,7 +7,9 @@ from typing import Any
 VIEWERS = {
     "BaseViewer": "base",
     "FlowViewer": "flow",
+    "GraphViewer": "graph",
     "HessianViewer": "hessian",
+    "KernelViewer": "kernel",
     "PlanViewer": "plan",
 }
 

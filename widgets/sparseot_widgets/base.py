@@ -179,7 +179,8 @@ class BaseViewer(anywidget.AnyWidget):
             state[name] = stops[recorded.nearest(getattr(self, name))]
         state |= {"title": self.title, "_controls": self._controls, "_status": {}}
         for name in ("_scene", "_recorded"):
-            state[name] = to_text(to_wire(quantised(getattr(self, name))))
+            message = self.page_scene() if name == "_scene" else getattr(self, name)
+            state[name] = to_text(to_wire(quantised(message)))
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)
         if len(text) > HEAVY:
             message = (
@@ -190,10 +191,15 @@ class BaseViewer(anywidget.AnyWidget):
         summary = str(self._answer.get("summary", self.title))
         return pages.holder(self.module, text, self._picture("webp", dpi=80), summary)
 
-    def default_record(self) -> dict[str, int]:
+    def default_record(self) -> dict[str, Any]:
         """The stops that a page gets when its author recorded none."""
         asked = [c for c in self.controls.values() if not c.local]
         return {c.name: (12 if k == 0 else 3) for k, c in enumerate(asked)}
+
+    def page_scene(self) -> dict[str, Any]:
+        """What a page has of the scene; a viewer of very many points gives fewer."""
+        scene: dict[str, Any] = self._scene
+        return scene
 
     # --- how it works ------------------------------------------------------------------------
 

@@ -18,13 +18,16 @@ IMPORT = re.compile(r'^import [^;]*? from "\./\w+\.mjs";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 # For readers of the source only: comments (whole lines, ends of lines) and indentation.
 UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^ +", re.MULTILINE)
+# Spaces beside signs are not needed either, but for those in strings, which the first group keeps.
+SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([=<>?:,&|{}()*/;]+) *""")
 
 
 @cache
 def bundle(module: str) -> str:
     """The whole JavaScript of one viewer: the shared modules, then its own."""
     sources = [(JS / f"{name}.mjs").read_text() for name in (*SHARED, module)]
-    return UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
+    joined = UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
+    return SPACED.sub(lambda found: found[1] or found[2], joined)
 
 
 def viewers() -> list[str]:

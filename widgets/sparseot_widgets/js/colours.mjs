@@ -7,6 +7,9 @@ export const DARK = ["#56B4E9", "#F28E3D", "#2EC4A0", "#F0C04F", "#E29BC3", "#9A
 const VIRIDIS = ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6dcd59", "#b4de2c", "#fde725"];
 const SIGNED_LIGHT = ["#8c3b00", "#D55E00", "#f3b98b", "#f7f7f7", "#8fc4e3", "#0072B2", "#004166"];
 const SIGNED_DARK = ["#ffb27a", "#e0762f", "#7a451f", "#22272e", "#255a7a", "#56B4E9", "#b7e0fa"];
+// Points need a zero that is seen on the page: grey between two classes.
+const POLES_LIGHT = ["#8c3b00", "#D55E00", "#dd9c6f", "#b4b8bd", "#6da7cb", "#0072B2", "#004166"];
+const POLES_DARK = ["#ffb27a", "#ee8433", "#a86b41", "#666d77", "#3f86ad", "#56B4E9", "#b7e0fa"];
 
 /** Red, green and blue of "#rrggbb". */
 export function rgb(hex) {
@@ -28,7 +31,7 @@ export function ramp(anchors) {
   return table;
 }
 
-/** Colour maps of a theme: `amount` from nothing to much, `signed` from minus through zero. */
+/** Colour maps of a theme: `amount` from nothing to much, `signed` from minus through zero, `poles` so for points. */
 export function maps(dark) {
   const nothing = dark ? "#1b2028" : "#ffffff";
   const viridis = dark ? VIRIDIS : [...VIRIDIS].reverse();
@@ -36,6 +39,7 @@ export function maps(dark) {
     place: ramp(VIRIDIS.slice(dark ? 1 : 0, dark ? 10 : 9)),
     amount: ramp([nothing, ...viridis.slice(dark ? 1 : 0)]),
     signed: ramp(dark ? SIGNED_DARK : SIGNED_LIGHT),
+    poles: ramp(dark ? POLES_DARK : POLES_LIGHT),
   };
 }
 

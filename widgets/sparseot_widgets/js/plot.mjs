@@ -4,6 +4,26 @@ import { rgb } from "./colours.mjs";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
+const CROWD = 20_000; // discs from which on they need no soft edges
+
+/** The pixels that a disc covers, and how much of each, for 4 x 4 places of its centre in a pixel. */
+function stamps(radius, width, crisp) {
+  const reach = Math.ceil(radius + 0.5);
+  return Array.from({ length: 16 }, (_, place) => {
+    const [u, v, share] = [[], [], []];
+    for (let y = -reach; y <= reach + 1; y++) {
+      for (let x = -reach; x <= reach + 1; x++) {
+        const cover = radius + 0.5 - Math.hypot(x - (place & 3) / 4, y - (place >> 2) / 4);
+        if (cover <= (crisp ? 0.45 : 0)) continue;
+        u.push(x);
+        v.push(y);
+        share.push(crisp ? 1 : Math.min(cover, 1));
+      }
+    }
+    return { u, v, share: Float32Array.from(share), at: Int32Array.from(u, (x, k) => v[k] * width + x) };
+  });
+}
+
 /**
  * Lay discs over an image of r g b a bytes.
  *
@@ -11,30 +31,43 @@ const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
  * `order`, if given, says who is drawn first.
  */
 export function splat(image, width, height, xy, colour, radius, order = null) {
-  const reach = Math.ceil(radius + 0.5);
+  const whole = new Uint32Array(image.buffer, image.byteOffset, width * height);
+  const discs = stamps(radius, width, xy.length > 2 * CROWD);
+  const edge = Math.ceil(radius + 0.5) + 1;
   const each = colour.length > 3;
   const count = xy.length / 2;
   for (let n = 0; n < count; n++) {
     const i = order ? order[n] : n;
     const x = xy[2 * i];
     const y = xy[2 * i + 1];
+    if (!(x > -edge && x < width + edge && y > -edge && y < height + edge)) continue; // nor NaN
+    const [u4, v4] = [Math.round(4 * x), Math.round(4 * y)];
+    const left = u4 >> 2;
+    const top = v4 >> 2;
+    const inside = left >= edge && left < width - edge && top >= edge && top < height - edge;
+    const { u, v, share, at } = discs[(u4 & 3) + 4 * (v4 & 3)];
     const c = each ? 3 * i : 0;
-    const [left, top] = [Math.round(x), Math.round(y)];
-    for (let v = Math.max(0, top - reach); v <= Math.min(height - 1, top + reach); v++) {
-      for (let u = Math.max(0, left - reach); u <= Math.min(width - 1, left + reach); u++) {
-        const cover = radius + 0.5 - Math.hypot(u - x, v - y); // of the pixel by the disc
-        if (cover <= 0) continue;
-        const at = 4 * (v * width + u);
-        const share = Math.min(cover, 1);
-        const alpha = Math.max(image[at + 3], Math.round(255 * share));
-        const old = image[at + 3] ? 1 - share : 0;
-        for (let k = 0; k < 3; k++) {
-          image[at + k] = Math.round(old * image[at + k] + (1 - old) * colour[c + k]);
-        }
-        image[at + 3] = alpha;
-      }
+    const r = colour[c];
+    const g = colour[c + 1];
+    const b = colour[c + 2];
+    const paint = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+    const start = top * width + left;
+    for (let m = 0; m < share.length; m++) {
+      if (!inside && (left + u[m] < 0 || left + u[m] >= width || top + v[m] < 0 || top + v[m] >= height)) continue;
+      const pixel = start + at[m];
+      if (share[m] === 1) whole[pixel] = paint;
+      else blend(image, 4 * pixel, r, g, b, share[m]);
     }
   }
+}
+
+/** Mix a colour into one pixel. */
+function blend(image, at, r, g, b, share) {
+  const old = image[at + 3] ? 1 - share : 0;
+  image[at] = old * image[at] + (1 - old) * r;
+  image[at + 1] = old * image[at + 1] + (1 - old) * g;
+  image[at + 2] = old * image[at + 2] + (1 - old) * b;
+  image[at + 3] = Math.max(image[at + 3], 255 * share);
 }
 
 /** A canvas that knows its theme, its size in device pixels, and its axes. */
@@ -186,8 +219,9 @@ export class Plot {
     Object.assign(layer, { width: columns, height: rows });
     const pen = layer.getContext("2d");
     const image = pen.createImageData(columns, rows);
-    for (let k = 0; k < rows * columns; k++) {
-      image.data.set([bytes[3 * k], bytes[3 * k + 1], bytes[3 * k + 2], 255], 4 * k);
+    for (let k = 0, n = 0; n < image.data.length; k += 3, n += 4) {
+      for (let c = 0; c < 3; c++) image.data[n + c] = bytes[k + c];
+      image.data[n + 3] = 255;
     }
     pen.putImageData(image, 0, 0);
     context.imageSmoothingEnabled = false;
@@ -201,6 +235,7 @@ export class Plot {
     c.strokeStyle = this.theme.bg;
     c.lineWidth = 4;
     c.strokeText(words, x, y);
+    c.lineWidth = 1;
     c.fillStyle = colour;
     c.fillText(words, x, y);
   }
