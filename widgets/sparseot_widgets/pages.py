@@ -19,7 +19,7 @@ EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 # For readers of the source only: comments (whole lines, ends of lines) and indentation.
 UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^ +", re.MULTILINE)
 # Spaces beside signs are not needed either, but for those in strings, which the first group keeps.
-SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([=<>?:,&|{}()*/;]+) *""")
+SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *""")
 
 
 @cache
