@@ -15,7 +15,15 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
-__all__ = ["ENGINES", "choose_engine", "load", "loops_for", "stored_loops", "tile_loops"]
+__all__ = [
+    "ENGINES",
+    "choose_engine",
+    "load",
+    "loops_for",
+    "matrix_loops",
+    "stored_loops",
+    "tile_loops",
+]
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
@@ -46,6 +54,11 @@ def loops_for(engine: str | Engine) -> str | None:
     name = engine if isinstance(engine, str) else engine.name
     name = "numba" if name == "auto" else name
     return name if name in TILE_LOOPS else None
+
+
+def matrix_loops() -> ModuleType:
+    """The compiled products and factors of small matrices."""
+    return import_module(f"{__package__}.matrices")
 
 
 def stored_loops() -> ModuleType:

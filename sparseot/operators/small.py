@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ..engines.choose import stored_loops
+from ..engines.choose import matrix_loops
 
 __all__ = ["cholesky", "exp_", "product", "solve", "squares", "substitute"]
 
@@ -23,7 +23,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     if not _plain(left.numel() * right.shape[1], left, right):
         return left @ right
     out = left.new_zeros(len(left), right.shape[1])
-    stored_loops().multiply(left.contiguous().numpy(), right.contiguous().numpy(), out.numpy())
+    matrix_loops().multiply(left.contiguous().numpy(), right.contiguous().numpy(), out.numpy())
     return out
 
 
@@ -52,7 +52,7 @@ def cholesky(matrix: Tensor) -> tuple[Tensor, float]:
         factor, failed = torch.linalg.cholesky_ex(matrix)
         return factor, 0.0 if bool(failed) else float(factor.diagonal().min()) ** 2
     matrix = matrix.contiguous()
-    return matrix, stored_loops().cholesky(matrix.numpy())
+    return matrix, matrix_loops().cholesky(matrix.numpy())
 
 
 def substitute(factor: Tensor, right: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def substitute(factor: Tensor, right: Tensor) -> Tensor:
     if not _plain(len(factor) * right.numel() // 2, factor, right):
         return torch.linalg.solve_triangular(factor, right, upper=False)
     out = right.clone(memory_format=torch.contiguous_format)
-    stored_loops().substitute(factor.numpy(), out.numpy())
+    matrix_loops().substitute(factor.numpy(), out.numpy())
     return out
 
 
@@ -69,8 +69,8 @@ def solve(factor: Tensor, right: Tensor) -> Tensor:
     if not _plain(len(factor) * right.numel(), factor, right):
         return torch.cholesky_solve(right, factor)
     out = right.clone(memory_format=torch.contiguous_format)
-    stored_loops().substitute(factor.numpy(), out.numpy())
-    stored_loops().substitute_back(factor.numpy(), out.numpy())
+    matrix_loops().substitute(factor.numpy(), out.numpy())
+    matrix_loops().substitute_back(factor.numpy(), out.numpy())
     return out
 
 

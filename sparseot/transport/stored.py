@@ -40,7 +40,8 @@ class StoredSoftmins(Softmins):
     """
 
     def __init__(self, costs: Array, a: Array, b: Array, penalty: Marginals, eps: float) -> None:
-        self.a, self.b, self.penalty, self.eps = a, b, penalty, eps
+        self.a, self.b = (np.ascontiguousarray(w) for w in (a, b))  # one type for the loops
+        self.penalty, self.eps = penalty, eps
         self.costs = costs, np.ascontiguousarray(costs.T)
         self.logs = tuple(np.log2(np.where(w > 0, w, 1)) + CLOSED * (w <= 0) for w in (a, b))
         self.rates = tuple(1 / rho for rho in penalty.rhos)
@@ -71,7 +72,7 @@ class StoredSoftmins(Softmins):
             self.logs[1 - side],
             here,
             there,
-            self.eps,
+            float(self.eps),
             self.rates[side],
             out,
         )
@@ -81,8 +82,8 @@ class StoredSoftmins(Softmins):
         self, f: Array, g: Array, tol: float, budget: int, rho2: float
     ) -> tuple[float, int]:
         """Sweeps and steps of Newton's method, in place: the error of one marginal, and their number."""
-        sides = *self.costs, self.a, self.b, *self.logs, self.eps, *self.rates
-        found: tuple[float, int] = self.loops.descend(*sides, f, g, tol, budget, rho2 > 0)
+        sides = *self.costs, self.a, self.b, *self.logs, float(self.eps), *self.rates
+        found: tuple[float, int] = self.loops.descend(*sides, f, g, float(tol), budget, rho2 > 0)
         return found
 
     def sweeps(
@@ -115,7 +116,15 @@ class StoredSoftmins(Softmins):
     def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
         h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
         error, passes = self.loops.fixed_point(
-            self.costs[0], self.a, self.logs[0], self.eps, self.rates[0], h, new, tol, most
+            self.costs[0],
+            self.a,
+            self.logs[0],
+            float(self.eps),
+            self.rates[0],
+            h,
+            new,
+            float(tol),
+            most,
         )
         value = self.dual(new, h, self.kept(0, new))
         return Outcome(new, new, h, h, error, passes / 2, value)

@@ -89,10 +89,13 @@ def test_potentials_beyond_exponents():
 
 
 def test_it_is_compiled_once():
-    """For float64; points in single precision are no other type, nor are a cloud and itself."""
+    """For float64: neither single precision nor numbers that stand apart are another type."""
     for dtype in (torch.float32, torch.float64):
         (x, a), (y, b) = cloud(8, 3, dtype=dtype), cloud(7, 3, dtype=dtype)
         so.hessian(so.solve_sample(x, y, a, b, blur=0.2, debias=True), "a").to_dense()
+    x, a = cloud(40, 2)
+    apart = so.solve_sample(x[::2], x[::3], (a / a[::2].sum())[::2], blur=1)
+    assert apart.converged
     loops = stored.stored_loops()
     for loop in (loops.descend, loops.fixed_point, loops.half_step):
         assert len(loop.signatures) == 1 and loop.stats.cache_path
