@@ -62,13 +62,13 @@ def best_of(x: Tensor, own: Tensor, y: Tensor, candidates: Tensor, k: int) -> tu
 
 def _order(points: Numbers, ends: list[int]) -> Numbers:
     """All points, sample by sample, in an order in which runs of 128 lie closely together."""
-    order, nobody = np.arange(len(points)), np.empty((1, 0), int)
+    order, nobody = np.arange(len(points), dtype=np.int32), np.empty((1, 0), np.int32)
     for lo, hi in zip(ends[:-1], ends[1:], strict=True):
         if hi - lo > loops.TILE:
             visits = np.empty((1, -(-(hi - lo) // loops.TILE) + 1), int)
             grow(points[lo:hi], order[None, lo:hi], nobody, visits, loops.TILE, 0, 0, 1)
             order[lo:hi] += lo
-    return order
+    return order.astype(np.int64)
 
 
 def _tiles(points: Numbers, ends: list[int]) -> tuple[Numbers, tuple[Numbers, Numbers], Numbers]:
@@ -97,7 +97,7 @@ def _blocks(ends: list[int], ranges: Numbers) -> tuple[Numbers, Numbers]:
 
 def _pack(points: Numbers, first: Numbers, size: Numbers) -> tuple[Numbers, ...]:
     count, dimension = len(first), points.shape[1]
-    packed = np.zeros((count, -(-dimension // 4) * 4, loops.TILE), points.dtype)
+    packed = np.zeros(count * (-(-dimension // 4) * 4) * loops.TILE, points.dtype)
     norms = np.empty((count, loops.TILE), points.dtype)
     centres, radii = np.empty((count, dimension), points.dtype), np.empty(count, points.dtype)
     loops.pack(points, first, size, packed, norms, centres, radii, 0, count)

@@ -38,7 +38,7 @@ def square(x, i, y, j):
     return (a + b) + (c + e)
 
 
-@njit(inline="always", nogil=True, cache=True, boundscheck=False)
+@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
 def keep(distances, indices, row, k, value, index):
     """Inserts into row ``row`` of lists of k, sorted by (distance, index), if it belongs there."""
     last = k - 1
@@ -58,11 +58,13 @@ def keep(distances, indices, row, k, value, index):
 
 @njit(**OPTIONS)
 def pack(points, first, size, packed, norms, centres, radii, lo, hi):
-    """Packs tiles from lo to hi, (T, D', 128), D' a multiple of 4 and ``packed`` zero at first.
+    """Packs tiles from lo to hi into ``packed``, flat for (T, D', 128) and zero at first.
 
-    Coordinates are about the mean of a tile, ``centres`` (T, D); radii are the largest lengths.
+    D' is D rounded up to a multiple of 4. Coordinates are about the mean of a tile, ``centres``
+    (T, D); radii are the largest lengths.
     """
     dim, zero = uint64(points.shape[1]), points.dtype.type(0)
+    tile = uint64(len(packed) // max(1, len(radii)))
     for t in range(uint64(lo), uint64(hi)):
         start, count = uint64(first[t]), uint64(size[t])
         for d in range(dim):
@@ -77,11 +79,37 @@ def pack(points, first, size, packed, norms, centres, radii, lo, hi):
             total = zero
             for d in range(dim):
                 here = points[start + p, d] - centres[t, d]
-                packed[t, d, p] = here
+                packed[t * tile + d * uint64(TILE) + p] = here
                 total += here * here
             norms[t, p] = total
             radius = max(radius, total)
         radii[t] = np.sqrt(radius)
+
+
+@njit(**OPTIONS)
+def multiply(four, packed, at, width, out):
+    """Adds products of four rows, (4, D'), with the ``width`` points packed from ``at`` on."""
+    length = uint64(width)
+    for d in range(uint64(0), uint64(four.shape[1]), uint64(4)):
+        e, f, g = d + uint64(1), d + uint64(2), d + uint64(3)
+        a0, a1, a2, a3 = four[0, d], four[0, e], four[0, f], four[0, g]
+        b0, b1, b2, b3 = four[1, d], four[1, e], four[1, f], four[1, g]
+        c0, c1, c2, c3 = four[2, d], four[2, e], four[2, f], four[2, g]
+        d0, d1, d2, d3 = four[3, d], four[3, e], four[3, f], four[3, g]
+        first = uint64(at) + d * length
+        second, third, fourth = (
+            first + length,
+            first + length * uint64(2),
+            first + length * uint64(3),
+        )
+        for p in range(length):
+            y0, y1, y2, y3 = (
+                packed[first + p], packed[second + p], packed[third + p], packed[fourth + p],
+            )  # fmt: skip
+            out[0, p] += (a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)
+            out[1, p] += (b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)
+            out[2, p] += (c0 * y0 + c1 * y1) + (c2 * y2 + c3 * y3)
+            out[3, p] += (d0 * y0 + d1 * y1) + (d2 * y2 + d3 * y3)
 
 
 @njit(**OPTIONS)
@@ -94,18 +122,7 @@ def scores(queries, row, count, t, packed, norms, centres, gaps, centred, out):
             centred[a, d] = two * (queries[q, d] - centres[t, d])
         for p in range(uint64(TILE)):
             out[a, p] = norms[t, p] + gaps[a, t]
-    for d in range(uint64(0), uint64(packed.shape[1]), uint64(4)):
-        e, f, g = d + uint64(1), d + uint64(2), d + uint64(3)
-        a0, a1, a2, a3 = centred[0, d], centred[0, e], centred[0, f], centred[0, g]
-        b0, b1, b2, b3 = centred[1, d], centred[1, e], centred[1, f], centred[1, g]
-        c0, c1, c2, c3 = centred[2, d], centred[2, e], centred[2, f], centred[2, g]
-        d0, d1, d2, d3 = centred[3, d], centred[3, e], centred[3, f], centred[3, g]
-        for p in range(uint64(TILE)):
-            y0, y1, y2, y3 = packed[t, d, p], packed[t, e, p], packed[t, f, p], packed[t, g, p]
-            out[0, p] += (a0 * y0 + a1 * y1) + (a2 * y2 + a3 * y3)
-            out[1, p] += (b0 * y0 + b1 * y1) + (b2 * y2 + b3 * y3)
-            out[2, p] += (c0 * y0 + c1 * y1) + (c2 * y2 + c3 * y3)
-            out[3, p] += (d0 * y0 + d1 * y1) + (d2 * y2 + d3 * y3)
+    multiply(centred, packed, t * uint64(centred.shape[1] * TILE), TILE, out)
 
 
 @njit(**OPTIONS)
@@ -149,7 +166,8 @@ def neighbours(
     """
     k = indices.shape[1]
     real = queries.dtype.type
-    centred = np.zeros((QUERIES, packed.shape[1]), queries.dtype)
+    padded = (queries.shape[1] + 3) // 4 * 4
+    centred = np.zeros((QUERIES, padded), queries.dtype)
     out = np.empty((QUERIES, TILE), queries.dtype)
     gaps = np.empty((QUERIES, len(radii)), queries.dtype)
     limit, error = np.empty(QUERIES, queries.dtype), np.empty(QUERIES, queries.dtype)

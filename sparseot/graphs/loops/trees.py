@@ -10,7 +10,7 @@ from ...engines.simd import OPTIONS
 __all__ = ["grow"]
 
 
-@njit(inline="always", **OPTIONS)
+@njit(**OPTIONS)
 def _mix(z):
     """A 64-bit mixer, after Steele, Lea and Flood (2014): random numbers without a state."""
     z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -86,6 +86,12 @@ def _project(x, order, lo, hi, foot, direction, value):
 
 
 @njit(**OPTIONS)
+def _push(stack, height, start, end, first, last):
+    """Number by number: Numba takes seconds to compile the assignment of a row."""
+    stack[height, 0], stack[height, 1], stack[height, 2], stack[height, 3] = start, end, first, last
+
+
+@njit(**OPTIONS)
 def grow(x, orders, visitors, visits, leaf, seed, lo, hi):
     """Grows the trees from lo to hi, each an order of the points leaf by leaf.
 
@@ -110,11 +116,12 @@ def grow(x, orders, visitors, visits, leaf, seed, lo, hi):
         for i in range(q):
             guests[i] = n + i
         visits[tree, -1] = q
-        stack[0] = np.array([0, n, 0, q])
+        _push(stack, 0, 0, n, 0, q)
         height = 1
         while height:
             height -= 1
-            start, end, first, last = stack[height]
+            start, end = stack[height, 0], stack[height, 1]
+            first, last = stack[height, 2], stack[height, 3]
             leaves = (end - start + leaf - 1) // leaf
             if leaves < 2:
                 visits[tree, start // leaf] = first
@@ -126,6 +133,6 @@ def grow(x, orders, visitors, visits, leaf, seed, lo, hi):
             _select(value, order, start, end, middle)
             _project(x, guests, first, last, foot, direction, other)
             cut = _part(other, guests, first, last, value[middle])
-            stack[height] = np.array([start, middle, first, cut])
-            stack[height + 1] = np.array([middle, end, cut, last])
+            _push(stack, height, start, middle, first, cut)
+            _push(stack, height + 1, middle, end, cut, last)
             height += 2
