@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..engines.threads import share_ranges
-from .brute import best_of
+from .brute import best_of, padded_dimension
 from .clouds import Clouds
 from .loops import descent
 from .loops.tiles import FAR, QUERIES
@@ -95,7 +95,7 @@ class _Lists:
     ) -> None:
         """Meets the pairs in the leaves of one tree: a point is in one leaf, so no two collide."""
         leaves, lanes, dimension = len(visits) - 1, int(descent.LANES), points.shape[1]
-        padded, width = -(-dimension // 4) * 4, -(-leaf // lanes) * lanes
+        padded, width = padded_dimension(dimension), -(-leaf // lanes) * lanes
         room = (dimension, padded * width, width, (QUERIES, padded), (QUERIES, width), lanes)
         tree = (order.view(np.uint32), guests.view(np.uint32), visits.view(np.uint64))
         lists = (np.uint64(leaf), self.distances, self.indices, self.size)

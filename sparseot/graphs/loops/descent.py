@@ -12,13 +12,12 @@ import numpy as np
 from numba import njit
 
 from ...engines.simd import OPTIONS
-from .tiles import FAR, QUERIES, multiply
+from .tiles import FAR, FOUR, NONE, ONE, multiply
 
 __all__ = ["LANES", "NOBODY", "changed", "pull", "reverse", "scan_leaves"]
 
 LANES = np.uint64(32)  # scores that are compared at once
 NOBODY = np.uint32(2**32 - 1)
-NONE, ONE, FOUR = np.uint64(0), np.uint64(1), np.uint64(QUERIES)
 ZERO, MINUS_TWO, LARGE = np.float32(0), np.float32(-2), np.float32(FAR)
 ABOVE, TINY = np.float32(1 + 1e-6), np.float32(1e-37)
 
@@ -92,7 +91,8 @@ def _pack(points, order, start, count, width, centre, packed, norms):
             centre[d] += points[order[start + p], d]
     for d in range(dim):
         centre[d] /= np.float32(count)
-    norms[:] = LARGE
+    for p in range(width):
+        norms[p] = LARGE
     for p in range(count):
         total = ZERO
         for d in range(dim):
