@@ -11,9 +11,9 @@ from torch import Tensor
 from ..engines.threads import share_ranges
 from .clouds import Clouds
 from .loops import tiles as loops
-from .loops.trees import grow
 from .methods import Found, Options
 from .ranking import CHUNK, own_rows, scaled
+from .trees import plant
 
 __all__ = ["best_of", "brute", "padded_dimension"]
 
@@ -64,11 +64,11 @@ def best_of(x: Tensor, own: Tensor, y: Tensor, candidates: Tensor, k: int) -> tu
 
 def _order(points: Numbers, ends: list[int]) -> Numbers:
     """All points, sample by sample, in an order in which runs of 128 lie closely together."""
-    order, nobody = np.arange(len(points), dtype=np.int32), np.empty((1, 0), np.int32)
+    order = np.arange(len(points), dtype=np.int32)
     for lo, hi in zip(ends[:-1], ends[1:], strict=True):
         if hi - lo > loops.TILE:
-            visits = np.empty((1, -(-(hi - lo) // loops.TILE) + 1), int)
-            grow(points[lo:hi], order[None, lo:hi], nobody, visits, loops.TILE, 0, 0, 1)
+            visits = np.empty(-(-(hi - lo) // loops.TILE) + 1, np.int64)
+            plant(points[lo:hi], order[lo:hi], order[:0], visits, loops.TILE, 0, 0)
             order[lo:hi] += lo
     return order.astype(np.int64)
 

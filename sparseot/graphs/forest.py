@@ -16,9 +16,9 @@ from .brute import best_of, padded_dimension
 from .clouds import Clouds
 from .loops import descent
 from .loops.tiles import FAR, QUERIES
-from .loops.trees import grow
 from .methods import Found, Options
 from .ranking import own_rows, scaled
+from .trees import plant
 
 __all__ = ["forest"]
 
@@ -53,7 +53,7 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     orders, guests = np.empty((trees, targets), np.int32), np.empty((trees, n - targets), np.int32)
     visits = np.empty((trees, max(1, -(-targets // leaf)) + 1), np.int64)
     seed = options.seed
-    grow(points, orders, guests, visits, leaf, seed, 0, 1)
+    plant(points, orders[0], guests[0], visits[0], leaf, seed, 0)
     # Neighbours stand together in memory from here on, for the other trees too.
     name = np.concatenate((orders[0], guests[0]))
     place = np.empty_like(name)
@@ -61,10 +61,10 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     points = points[name]
     orders[0], guests[0] = place[orders[0]], place[guests[0]]
 
-    def others(lo: int, hi: int) -> None:
-        grow(points, orders, guests, visits, leaf, seed, lo + 1, hi + 1)
+    def another(before: int, tree: int) -> None:
+        plant(points, orders[tree], guests[tree], visits[tree], leaf, seed, tree)
 
-    share_ranges(trees - 1, others, 1)
+    share_ranges(trees - 1, another, 1)
     lists = _Lists(n, size)
     for tree in range(trees):
         lists.scan(points, orders[tree], guests[tree], visits[tree], leaf)

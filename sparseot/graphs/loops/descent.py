@@ -2,8 +2,7 @@
 
 A point reads a frozen copy of all lists and writes only its own ("pull"), so that the result
 does not depend on which thread came first. Lists are flat, ``size`` entries a point, sorted.
-Numbers of points come as 32-bit and sizes as 64-bit unsigned integers, and constants are global:
-every conversion in a loop would cost a hundredth of a second at its first compilation.
+Numbers of points come as 32-bit and sizes as 64-bit unsigned integers.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...engines.simd import OPTIONS
+from . import FAST, FAST_HELPER
 from .tiles import FAR, FOUR, NONE, ONE, multiply
 
 __all__ = ["LANES", "NOBODY", "changed", "pull", "reverse", "scan_leaves"]
@@ -22,7 +21,7 @@ ZERO, MINUS_TWO, LARGE = np.float32(0), np.float32(-2), np.float32(FAR)
 ABOVE, TINY = np.float32(1 + 1e-6), np.float32(1e-37)
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _enter(distances, indices, base, size, value, index):
     """Inserts into the list at ``base``; an index enters once."""
     p, twice = base + size - ONE, False
@@ -36,7 +35,7 @@ def _enter(distances, indices, base, size, value, index):
     distances[p], indices[p] = value, index
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _bound(out, a, width, size, lows):
     """A bound that at least ``size + 1`` of the scores in a row do not exceed, or LARGE.
 
@@ -59,7 +58,7 @@ def _bound(out, a, width, size, lows):
     return max(lows[size], ZERO) * ABOVE + TINY
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _choose(out, a, order, start, count, width, me, distances, indices, size, lows):
     """Enters the points of a leaf that are nearer than the last of the list of ``me``."""
     base = me * size
@@ -80,7 +79,7 @@ def _choose(out, a, order, start, count, width, me, distances, indices, size, lo
                 limit = min(limit, distances[last])
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _pack(points, order, start, count, width, centre, packed, norms):
     """The points of a leaf about their mean, coordinate by coordinate."""
     dim = len(centre)
@@ -102,7 +101,7 @@ def _pack(points, order, start, count, width, centre, packed, norms):
         norms[p] = total
 
 
-@njit(**OPTIONS)
+@njit(**FAST)
 def scan_leaves(
     points, order, visitors, visits, leaf, distances, indices, size, centre, packed, norms, four,
     out, lows, lo, hi,
@@ -143,7 +142,7 @@ def scan_leaves(
                 _choose(out, a, order, start, inside, width, me, distances, indices, size, lows)
 
 
-@njit(**OPTIONS)
+@njit(**FAST)
 def reverse(indices, fresh, size, backward, newer, count):
     """Lists of who lists a point, the nearest first and at most ``size`` of them."""
     for rank in range(size):
@@ -156,7 +155,7 @@ def reverse(indices, fresh, size, backward, newer, count):
                 count[j] += ONE
 
 
-@njit(**OPTIONS)
+@njit(**FAST)
 def changed(before, after, size, fresh):
     """Which entries of the lists were not there before."""
     for p in range(np.uint64(len(after))):
@@ -166,7 +165,7 @@ def changed(before, after, size, fresh):
         fresh[p] = not known
 
 
-@njit(**OPTIONS)
+@njit(**FAST)
 def pull(
     points, targets, forward, fresh, backward, newer, count, size, distances, indices, seen, lo, hi
 ):  # fmt: skip

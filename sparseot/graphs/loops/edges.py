@@ -9,16 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from . import LOOP
+
 __all__ = ["add", "dots", "pull"]
 
 # features are the caller's: NaN and infinity go through as they do in torch
-OPTIONS = {
-    "fastmath": {"contract", "reassoc"},
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-}
+OPTIONS = LOOP | {"fastmath": {"contract", "reassoc"}}
 
 
 @njit(**OPTIONS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...engines.simd import OPTIONS
+from . import FAST_HELPER, HELPER, LOOP
 
 __all__ = ["TILE", "multiply", "neighbours", "rank"]
 
@@ -22,7 +22,7 @@ NONE, ONE, TWO, THREE, FOUR = (np.uint64(n) for n in range(5))
 WIDTH = np.uint64(TILE)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(**HELPER)
 def square(x, i, y, j):
     """|x_i - y_j|^2 in double precision, always summed in the same order."""
     dim = np.uint64(x.shape[1])
@@ -40,7 +40,7 @@ def square(x, i, y, j):
     return (a + b) + (c + e)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(**HELPER)
 def keep(distances, indices, row, k, value, index):
     """Inserts into row ``row`` of lists of k, sorted by (distance, index), if it belongs there."""
     last = k - 1
@@ -58,7 +58,7 @@ def keep(distances, indices, row, k, value, index):
     distances[row, p], indices[row, p] = value, index
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def multiply(four, packed, at, width, out):
     """Adds products of four rows, (4, D'), with the ``width`` points packed from ``at`` on."""
     first = at
@@ -79,7 +79,7 @@ def multiply(four, packed, at, width, out):
         first += width * FOUR
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _scores(queries, row, count, t, packed, norms, centres, gaps, centred, out):
     """|q - y|^2 of up to four queries to a tile, into ``out`` (4, 128), by products."""
     for a in range(FOUR):
@@ -92,7 +92,7 @@ def _scores(queries, row, count, t, packed, norms, centres, gaps, centred, out):
     multiply(centred, packed, t * np.uint64(centred.shape[1]) * WIDTH, WIDTH, out)
 
 
-@njit(**OPTIONS)
+@njit(**FAST_HELPER)
 def _to_centres(queries, row, count, across, begin, end, gaps):
     """Squared distances of queries to the centres ``across`` (D, T); returns the nearest centre."""
     for a in range(count):
@@ -110,13 +110,13 @@ def _to_centres(queries, row, count, across, begin, end, gaps):
     return nearest
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(**HELPER)
 def _limit(worst, error):
     """What a score must not exceed to be looked at; ``worst`` is the k-th square so far."""
     return min(worst, FAR) * (1 + 1e-6) + error
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(**LOOP)
 def neighbours(
     queries, own, blocks, tiles, points, ids, packed, norms, centres, across, radii, first, size,
     slack, distances, indices, evaluations, centred, out, gaps, lo, hi,
@@ -179,7 +179,7 @@ def neighbours(
                 t = begin
 
 
-@njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
+@njit(**LOOP)
 def rank(queries, own, points, candidates, distances, indices, lo, hi):
     """Ranks candidates (m, c), -1 for none, by (distance, index) into lists of k; rows lo to hi."""
     k = indices.shape[1]
