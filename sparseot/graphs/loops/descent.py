@@ -50,7 +50,7 @@ def _bound(out, a, width, size, lows):
         for p in range(LANES):
             lows[p] = min(lows[p], out[a, lane + p])
     for p in range(ONE, LANES):
-        low, q = lows[p], p
+        low, q = lows[p], np.uint64(p)
         while q > NONE and lows[q - ONE] > low:
             lows[q] = lows[q - ONE]
             q -= ONE
