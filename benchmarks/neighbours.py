@@ -2,19 +2,22 @@
 
 python benchmarks/neighbours.py exact space approximate growth
 python benchmarks/neighbours.py layer TENSORFLOW_PYTHON FOLDER_OF_SPARSEDISTANCE
+python benchmarks/neighbours.py training TENSORFLOW_PYTHON FOLDER_OF_SPARSEDISTANCE
+python benchmarks/neighbours.py first
 
 Peers that are not installed are left out. Recall is measured on 256 queries against all points.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +172,22 @@ def growth() -> None:
         row(method, dimension, times, f"{seconds[1] / seconds[0]:.1f}", f"recall {recall:.3f}")
 
 
-def our_step(x: torch.Tensor, w: torch.Tensor, k: int, layer: torch.nn.Module) -> Any:
+def first() -> None:
+    """First search of a fresh process, with nothing compiled and with everything on the disk."""
+    row("search", "nothing compiled", "compiled before")
+    code = (
+        "import time, torch, sparseot; x = torch.randn({}, 32); start = time.perf_counter();"
+        "sparseot.knn(x, k=5, method={!r}); print(time.perf_counter() - start)"
+    )
+    for method, n in (("forest", 20_000), ("brute", 2000)):
+        with tempfile.TemporaryDirectory() as cache:
+            command = [sys.executable, "-c", code.format(n, method)]
+            run = {"env": os.environ | {"NUMBA_CACHE_DIR": cache}, "capture_output": True}
+            seconds = [float(subprocess.run(command, **run, check=True).stdout) for _ in range(2)]  # type: ignore[call-overload]
+        row(method, *(f"{s:.1f} s" for s in seconds))
+
+
+def our_step(x: torch.Tensor, w: torch.Tensor, layer: torch.nn.Module) -> Any:
     """Linear layer, graph, product, gradient."""
     w = w.clone().requires_grad_()
     features = x @ w
@@ -179,28 +197,38 @@ def our_step(x: torch.Tensor, w: torch.Tensor, k: int, layer: torch.nn.Module) -
 
 
 def layer(python: str, folder: str) -> None:
-    """Training steps beside SparseDistance, its README's and its claim's."""
+    """Training steps beside SparseDistance, its README's and its claim's, 5 neighbours."""
+    beside(python, folder, 5, ((10, 1000, 128), (1, 10_000, 32), (1, 100_000, 32)))
+
+
+def training(python: str, folder: str) -> None:
+    """Training steps of the tutorial on learnt adjacencies, 10 neighbours, beside SparseDistance."""
+    beside(python, folder, 10, [(1, n, 16) for n in (1000, 3000, 10_000, 30_000, 100_000)])
+
+
+def beside(python: str, folder: str, k: int, cases: Sequence[tuple[int, int, int]]) -> None:
+    """Steps of both in turn, after one that compiles: batch, points, features after the layer."""
     row("case", "sparseot", "recall", "SparseDistance", "recall", "ratio")
     command = [python, str(HERE / "sparsedistance_peer.py"), folder]
     with (
         tempfile.TemporaryDirectory() as place,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer,
     ):
-        for batch, n, width in ((10, 1000, 128), (1, 10_000, 32), (1, 100_000, 32)):
+        assert peer.stdin and peer.stdout
+        for batch, n, width in cases:
             g = torch.Generator().manual_seed(0)
             x = torch.randn(batch, n, 32, generator=g)
             w = (2 * torch.rand(32, width, generator=g) - 1) * (6 / (32 + width)) ** 0.5
             files = [f"{place}/{name}" for name in ("x.npy", "w.npy", "out.npz")]
             np.save(files[0], x.numpy())
             np.save(files[1], w.numpy())
-            graph = SparseHashedNNDistance(num_neighbors=5, bin_size=256)
+            graph = SparseHashedNNDistance(num_neighbors=k, bin_size=256)
             mine, theirs = [], []
-            for turn in range(4):
+            for turn in range(6):
                 start = time.perf_counter()
-                features, indices = our_step(x, w, 5, graph)
+                features, indices = our_step(x, w, graph)
                 seconds = time.perf_counter() - start
-                assert peer.stdin and peer.stdout
-                peer.stdin.write(f"{files[0]} {files[1]} 5 500 {files[2]}\n")
+                peer.stdin.write(f"{files[0]} {files[1]} {k} 500 {files[2]}\n")
                 peer.stdin.flush()
                 answer = float(peer.stdout.readline())
                 if turn:
@@ -208,7 +236,7 @@ def layer(python: str, folder: str) -> None:
                     theirs.append(answer)
             saved = np.load(files[2])
             order = np.lexsort(saved["indices"].T[::-1])
-            claimed = torch.from_numpy(saved["indices"][order, 2].reshape(batch, n, 5))
+            claimed = torch.from_numpy(saved["indices"][order, 2].reshape(batch, n, k))
             ours = knn_recall(features, indices, loop=True)
             other = knn_recall(features, claimed, loop=True)
             a, b = statistics.median(mine), statistics.median(theirs)
@@ -221,8 +249,8 @@ def main() -> None:
     """The cases that were named."""
     print(f"{machine()}, {time.strftime('%Y-%m-%d')}")
     names = sys.argv[1:]
-    if names[:1] == ["layer"]:
-        layer(*names[1:3])
+    if names[:1] in (["layer"], ["training"]):
+        globals()[names[0]](*names[1:3])
         return
     for name in names or ["exact", "space", "approximate", "growth"]:
         print(f"\n{name}: {globals()[name].__doc__}\n")

@@ -2,10 +2,10 @@ r"""
 A graph that learns which hits belong together
 ==============================================
 
-A particle that enters a calorimeter leaves its energy in several places, its neighbours leave
-theirs in between, and the detector reports one shuffled list of deposits. To measure a particle,
-its deposits have to be found and summed. After this page you can put a graph of neighbours into a
-torch model, train the space in which it is drawn, and say what the graph has learnt.
+A particle that enters a calorimeter leaves its energy in several places, and the detector reports
+the deposits of all particles as one shuffled list. To measure a particle, its deposits have to be
+found and summed. After this page you can put a graph of neighbours into a torch model, train the
+space in which it is drawn, and say what the graph has learnt.
 
 The toy is that of SparseDistance (Pata, 2020), after GravNet (Qasim et al., 2019), with three
 changes: deposits are shuffled, events are padded under a mask, and nothing is claimed without a
@@ -18,29 +18,27 @@ comparison: to the same model without a graph, and with a random graph.
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.collections import LineCollection
+from torch.nn.utils.rnn import pad_sequence
 
 from sparseot.datasets import calorimeter
 from sparseot.nn import KNNGraph
 from sparseot_widgets.figures import BLUE, GREEN, GREY, ORANGE, RED, scatter, use_style
 
 use_style()
-torch.manual_seed(0)
-K = 12
+
+
+def target(deposits, owner, energies):
+    """The energy of the particle at its largest deposit, NaN at all others."""
+    energy = deposits[:, 0]
+    largest = torch.zeros(len(energies)).scatter_reduce(0, owner, energy, "amax")
+    return energies[owner].where(energy == largest[owner], torch.nan)
+
 
 events = [calorimeter(250, seed=seed) for seed in range(8)]
-longest = max(len(deposits) for deposits, _, _ in events)
-x = torch.stack(
-    [torch.nn.functional.pad(d, (0, 0, 0, longest - len(d)), value=torch.nan) for d, _, _ in events]
-)
-mask = ~x[..., 0].isnan()
-particle = torch.full(mask.shape, -1)
-truth, asked = torch.zeros(mask.shape), torch.zeros(mask.shape, dtype=torch.bool)
-for e, (deposits, owner, energies) in enumerate(events):
-    particle[e, : len(owner)] = owner
-    order = deposits[:, 0].argsort()
-    largest = torch.empty(len(energies), dtype=torch.long)
-    largest[owner[order]] = order  # the last one that is written is the largest
-    truth[e, largest], asked[e, largest] = energies, True
+x = pad_sequence([deposits for deposits, _, _ in events], True, torch.nan)
+particle = pad_sequence([owner for _, owner, _ in events], True, -1)
+truth = pad_sequence([target(*event) for event in events], True, torch.nan)
+mask, asked = particle >= 0, truth.isfinite()
 
 fig, ax = plt.subplots(figsize=(5.4, 5.0))
 first = x[0][mask[0]]
@@ -53,34 +51,31 @@ plt.show()
 # %%
 # The model
 # ---------
-# A small network places each deposit in a space of four dimensions. There every deposit finds its
-# nearest neighbours :math:`j`, and sums what another network says of them:
+# A small network S moves each deposit in a space that starts as the two coordinates. There every
+# deposit finds its nearest neighbours :math:`j`, and sums what another network says of them:
 #
-# .. math:: s_i = S(x_i), \qquad m_i = \sum_{j} e^{-|s_i - s_j|^2 / 2 h^2} \, H(x_j), \qquad
-#    \hat E_i = R(x_i, m_i).
+# .. math:: m_i = \sum_{j} e^{-|s_i - s_j|^2 / 2 h^2} \, H(x_j), \qquad \hat E_i = R(x_i, m_i).
 #
-# The gradient of the loss reaches S through the weights of the edges. Which edges exist is found
-# anew at each step. The space starts as what a physicist would take: the two coordinates. Padding
-# is full of NaN on purpose: the mask keeps it out of the graph, of the sums and of all gradients.
+# The gradient of the loss reaches S through the weights of the edges; which edges exist is found
+# anew at each step. Padding is full of NaN on purpose: the mask keeps it out of the graph.
+
+
+def network(inputs, outputs):
+    return torch.nn.Sequential(
+        torch.nn.Linear(inputs, 32), torch.nn.ELU(), torch.nn.Linear(32, outputs)
+    )
 
 
 class Calorimeter(torch.nn.Module):
-    """Deposits (B, N, 3) to energies (B, N)."""
+    """Deposits (B, N, 3) to energies (B, N), with the graph "none", "random" or "learnt"."""
 
     def __init__(self, kind):
         super().__init__()
-        self.kind = kind
-        self.space = torch.nn.Sequential(
-            torch.nn.Linear(3, 32), torch.nn.ELU(), torch.nn.Linear(32, 4)
-        )
+        self.kind, self.space, self.read = kind, network(3, 4), network(3 + 16, 1)
         self.features = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.ELU())
-        self.read = torch.nn.Sequential(
-            torch.nn.Linear(3 + 16, 32), torch.nn.ELU(), torch.nn.Linear(32, 1)
-        )
-        self.graph = KNNGraph(K, loop=True, bandwidth=0.03, learnable_bandwidth=True)
+        self.graph = KNNGraph(12, loop=True, bandwidth=0.03, learnable_bandwidth=True)
 
     def adjacency(self, x, mask):
-        """The graph in the space of this model."""
         if self.kind == "random":
             return self.graph(torch.rand(*x.shape[:-1], 4), mask=mask)
         plane = torch.nn.functional.pad(x[..., 1:], (0, 2))
@@ -93,78 +88,66 @@ class Calorimeter(torch.nn.Module):
         return self.read(torch.cat((x, message), -1))[..., 0]
 
 
-def purity(A):
-    """The share of the weight that joins deposits of one particle, loops left out."""
-    other = particle[:2].gather(1, A.indices.flatten(1)).view_as(A.indices)
-    weight = A.weights.detach() * (A.distances > 0)
-    return float(weight[other == particle[:2, :, None]].sum() / weight.sum())
+def error(model, e):
+    """Root mean square error of the energies in some of the events."""
+    return (model(x[e], mask[e]) - truth[e])[asked[e]].square().mean().sqrt()
 
 
-def train(kind, steps=150):
-    """Fits six events; returns the model and its error on the two others, step by step."""
+def train(kind):
+    """Fits six events, one a step; returns the model and its error on the two others."""
     torch.manual_seed(0)
-    model = Calorimeter(kind)
+    model, errors = Calorimeter(kind), []
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    errors = []
-    for step in range(steps):
+    for step in range(150):
         optimiser.zero_grad()
-        e = 2 + step % 6
-        loss = (model(x[e : e + 1], mask[e : e + 1]) - truth[e : e + 1])[asked[e : e + 1]]
-        loss.square().mean().backward()
+        error(model, [2 + step % 6]).square().backward()
         optimiser.step()
         if step % 15 == 14:
-            with torch.no_grad():
-                errors.append(
-                    (model(x[:2], mask[:2]) - truth[:2])[asked[:2]].square().mean().sqrt()
-                )
-    return model, torch.stack(errors)
+            errors.append(error(model, [0, 1]).item())
+    return model, errors
 
 
-start = Calorimeter("learnt")
-before = start.adjacency(x[:2].where(mask[:2, :, None], 0), mask[:2])
 runs = {kind: train(kind) for kind in ("none", "random", "learnt")}
-after = runs["learnt"][0].adjacency(x[:2].where(mask[:2, :, None], 0), mask[:2])
+torch.manual_seed(0)
+models = {"before": Calorimeter("learnt"), "after": runs["learnt"][0]}
 print(f"standard deviation of the energies: {truth[:2][asked[:2]].std():.2f}")
 for kind, (_, errors) in runs.items():
     print(f"graph: {kind:>6}, error of the energy on new events: {errors[-1]:.2f}")
-print(f"weight within a particle: {purity(before):.0%} before, {purity(after):.0%} after training")
 
 # %%
 # What the graph has learnt
 # -------------------------
-# Edges that join two deposits of one particle are green, others orange.
+# Edges that join two deposits of one particle are green, others orange; opacity is their weight.
+# The purity is the share of the weight within particles, loops left out.
 
 fig, axes = plt.subplots(1, 3, figsize=(11.4, 3.9), width_ratios=(1, 1, 1.1))
-for ax, A, when in ((axes[0], before, "before"), (axes[1], after, "after")):
-    centre, neighbour = A.edge_index("target_to_source").detach()
-    place, owner, w = x[:2, :, 1:].flatten(0, 1), particle[:2].flatten(), A.edge_weight().detach()
+for ax, (when, model) in zip(axes[:2], models.items(), strict=True):
+    A = model.adjacency(first[None], None)
+    centre, neighbour = A.edge_index("target_to_source")
+    w, owner, place = A.edge_weight().detach(), particle[0], first[:, 1:]
     same = owner[centre] == owner[neighbour]
-    inside = (place[centre].abs() < 0.3).all(-1) & (centre < longest)
-    for mine, colour in ((~same, ORANGE), (same, GREEN)):
-        lines = torch.stack((place[centre], place[neighbour]), 1)[inside & mine].numpy()
-        strength = (w / w.max())[inside & mine].numpy()
-        ax.add_collection(LineCollection(lines, colors=colour, alpha=strength, linewidths=1.2))
-    scatter(ax, first[:, 1:], GREY, size=6)
+    purity = w[same & (centre != neighbour)].sum() / w[centre != neighbour].sum()
+    inside = (place[centre].abs() < 0.3).all(-1)
+    for mine, colour in ((inside & ~same, ORANGE), (inside & same, GREEN)):
+        lines = torch.stack((place[centre], place[neighbour]), 1)[mine].numpy()
+        ax.add_collection(LineCollection(lines, colors=colour, alpha=(w / w.max())[mine].numpy()))
+    scatter(ax, place, GREY, size=6)
     ax.set(xlim=(-0.3, 0.3), ylim=(-0.3, 0.3), xticks=[], yticks=[])
-    ax.set_title(f"{when} training: {purity(A):.0%} within a particle")
-steps = torch.arange(1, 11) * 15
-for (kind, (_, errors)), colour, dash in zip(
-    runs.items(), (GREY, RED, BLUE), (":", "--", "-"), strict=True
-):
-    axes[2].plot(steps, errors, dash, color=colour, label=f"graph: {kind}")
+    ax.set_title(f"{when} training: purity {purity:.0%}")
+for (kind, (_, errors)), style in zip(runs.items(), (":", "--", "-"), strict=True):
+    colour = {"none": GREY, "random": RED, "learnt": BLUE}[kind]
+    axes[2].plot(range(15, 151, 15), errors, style, color=colour, label=f"graph: {kind}")
 axes[2].set(xlabel="training step", ylabel="error of the energy (RMS)", ylim=(0, None))
 axes[2].legend()
 plt.show()
 
 # %%
 # **What to see.** Without a graph the model knows one deposit of the particle, and a random graph
-# adds nothing. The learnt one takes a good part of the error away. The space moves deposits so that
-# edges across particles become long, and their weights small: opacity is weight in the pictures.
+# adds nothing. The learnt one takes a good part of the error away: the space moves deposits so that
+# edges across particles become long, and their weights small.
 #
-# What to try next
-# ----------------
-# - ``bandwidth=1.0``: the weights are all alike at first, and the graph learns more slowly.
-# - A :class:`sparseot.nn.GravNetConv` in place of the model's own sum.
+# **What to try next.** ``bandwidth=1.0``: the weights are all alike at first, and the graph learns
+# more slowly. Or a :class:`sparseot.nn.GravNetConv` in place of the model's own sum.
 #
 # References
 # ----------

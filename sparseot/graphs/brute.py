@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,11 @@ from torch import Tensor
 from ..engines.threads import share_ranges
 from .clouds import Clouds
 from .loops import tiles as loops
-from .loops.trees import grow
 from .methods import Found, Options
-from .ranking import own_rows, scaled
+from .ranking import CHUNK, own_rows, scaled
+from .trees import plant
 
-__all__ = ["best_of", "brute"]
+__all__ = ["best_of", "brute", "padded_dimension"]
 
 Numbers = np.ndarray[Any, Any]
 RANGE = 2**28  # multiplications between two chances to interrupt
@@ -33,42 +32,45 @@ def brute(clouds: Clouds, options: Options) -> Found:
     queries = points if clouds.same else x[x_order]
     own = own_rows(len(x), clouds.same, options.loop, torch.device("cpu")).numpy()[x_order]
     squares, indices = np.full((len(x), options.k), np.inf), np.full((len(x), options.k), -1)
-    evaluations = np.zeros(len(blocks), np.int64)
-    slack = x.dtype.type((x.shape[1] + 8) * np.finfo(x.dtype).eps)
-    arguments = (queries, own, blocks, block_tiles, points, y_order, *_pack(points, *tiles), slack)
+    evaluations = np.zeros(len(blocks), np.uint64)
+    slack = float((x.shape[1] + 8) * np.finfo(x.dtype).eps)
+    y_tiles = _pack(points, *tiles)
+    where = (blocks.view(np.uint64), block_tiles.view(np.uint64))
+    given = (queries, own, *where, points, y_order, *y_tiles, slack, squares, indices, evaluations)
+    widths = (padded_dimension(x.shape[1]), loops.TILE, len(tiles[0]))
 
-    share_ranges(
-        len(blocks),
-        _on(loops.neighbours, *arguments, squares, indices, evaluations),
-        _grain(clouds),
-    )
+    def run(lo: int, hi: int) -> None:
+        mine = (np.zeros((loops.QUERIES, width), x.dtype) for width in widths)
+        loops.neighbours(*given, *mine, np.uint64(lo), np.uint64(hi))
+
+    share_ranges(len(blocks), run, _grain(clouds))
     back = np.empty_like(x_order)
     back[x_order] = np.arange(len(x_order))
     found = torch.from_numpy(squares[back]) / factor**2
     return Found(found, torch.from_numpy(indices[back]), int(evaluations.sum()))
 
 
-def _on(loop: Any, *arguments: Any) -> Callable[[int, int], object]:
-    return lambda lo, hi: loop(*arguments, lo, hi)
-
-
 def best_of(x: Tensor, own: Tensor, y: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """:func:`.ranking.rank`, compiled."""
     squares, indices = np.full((len(x), k), np.inf), np.full((len(x), k), -1)
     arrays = [t.contiguous().numpy() for t in (x, own, y, candidates)]
-    share_ranges(len(x), _on(loops.rank, *arrays, squares, indices), 2**16)
+
+    def run(lo: int, hi: int) -> None:
+        loops.rank(*arrays, squares, indices, np.uint64(lo), np.uint64(hi))
+
+    share_ranges(len(x), run, 2**16)
     return torch.from_numpy(squares), torch.from_numpy(indices)
 
 
 def _order(points: Numbers, ends: list[int]) -> Numbers:
     """All points, sample by sample, in an order in which runs of 128 lie closely together."""
-    order, nobody = np.arange(len(points)), np.empty((1, 0), int)
+    order = np.arange(len(points), dtype=np.int32)
     for lo, hi in zip(ends[:-1], ends[1:], strict=True):
         if hi - lo > loops.TILE:
-            visits = np.empty((1, -(-(hi - lo) // loops.TILE) + 1), int)
-            grow(points[lo:hi], order[None, lo:hi], nobody, visits, loops.TILE, 0, 0, 1)
+            visits = np.empty(-(-(hi - lo) // loops.TILE) + 1, np.int64)
+            plant(points[lo:hi], order[lo:hi], order[:0], visits, loops.TILE, 0, 0)
             order[lo:hi] += lo
-    return order
+    return order.astype(np.int64)
 
 
 def _tiles(points: Numbers, ends: list[int]) -> tuple[Numbers, tuple[Numbers, Numbers], Numbers]:
@@ -96,13 +98,32 @@ def _blocks(ends: list[int], ranges: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _pack(points: Numbers, first: Numbers, size: Numbers) -> tuple[Numbers, ...]:
-    count, dimension = len(first), points.shape[1]
-    packed = np.zeros((count, -(-dimension // 4) * 4, loops.TILE), points.dtype)
-    norms = np.empty((count, loops.TILE), points.dtype)
+    """The tiles as :func:`.loops.tiles.neighbours` wants them."""
+    count, dimension, lanes = len(first), points.shape[1], np.arange(loops.TILE)
+    packed = np.zeros((count, padded_dimension(dimension), loops.TILE), points.dtype)
+    norms = np.full((count, loops.TILE), loops.FAR, points.dtype)
     centres, radii = np.empty((count, dimension), points.dtype), np.empty(count, points.dtype)
-    loops.pack(points, first, size, packed, norms, centres, radii, 0, count)
+    some = max(1, CHUNK // (loops.TILE * dimension))
+    for t in range(0, count, some):
+        here = slice(t, t + some)
+        real = lanes < size[here, None]
+        tile = points[np.minimum(first[here, None] + lanes, len(points) - 1)]
+        tile[~real] = 0
+        centres[here] = tile.sum(1, dtype=np.float64) / size[here, None]
+        tile -= centres[here, None]
+        tile[~real] = 0
+        squares = np.einsum("tpd,tpd->tp", tile, tile)
+        radii[here] = np.sqrt(squares.max(1))
+        norms[here][real] = squares[real]
+        packed[here, :dimension] = tile.transpose(0, 2, 1)
     across = np.ascontiguousarray(centres.T)
-    return packed, norms, centres, across, radii, first, size
+    tiles = (first.view(np.uint64), size.view(np.uint64))
+    return packed.reshape(-1), norms, centres, across, radii, *tiles
+
+
+def padded_dimension(dimension: int) -> int:
+    """Coordinates of a packed point: products take four at a time."""
+    return -(-dimension // 4) * 4
 
 
 def _grain(clouds: Clouds) -> int:

@@ -1,10 +1,11 @@
 r"""Sums along edges, with exact derivatives of every order.
 
-Two functions that are closed under differentiation: each is the other's derivative. With an edge
+Functions that are closed under differentiation: each has the others as derivatives. With an edge
 e from row i_e to column j_e,
 
-.. math:: \text{edge\_sum}(w, h)_i = \sum_{e : i_e = i} w_e h_{j_e}, \qquad
-    \text{edge\_dot}(a, b)_e = \langle a_{i_e}, b_{j_e} \rangle .
+.. math:: \text{edge\_sum}(w, h)_i = \sum_{e : i_e = i} w_e h_{j_e}, \quad
+    \text{edge\_dot}(a, b)_e = \langle a_{i_e}, b_{j_e} \rangle, \quad
+    \text{edge\_pull}(c, x, y)_i = \sum_{e : i_e = i} c_e (x_i - y_{j_e}) .
 
 Nothing of the size edges x features is stored.
 """
@@ -18,7 +19,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
-__all__ = ["edge_dot", "edge_squares", "edge_sum"]
+from .sums import dots, pulls, scatter
+
+__all__ = ["edge_dot", "edge_pull", "edge_squares", "edge_sum"]
 
 CHUNK = 2**21  # numbers that a temporary may have
 
@@ -46,6 +49,15 @@ def edge_dot(a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
     return result
 
 
+def edge_pull(c: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
+    """Sums of ``c[e] * (x[row[e]] - y[col[e]])`` over the edges of each row, ``(n, D)``.
+
+    Differences are taken in double precision, in which c comes; nothing cancels.
+    """
+    result: Tensor = _EdgePull.apply(c, x, y, row, col)
+    return result
+
+
 def edge_squares(squares: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
     """Attaches derivatives to known squares ``|x[row[e]] - y[col[e]]|^2``, ``(E,)``.
 
@@ -63,6 +75,8 @@ class _EdgeSum(Function):
         ctx: Any, w: Tensor, h: Tensor, row: Tensor, col: Tensor, n: int, in_order: bool
     ) -> Tensor:
         ctx.save_for_backward(w, h, row, col)
+        if not in_order and h.device.type == "cpu":
+            return scatter(w, h, row, col, n)
         if not in_order:
             order = row.argsort(stable=True)
             w, row, col = w[order], row[order], col[order]
@@ -85,6 +99,8 @@ class _EdgeDot(Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
         ctx.save_for_backward(a, b, row, col)
+        if a.device.type == "cpu":
+            return dots(a, b, row, col)
         edges = max(1, CHUNK // max(1, a.shape[1]))
         parts = [
             (a.index_select(0, i) * b.index_select(0, j)).sum(1)
@@ -112,14 +128,26 @@ class _EdgeSquares(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, row, col = ctx.saved_tensors
         c = 2 * g.double()
-        gx = _pull(c, x, y, row, col) if ctx.needs_input_grad[0] else None
-        gy = _pull(c, y, x, col, row) if ctx.needs_input_grad[1] else None
+        gx = edge_pull(c, x, y, row, col) if ctx.needs_input_grad[0] else None
+        gy = edge_pull(c, y, x, col, row) if ctx.needs_input_grad[1] else None
         return gx, gy, None, None, None
 
 
-def _pull(c: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
-    """Sums of ``c[e] * (x[row[e]] - y[col[e]])`` over the edges of each row."""
-    one = x.new_ones(len(y), 1, dtype=c.dtype)
-    columns = torch.cat((y.to(c.dtype), one), 1)
-    sums = edge_sum(c, columns, row, col, len(x), False)
-    return (sums[:, -1:] * x.to(c.dtype) - sums[:, :-1]).to(x.dtype)
+class _EdgePull(Function):
+    @staticmethod
+    def forward(ctx: Any, c: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        ctx.save_for_backward(c, x, y, row, col)
+        if x.device.type == "cpu":
+            return pulls(c, x, y, row, col)
+        columns = torch.cat((y.to(c.dtype), c.new_ones(len(y), 1)), 1)
+        sums = edge_sum(c, columns, row, col, len(x), False)
+        return (sums[:, -1:] * x.to(c.dtype) - sums[:, :-1]).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        c, x, y, row, col = ctx.saved_tensors
+        wide = g.to(c.dtype)
+        gc = edge_dot(wide, x.to(c.dtype), row, row) - edge_dot(wide, y.to(c.dtype), row, col)
+        of_rows = edge_sum(c, c.new_ones(len(y), 1), row, col, len(x), False)
+        gy = -edge_sum(c, wide, col, row, len(y), False)
+        return gc, (of_rows * wide).to(x.dtype), gy.to(y.dtype), None, None

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from ..engines.threads import share_ranges
-from .brute import best_of
+from .brute import best_of, padded_dimension
 from .clouds import Clouds
 from .loops import descent
-from .loops.tiles import FAR
-from .loops.trees import grow
+from .loops.tiles import FAR, QUERIES
 from .methods import Found, Options
 from .ranking import own_rows, scaled
+from .trees import plant
 
 __all__ = ["forest"]
 
@@ -53,7 +53,7 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     orders, guests = np.empty((trees, targets), np.int32), np.empty((trees, n - targets), np.int32)
     visits = np.empty((trees, max(1, -(-targets // leaf)) + 1), np.int64)
     seed = options.seed
-    grow(points, orders, guests, visits, leaf, seed, 0, 1)
+    plant(points, orders[0], guests[0], visits[0], leaf, seed, 0)
     # Neighbours stand together in memory from here on, for the other trees too.
     name = np.concatenate((orders[0], guests[0]))
     place = np.empty_like(name)
@@ -61,19 +61,23 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     points = points[name]
     orders[0], guests[0] = place[orders[0]], place[guests[0]]
 
-    def others(lo: int, hi: int) -> None:
-        grow(points, orders, guests, visits, leaf, seed, lo + 1, hi + 1)
+    def another(before: int, tree: int) -> None:
+        plant(points, orders[tree], guests[tree], visits[tree], leaf, seed, tree)
 
-    share_ranges(trees - 1, others, 1)
+    share_ranges(trees - 1, another, 1)
     lists = _Lists(n, size)
     for tree in range(trees):
         lists.scan(points, orders[tree], guests[tree], visits[tree], leaf)
     evaluations = trees * n * min(leaf, targets)
+    before = None
     for _ in range(grown.n_refine):
-        evaluations += lists.descend(points, targets)
+        if before is not None:
+            descent.changed(before, lists.indices, size, lists.fresh)
+        before = lists.indices.copy()
+        evaluations += lists.descend(before, points, targets)
     names = torch.from_numpy(name).long()
     rows = torch.from_numpy(place[:n] if same else place[targets:]).long()
-    found = torch.from_numpy(lists.indices).view(n, size)[rows].long()
+    found = torch.from_numpy(lists.indices.view(np.int32)).view(n, size)[rows].long()
     return torch.where(found < 0, -1, names[found]), evaluations
 
 
@@ -81,35 +85,38 @@ class _Lists:
     """For each point its nearest so far, flat arrays with ``size`` entries a point."""
 
     def __init__(self, n: int, size: int) -> None:
-        self.n, self.size = n, size
+        self.n, self.size = n, np.uint64(size)
         self.distances = np.full(n * size, FAR, np.float32)
-        self.indices = np.full(n * size, -1, np.int32)
-        self.fresh = np.zeros(n * size, np.uint8)
+        self.indices = np.full(n * size, descent.NOBODY)
+        self.fresh = np.ones(n * size, np.uint8)
 
     def scan(
         self, points: Numbers, order: Numbers, guests: Numbers, visits: Numbers, leaf: int
     ) -> None:
         """Meets the pairs in the leaves of one tree: a point is in one leaf, so no two collide."""
-        lists = (self.distances, self.indices, self.fresh, self.size)
-        leaves = len(visits) - 1
+        leaves, lanes, dimension = len(visits) - 1, int(descent.LANES), points.shape[1]
+        padded, width = padded_dimension(dimension), -(-leaf // lanes) * lanes
+        room = (dimension, padded * width, width, (QUERIES, padded), (QUERIES, width), lanes)
+        tree = (order.view(np.uint32), guests.view(np.uint32), visits.view(np.uint64))
+        lists = (np.uint64(leaf), self.distances, self.indices, self.size)
 
         def run(lo: int, hi: int) -> None:
-            descent.scan_leaves(points, order, guests, visits, leaf, *lists, lo, hi)
+            mine = (np.zeros(shape, np.float32) for shape in room)
+            descent.scan_leaves(points, *tree, *lists, *mine, np.uint64(lo), np.uint64(hi))
 
         share_ranges(leaves, run, -(-leaves // RANGES))
 
-    def descend(self, points: Numbers, targets: int) -> int:
-        """One pass over the neighbours of neighbours; returns how many distances it took."""
-        forward, fresh = self.indices.copy(), self.fresh.copy()
-        self.fresh[:] = 0
-        backward, newer = np.empty_like(forward), np.empty_like(fresh)
-        count, evaluations = np.zeros(self.n, np.int32), np.zeros(self.n, np.int64)
-        descent.reverse(forward, fresh, self.size, backward, newer, count)
-        before = (forward, fresh, backward, newer, count, self.size)
-        after = (self.distances, self.indices, self.fresh)
+    def descend(self, forward: Numbers, points: Numbers, targets: int) -> int:
+        """One pass over the neighbours of ``forward``; returns how many distances it took."""
+        backward, newer = np.empty_like(forward), np.empty_like(self.fresh)
+        count, evaluations = np.zeros(self.n, np.uint64), []
+        descent.reverse(forward, self.fresh, self.size, backward, newer, count)
+        before = (np.uint64(targets), forward, self.fresh, backward, newer, count, self.size)
 
         def run(lo: int, hi: int) -> None:
-            descent.pull(points, targets, *before, *after, evaluations, lo, hi)
+            mine = (self.distances, self.indices, np.full(self.n, descent.NOBODY))
+            part = descent.pull(points, *before, *mine, np.uint64(lo), np.uint64(hi))
+            evaluations.append(part)
 
         share_ranges(self.n, run, -(-self.n // RANGES))
-        return int(evaluations.sum())
+        return sum(evaluations)

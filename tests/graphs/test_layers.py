@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -105,8 +106,8 @@ def test_saved_states_reproduce_the_graph():
     second = KNNGraph(5, method=forest, learnable_bandwidth=True)
     assert not torch.equal(first(x).indices, second(x).indices)
     second.load_state_dict(first.state_dict())
-    third = copy.deepcopy(first)
-    for other in (second, third):
+    third, fourth = copy.deepcopy(first), pickle.loads(pickle.dumps(first))
+    for other in (second, third, fourth):
         assert torch.equal(first(x).indices, other(x).indices)
         assert torch.equal(first(x).weights, other(x).weights)
     assert math.isclose(second.bandwidth.item(), 2.0, rel_tol=1e-6)
@@ -128,6 +129,24 @@ def test_compiled_without_a_break():
     fast = torch.autograd.grad(compiled(x, h).square().sum(), (x, h, layer.log_bandwidth))
     torch.testing.assert_close(fast, plain)
     torch.testing.assert_close(compiled(x, h), step(x, h))
+
+
+@pytest.mark.parametrize("weight", [*PROFILES, "cosine", lambda d: 1 / (1 + d**2)])
+def test_gradients_of_weights(weight):
+    x = torch.rand(12, 3, dtype=torch.float64, requires_grad=True)
+    metric = "cosine" if weight == "cosine" else "euclidean"
+    layer = KNNGraph(3, weight=weight, bandwidth=0.4, metric=metric).double()
+    assert not layer(x).indices.requires_grad
+    if weight != "connectivity":  # constant
+        assert torch.autograd.gradcheck(lambda x: layer(x).weights, x)
+        assert torch.autograd.gradgradcheck(lambda x: layer(x).weights, x)
+
+
+def test_lower_precision_around_the_layer_does_not_change_the_graph():
+    x = 1e3 + torch.randn(200, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        A = KNNGraph(4)(x)
+    assert torch.equal(A.indices, KNNGraph(4)(x).indices) and A.weights.dtype == torch.float32
 
 
 def test_the_search_is_a_well_formed_operator():

@@ -281,6 +281,7 @@ REFUSED = [
     (lambda: knn(X, X[:, :2], k=1), ValueError, r"y: got shape \(10, 2\)"),
     (lambda: knn(X, X.double(), k=1), ValueError, "y: got torch.float64"),
     (lambda: knn(X.log().clamp(min=-1) * float("nan"), k=1), ValueError, "30 NaN or infinite"),
+    (lambda: knn((X - X) ** -1.0, k=1), ValueError, "30 NaN or infinite"),
     (
         lambda: knn(X, k=1, method="magic"),
         ValueError,
