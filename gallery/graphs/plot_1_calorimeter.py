@@ -165,6 +165,5 @@ from sparseot_widgets import GraphViewer
 
 part = (first[:, 1:].abs() < 0.3).all(1)
 A = runs["learnt"][0].adjacency(first[part], None)
-GraphViewer(
-    A, first[part, 1:], k=K, labels=particle[0][mask[0]][part], title="Deposits of one event"
-)
+labels = particle[0][mask[0]][part]
+GraphViewer(A, first[part, 1:], labels=labels, title="Deposits of one event")

@@ -1,7 +1,7 @@
 """The loops of :mod:`.sparse_simd` without a compiler: many tiles at a time, by torch.
 
-They take the same arrays and give the same sums; see there for what these are. Slower by an order of
-magnitude, they serve where nothing can be compiled, and as a second opinion in tests.
+They take the same arrays and give the same sums; see there for what these are. Far slower,
+they serve where nothing can be compiled, and as a second opinion in tests.
 """
 
 from __future__ import annotations
