@@ -22,6 +22,7 @@ import torch
 from sklearn.datasets import load_sample_images
 
 import sparseot as so
+from sparseot_widgets import PlanViewer
 from sparseot_widgets.figures import use_style
 
 use_style()
@@ -117,3 +118,10 @@ plt.show()
 # So start at the size of the smallest detail that you would miss, never below the spacing, and go up
 # while the divergence does not move: all that changes on the way is noise and time. And look at
 # the map, here a picture: at a blur of 0.32 sky, roof and lake have nearly one colour.
+#
+# Try it
+# ------
+# The same colours, thinned, in the plane that shows most of them. Watch the lines, the number of
+# pairs that are visited, and the interval of the value.
+
+PlanViewer(solved[0.08])

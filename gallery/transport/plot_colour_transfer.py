@@ -19,6 +19,7 @@ import torch
 from sklearn.datasets import load_sample_images
 
 import sparseot as so
+from sparseot_widgets import PlanViewer
 from sparseot_widgets.figures import scatter, use_style
 
 use_style()
@@ -108,5 +109,9 @@ for ax, photo, title in zip(axes, photos, titles, strict=True):
 plt.show()
 
 # %%
+# Move ``reach`` below, on two thousand of the colours: mass that goes far is given up first.
+#
 # Where to go next: :ref:`sphx_glr_auto_gallery_transport_plot_multilevel.py` shows why so few pairs
-# suffice, and how the blur decides what a solve costs.
+# suffice, and :ref:`sphx_glr_auto_gallery_transport_plot_choose_blur.py` what the blur decides.
+
+PlanViewer(transport, title="Colours of the temple and of the flower")
