@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..formulas import Radial
+from ..operators.small import product
 from ..points import Points
 from .annealing import Potentials
 from .coupling import Coupling, Stored, Summed, profiles
@@ -33,6 +34,7 @@ __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
 CHORDS, EXACT = 12, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
+WORTH = 16.0  # products for the price of one, when a whole block is asked for
 PLACES = "xyab"
 Tangents = tuple[Tensor | None, ...]  # dx, dy (N, D, R) and da, db (N, R)
 
@@ -51,9 +53,33 @@ class Curvature:
         self.here, self.there, self.eps = here, there, here.eps
         self.own = there is here
         self.system = Own(here, tol) if self.own else Couple(here, there, tol)
+        self.asked = [0] * len(PLACES)  # products so far, by the place that alone was moved
+        self.blocks: dict[int, Tensor] = {}  # square blocks of the Hessian, by place
 
     def hvp(self, tangents: Tangents, wanted: tuple[bool, ...]) -> Tangents:
-        """The Hessian times tangents of all arguments; of those products that are wanted."""
+        """The Hessian times tangents of all arguments; of those products that are wanted.
+
+        Who asks for row after row, as autograd's loops do, gets them from a block of the Hessian that
+        is written once, when as many were asked for as it costs.
+        """
+        moved = tuple(t is not None for t in tangents)
+        if sum(moved) != 1 or moved != tuple(map(bool, wanted)):
+            return self._product(tangents, wanted)
+        place = moved.index(True)
+        v = tangents[place]
+        assert v is not None
+        size = v[..., 0].numel()
+        self.asked[place] += v.shape[-1]
+        if self.asked[place] < size / WORTH or size**2 > STORED or not isinstance(self.here.e, Stored):
+            return self._product(tangents, wanted)
+        if place not in self.blocks:
+            eye = torch.eye(size, dtype=v.dtype, device=v.device).reshape(*v.shape[:-1], size)
+            found = self._product(_only(place, eye), wanted)[place]
+            assert found is not None
+            self.blocks[place] = found.reshape(size, size)
+        return _only(place, product(self.blocks[place], v.reshape(size, -1)).reshape(v.shape))
+
+    def _product(self, tangents: Tangents, wanted: tuple[bool, ...]) -> Tangents:
         dx, dy, da, db = tangents
         if self.own:
             return self._own_hvp(dx, da, wanted)
@@ -208,9 +234,14 @@ def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
 
 
 def _one(part: Curvature, place: int, v: Tensor) -> Tensor:
-    tangents = tuple(v if k == place else None for k in range(4))
-    (found,) = (t for t in part.hvp(tangents, tuple(k == place for k in range(4))) if t is not None)
+    wanted = tuple(k == place for k in range(4))
+    (found,) = (t for t in part.hvp(_only(place, v), wanted) if t is not None)
     return found
+
+
+def _only(place: int, v: Tensor) -> Tangents:
+    """A tangent of one argument."""
+    return tuple(v if k == place else None for k in range(4))
 
 
 def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:

@@ -93,6 +93,23 @@ def test_directions_share_one_factor_and_one_product(stored, monkeypatch):
     assert columns == [12] * 4 and len(made) == 6
 
 
+def test_many_rows_come_from_one_block(monkeypatch):
+    """Who asks for row after row pays for a few of them, and for one product with all directions."""
+    (x, a), (y, b) = cloud(30, 2), cloud(25, 2, shift=0.2)
+    options = {"blur": 0.4, "tol": 1e-13}
+    columns, true = [], curvature.Curvature._product
+
+    def counted(self, tangents, wanted):
+        columns.append(next(t for t in tangents if t is not None).shape[-1])
+        return true(self, tangents, wanted)
+
+    direct = so.hessian(so.solve_sample(x, y, a, b, debias=True, **options), "x").to_dense()
+    monkeypatch.setattr(curvature.Curvature, "_product", counted)
+    rows = hessian(lambda x: so.sinkhorn_divergence(x, y, a, b, **options), x)
+    assert columns.count(60) == 2 and columns.count(1) == 6  # of x and y, and of x with itself
+    torch.testing.assert_close(rows, direct, rtol=1e-9, atol=1e-12)
+
+
 def test_vectorised_autograd(monkeypatch):
     """Where the plan is stored; its batches are older than those of ``torch.func``."""
     value, x, a = problem()
