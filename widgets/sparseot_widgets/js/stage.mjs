@@ -154,12 +154,14 @@ export function mount({ model, el }, viewer) {
     status.textContent = "No answer from the kernel: run the cell again to move this slider.";
   }
 
+  /** Whether what a control asks for is here already. */
+  const known = (control) => control.local || Boolean(answers.recorded());
+
   function change(control, value) {
     model.set(control.name, value);
     model.save_changes();
     clearTimeout(waiting);
-    if (!control.local && !model.recordedOnly && !answers.recorded()) waiting = setTimeout(gone, PATIENCE);
-    redraw();
+    if (!known(control) && !model.recordedOnly) waiting = setTimeout(gone, PATIENCE);
   }
 
   view.set = (name, value) => {
@@ -172,7 +174,10 @@ export function mount({ model, el }, viewer) {
     for (const { clean } of controls) clean();
     controls = (model.get("_controls") ?? []).map((control) => {
       const row = controlRow(control, (value) => change(control, value));
-      const show = () => { row.show(model.get(control.name)); redraw(); };
+      const show = () => {
+        row.show(model.get(control.name));
+        if (known(control)) redraw(); // else there is nothing new before the answer
+      };
       const play = control.play ? player(control, () => model.get(control.name), (v) => change(control, v)) : null;
       if (play) row.row.prepend(play.button);
       row.row.classList.toggle("sov-asks", !control.local);
