@@ -7,20 +7,21 @@ are sorted by the cluster that they belong to, a good graph is a chain of blocks
 can read such pictures, and you know what a training step costs from a thousand points to a hundred
 thousand, and how many of the true neighbours it used.
 
-Both pictures are those of the readme of SparseDistance (Pata, 2020), with the recall that it does not
-give.
+Both pictures are those of the readme of SparseDistance (Pata, 2020), with the recall that it does
+not give.
 """
 
 # sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_tags = ["neighbour graph", "learning", "scaling"]
 
 import time
+import warnings
 
 import matplotlib.pyplot as plt
 import torch
 
 from sparseot import knn_recall
-from sparseot.nn import Forest, KNNGraph
+from sparseot.nn import KNNGraph
 from sparseot_widgets.figures import BLUE, GREY, ORANGE, use_style
 
 use_style()
@@ -73,54 +74,52 @@ plt.show()
 # What a step costs
 # -----------------
 # Features through a linear layer, the graph of 10 neighbours, a product, a gradient. Up to 40,000
-# points all pairs are looked at; beyond, in more than eight dimensions, a forest takes over.
+# points all pairs are looked at; beyond, in more than eight dimensions, a forest takes over. Steps of
+# SparseDistance need TensorFlow, so they were measured once, beside ours, on two cores with
+# ``python benchmarks/neighbours.py training``; its readme draws the same ratio without the recall.
 
 sizes = [1_000, 3_000, 10_000, 30_000, 100_000]
-layer = torch.nn.Linear(32, 16)
-model = KNNGraph(10, bandwidth=2.0, method="brute")
-trees = KNNGraph(10, bandwidth=2.0, method=Forest())
-times, recalls = {"brute": [], "forest": []}, {"brute": [], "forest": []}
-generator = torch.Generator().manual_seed(0)
+theirs = {
+    "seconds": [0.038, 0.065, 0.155, 0.390, 1.162],
+    "recall": [0.752, 0.423, 0.344, 0.245, 0.187],
+}
+ours = {"seconds": [], "recall": []}
+layer, graph = torch.nn.Linear(32, 16), KNNGraph(10, bandwidth=2.0, loop=True)
+warnings.filterwarnings("ignore", message=".*approximate")  # we measure the recall
 for n in sizes:
-    points = torch.randn(n, 32, generator=generator)
-    for name, graph in (("brute", model), ("forest", trees)):
-        if name == "brute" and n > 30_000:
-            continue
-        for _ in range(2 if n == 1_000 else 1):  # the first step compiles or loads
-            start = time.perf_counter()
-            features = layer(points)
-            A = graph(features)
-            (A @ points).square().mean().backward()
-            seconds = time.perf_counter() - start
-        times[name].append(seconds)
-        recalls[name].append(knn_recall(features.detach(), A.indices, samples=100))
-        print(f"{n:>7,} points, {name:>6}: {seconds:7.3f} s, recall {recalls[name][-1]:.3f}")
-
-# %%
+    points, seconds = torch.randn(n, 32, generator=torch.Generator().manual_seed(0)), []
+    for _ in range(3):  # the first step compiles or loads
+        start = time.perf_counter()
+        features = layer(points)
+        A = graph(features)
+        (A @ points).square().mean().backward()
+        seconds.append(time.perf_counter() - start)
+    ours["seconds"].append(min(seconds[1:]))
+    ours["recall"].append(knn_recall(features.detach(), A.indices, loop=True, samples=100))
+    print(
+        f"{n:>7,} points, {A.method:>6}: {min(seconds[1:]):6.3f} s, recall {ours['recall'][-1]:.3f}"
+    )
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.0))
-for (name, seconds), colour, dash in zip(times.items(), (ORANGE, BLUE), ("--", "-"), strict=True):
-    left.loglog(sizes[: len(seconds)], seconds, "o" + dash, color=colour, label=name)
-    right.semilogx(sizes[: len(seconds)], recalls[name], "o" + dash, color=colour)
-left.loglog(sizes, [times["forest"][2] * n / 1e4 for n in sizes], ":", color=GREY, label="linear")
-left.set(xlabel="points", ylabel="seconds a training step", title="time")
-right.set(xlabel="points", ylabel="recall", ylim=(0, 1.05), title="true neighbours that were used")
-left.legend()
-right.axhline(0.27, color=GREY, ls=":")
-right.text(1e3, 0.29, "SparseDistance at 100,000 points", color=GREY, fontsize=9)
+for run, name, colour in ((theirs, "SparseDistance", ORANGE), (ours, "sparseot", BLUE)):
+    left.loglog(sizes, [t / run["seconds"][0] for t in run["seconds"]], "o-", color=colour)
+    right.semilogx(sizes, run["recall"], "o-", color=colour, label=name)
+left.loglog(sizes, [n / 1e3 for n in sizes], ":", color=GREY)
+left.text(1.2e3, 2.2, "linear", color=GREY)
+left.set(xlabel="points N", ylabel="t(N) / t(1,000)", title="time of a training step")
+right.set(xlabel="points N", ylim=(0, 1.05), title="recall: true neighbours that were used")
+right.legend(loc=(0.5, 0.6))
 plt.show()
 
 # %%
-# **What to see.** Time of the forest grows a little faster than the number of points, that of brute
-# force with its square. A curve of times means little without the one on its right: an
-# approximate search that misses most neighbours is easily fast. Both are measured here, on the same
-# steps; the recall costs 100 queries against all points. Noise without structure, as here, is the
-# hardest case: in clusters the same forest finds nearly everything.
+# **What to see.** A curve of times means little without the one on its right: a search that misses
+# most neighbours is easily fast. Brute force grows with the square of N, which shows at 30,000 points,
+# before the forest takes over. And a ratio hides where it begins: at 1,000 points, in that run, their
+# step took 38 ms and ours 10. Noise without structure, as here, is the hardest case: in clusters the
+# same forest finds nearly everything.
 #
-# What to try next
-# ----------------
-# - ``Forest(n_trees=32, n_refine=2)``: more time, more recall.
-# - Side-by-side times with SparseDistance, faiss and pynndescent are in :doc:`/performance`.
+# **What to try next.** ``method=Forest(n_trees=32, n_refine=2)``: more time, more recall. Side-by-side
+# times with SparseDistance, faiss and pynndescent are in :doc:`/performance`.
 #
 # References
 # ----------

@@ -63,6 +63,33 @@ def test_every_page_is_whole_and_offline(pages, chromium, watch):
     assert not problems, "\n".join(problems)
 
 
+# Every canvas of a viewer as one text.
+PICTURES = """viewer => [...viewer.querySelectorAll("canvas")].map(c => c.toDataURL()).join()"""
+
+
+def test_sliders_of_every_viewer_move(pages, chromium, watch):
+    """In the pages as they were built, from files, with nothing that answers."""
+    shown = [file for file in pages if 'class="sparseot-viewer"' in file.read_text()]
+    assert len(shown) > 10 and any(file.stem == "viewers" for file in shown)
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    seen = watch(page, inside="file://")
+    still = []
+    for file in shown:
+        page.goto(file.as_uri(), wait_until="load")
+        for viewer in page.locator(".sparseot-viewer").all():
+            viewer.locator(".sov[data-drawn]").wait_for()
+            for slider in viewer.locator("input[type=range]:enabled").all():
+                pictures = []
+                for key in ("Home", "End"):
+                    slider.press(key)
+                    page.wait_for_timeout(150)
+                    pictures.append(viewer.evaluate(PICTURES))
+                if pictures[0] == pictures[1]:
+                    still.append(f"{file.stem}: {slider.get_attribute('name')}")
+    page.close()
+    assert not still and not seen.outside and not seen.errors
+
+
 def test_formulas_are_there_at_all(pages, chromium):
     """The check above means something: the page of conventions has many formulas."""
     page = chromium.new_page()
