@@ -70,7 +70,11 @@ class Curvature:
         assert v is not None
         size = v[..., 0].numel()
         self.asked[place] += v.shape[-1]
-        if self.asked[place] < size / WORTH or size**2 > STORED or not isinstance(self.here.e, Stored):
+        if (
+            self.asked[place] < size / WORTH
+            or size**2 > STORED
+            or not isinstance(self.here.e, Stored)
+        ):
             return self._product(tangents, wanted)
         if place not in self.blocks:
             eye = torch.eye(size, dtype=v.dtype, device=v.device).reshape(*v.shape[:-1], size)
