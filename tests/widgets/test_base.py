@@ -98,6 +98,57 @@ def test_an_error_is_shown_and_the_next_question_answered():
     assert viewer.wait() and viewer.shown["square"][0] == 1.0 and not viewer._status.get("error")
 
 
+def test_stop_during_a_sketch_leaves_nothing_busy():
+    viewer = Square()
+    true = viewer.answer
+
+    def slow(state, coarse, check):
+        time.sleep(0.2)
+        return true(state, coarse, check)
+
+    viewer.answer = slow
+    viewer.number = 4.0
+    time.sleep(0.05)
+    viewer._message(viewer, {"do": "stop"}, [])
+    assert viewer.wait(5.0) and not viewer._status["busy"]
+
+
+def test_where_a_sketch_fails_the_answer_may_not():
+    viewer = Square()
+    true = viewer.answer
+
+    def answer(state, coarse, check):
+        if coarse:
+            raise ValueError("no sketch of this")
+        return true(state, coarse, check)
+
+    viewer.answer = answer
+    viewer.number = 4.0
+    assert viewer.wait() and viewer.shown["square"][0] == 16.0 and not viewer._status.get("error")
+
+
+def test_an_observer_that_fails_ends_nothing():
+    viewer = Square()
+
+    def fails(change):
+        raise OSError("disk full")
+
+    viewer.observe(fails, names="_answer")
+    viewer.number = 4.0
+    assert viewer.wait() and "disk full" in viewer._status["error"]
+    viewer.unobserve(fails, names="_answer")
+    viewer.number = 1.0
+    assert viewer.wait() and viewer.shown["square"][0] == 1.0
+
+
+def test_a_page_leaves_the_live_viewer_as_it_was():
+    viewer = Square(sign="minus")
+    viewer.default_record = lambda: {"number": [1.0], "sign": ["plus"]}
+    page = viewer.markup()
+    assert '"sign":"plus"' in page and viewer.sign == "minus" and not viewer._recorded
+    assert viewer._controls[0]["stops"] == [1.0, 2.0, 3.0, 4.0]
+
+
 def test_record_answers_every_combination_that_is_asked_for():
     viewer = Square().record(number=[1.0, 4.0], sign=2)
     assert set(viewer._recorded) == {"0/0", "0/1", "1/0", "1/1"}

@@ -63,7 +63,7 @@ def test_bad_input():
         HessianViewer(x, y, wrt="z")
     with pytest.raises(TypeError, match="y: got None"):
         HessianViewer(x)
-    with pytest.raises(ValueError, match="y: got a cloud beside a Transport"):
+    with pytest.raises(ValueError, match="y, a, b: got a cloud or weights beside a Transport"):
         HessianViewer(so.solve_sample(x, y, blur=0.2), y)
     with pytest.raises(ValueError, match="batch"):
         HessianViewer(so.solve_sample(x[None].repeat(2, 1, 1), y[None].repeat(2, 1, 1), blur=0.2))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from ipywidgets import DOMWidget
 
+import sparseot as so
 import sparseot_widgets
-from sparseot_widgets import BaseViewer, PlanViewer
+from sparseot_widgets import BaseViewer, HessianViewer, PlanViewer
 from tests.widgets.examples import ALONE, EXAMPLES
 
 KINDS = {name for name in sparseot_widgets.__all__ if name != "BaseViewer"}
@@ -81,8 +82,6 @@ def _clouds(kind, *clouds):
 
 
 def test_plan_is_that_of_the_library(two_clouds):
-    import sparseot as so
-
     x, y = two_clouds
     found = so.solve_sample(x, y, blur=0.1)
     viewer = PlanViewer(found)
@@ -92,6 +91,28 @@ def test_plan_is_that_of_the_library(two_clouds):
     np.testing.assert_allclose(shown["mass"], plan[shown["from"], shown["to"]], rtol=1e-5)
     assert shown["mass"][0] == plan.max()
     assert isinstance(viewer, BaseViewer)
+
+
+def test_plan_keeps_what_the_transport_was_solved_with(two_clouds):
+    x, y = two_clouds
+    found = so.solve_sample(x, y, blur=0.1, reach=0.3)
+    viewer = PlanViewer(found)
+    assert viewer.reach == pytest.approx(0.3)
+    assert viewer.transport.value == pytest.approx(found.value.item(), rel=1e-3)
+    with pytest.raises(ValueError, match="a cloud or weights beside a Transport"):
+        PlanViewer(found, y)
+    with pytest.raises(ValueError, match="one reach for both clouds"):
+        PlanViewer(so.solve_sample(x, y, blur=0.1, reach=(0.3, None)))
+
+
+def test_plan_of_clouds_of_two_types():
+    viewer = PlanViewer(torch.rand(20, 2), np.random.default_rng(0).random((30, 2)), blur=0.2)
+    assert viewer.transport.converged
+
+
+def test_hessian_of_clouds_in_single_precision():
+    x, y = torch.rand(30, 2), torch.rand(37, 2)
+    assert HessianViewer(so.solve_sample(x, y, blur=0.2)).shown["rows"] == 60
 
 
 def test_plan_of_many_points_is_thinned_and_says_so():

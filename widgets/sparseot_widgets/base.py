@@ -22,7 +22,7 @@ from sparseot.errors import bad_input
 from . import pages
 from .codec import Message, quantised, to_text, to_wire
 from .controls import Control, subset
-from .worker import Stopped, Worker
+from .worker import Worker
 
 __all__ = ["BaseViewer"]
 
@@ -40,7 +40,8 @@ class BaseViewer(anywidget.AnyWidget):
     A kind of viewer is this class with :meth:`answer`, :meth:`poster_figure`, one trait for each
     control, and a module in ``js/`` that draws. The entries of an answer that every viewer shows:
     ``readout``, pairs of words, is the table below the picture; ``note``, a sentence, is written on
-    it; ``summary``, a sentence, is what a screen reader says.
+    it; ``summary``, a sentence, is what a screen reader says. ``result`` is not sent: it is what the
+    answer was made of, and is found as :attr:`result`.
 
     Args:
         scene: what no control changes, as a dict of arrays, numbers and strings.
@@ -76,11 +77,12 @@ class BaseViewer(anywidget.AnyWidget):
                 kind, ", ".join(unknown), f"some of {', '.join(self.controls)}", "", TypeError
             )
         super().__init__(title=title, **values)
-        self._worker = Worker(self._work)
+        self._worker = Worker(self._work, self._idle)
         self._asked_for = 0
+        self.result: Any = None
         self._scene = scene
-        self._show_controls()
-        self._answer = {**self._counted(coarse=False), **self.answer(self.state, False, _never)}
+        self._controls = self._told()
+        self._publish(self.answer(self.state, False, _never), False, 0)
         self.observe(self._ask, names=[c.name for c in controls if not c.local])
         self.on_msg(self._message)
 
@@ -131,11 +133,17 @@ class BaseViewer(anywidget.AnyWidget):
         Raises:
             TypeError: for a name that is no control of this viewer.
         """
+        self._controls, self._recorded = self._answers(stops)
+        return self
+
+    def _answers(self, stops: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The controls with stops that are recorded, and the answers there."""
         asked = [name for name, control in self.controls.items() if not control.local]
         if unknown := sorted(set(stops) - set(asked)):
             raise bad_input(
                 "record", ", ".join(unknown), f"some of {', '.join(asked)}", "", TypeError
             )
+        self.wait()
         grid = {
             name: subset(self.controls[name], stops[name], value) if name in stops else (value,)
             for name, value in self.state.items()
@@ -145,10 +153,10 @@ class BaseViewer(anywidget.AnyWidget):
         for cell in tqdm(cells, unit=" answers", leave=False, disable=None):
             state = dict(zip(grid, (value for _, value in cell), strict=True))
             key = "/".join(str(k) for k, _ in cell)
-            answers[key] = quantised(self.answer(state, False, _never))
-        self._show_controls(grid)
-        self._recorded = answers
-        return self
+            answer = self.answer(state, False, _never)
+            answer.pop("result", None)
+            answers[key] = quantised(answer)
+        return self._told(grid), answers
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page of its own that needs no kernel and no network.
@@ -156,7 +164,8 @@ class BaseViewer(anywidget.AnyWidget):
         Records a dozen stops of the first control, if nothing was recorded.
         """
         path = Path(path)
-        path.write_text(pages.page(self.title or type(self).__name__, self.markup()))
+        page = pages.page(self.title or type(self).__name__, self.markup())
+        path.write_text(page, encoding="utf-8")
         return path
 
     def poster(self, path: str | Path) -> Path:
@@ -170,17 +179,18 @@ class BaseViewer(anywidget.AnyWidget):
 
         A small poster is inside, for readers without JavaScript.
         """
-        if not self._recorded:
-            self.record(**self.default_record())
+        controls, recorded = self._controls, self._recorded
+        if not recorded:  # the live viewer keeps all its stops
+            controls, recorded = self._answers(self.default_record())
         state: dict[str, Any] = {}
-        for told in self._controls:  # a slider stands on what was recorded, not beside it
+        for told in controls:  # a slider stands on what was recorded, not beside it
             name, stops = told["name"], cast(Any, tuple(told["stops"]))
-            recorded = replace(self.controls[name], stops=stops)
-            state[name] = stops[recorded.nearest(getattr(self, name))]
-        state |= {"title": self.title, "_controls": self._controls, "_status": {}}
-        for name in ("_scene", "_recorded"):
-            message = self.page_scene() if name == "_scene" else getattr(self, name)
-            state[name] = to_text(to_wire(quantised(message)))
+            value, there = getattr(self, name), replace(self.controls[name], stops=stops)
+            absent = isinstance(value, str) and value not in stops
+            state[name] = stops[0] if absent else stops[there.nearest(value)]
+        state |= {"title": self.title, "_controls": controls, "_status": {}}
+        for name, part in (("_scene", self.page_scene()), ("_recorded", recorded)):
+            state[name] = to_text(to_wire(quantised(part)))
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)
         if len(text) > HEAVY:
             message = (
@@ -210,15 +220,15 @@ class BaseViewer(anywidget.AnyWidget):
         figure.savefig(file, format=kind)
         return file.getvalue()
 
-    def _show_controls(self, grid: dict[str, tuple[Any, ...]] | None = None) -> None:
-        """Tell JavaScript of the controls, with all their stops or with those recorded."""
+    def _told(self, grid: dict[str, tuple[Any, ...]] | None = None) -> list[dict[str, Any]]:
+        """What JavaScript is told of the controls, with all their stops or with those recorded."""
         shown = []
         for name, control in self.controls.items():
             told = control.as_json(getattr(self, name))
             if grid and name in grid:
                 told["stops"] = list(grid[name])
             shown.append(told)
-        self._controls = shown
+        return shown
 
     def _ask(self, change: Any) -> None:
         self._asked_for += 1
@@ -227,7 +237,6 @@ class BaseViewer(anywidget.AnyWidget):
     def _message(self, viewer: Any, content: Any, buffers: Any) -> None:
         if content == {"do": "stop"}:
             self._worker.stop()
-            self._status = {"busy": False}
 
     def _work(
         self, question: tuple[int, dict[str, Any]], coarse: bool, check: Callable[[], None]
@@ -238,18 +247,18 @@ class BaseViewer(anywidget.AnyWidget):
         try:
             answer = self.answer(state, coarse, check)
             check()
-        except Stopped:
-            self._status = {"busy": False}
-            raise
+            self._publish(answer, coarse, number)
         except Exception as error:
-            self._status = {"busy": False, "error": f"{type(error).__name__}: {error}"}
-            raise Stopped from error  # the whole answer would fail as the sketch did
-        with self.hold_sync():
-            self._answer = {**answer, **self._counted(coarse, number)}
-            self._status = {"busy": coarse}
+            if not coarse:  # where only a sketch fails, the answer may not
+                self._status = {"busy": True, "error": f"{type(error).__name__}: {error}"}
 
-    def _counted(self, coarse: bool, number: int = 0) -> dict[str, Any]:
-        return {"number": number, "coarse": coarse}
+    def _publish(self, answer: dict[str, Any], coarse: bool, number: int) -> None:
+        result = answer.pop("result", None)
+        self.result = self.result if result is None else result
+        self._answer = {**answer, "coarse": coarse, "number": number}
+
+    def _idle(self) -> None:
+        self._status = {**self._status, "busy": False}
 
 
 def _never() -> None:

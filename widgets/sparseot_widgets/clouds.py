@@ -1,14 +1,25 @@
 """Point clouds as viewers take them: torch or NumPy, checked, thinned, laid into a plane."""
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import sparseot as so
 from sparseot.errors import bad_input
 
-__all__ = ["as_points", "as_weights", "laid_flat", "main_order", "main_plane", "thinned"]
+__all__ = [
+    "as_points",
+    "as_weights",
+    "given",
+    "some",
+    "laid_flat",
+    "main_order",
+    "main_plane",
+    "thinned",
+]
 
 
 def as_points(name: str, points: Any) -> Tensor:
@@ -40,6 +51,31 @@ def as_weights(name: str, weights: Any, points: Tensor) -> Tensor:
         wanted = f"({len(points)},) finite weights, none negative"
         raise bad_input(name, f"shape {tuple(tensor.shape)}", wanted)
     return tensor
+
+
+def given(transport: so.Transport, *others: Any) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """Clouds and weights of a Transport, and the options it was solved with but for the blur.
+
+    Raises:
+        ValueError: if other clouds stand beside it, or if it is a batch.
+    """
+    if any(other is not None for other in others):
+        raise bad_input("y, a, b", "a cloud or weights beside a Transport", "one of the two")
+    problem = transport.solved[0].problem
+    source, target = problem.source, problem.target
+    if len(source.positions) > 1:
+        raise bad_input("x", "a batch of transports", "one pair of clouds")
+    reach = tuple(None if math.isinf(r) else r ** (1 / problem.p) for r in problem.penalty.rhos)
+    options: dict[str, Any] = {"p": problem.p, "cost": problem.cost, "debias": transport.debias}
+    options["reach"] = reach if any(reach) else None
+    parts = source.positions, target.positions, source.weights, target.weights
+    return tuple(part[0] for part in parts), options
+
+
+def some(points: Tensor, weights: Tensor, rows: Any) -> tuple[Tensor, Tensor]:
+    """Some points, which carry the mass of all."""
+    few = weights[rows]
+    return points[rows], few * (weights.sum() / few.sum()) if few.sum() else few
 
 
 def thinned(count: int, limit: int) -> Tensor:

@@ -205,7 +205,8 @@ class GraphViewer(BaseViewer):
 
     def default_record(self) -> dict[str, Any]:
         """One exact search and the approximate ones: exact ones find the same."""
-        return {"method": [name for name in self.controls["method"].stops if name != "kdtree"]}
+        twin = "brute" if self.method == "kdtree" else "kdtree"
+        return {"method": [name for name in self.controls["method"].stops if name != twin]}
 
     def poster_figure(self, figure: Figure) -> None:
         """Edges and nodes, and the histogram of the weights."""

@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 import traitlets
 from matplotlib.figure import Figure
-from torch import Tensor
 
 import sparseot as so
 from sparseot.errors import bad_input
 
 from .base import BaseViewer
-from .clouds import as_points, as_weights, laid_flat, main_order, main_plane, thinned
+from .clouds import (
+    as_points,
+    as_weights,
+    given,
+    laid_flat,
+    main_order,
+    main_plane,
+    some,
+    thinned,
+)
 from .controls import Choice, Control, Slider, geometric
 
 __all__ = ["HessianViewer"]
@@ -86,21 +94,22 @@ class HessianViewer(BaseViewer):
     ) -> None:
         self._options: dict[str, Any] = {"debias": debias}
         if isinstance(x, so.Transport):
-            if y is not None:
-                raise bad_input("y", "a cloud beside a Transport", "one of the two")
-            blur = blur or x.solved[0].problem.blur
-            x, y, a, b = self._given(x)
+            blur = x.solved[0].problem.blur if blur is None else blur
+            (x, y, a, b), self._options = given(x, y, a, b)
         elif y is None:
             raise bad_input("y", "None", "the target cloud", "Or give one Transport.", TypeError)
         x, y = as_points("x", x).double(), as_points("y", y).double()
         if x.shape[1] != y.shape[1]:
             raise bad_input("y", f"shape {tuple(y.shape)}", f"(M, {x.shape[1]}), as x has")
         self._sizes = {"x": len(x), "y": len(y), "a": len(x), "b": len(y)}
-        sides = (x, as_weights("a", a, x)), (y, as_weights("b", b, y))
-        self._clouds = [_some(*side, thinned(len(side[0]), LIMIT)) for side in sides]
+        a, b = as_weights("a", a, x), as_weights("b", b, y)
+        if self._options.get("reach") is None and abs(b.sum() / a.sum() - 1) < 1e-5:
+            b = b * (a.sum() / b.sum())  # masses that were equal in single precision
+        sides = (x, a), (y, b)
+        self._clouds = [some(*side, thinned(len(side[0]), LIMIT)) for side in sides]
         orders = main_order(*(points for points, _ in self._clouds))
         self._clouds = [
-            _some(*side, order.copy()) for side, order in zip(self._clouds, orders, strict=True)
+            some(*side, order.copy()) for side, order in zip(self._clouds, orders, strict=True)
         ]
         (x, _), (y, _) = self._clouds
         flat = laid_flat(x, y)
@@ -119,23 +128,12 @@ class HessianViewer(BaseViewer):
         start = stops[len(stops) // 2] if blur is None else float(blur)
         super().__init__(scene, controls, title, blur=start, wrt=wrt)
 
-    def _given(self, transport: so.Transport) -> tuple[Tensor, ...]:
-        """Clouds of a Transport; its options are kept."""
-        problem = transport.solved[0].problem
-        source, target = problem.source, problem.target
-        if len(source.positions) > 1:
-            raise bad_input("x", "a batch of transports", "one pair of clouds")
-        reach = tuple(None if math.isinf(r) else r ** (1 / problem.p) for r in problem.penalty.rhos)
-        self._options = {"debias": transport.debias, "p": problem.p, "cost": problem.cost}
-        self._options["reach"] = reach if any(reach) else None
-        return source.positions[0], target.positions[0], source.weights[0], target.weights[0]
-
     def answer(
         self, state: dict[str, Any], coarse: bool, check: Callable[[], None]
     ) -> dict[str, Any]:
         """The Hessian in one argument at one blur, and what loops of some lengths have for it."""
         kept = [thinned(len(x), SKETCH if coarse else LIMIT) for x, _ in self._clouds]
-        (x, a), (y, b) = (_some(*side, k) for side, k in zip(self._clouds, kept, strict=True))
+        (x, a), (y, b) = (some(*side, k) for side, k in zip(self._clouds, kept, strict=True))
         wrt = state["wrt"]
         solver = so.Sinkhorn(progress=lambda blur, error, tol: check(), max_sweeps=2000)
         tol = 1e-3 if coarse else 1e-6
@@ -144,6 +142,7 @@ class HessianViewer(BaseViewer):
             found = so.solve_sample(
                 x, y, a, b, blur=state["blur"], tol=tol, solver=solver, **self._options
             )
+            check()  # a solve that was ended has no Hessian
             exact = _square(so.hessian(found, wrt).to_dense())
         gaps = []
         for n in UPDATES[: SKETCHED if coarse else None]:
@@ -201,12 +200,6 @@ class HessianViewer(BaseViewer):
         for panel, title in zip(panels, titles, strict=True):
             panel.set(xticks=[], yticks=[], title=title)
         figure.suptitle(self.title)
-
-
-def _some(points: Tensor, weights: Tensor, rows: Any) -> tuple[Tensor, Tensor]:
-    """Some points, which carry the mass of all."""
-    some = weights[rows]
-    return points[rows], some * (weights.sum() / some.sum())
 
 
 def _square(block: Any) -> np.ndarray:

@@ -108,7 +108,6 @@ class KernelViewer(BaseViewer):
         self._sketch = thinned(len(self._points), SKETCH)
         self._to_sketch = torch.cdist(self._points, self._points[self._sketch])
         self._seen: Tensor | None = None
-        self.eigenpairs: so.EigenPairs | None = None
         nearest = float(torch.as_tensor(so.knn(self._points, k=1).distances).median())
         size = float((x.amax(0) - x.amin(0)).max()) or 1.0
         stops = geometric(min(max(2 * nearest, size / 300), size / 4), size / 2, 31)
@@ -163,15 +162,20 @@ class KernelViewer(BaseViewer):
         vectors = torch.as_tensor(found.vectors)[:, 1:] / degrees.sqrt()[:, None]
         if coarse:
             vectors = _extended(vectors, kernel, self._to_sketch)
-        else:
-            self.eigenpairs = found
         answer = {
+            "result": None if coarse else found,
             "vectors": self._aligned(vectors).numpy(),
             "values": torch.as_tensor(found.values).clamp_min(0).numpy(),
             "residuals": torch.as_tensor(found.residuals).numpy(),
             "sigma": state["sigma"],
         }
         return answer | self._words(state["sigma"], found, degrees, L, coarse)
+
+    @property
+    def eigenpairs(self) -> so.EigenPairs:
+        """The eigenpairs that are shown, of the points that are solved for."""
+        found: so.EigenPairs = self.result
+        return found
 
     def _aligned(self, vectors: Tensor) -> Tensor:
         """Scaled to largest value one, with the signs of what was seen before."""

@@ -25,7 +25,7 @@ SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) 
 @cache
 def bundle(module: str) -> str:
     """The whole JavaScript of one viewer: the shared modules, then its own."""
-    sources = [(JS / f"{name}.mjs").read_text() for name in (*SHARED, module)]
+    sources = [(JS / f"{name}.mjs").read_text(encoding="utf-8") for name in (*SHARED, module)]
     joined = UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
     return SPACED.sub(lambda found: found[1] or found[2], joined)
 
@@ -39,7 +39,7 @@ def viewers() -> list[str]:
 @cache
 def style() -> str:
     """The style sheet of all viewers."""
-    return (JS / "viewers.css").read_text()
+    return (JS / "viewers.css").read_text(encoding="utf-8")
 
 
 def scripts(modules: list[str]) -> str:
@@ -48,7 +48,7 @@ def scripts(modules: list[str]) -> str:
     Classic, and with the modules as strings: a browser loads no module from a file:// page.
     """
     sources = json.dumps({name: bundle(name) for name in modules}).replace("</", "<\\/")
-    host = (JS / "page.js").read_text()
+    host = (JS / "page.js").read_text(encoding="utf-8")
     return f"window.sparseotViewers = {sources};\n{host}"
 
 

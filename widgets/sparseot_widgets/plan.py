@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 import traitlets
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ import sparseot as so
 from sparseot.errors import bad_input
 
 from .base import BaseViewer
-from .clouds import as_points, as_weights, laid_flat, main_order, thinned
+from .clouds import as_points, as_weights, given, laid_flat, main_order, some, thinned
 from .controls import Slider, geometric
 from .figures import BLUE, RED
 
@@ -76,30 +77,24 @@ class PlanViewer(BaseViewer):
         unit: str = "",
         title: str = "",
     ) -> None:
+        self._options: dict[str, Any] = {"p": p}
         if isinstance(x, so.Transport):
-            if y is not None:
-                raise bad_input("y", "a cloud beside a Transport", "one of the two")
-            problem = x.solved[0].problem
-            if len(problem.source.positions) > 1:
-                raise bad_input("x", "a batch of transports", "one pair of clouds")
-            blur, p = blur or problem.blur, problem.p
-            x, y, a, b = (
-                part[0]
-                for part in (
-                    problem.source.positions,
-                    problem.target.positions,
-                    problem.source.weights,
-                    problem.target.weights,
-                )
-            )
+            blur = x.solved[0].problem.blur if blur is None else blur
+            (x, y, a, b), self._options = given(x, y, a, b)
+            there = self._options.pop("reach") or (None, None)
+            if there[0] != there[1]:
+                raise bad_input("x", f"a Transport of reach {there}", "one reach for both clouds")
+            reach = there[0] if reach is None else reach
         elif y is None:
             raise bad_input("y", "None", "the target cloud", "Or give one Transport.", TypeError)
         x, y = as_points("x", x), as_points("y", y)
+        x, y = (cloud.to(torch.promote_types(x.dtype, y.dtype)) for cloud in (x, y))
         if x.shape[1] != y.shape[1]:
             raise bad_input("y", f"shape {tuple(y.shape)}", f"(M, {x.shape[1]}), as x has")
         self._sizes = len(x), len(y)
-        self._p = p
-        self._clouds = _fewer(x, as_weights("a", a, x)), _fewer(y, as_weights("b", b, y))
+        self._options["debias"] = False  # a plan is that of the transport itself
+        sides = (x, as_weights("a", a, x)), (y, as_weights("b", b, y))
+        self._clouds = [some(*side, thinned(len(side[0]), LIMIT)) for side in sides]
         (x, a), (y, b) = self._clouds
         self._flat = laid_flat(x, y)
         diameter = float((np.concatenate((x, y)).max(0) - np.concatenate((x, y)).min(0)).max())
@@ -109,13 +104,7 @@ class PlanViewer(BaseViewer):
             Slider("blur", "blur", stops, symbol="σ", unit=unit),
             Slider("reach", "reach", reaches, symbol="ρ", unit=unit, none="balanced"),
         ]
-        self.transport: so.Transport | None = None
-        scene = {
-            "x": self._flat[0],
-            "y": self._flat[1],
-            "a": a / a.max(),
-            "b": b / b.max(),
-        }
+        scene = {"x": self._flat[0], "y": self._flat[1]}
         start = stops[len(stops) // 2] if blur is None else float(blur)
         super().__init__(scene, controls, title, blur=start, reach=reach)
 
@@ -124,19 +113,15 @@ class PlanViewer(BaseViewer):
     ) -> dict[str, Any]:
         """The plan at one blur and one reach."""
         kept = [thinned(len(x), SKETCH if coarse else LIMIT) for x, _ in self._clouds]
-        clouds = [_rows(x, a, rows) for (x, a), rows in zip(self._clouds, kept, strict=True)]
+        clouds = [some(x, a, rows) for (x, a), rows in zip(self._clouds, kept, strict=True)]
         (x, a), (y, b) = clouds
         solver = so.Sinkhorn(
             progress=lambda blur, error, tol: check(), max_sweeps=200 if coarse else 2000
         )
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", RuntimeWarning
-            )  # the readout says what did not converge
-            found = so.solve_sample(
-                x, y, a, b, blur=state["blur"], reach=state["reach"], p=self._p,
-                tol=1e-2 if coarse else 1e-3, solver=solver,
-            )  # fmt: skip
+            warnings.simplefilter("ignore", RuntimeWarning)  # the readout says it
+            tol = 1e-2 if coarse else 1e-3
+            found = so.solve_sample(x, y, a, b, **state, tol=tol, solver=solver, **self._options)
         check()
         plan = found.plan.double().numpy()
         orders = main_order(x, y)
@@ -145,8 +130,19 @@ class PlanViewer(BaseViewer):
             "heat": _cells(plan, *orders),
             "rows": _cells(np.c_[plan.sum(1), a], orders[0]),
             "columns": _cells(np.c_[plan.sum(0), b], orders[1]),
+            "result": None if coarse else found,
         }
         return answer | self._words(found, state, coarse, len(x))
+
+    @property
+    def transport(self) -> so.Transport:
+        """The Transport that is shown, between the points that were kept."""
+        found: so.Transport = self.result
+        return found
+
+    def default_record(self) -> dict[str, int]:
+        """Enough to see the plan sharpen and give up."""
+        return {"blur": 8, "reach": 3}
 
     def _words(
         self, found: so.Transport, state: dict[str, Any], coarse: bool, drawn: int
@@ -154,7 +150,6 @@ class PlanViewer(BaseViewer):
         value = float(found.value)
         readout = [["value", f"{value:.5g}"]]
         if not coarse:
-            self.transport = found
             readout = [["value", f"{value:.5g}, between {found.lower:.5g} and {found.upper:.5g}"]]
         readout += [
             ["kept pairs", f"{100 * found.kept_fraction:.3g} %"],
@@ -166,14 +161,9 @@ class PlanViewer(BaseViewer):
         ]
         held = "balanced" if state["reach"] is None else f"reach {state['reach']:.3g}"
         summary = f"Transport plan between {self._sizes[0]:,} and {self._sizes[1]:,} points, blur {state['blur']:.3g}, {held}, value {value:.4g}"
-        many = max(self._sizes) > LIMIT
-        note = (
-            f"sketch: {drawn:,} points"
-            if coarse
-            else f"{drawn:,} of {self._sizes[0]:,} points"
-            if many
-            else ""
-        )
+        note = f"sketch: {drawn:,} points" if coarse else ""
+        if not coarse and max(self._sizes) > LIMIT:
+            note = f"{LIMIT:,} of {max(self._sizes):,} points"
         return {"readout": readout, "summary": summary, "note": note}
 
     def poster_figure(self, figure: Figure) -> None:
@@ -196,19 +186,11 @@ class PlanViewer(BaseViewer):
         figure.suptitle(self.title or f"blur {self.blur:g}")
 
 
-def _fewer(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    return _rows(points, weights, thinned(len(points), LIMIT))
-
-
-def _rows(points: Tensor, weights: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Some points, which carry the mass of all."""
-    some = weights[rows]
-    return points[rows], some * (weights.sum() / some.sum()) if some.sum() else some
-
-
 def _lines(plan: np.ndarray, kept: list[Tensor]) -> dict[str, np.ndarray]:
-    """Pairs as indices into the clouds of the scene, from the largest mass: every point's best
-    partner first, then the largest entries of all."""
+    """Pairs as indices into the clouds of the scene, from the largest mass.
+
+    They are chosen among every point's best partner and, if these are few, the largest of all.
+    """
     rows, columns = np.arange(plan.shape[0]), np.arange(plan.shape[1])
     best = np.r_[rows * len(columns) + plan.argmax(1), plan.argmax(0) * len(columns) + columns]
     spare = min(max(LINES - len(best), 0), plan.size)

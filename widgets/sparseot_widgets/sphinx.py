@@ -57,8 +57,8 @@ def write_files(app: Sphinx, config: Any) -> None:
     """One script with all viewers and one style sheet, among the static files."""
     folder = Path(app.confdir) / "gen" / "viewers"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCRIPT).write_text(pages.scripts(pages.viewers()))
-    (folder / STYLE).write_text(pages.style())
+    (folder / SCRIPT).write_text(pages.scripts(pages.viewers()), encoding="utf-8")
+    (folder / STYLE).write_text(pages.style(), encoding="utf-8")
     config.html_static_path.append(str(folder))
 
 

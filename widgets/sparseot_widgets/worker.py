@@ -28,10 +28,13 @@ class Worker:
     Args:
         answer: called as ``answer(question, coarse, check)``, first with ``coarse=True``. It calls
             ``check()`` now and then, which raises :class:`Stopped` when it should end.
+        idle: called when nothing is left to answer.
     """
 
-    def __init__(self, answer: Callable[[Any, bool, Callable[[], None]], None]) -> None:
-        self._answer = answer
+    def __init__(
+        self, answer: Callable[[Any, bool, Callable[[], None]], None], idle: Callable[[], None]
+    ) -> None:
+        self._answer, self._idle = answer, idle
         self._lock = threading.Condition()
         self._waiting: list[Any] = []  # the latest question, or nothing
         self._running = False
@@ -75,8 +78,11 @@ class Worker:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._running = False
-                    self._lock.notify_all()
+                    try:
+                        self._idle()
+                    finally:
+                        self._running = False
+                        self._lock.notify_all()
                     return
                 question = self._waiting.pop()
             try:
@@ -86,3 +92,8 @@ class Worker:
                 self._answer(question, False, self._check)
             except Stopped:
                 continue
+            except BaseException:
+                with self._lock:  # the next question starts a new thread
+                    self._running = False
+                    self._lock.notify_all()
+                raise

@@ -3,7 +3,7 @@ import { extent, padded } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
 import { mount } from "./stage.mjs";
 
-/** How large a point of some share of the largest weight is drawn. */
+/** How large points are drawn, if there are so many. */
 const radius = (count) => Math.max(1.2, Math.min(4, 60 / Math.sqrt(count)));
 
 function drawClouds({ plots, scene, answer, theme }) {

@@ -87,7 +87,7 @@ export function mount({ model, el }, viewer) {
   const readout = make("div", { class: "sov-readout" });
   const status = make("span", { class: "sov-status", "aria-live": "polite" });
   const answers = new Answers(model);
-  const view = { plots: {}, get: (name) => model.get(name), pointer: null, memory: {} };
+  const view = { plots: {}, get: (name) => model.get(name), memory: {} };
   const off = [];
   let controls = [];
   let waiting = 0;
@@ -230,6 +230,7 @@ export function mount({ model, el }, viewer) {
   on("change:_controls", showControls);
   on("change:_status", showStatus);
   for (const name of ["_answer", "_scene", "_recorded"]) on(`change:${name}`, redraw);
+  on("change:_answer", showStatus); // whoever answers is not gone
   showTitle();
   showControls();
   showStatus();
