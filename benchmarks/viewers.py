@@ -1,6 +1,6 @@
 """Answers a second while a slider is dragged, and the time to settle, in a real JupyterLab.
 
-python benchmarks/viewers.py [plan] [kernel] [flow]
+python benchmarks/viewers.py ["plan"] ["half a second"] ["kernel"] ["flow"]
 
 A slider of a viewer of 2,000 points is dragged for two seconds in headless Chromium, which shares the
 machine with the kernel. Needs Chromium and the extra `test`.
@@ -27,6 +27,21 @@ import sparseot as so
 from sparseot_widgets import PlanViewer
 x = so.datasets.spiral(2000, seed=0)
 PlanViewer(x, 0.6 * so.datasets.spiral(2000, seed=1) + 0.3, blur=0.1)""",
+    "half a second": """
+import time
+import sparseot as so
+from sparseot_widgets import PlanViewer
+class Timed(PlanViewer):  # the whole answer takes exactly half a second
+    module = "plan"
+    def answer(self, state, coarse, check):
+        end = time.perf_counter() + 0.5
+        found = super().answer(state, True, check)
+        while not coarse and time.perf_counter() < end:
+            check()
+            time.sleep(0.01)
+        return found
+x = so.datasets.spiral(2000, seed=0)
+Timed(x, 0.6 * so.datasets.spiral(2000, seed=1) + 0.3, blur=0.1)""",
     "kernel": """
 import sparseot as so
 from sparseot_widgets import KernelViewer

@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["Stopped", "Worker"]
 
 THREADS = sys.platform != "emscripten"
-REST = 0.05 if THREADS else 0.0  # seconds between sketch and answer; a drag asks more often
+REST = 0.03 if THREADS else 0.0  # seconds between sketch and answer; a drag asks more often
 
 
 class Stopped(KeyboardInterrupt):

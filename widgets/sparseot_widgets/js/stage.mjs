@@ -107,7 +107,7 @@ export function mount({ model, el }, viewer) {
     const canvas = make("canvas", { role: "img", tabindex: 0, "aria-label": label });
     canvas.style.aspectRatio = `${1 / aspect}`;
     const panel = make("figure", {}, make("figcaption", {}, label), canvas);
-    panel.style.flex = `${weight} 1 ${Math.round(weight * 240)}px`;
+    panel.style.flex = `${weight} 1 ${Math.round(weight * 170)}px`;
     stage.append(panel);
     view.plots[name] = new Plot(canvas);
     listen(canvas, name);
