@@ -77,11 +77,9 @@ def drag(page: Page) -> tuple[float, float]:
     page.mouse.move(box["x"] + 0.9 * box["width"], middle)
     page.mouse.down()
     begun = time.perf_counter()
-    for step in range(1000):
-        page.mouse.move(box["x"] + (0.9 - 0.7 * min(step / 40, 1)) * box["width"], middle)
+    while (share := (time.perf_counter() - begun) / 2) < 1:
+        page.mouse.move(box["x"] + (0.9 - 0.8 * share) * box["width"], middle)
         page.wait_for_timeout(5)
-        if time.perf_counter() - begun > 2:
-            break
     seconds = time.perf_counter() - begun
     released = page.evaluate("performance.now()")
     page.mouse.up()
@@ -107,7 +105,9 @@ def live(code: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         cell = {"cell_type": "code", "metadata": {}, "source": code.strip(), "outputs": []}
-        notebook = {"cells": [cell | {"execution_count": None, "id": "one"}], "metadata": {}}
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = {"cells": [cell | {"execution_count": None, "id": "one"}]}
+        notebook |= {"metadata": {"kernelspec": kernel}}
         notebook |= {"nbformat": 4, "nbformat_minor": 5}
         (home / "viewer.ipynb").write_text(json.dumps(notebook))
         names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
