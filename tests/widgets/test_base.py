@@ -46,8 +46,13 @@ class Square(BaseViewer):
         figure.subplots().plot(self.shown["square"])
 
 
+# What a new viewer has answered: a sketch for nobody, which compiles what the first drag will run.
+MADE = [(2.0, True), (2.0, False)]
+
+
 def test_first_answer_is_there_before_anything_moves():
-    assert Square().shown["square"][0] == 4.0
+    viewer = Square()
+    assert viewer.shown["square"][0] == 4.0 and viewer.begun == MADE
 
 
 def test_moving_a_control_asks_for_a_sketch_then_for_the_answer():
@@ -55,13 +60,13 @@ def test_moving_a_control_asks_for_a_sketch_then_for_the_answer():
     viewer.number = 4.0
     assert viewer.wait()
     assert viewer.shown["square"][0] == 16.0 and not viewer.shown["coarse"]
-    assert viewer.begun[1:] == [(4.0, True), (4.0, False)]
+    assert viewer.begun[len(MADE) :] == [(4.0, True), (4.0, False)]
 
 
 def test_a_local_control_asks_for_nothing():
     viewer = Square()
     viewer.phase = 1.0
-    assert viewer.wait() and viewer.begun == [(2.0, False)]
+    assert viewer.wait() and viewer.begun == MADE
 
 
 def test_the_latest_value_wins_and_numbers_only_grow():
