@@ -33,6 +33,44 @@ def gaussian_plan(cov, other_cov, eps):
     return root @ D @ np.linalg.inv(root) / 2 - eps / 2 * np.eye(len(cov))
 
 
+def gaussians_unbalanced(law, other, eps, rho):
+    """Entropic cost between multiples of Gaussian laws ``(mass, mean, cov)``, and the plan's mass.
+
+    Potentials are quadratic (Janati et al., 2020, section 4): with ``f(x) / eps = -x'Fx / 2 + u'x + c``
+    each update is a Gaussian integral, and the updates are repeated until nothing changes.
+    """
+    eye, damping = np.eye(len(law[1])), rho / (rho + eps)
+    f = g = (0 * eye, 0 * law[1], 0.0)
+    for _ in range(2000):
+        f = _quadratic_update(other, g, eps, damping)
+        g = _quadratic_update(law, f, eps, damping)
+    F, u, c = f
+    _, mass = _gaussian_integral(law, -eps / rho * F, -eps / rho * u)
+    mass *= math.exp(-eps / rho * c)
+    ma, mb = law[0], other[0]
+    return rho * (ma + mb) + eps * ma * mb - (2 * rho + eps) * mass, mass
+
+
+def _gaussian_integral(law, G, u):
+    """The inverse precision, and the value, of ``int exp(-y'Gy / 2 + u'y) d law(y)``."""
+    mass, mean, cov = law
+    precision = np.linalg.inv(cov)
+    inner = np.linalg.inv(G + precision)
+    w = u + precision @ mean
+    scale = math.sqrt(np.linalg.det(inner) / np.linalg.det(cov))
+    return inner, mass * scale * math.exp((w @ inner @ w - mean @ precision @ mean) / 2)
+
+
+def _quadratic_update(law, g, eps, damping):
+    """``-damping * log int exp(g / eps - |x - y|^2 / 2 eps) d law(y)``, as (F, u, c) in x."""
+    G, u, c = g
+    eye = np.eye(len(u))
+    inner, value = _gaussian_integral(law, G + eye / eps, u)
+    slope = inner @ (u + np.linalg.inv(law[2]) @ law[1]) / eps
+    quadratic = inner / eps**2 - eye / eps
+    return damping * quadratic, -damping * slope, -damping * (math.log(value) + c)
+
+
 def sorted_transport(x, y, a, b, p):
     """Transport cost |x - y|^p / p on the line, by the quantile functions."""
     order, other = x.argsort(), y.argsort()

@@ -55,6 +55,10 @@ class KeptPairs(Engine):
         check.tiles, check.peaks = check.screened, [None, None]
         return KeptPairs([check], self.other, torch.float64)
 
+    def double(self) -> KeptPairs:
+        """The same pairs, in double precision."""
+        return KeptPairs([copy(check) for check in self.checks], self.other, torch.float64)
+
     def item(self, item: int) -> KeptPairs:
         """The pairs of one item, in double precision."""
         return KeptPairs([copy(self.checks[item])], self.other, torch.float64)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from ..operators.base import Operator
+from ..points import Points
+from .kept import KeptPairs
 from .problem import Problem
 
 __all__ = ["PlanMatrix"]
@@ -48,6 +52,36 @@ class PlanMatrix(Operator):
         out = (logs + (self.f[:, :size] + self.g[:, :size] - cost) / problem.eps).exp()
         out = out.to(self.reference)
         return out if self.batched else out[0]
+
+    def cost(self) -> Tensor:
+        r"""The ground cost :math:`\langle P, C \rangle` in double precision, ``()`` or ``(B,)``."""
+        problem = self.problem
+        if isinstance(problem.engine, KeptPairs):
+            costs = self._cost_of_kept(problem.engine)
+        else:
+            row = problem.source.log_weights + self.f / problem.eps
+            one, x = torch.ones_like(self.g)[..., None], problem.source.positions.detach()
+            costs = problem.plan_product(x, row, self.g, one, with_cost=True)[..., 0].double()
+        total = costs.sum(-1)
+        return total if self.batched else total[0]
+
+    def _cost_of_kept(self, engine: KeptPairs) -> Tensor:
+        """Costs ``(B, N)`` of the rows, p = 2, by their sums of 1, y and |y|^2 over kept pairs."""
+        problem = self.problem
+        source, target = (
+            Points(c.positions.detach().double(), c.weights.detach().double())
+            for c in (problem.source, problem.target)
+        )
+        problem = replace(problem, source=source, target=target, engine=engine.double())
+        f, g = self.f.double(), self.g.double()
+        y = target.positions
+        centre = y.mean(1, keepdim=True)
+        x0, y0 = source.positions - centre, y - centre
+        squares = [(t**2).sum(-1, keepdim=True) / 2 for t in (x0, y0)]
+        row = source.log_weights + f / problem.eps
+        columns = torch.cat((torch.ones_like(squares[1]), y0, squares[1]), -1)
+        sums = problem.plan_product(source.positions, row, g, columns)
+        return (torch.cat((squares[0], -x0, torch.ones_like(squares[0])), -1) * sums).sum(-1)
 
     def to_dense(self) -> Tensor:
         """The whole matrix, entry by entry: cheaper than products with all unit vectors."""

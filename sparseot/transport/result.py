@@ -70,12 +70,7 @@ class Transport:
     @cached_property
     def value_linear(self) -> Tensor:
         r"""The cost :math:`\langle P, C \rangle` of the plan, without its entropy and no debiasing."""
-        problem, f, g = self._parts
-        row = problem.source.log_weights + f / problem.eps
-        one = torch.ones_like(g)[..., None]
-        x = problem.source.positions.detach()
-        costs = problem.plan_product(x, row, g, one, with_cost=True)
-        return self._shown(costs[..., 0].double().sum(-1))
+        return self._shown(PlanMatrix(*self._parts, True, self._dtype).cost())
 
     @property
     def potential_a(self) -> Tensor:

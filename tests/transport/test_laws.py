@@ -11,7 +11,13 @@ import sparseot as so
 
 from ..clouds import cloud
 from ..dense import divergence, sinkhorn_divergence, transport
-from ..exact import diracs_unbalanced, gaussian_plan, gaussians, sorted_transport
+from ..exact import (
+    diracs_unbalanced,
+    gaussian_plan,
+    gaussians,
+    gaussians_unbalanced,
+    sorted_transport,
+)
 
 TOL = 1e-11
 
@@ -140,6 +146,21 @@ def test_gaussian_laws(blur):
     inner = torch.tensor([[0.1, 0.1], [-0.2, 0.1], [0.0, -0.3]]).double()
     affine = torch.from_numpy(other) + inner @ torch.from_numpy(np.linalg.solve(cov, wanted))
     torch.testing.assert_close(found.map(inner), affine, rtol=0, atol=2e-2)
+
+
+@pytest.mark.parametrize(("blur", "reach"), [(0.3, 1.0), (0.5, 0.5)])
+def test_unbalanced_gaussian_laws(blur, reach):
+    """Value, mass and divergence of Gaussian laws of different masses, whose plan is Gaussian."""
+    one = 1.0, np.zeros(2), np.array([[0.2, 0.05], [0.05, 0.1]])
+    two = 1.5, np.array([0.6, -0.3]), np.array([[0.3, -0.1], [-0.1, 0.4]])
+    x, y = (normal(mean, cov, 4096) for _, mean, cov in (one, two))
+    a, b = (torch.full((4096,), law[0] / 4096, dtype=torch.float64) for law in (one, two))
+    found = so.solve_sample(x, y, a, b, blur=blur, reach=reach, debias=True, tol=1e-6)
+    raw, mass = gaussians_unbalanced(one, two, blur**2, reach**2)
+    own = [gaussians_unbalanced(law, law, blur**2, reach**2)[0] for law in (one, two)]
+    assert found.marginal_a.sum().item() == pytest.approx(mass, rel=2e-3)
+    assert found.solved[0].value.item() == pytest.approx(raw, rel=5e-3)
+    assert found.value.item() == pytest.approx(raw - sum(own) / 2, rel=5e-3)
 
 
 def test_small_blurs_give_bures():

@@ -55,6 +55,20 @@ def test_sparse_plans_in_single_precision():
     assert sparse.dtype == np.float32 and sparse.nnz == 300
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_cost_of_a_plan_over_kept_pairs(dtype, monkeypatch):
+    """It is that of the plan, and no other pair is visited."""
+    (x, a), (y, b) = cloud(300, 2, zero=3, dtype=dtype), cloud(200, 2, shift=0.5, dtype=dtype)
+    x, y = (torch.stack((t + 10, t + 11)) for t in (x, y))
+    a, b = (t.expand(2, -1) for t in (a, b))
+    found = so.solve_sample(x, y, a, b, blur=0.05, solver=FEW)
+    costs = torch.cdist(x.double(), y.double()) ** 2 / 2
+    exact = (found.plan.double() * costs).sum((1, 2))
+    monkeypatch.setattr(found.solved[0].problem.engine.other, "bind", None)
+    close = 1e-6 if dtype == torch.float64 else 1e-5  # the whole plan has what was left out
+    torch.testing.assert_close(found.value_linear.double(), exact, rtol=close, atol=0)
+
+
 def test_a_sparse_plan_is_found_in_little_memory():
     """20,000 points on either side: the plan would take 3.2 GB."""
     (x, _), (y, _) = cloud(20_000, 3), cloud(20_000, 3)
