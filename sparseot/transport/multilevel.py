@@ -29,6 +29,7 @@ RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds, at most
 COARSE = 0.005  # tolerance at all temperatures but the last
+SWEEPS = 300  # there, at most; tens where no mass must cross a gap of hundreds of blurs
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
 
@@ -133,7 +134,7 @@ class Multilevel:
             f[X.order],
             g[Y.order],
             tol=max(COARSE, self.tol),
-            budget=1 if self.interrupted else 60,
+            budget=1 if self.interrupted else SWEEPS,
             rho2=self.rate(eps),
             watch=lambda f, g, error: self.watch(eps, error),
         )

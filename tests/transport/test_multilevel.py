@@ -86,6 +86,16 @@ def test_free_marginals(reach):
     torch.testing.assert_close(found.marginal_a.sum(), exact.marginal_a.sum(), rtol=1e-3, atol=0)
 
 
+def test_clusters_hundreds_of_blurs_apart():
+    """Masses differ, some must cross, and few pairs decide which: coarse levels settle most of it."""
+    torch.manual_seed(0)
+    centres = torch.rand(2, 8, 3).double()
+    x, y = (c[torch.randint(8, (1000,))] + 0.01 * torch.randn(1000, 3).double() for c in centres)
+    solver = so.Sinkhorn(multilevel=True, max_sweeps=250)
+    found = so.solve_sample(x, y, blur=0.002, solver=solver)
+    assert found.converged and found.lower <= found.value <= found.upper
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tight_tolerances(dtype):
     """Below what single precision can sum, the loops run in double precision."""
