@@ -1,6 +1,7 @@
 """The command `sparseot`: lists tutorials, copies notebooks, overwrites nothing."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,6 +172,18 @@ def test_tutorials_that_are_not_installed(monkeypatch, tmp_path):
     moved.parent.mkdir(parents=True)
     moved.write_text("{}")
     assert cli.packaged() == moved.parent
+
+
+def test_a_reader_who_stops_early_sees_no_traceback():
+    """As in ``sparseot tutorials | head -1``."""
+    code = "from sparseot_widgets.cli import main; main(['tutorials'])"
+    closed, writes = os.pipe()
+    os.close(closed)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writes, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writes)
+    assert not done.stderr and done.returncode == 0
 
 
 def test_command_starts_without_the_library():

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -170,5 +171,8 @@ def main(arguments: list[str] | None = None) -> None:
             copy(given.name, Path(given.folder), gallery)
         else:
             show(listed(gallery))
+        sys.stdout.flush()
     except Refused as error:
         sys.exit(f"sparseot: {error}")
+    except BrokenPipeError:  # the reader has seen enough: sparseot tutorials | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
