@@ -27,7 +27,7 @@ for blur in (0.02, 0.05, 0.15):
     spectra[f"blur {blur}"] = torch.linalg.eigh(len(z) * H.to_dense().reshape(H.shape))
 
 values, vectors = spectra["blur 0.15"]
-fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(9.6, 2.9), sharex=True, sharey=True)
 for ax, k in zip(axes, (-1, -12, -200), strict=True):
     field = vectors[:, k].view(-1, 2)
     scatter(ax, z, "#BBBBBB", size=6)
@@ -55,7 +55,7 @@ plt.show()
 # and, when the blur comes near the spacing of the points (0.015 here), to fields that move a few
 # points among their neighbours: there a divergence feels the draw and not the shape.
 
-ones = torch.eye(2, dtype=z.dtype).repeat(len(z), 1)  # a column for each axis: all points along it
+ones = torch.eye(2, dtype=z.dtype).repeat(len(z), 1)  # all points along one axis, the other
 for name, (values, vectors) in spectra.items():
     error = (vectors * values @ (vectors.T @ ones) - ones).abs().max()
     above = f"{(values > 0.5).sum()} of {len(values)} above 1/2, the largest {values[-1]:.2f}"

@@ -84,8 +84,8 @@ show(p=2, blur=0.01, reach=0.3)
 # %%
 # Without the self terms: a warning
 # ---------------------------------
-# :math:`\text{OT}_\varepsilon` alone is not least at the target: every particle goes to an *average* of
-# targets, and the horse shrinks to its skeleton.
+# With ``debias=False``, :math:`\text{OT}_\varepsilon` alone is not least at the target: every particle
+# goes to an *average* of targets, and the horse shrinks to its skeleton.
 
 show(p=2, blur=0.1, debias=False)
 
