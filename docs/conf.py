@@ -158,5 +158,6 @@ def setup(app) -> None:
     app.connect("builder-inited", same_notebooks, priority=600)
     page = HERE / "api" / "index.rst"
     page.parent.mkdir(exist_ok=True)
-    names = public_names("sparseot", "sparseot") + public_names("sparseot_widgets", "Viewers")
+    names = public_names("sparseot", "sparseot")
+    names += public_names("sparseot_widgets", "Viewers and flows")
     page.write_text(API + names)

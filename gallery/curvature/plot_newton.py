@@ -97,10 +97,10 @@ for name, run in (("Newton", newton), ("descent", descent)):
 # The first steps are alike: far from the target, the divergence is close to the Wasserstein distance,
 # whose gradient times N is the displacement to the partner, and a step of length one takes every
 # point near to where it belongs. What remains are differences below the blur. There the eigenvalues
-# of the Hessian are small
-# (:ref:`sphx_glr_auto_gallery_curvature_plot_hessians.py`), so the gradient is small too, and descent
-# with a fixed step crawls. Newton divides by the eigenvalues. Each of its steps costs more than one of
-# descent, as the seconds above tell: it pays where digits are wanted, not where a rough fit will do.
+# of the Hessian are small (:ref:`sphx_glr_auto_gallery_curvature_plot_hessians_spectrum.py`), so the
+# gradient is small too, and descent with a fixed step crawls. Newton divides by the eigenvalues. Each
+# of its steps costs more than one of descent, as the seconds above tell: it pays where digits are
+# wanted, not where a rough fit will do.
 #
 # In code
 # -------

@@ -12,7 +12,7 @@ import sparseot_widgets
 from sparseot_widgets import BaseViewer, HessianViewer, PlanViewer
 from tests.widgets.examples import ALONE, EXAMPLES
 
-KINDS = {name for name in sparseot_widgets.__all__ if name != "BaseViewer"}
+KINDS = {name for name in sparseot_widgets.VIEWERS if name != "BaseViewer"}
 
 
 @pytest.fixture(params=EXAMPLES)

@@ -13,10 +13,12 @@ VIEWERS = {
     "PlanViewer": "plan",
 }
 
-__all__ = list(VIEWERS)
+NAMES = VIEWERS | {"gradient_flow": "euler"}
+
+__all__ = list(NAMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in VIEWERS:
-        return getattr(import_module(f".{VIEWERS[name]}", __name__), name)
+    if name in NAMES:
+        return getattr(import_module(f".{NAMES[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from sparseot.points import check_positive
 from .base import BaseViewer
 from .clouds import as_points, main_plane, thinned
 from .controls import Choice, Control, Slider, geometric
+from .euler import gradient_flow
 from .figures import BLUE, GREY, density_1d, place, scatter
 
 __all__ = ["FlowViewer"]
@@ -28,7 +29,6 @@ LIMIT = 500  # particles that flow
 SKETCH = 100  # particles while a slider moves
 SKETCHED = 12  # times at which a sketch is computed; between them it is drawn straight
 NAMES = ("sinkhorn", "energy", "gaussian", "laplacian", "hausdorff")
-FEWEST = 20  # a step is cut at most so many times
 FLOOR = 1e-6  # of the first value of a loss; below, a curve shows rounding
 
 Loss = Callable[..., Tensor]
@@ -146,7 +146,9 @@ class FlowViewer(BaseViewer):
         times = self._times[:: -(-len(self._times) // SKETCHED)] if coarse else self._times
         times = (*times[:-1], self._times[-1])
         step, jump = (6 * self._step, 0.25) if coarse else (self._step, 0.05)
-        path, values, steps = follow(loss, x, y, times, step, jump * self._diameter, check)
+        jump *= self._diameter
+        flow = gradient_flow(loss, x, y, times, step=step, jump=jump, check=check)
+        path, values = torch.stack(list(flow.clouds.values())), np.array(flow.losses)
         weights = _between(np.array(times), np.array(self._times))
         seen = self._seen(path.reshape(-1, path.shape[2])).reshape(*path.shape[:2], -1)
         share = values[-1] / values[0] if values[0] else 0.0
@@ -166,7 +168,7 @@ class FlowViewer(BaseViewer):
             "place": np.rint(255 * place(x)).astype(np.uint8),
             "curve": weights @ np.log10(np.maximum(values, FLOOR * max(values.max(), 1e-30))),
             "readout": [["at the end", f"{100 * share:.2g} % of the loss is left"],
-                        ["in this loss", setting], ["Euler steps", f"{steps:,}"]],
+                        ["in this loss", setting], ["Euler steps", f"{flow.steps:,}"]],
             "summary": summary,
             "note": note,
         }  # fmt: skip
@@ -203,56 +205,6 @@ class FlowViewer(BaseViewer):
         panels[3].semilogy(times, 10.0 ** self.shown["curve"], color=BLUE)
         panels[3].set(xlabel="time t", title=self.loss)
         figure.suptitle(self.title)
-
-
-def follow(
-    loss: Loss,
-    x: Tensor,
-    y: Tensor,
-    times: Sequence[float],
-    step: float,
-    jump: float,
-    check: Callable[[], None],
-) -> tuple[Tensor, np.ndarray, int]:
-    """Euler steps along ``-N grad``: the clouds ``(T, N, D)`` and losses at times, and the steps.
-
-    A step is shorter than ``step`` where a particle would move by more than ``jump``.
-    """
-    path, values, steps, now = [], [], 0, times[0]
-    for end in (*times[1:], None):
-        value, velocity = _slope(loss, x, y)
-        path.append(x)
-        values.append(value)
-        while end is not None:
-            check()
-            fastest = float(velocity.norm(dim=1).max())
-            tau = min(step, max(jump / max(fastest, 1e-30), step / FEWEST))
-            whole = end - now <= tau * (1 + 1e-6)  # no sliver of a step is left for rounding
-            x = x + (end - now if whole else tau) * velocity
-            now, steps = (end if whole else now + tau), steps + 1
-            if whole:
-                break
-            _, velocity = _slope(loss, x, y)
-    return torch.stack(path), np.array(values), steps
-
-
-def _slope(loss: Loss, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
-    """The loss, and minus N times its gradient."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        value = loss(x, y)
-        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-            shape = (
-                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            )
-            got = f"one that returned {shape}, graph {getattr(value, 'grad_fn', None)}"
-            fix = "A loss returns one number that autograd can differentiate in x."
-            raise bad_input("losses", got, "a scalar tensor with a graph", fix)
-        (gradient,) = torch.autograd.grad(value.sum(), [x])
-    if not gradient.isfinite().all():
-        fix = "Give a shorter step, or a loss that is smooth where points meet."
-        raise bad_input("losses", "a gradient with NaN or infinity", "finite numbers", fix)
-    return value.item(), -len(x) * gradient
 
 
 def _checked(losses: Any) -> dict[str, str | Loss]:
