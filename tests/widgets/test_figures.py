@@ -20,6 +20,7 @@ from sparseot_widgets.figures import (
     density,
     density_1d,
     flow_panels,
+    pictures,
     place,
     scatter,
     use_style,
@@ -82,6 +83,21 @@ def test_arrows_end_where_they_should(cloud):
     quiver = arrows(ax, cloud, step)
     assert np.allclose(np.stack([quiver.U, quiver.V], axis=1), step)
     assert quiver.angles == "xy" and quiver.scale == 1 and quiver.scale_units == "xy"
+
+
+def test_pictures_keep_their_order_their_scale_and_their_shape():
+    grey = torch.tensor([[0.2, -1.0, 3.0], [0.8, 0.5, torch.nan]])
+    fig = pictures({"a": grey, "b": np.full((2, 3, 3), 0.5), "c": grey / 2}, columns=2)
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", "c", ""]
+    assert not any(ax.axison for ax in fig.axes)
+    image = fig.axes[0].images[0]
+    expected = [[0.2, 0.0, 1.0], [0.8, 0.5, np.nan]]
+    assert np.allclose(image.get_array().filled(np.nan), expected, equal_nan=True)
+    assert image.get_clim() == (0, 1) == fig.axes[2].images[0].get_clim()
+    assert fig.axes[1].images[0].get_array().shape == (2, 3, 3)
+    width, height = fig.get_size_inches()
+    assert height / 2 - 0.3 == pytest.approx(width / 2 * 2 / 3)  # two rows of images of 2 x 3
+    assert len(pictures({"a": grey, "b": grey}).axes) == 2
 
 
 def test_density_is_a_mixture_of_gaussians_of_mass_one():

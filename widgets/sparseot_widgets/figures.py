@@ -32,6 +32,7 @@ __all__ = [
     "density",
     "density_1d",
     "flow_panels",
+    "pictures",
     "place",
     "scatter",
     "use_style",
@@ -160,6 +161,39 @@ def arrows(ax: Axes, x: Points, v: Points, color: str | Floats = GREY) -> Quiver
     )
     ax.set_aspect("equal")
     return quiver
+
+
+def pictures(
+    images: Mapping[str, Points],
+    *,
+    columns: int | None = None,
+    width: float = 9.4,
+    cmap: str = "gray",
+) -> Figure:
+    """Images under their names, in rows, without axes.
+
+    Args:
+        images: (H, W) values or (H, W, 3) colours for each name, between 0 and 1: what is outside
+            is drawn like the nearer end, and NaN is left white.
+        columns: number of images in a row; the default puts all of them in one.
+        width: of the figure, in inches; its height follows from the first image.
+        cmap: colour map of the values.
+
+    Returns:
+        The figure, with its axes in the order of ``images``.
+    """
+    shown = {name: np.clip(_array(image), 0, 1) for name, image in images.items()}
+    columns = columns or len(shown)
+    rows = -(-len(shown) // columns)
+    high, wide = next(iter(shown.values())).shape[:2]
+    size = (width, rows * (width / columns * high / wide + 0.3))
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (name, image) in zip(axes.flat, shown.items(), strict=False):
+        ax.imshow(image, cmap=cmap, vmin=0, vmax=1)
+        ax.set_title(name)
+    return fig
 
 
 def density(x: Points, grid: Floats, bandwidth: float) -> Floats:
