@@ -3,8 +3,8 @@ A matrix you never store
 ========================
 
 Twenty thousand points have four hundred million pairs. After this page you can multiply by the
-matrix of a kernel over all of them, solve linear systems with it and take its eigenvectors, on a
-laptop and without ever holding the matrix: what is stored is the points.
+matrix of a kernel over all of them and solve linear systems with it, on a laptop and without ever
+holding the matrix: what is stored is the points.
 
 We use it to repaint a photograph from the one pixel in thirteen that was kept, with noise.
 """
@@ -12,16 +12,13 @@ We use it to repaint a photograph from the one pixel in thirteen that was kept, 
 # sphinx_gallery_thumbnail_number = 2
 # sphinx_gallery_tags = ["kernel matrix", "regression", "SciPy", "2D"]
 
-import time
-
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from scipy.sparse.linalg import aslinearoperator, cg, eigsh, svds
+from scipy.sparse.linalg import aslinearoperator, cg
 from skimage import data
 
 from sparseot import Diagonal, KernelMatrix, kernels
-from sparseot_widgets.figures import scatter, use_style
+from sparseot_widgets.figures import pictures, scatter, use_style
 
 use_style()
 rng = np.random.default_rng(0)
@@ -44,7 +41,8 @@ plt.show()
 # ----------
 # We take :math:`K_{ij} = k(x_i, x_j) = e^{-|x_i - x_j| / \sigma}` with :math:`\sigma = 0.02`, ten
 # pixels. A :class:`sparseot.KernelMatrix` computes its entries when a product asks for them and forgets
-# them at once. Kinds in are kinds out: here NumPy arrays, elsewhere torch tensors.
+# them at once. Kinds in are kinds out: here NumPy arrays, elsewhere torch tensors with gradients in
+# the points and in the vector.
 
 K = KernelMatrix(kernels.Laplacian(0.02), x)
 print(K)
@@ -55,29 +53,20 @@ error = np.abs(K[5, near] - np.exp(-distance[near] / 0.02)).max()
 print(f"K[5, near] = {K[5, near].round(3)}, from the formula up to {error:.0e}")
 
 # %%
-# What a product costs
-# --------------------
-# Time grows like the square of the number of points. A block of eight vectors costs less than
-# eight products, since each entry is computed once for all of them.
-
-print("   points   dense matrix    K @ v    K @ (8 vectors)")
-for n in (5_000, 10_000, 20_000):
-    part, block = KernelMatrix(kernels.Laplacian(0.02), x[:n]), np.ones((n, 8), np.float32)
-    part @ block, part @ block[:, 0]  # the first call may compile
-    start = time.perf_counter()
-    part @ block[:, 0]
-    middle = time.perf_counter()
-    part @ block
-    one, eight = 1e3 * (middle - start), 1e3 * (time.perf_counter() - middle)
-    print(f"{n:9,} {4e-9 * n**2:11.2f} GB {one:5.0f} ms {eight:10.0f} ms")
-
-# %%
-# One product, or one system
-# --------------------------
+# One product
+# -----------
 # To paint the place :math:`z` we may take the *mean* of the known pixels, weighted by the kernel
 # (Nadaraya, 1964; Watson, 1964). With :math:`G` the matrix from the points of a grid to the pixels,
 # of 65,536 rows, that is a product divided by a sum: :math:`G f / G 1`.
-#
+
+centres = ((np.arange(256) + 0.5) / 256).astype(np.float32)
+z = np.stack(np.meshgrid(centres, 1 - centres), axis=-1).reshape(-1, 2)
+G = KernelMatrix(kernels.Laplacian(0.02), z, x)
+mean = (G @ f) / G.sum()
+
+# %%
+# One system
+# ----------
 # Or we *solve* for coefficients: kernel ridge regression, also known as kriging or as the mean of
 # a Gaussian process (Rasmussen and Williams, 2006),
 #
@@ -86,24 +75,17 @@ for n in (5_000, 10_000, 20_000):
 # Sums and multiples of matrices are matrices, SciPy takes them as they are, and conjugate gradients
 # ask for nothing but products.
 
-centres = ((np.arange(256) + 0.5) / 256).astype(np.float32)
-z = np.stack(np.meshgrid(centres, 1 - centres), axis=-1).reshape(-1, 2)
-G = KernelMatrix(kernels.Laplacian(0.02), z, x)
-mean = (G @ f) / G.sum()
-
 A = K + 0.3 * Diagonal(np.ones_like(f))
 steps = []
 c, _ = cg(aslinearoperator(A), f - f.mean(), rtol=1e-2, callback=steps.append)
 ridge = f.mean() + G @ c
 print(f"{len(steps)} steps of conjugate gradients, one product each")
-truth = photo.reshape(256, 2, 256, 2).mean(axis=(1, 3))
-pictures = {"photograph": truth.ravel(), "mean, $G f / G 1$": mean, "ridge regression": ridge}
-fig, axes = plt.subplots(1, 3, figsize=(9.6, 3.7), sharey=True)
-for ax, (name, values) in zip(axes, pictures.items(), strict=True):
-    ax.imshow(values.reshape(256, 256), cmap="gray", vmin=0, vmax=1, extent=(0, 1, 0, 1))
-    rms = np.sqrt(np.mean((values - truth.ravel()) ** 2))
-    ax.set(title=f"{name}\nrms error {rms:.3f}" if rms else name, xlabel="$x_1$ (side = 1)")
-axes[0].set_ylabel("$x_2$ (side = 1)")
+
+truth = photo.reshape(256, 2, 256, 2).mean(axis=(1, 3)).ravel()
+shown = {"photograph": truth}
+for name, values in {"mean": mean, "ridge regression": ridge}.items():
+    shown[f"{name}: rms error {np.sqrt(np.mean((values - truth) ** 2)):.3f}"] = values
+pictures({name: values.reshape(256, 256) for name, values in shown.items()})
 plt.show()
 
 # %%
@@ -112,38 +94,10 @@ plt.show()
 # keeps it from fitting the noise. A mean can be nearly as good, with an error of 0.059 at a fifth of
 # the width; it stands or falls with that choice.
 #
-# Eigenvectors
-# ------------
-# ``eigsh`` works in the same way. For a wide kernel the eigenvalues fall fast, and six
-# of them hold four fifths of the trace. On a cloud with a shape the eigenvectors draw that shape:
-# :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`.
-
-wide = KernelMatrix(kernels.Gaussian(0.25), x)
-values, _ = eigsh(aslinearoperator(wide), k=6, which="LA")
-print("share of the trace, largest first:", (values[::-1] / wide.diagonal().sum()).round(3))
-
-# %%
-# A matrix between two clouds has singular values. ``K.aslinearoperator()`` is an instance of SciPy's own
-# class; through it, blocks of vectors are multiplied at once.
-
-cross = KernelMatrix(kernels.Gaussian(0.25), z[::16], x)
-_, singular, _ = svds(cross.aslinearoperator(), k=6, v0=np.ones(cross.shape[0], np.float32))
-print(
-    f"singular values of a {cross.shape[0]:,} x {cross.shape[1]:,} matrix:", singular[::-1].round(1)
-)
-
-# %%
-# Gradients
-# ---------
-# With tensors the product is differentiable in the vector and in the points. The energy
-# :math:`\tfrac12 \langle v, K v \rangle` has the gradient of a force on each point:
-
-points, v = torch.tensor(x, requires_grad=True), torch.tensor(f)
-energy = 0.5 * v @ (KernelMatrix(kernels.Gaussian(0.02), points) @ v)
-(force,) = torch.autograd.grad(energy, [points])
-print(f"energy {energy.item():.0f}, forces {tuple(force.shape)}")
-
-# %%
+# What else asks for products only works likewise, ``eigsh`` and ``svds`` for instance: see
+# :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`, and the chapter
+# :doc:`Kernel matrices </guide/kernel-matrices>` of the user guide.
+#
 # What to try next
 # ----------------
 # - :math:`\alpha = 0.03`: twice the steps, and the noise comes back; :math:`\alpha = 3`: blurred.
