@@ -11,24 +11,26 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot_widgets import figures
 from sparseot_widgets.figures import (
     BLUE,
-    PLACE_MAP,
     arrows,
+    clouds,
     curves,
+    densities,
     density,
     density_1d,
     flow_panels,
     pictures,
     place,
     scatter,
+    style,
     use_style,
 )
+from sparseot_widgets.figures.style import PLACE_MAP
 
 
 @pytest.fixture(autouse=True)
-def style():
+def own_settings():
     """Each test starts from matplotlib's own settings and leaves no figure open."""
     with matplotlib.rc_context():
         plt.rcdefaults()
@@ -43,8 +45,8 @@ def cloud():
 
 
 def test_examples_run():
-    result = doctest.testmod(figures)
-    assert result.failed == 0 and result.attempted >= 3
+    results = [doctest.testmod(part) for part in (clouds, densities, style)]
+    assert all(result.failed == 0 and result.attempted for result in results)
 
 
 def test_style_reaches_later_figures():
