@@ -23,7 +23,7 @@ from sklearn.datasets import load_sample_images
 
 import sparseot as so
 from sparseot_widgets import PlanViewer
-from sparseot_widgets.figures import use_style
+from sparseot_widgets.figures import pictures, use_style
 
 use_style()
 temple, flower = (torch.tensor(im[::5, ::5].copy()) / 255 for im in load_sample_images().images)
@@ -31,12 +31,9 @@ x, y = (photo.reshape(-1, 3) for photo in (temple, flower))
 blurs = (0.02, 0.04, 0.08, 0.16, 0.32)
 solved = {blur: so.solve_sample(x, y, blur=blur, tol=1e-2, debias=True) for blur in blurs}
 
-fig, axes = plt.subplots(1, 4, figsize=(10, 2.1))
-pictures = {f"blur {blur:g}": solved[blur].map() for blur in (0.02, 0.08, 0.32)}
-for ax, (title, colours) in zip(axes, ({"the temple": x} | pictures).items(), strict=True):
-    ax.imshow(colours.reshape(temple.shape).clamp(0, 1))
-    ax.set_title(title)
-    ax.axis("off")
+painted = {f"blur {blur:g}": solved[blur].map() for blur in (0.02, 0.08, 0.32)}
+painted = {"the temple": x} | painted
+pictures({title: colours.reshape(temple.shape) for title, colours in painted.items()})
 plt.show()
 
 # %%

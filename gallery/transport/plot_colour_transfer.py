@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_images
 
 import sparseot as so
 from sparseot_widgets import PlanViewer
-from sparseot_widgets.figures import scatter, use_style
+from sparseot_widgets.figures import pictures, scatter, use_style
 
 use_style()
 temple, flower = (torch.tensor(im.copy()) / 255 for im in load_sample_images().images)
@@ -44,12 +44,7 @@ moved = transport.map()
 seconds = time.perf_counter() - start
 painted = moved[where].reshape(temple.shape)
 
-fig, axes = plt.subplots(1, 3, figsize=(10, 2.7))
-titles = ("the temple", "the flower", f"the temple, repainted ({seconds:.0f} s)")
-for ax, photo, title in zip(axes, (temple, flower, painted), titles, strict=True):
-    ax.imshow(photo.clamp(0, 1))
-    ax.set_title(title)
-    ax.axis("off")
+pictures({"temple": temple, "flower": flower, f"repainted ({seconds:.0f} s)": painted})
 plt.show()
 
 # %%
@@ -99,13 +94,8 @@ plt.show()
 start = time.perf_counter()
 near = so.solve_sample(x, y, a, b, blur=0.03, reach=0.1, tol=1e-2)
 seconds = time.perf_counter() - start
-fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
-photos = (painted, near.map()[where].reshape(temple.shape))
-titles = ("balanced", f"reach 0.1 ({seconds:.0f} s), mass {near.marginal_a.sum():.2f}")
-for ax, photo, title in zip(axes, photos, titles, strict=True):
-    ax.imshow(photo.clamp(0, 1))
-    ax.set_title(title)
-    ax.axis("off")
+title = f"reach 0.1 ({seconds:.0f} s), mass {near.marginal_a.sum():.2f}"
+pictures({"balanced": painted, title: near.map()[where].reshape(temple.shape)})
 plt.show()
 
 # %%
