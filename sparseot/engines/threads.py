@@ -6,7 +6,7 @@ Numba's own threading layers abort when two threads enter them or hang after a f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,41 +17,33 @@ __all__ = ["even", "share", "share_ranges", "threads"]
 _pool: ThreadPoolExecutor | None = None
 
 
-def share(loop: Callable[..., Any], ends: list[int], *args: Any) -> None:
-    """Runs ``loop(*args, lo, hi)`` on each range between ``ends``, the first on this thread.
+def share(loop: Callable[..., Any], ends: Sequence[int], *args: Any) -> None:
+    """Runs ``loop(*args, lo, hi)`` on each range between ``ends``; whoever is free takes the next one.
 
-    ``loop`` is compiled with ``nogil=True``. With two ends it simply runs.
+    ``loop`` releases the interpreter's lock. With two ends it simply runs. An error or Ctrl-C in
+    the caller's thread ends the others after the range that each is at.
     """
-    futures = [
-        threads().submit(loop, *args, lo, hi) for lo, hi in zip(ends[1:-1], ends[2:], strict=True)
-    ]
-    loop(*args, ends[0], ends[1])
+    ranges = zip(ends[:-1], ends[1:], strict=True)
+
+    def work() -> None:
+        for lo, hi in ranges:
+            loop(*args, lo, hi)
+
+    helpers = min(torch.get_num_threads(), len(ends) - 1) - 1
+    futures = [threads().submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        for _ in ranges:  # after an error nobody starts another range
+            pass
     for future in futures:
         future.result()
 
 
 def share_ranges(rows: int, run: Callable[[int, int], object], grain: int | None = None) -> None:
-    """Calls ``run(lo, hi)`` on ranges of ``grain`` rows; whoever is free takes the next one.
-
-    For rows of uneven work and for long work: an error or Ctrl-C in the caller's thread ends the
-    others after the range that each is at. The default is one range a thread.
-    """
+    """Calls ``run(lo, hi)`` on ranges of ``grain`` rows, by default one range a thread."""
     grain = max(1, grain or -(-rows // torch.get_num_threads()))
-    starts = iter(range(0, rows, grain))
-
-    def work() -> None:
-        for lo in starts:
-            run(lo, min(lo + grain, rows))
-
-    helpers = min(torch.get_num_threads(), -(-rows // grain)) - 1
-    futures = [threads().submit(work) for _ in range(helpers)]
-    try:
-        work()
-    finally:
-        for _ in starts:  # after an error nobody starts another range
-            pass
-    for future in futures:
-        future.result()
+    share(run, [*range(0, rows, grain), rows])
 
 
 def even(total: int, shares: int | None = None) -> list[int]:

@@ -29,6 +29,7 @@ __all__ = ["SparseSoftmins", "Tiles"]
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
+RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
 
@@ -220,7 +221,7 @@ class SparseSoftmins(Softmins):
         """Shares the row blocks among threads, by their numbers of tiles."""
         starts = self.tiles.starts[side]
         self.pairs += int(starts[-1]) * SIZE**2
-        most = torch.get_num_threads() if self.loops.SHARED else 1
+        most = RANGES * torch.get_num_threads() if self.loops.SHARED else 1
         shares = max(1, min(most, int(starts[-1]) >> 8))
         ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
         share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
