@@ -286,7 +286,7 @@ def _screened(
     """The tiles that pass, shared among threads: their numbers, their columns, what is dropped."""
     count = len(rows[3])
     counts, omitted = np.zeros(count, np.int64), np.zeros(count)
-    shares = max(1, min(count, torch.get_num_threads()))
+    shares = max(1, min(count, RANGES * torch.get_num_threads()))
     edges = [count * k // shares for k in range(shares + 1)]
     args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
     futures = [
