@@ -54,7 +54,7 @@ def pot(lazy: bool) -> tuple[float, float]:
     from losses import clouds
 
     x, y = clouds(N, 3)
-    options = {"lazy": True, "batch_size": 1000} if lazy else {"method": "sinkhorn_log"}
+    options = {"lazy": True, "batch_size": 1000} if lazy else {"lazy": False}
     for sweeps in range(10, 500, 10):
 
         def run(sweeps: int = sweeps) -> object:

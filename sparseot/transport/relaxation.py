@@ -30,9 +30,7 @@ TRIAL = 6.0  # tolerances that the error must come near to for a first trial
 FALL = 0.01  # of the dual value, in tolerances times the temperature, that is not yet a setback
 APART = 3.0  # sweeps between two trials, at least
 PACE = 4  # sweeps over which the pace of convergence is taken
-RIPE = (
-    0.5  # and before which it says little, in units of 1 / sqrt(1 - rho2): the factors still grow
-)
+RIPE = 0.5  # of 1 / sqrt(1 - rho2) sweeps, before which it tells little: the factors still grow
 SLOWEST = 0.99  # pace that is believed
 BELIEVED = 0.3  # share of the gap 1 - rho2 below which a measured gap replaces it
 STEPS = 10  # and share of it, inverted, that it may fall to at once
