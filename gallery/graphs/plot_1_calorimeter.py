@@ -51,15 +51,16 @@ plt.show()
 
 
 class Calorimeter(nn.Module):
-    def __init__(self, neighbours, W):
+    def __init__(self, neighbours, W, blind=False):
         super().__init__()
         self.W = nn.Parameter(W.clone())
+        self.blind = blind  # neighbours are drawn at random
         self.graph = KNNGraph(neighbours, loop=True, bandwidth=0.1, learnable_bandwidth=True)
         self.say = nn.Sequential(nn.Linear(3, 16), nn.ELU())
         self.read = nn.Sequential(nn.Linear(3 + 16, 32), nn.ELU(), nn.Linear(32, 1))
 
     def forward(self, x, mask):
-        A = self.graph(x @ self.W, mask=mask)
+        A = self.graph(torch.rand_like(x) if self.blind else x @ self.W, mask=mask)
         return self.read(torch.cat((x, A @ self.say(x)), -1))[..., 0]
 
 
@@ -68,10 +69,10 @@ def error(model, e):
     return (model(x[e], mask[e]) - truth[e])[mask[e]].square().mean().sqrt()
 
 
-def train(name, neighbours, W, learn=False):
+def train(name, neighbours, W, learn=False, blind=False):
     """Fits eight events, one a step, and prints the error on the two others."""
     torch.manual_seed(0)
-    model = Calorimeter(neighbours, W)
+    model = Calorimeter(neighbours, W, blind)
     model.W.requires_grad_(learn)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.06)
     for step in range(150):
@@ -84,6 +85,7 @@ def train(name, neighbours, W, learn=False):
 
 alike = 0.25 * torch.eye(3)  # at first, energy and place count alike
 train("no neighbours", 1, alike)
+train("any neighbours", 12, alike, blind=True)
 before = train("W kept", 12, alike)
 after = train("W learnt", 12, alike, learn=True)
 train("told the place", 12, torch.diag(torch.tensor([0.0, 3.0, 3.0])))
