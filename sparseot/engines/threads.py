@@ -20,24 +20,27 @@ _pool: ThreadPoolExecutor | None = None
 def share(loop: Callable[..., Any], ends: Sequence[int], *args: Any) -> None:
     """Runs ``loop(*args, lo, hi)`` on each range between ``ends``; whoever is free takes the next one.
 
-    ``loop`` releases the interpreter's lock. With two ends it simply runs. An error or Ctrl-C in
-    the caller's thread ends the others after the range that each is at.
+    ``loop`` releases the interpreter's lock. With two ends it simply runs. An error, or Ctrl-C in
+    the caller's thread, ends the others after the range that each is at.
     """
     ranges = zip(ends[:-1], ends[1:], strict=True)
 
     def work() -> None:
-        for lo, hi in ranges:
-            loop(*args, lo, hi)
+        try:
+            for lo, hi in ranges:
+                loop(*args, lo, hi)
+        finally:
+            for _ in ranges:  # after an error nobody starts another range
+                pass
 
     helpers = min(torch.get_num_threads(), len(ends) - 1) - 1
     futures = [threads().submit(work) for _ in range(helpers)]
     try:
         work()
     finally:
-        for _ in ranges:  # after an error nobody starts another range
-            pass
-    for future in futures:
-        future.result()
+        failed = [future.exception() for future in futures if not future.cancel()]
+    for error in filter(None, failed):
+        raise error
 
 
 def share_ranges(rows: int, run: Callable[[int, int], object], grain: int | None = None) -> None:

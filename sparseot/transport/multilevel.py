@@ -134,7 +134,7 @@ class Multilevel:
             f[X.order],
             g[Y.order],
             tol=max(COARSE, self.tol),
-            budget=1 if self.interrupted else SWEEPS,
+            budget=1 if self.interrupted else min(SWEEPS, self.budget),
             rho2=self.rate(eps),
             watch=lambda f, g, error: self.watch(eps, error),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import torch
 
 from ..engines.base import LOG2E
 from ..engines.choose import tile_loops
-from ..engines.threads import share, threads
+from ..engines.threads import share
 from .blocks import GROUP, SIZE, BlockCloud, Frame
 from .marginals import Marginals
 from .memory import check_memory
@@ -288,9 +287,22 @@ def _screened(
     counts, omitted = np.zeros(count, np.int64), np.zeros(count)
     shares = max(1, min(count, RANGES * torch.get_num_threads()))
     edges = [count * k // shares for k in range(shares + 1)]
-    args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
-    futures = [
-        threads().submit(partial(screen, *args, lo, hi))
-        for lo, hi in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    return counts, np.concatenate([future.result() for future in futures]), omitted
+    found: list[Any] = [None] * shares
+
+    def part(lo: int, hi: int) -> None:
+        for k in range(lo, hi):
+            found[k] = screen(
+                rows,
+                cols,
+                parents,
+                starts,
+                near,
+                ends,
+                threshold,
+                counts,
+                omitted,
+                *edges[k : k + 2],
+            )
+
+    share(part, range(shares + 1))
+    return counts, np.concatenate(found), omitted

@@ -86,6 +86,21 @@ def test_free_marginals(reach):
     torch.testing.assert_close(found.marginal_a.sum(), exact.marginal_a.sum(), rtol=1e-3, atol=0)
 
 
+def test_sweeps_are_few_at_small_blurs():
+    """The momentum is not judged while it grows: 84 sweeps, and more than 200 otherwise."""
+    torch.manual_seed(0)
+    x, y = torch.rand(2000, 2), 0.5 * torch.rand(2000, 2) + 0.4
+    found = so.solve_sample(x, y, blur=0.003, solver=FEW)
+    assert found.converged and found.levels[-1].sweeps < 120
+
+
+def test_a_budget_of_sweeps_holds_at_every_level():
+    x, y = CLOUDS["clusters"]()
+    with pytest.warns(RuntimeWarning, match="max_sweeps"):
+        found = so.solve_sample(x, y, blur=0.002, solver=so.Sinkhorn(multilevel=True, max_sweeps=5))
+    assert not found.converged and max(level.sweeps for level in found.levels) <= 8
+
+
 def test_clusters_hundreds_of_blurs_apart():
     """Masses differ, some must cross, and few pairs decide which: coarse levels settle most of it."""
     torch.manual_seed(0)

@@ -70,8 +70,19 @@ def test_the_cloud_that_came_is_left_alone():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"times": []}, r"times: got \[\], wanted at least one"),
+        ({"times": []}, r"times: got \[\], wanted finite times, at least one"),
         ({"times": [0.0, 1.0, 1.0]}, "times: got .*each later than"),
+        ({"times": [0.0, np.inf]}, "times: got .*inf"),
+        ({"times": [np.nan, 1.0]}, "times: got .*nan"),
+        ({"times": 1.0}, "times: got 1.0, wanted a list of numbers"),
+        ({"times": [1e9, 1e9 + 1], "step": 1e-9}, "step: got 1e-09 at times of 1e"),
+        ({"step": None}, "step: got None"),
+        ({"x": cloud(4).expand(3, 4, 2)}, r"x: got shape \(3, 4, 2\)"),
+        ({"x": [[0.0, 1.0]]}, "x: got list"),
+        ({"x": cloud(0)}, r"x: got shape \(0, 2\)"),
+        ({"x": torch.full((3, 2), torch.nan)}, "x: got 3 points with NaN"),
+        ({"loss": "energy"}, "loss: got 'energy', wanted a function"),
+        ({"loss": lambda x, y: float("inf") + x.sum()}, "loss: got one that returned inf"),
         ({"step": 0.0}, "step: got 0"),
         ({"jump": np.inf}, "jump: got inf"),
         ({"loss": lambda x, y: (x**2).sum(1)}, r"loss: got one that returned shape \(5,\)"),
@@ -81,5 +92,21 @@ def test_the_cloud_that_came_is_left_alone():
 )
 def test_bad_input(changed, message):
     arguments = {"loss": SamplesLoss("energy"), "x": cloud(5), "y": cloud(6), "times": [0.0, 1.0]}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         gradient_flow(**arguments | changed)
+
+
+def test_a_loss_that_looks_at_one_cloud_only():
+    weight = torch.ones(1, requires_grad=True)
+    with pytest.raises(ValueError, match="does not depend on x"):
+        gradient_flow(lambda x, y: weight.sum() * y.sum(), cloud(3), cloud(3), [0.0, 1.0])
+
+
+def test_arrays_flow_as_tensors_do_and_what_was_kept_stays():
+    x, y = cloud(5), cloud(6)
+    flow = gradient_flow(SamplesLoss("energy"), x, y, [0.0, 0.1])
+    first = x.clone()
+    same = gradient_flow(SamplesLoss("energy"), x.numpy(), y.numpy(), [0.0, 0.1])
+    torch.testing.assert_close(flow.clouds[0.1], same.clouds[0.1], rtol=0, atol=0)
+    x.zero_()
+    assert torch.equal(flow.clouds[0.0], first)

@@ -33,7 +33,7 @@ def as_points(name: str, points: Any) -> Tensor:
     tensor = torch.as_tensor(points).detach().cpu()
     tensor = tensor[:, None] if tensor.dim() == 1 else tensor
     if tensor.dim() != 2 or 0 in tensor.shape:
-        fix = "A viewer shows one cloud, not a batch."
+        fix = "Give one cloud, not a batch."
         raise bad_input(name, f"shape {tuple(tensor.shape)}", "(N, D), neither of them zero", fix)
     if not tensor.is_floating_point():
         tensor = tensor.float()

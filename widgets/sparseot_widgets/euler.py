@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from sparseot.errors import bad_input
 from sparseot.points import check_positive
+
+from .clouds import as_points
 
 __all__ = ["Flow", "gradient_flow"]
 
@@ -47,7 +50,7 @@ def gradient_flow(
 
     Args:
         loss: a function ``loss(x, y)`` that returns one number with a graph.
-        x: ``(N, D)`` points, where the particles start.
+        x: ``(N, D)`` points, torch or NumPy, where the particles start.
         y: what the loss compares them with, ``(M, D)`` points.
         times: where clouds and losses are kept, increasing; the flow starts at the first.
         step: the longest step :math:`\tau`; steps are shorter where they would pass by a time.
@@ -61,7 +64,8 @@ def gradient_flow(
         timed, since it may compile.
 
     Raises:
-        ValueError: if times do not increase, or a gradient is not finite.
+        ValueError, TypeError: for points that are not one finite cloud, times that do not increase, and a
+            loss that has no gradient in x or is not finite.
 
     References:
         Santambrogio, 2017, "{Euclidean, metric, and Wasserstein} gradient flows: an overview".
@@ -72,13 +76,11 @@ def gradient_flow(
         >>> flow.clouds[1.0][0].tolist(), flow.losses, flow.steps
         ([0.75, 0.75], [1.0, 0.0625], 2)
     """
-    check_positive(step=step, jump=jump)
-    times = [float(t) for t in times]
-    if not times or any(after <= before for before, after in zip(times, times[1:], strict=False)):
-        raise bad_input("times", f"{times}", "at least one, and each later than the one before")
+    times = _checked(loss, times, step, jump)
+    x, y = _cloud("x", x), _cloud("y", y)
     value, velocity = _slope(loss, x, y)
-    now, x, steps = times[0], x.detach(), 0
-    clouds, losses = {now: x}, [value]
+    now, steps = times[0], 0
+    clouds, losses = {now: x.clone()}, [value]
     start = time.perf_counter()
     for end in times[1:]:
         while now < end:
@@ -97,6 +99,36 @@ def gradient_flow(
     return Flow(clouds, losses, steps, (time.perf_counter() - start) / max(steps, 1))
 
 
+def _checked(loss: Loss, times: Sequence[float], step: float, jump: float | None) -> list[float]:
+    """The times, if they and the other arguments make a flow that ends."""
+    if not callable(loss):
+        fix = 'For a loss by name: sparseot.SamplesLoss("energy").'
+        raise bad_input("loss", repr(loss), "a function loss(x, y)", fix, TypeError)
+    if step is None:
+        raise bad_input("step", "None", "the longest step, a positive number", "", TypeError)
+    check_positive(step=step, jump=jump)
+    try:
+        found = [float(t) for t in times]
+    except (TypeError, ValueError):
+        raise bad_input("times", repr(times), "a list of numbers", "", TypeError) from None
+    pairs = list(zip(found, found[1:], strict=False))
+    if not found or not all(map(math.isfinite, found)) or any(t <= s for s, t in pairs):
+        raise bad_input("times", f"{found}", "finite times, at least one, each later than the last")
+    latest = max(abs(t) for t in found)
+    if latest + step / FEWEST == latest and len(found) > 1:
+        fix = "Give times nearer to zero, or longer steps."
+        raise bad_input(
+            "step", f"{step:g} at times of {latest:g}", "steps that times can hold", fix
+        )
+    return found
+
+
+def _cloud(name: str, points: Tensor) -> Tensor:
+    """The points of one cloud, on the device where they are."""
+    cloud = as_points(name, points)
+    return cloud.to(points.device) if isinstance(points, Tensor) else cloud
+
+
 def _slope(loss: Loss, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
     """The loss, and minus N times its gradient."""
     with torch.enable_grad():
@@ -109,7 +141,11 @@ def _slope(loss: Loss, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
             got = f"one that returned {shape}, graph {getattr(value, 'grad_fn', None)}"
             fix = "A loss returns one number that autograd can differentiate in x."
             raise bad_input("loss", got, "a scalar tensor with a graph", fix)
-        (gradient,) = torch.autograd.grad(value.sum(), [x])
+        (gradient,) = torch.autograd.grad(value.sum(), [x], allow_unused=True)
+    if gradient is None:
+        raise bad_input("loss", "one that does not depend on x", "a function of both clouds")
+    if not value.isfinite().all():
+        raise bad_input("loss", f"one that returned {value.item()}", "finite numbers")
     if not gradient.isfinite().all():
         fix = "Give a shorter step, or a loss that is smooth where points meet."
         raise bad_input("loss", "a gradient with NaN or infinity", "finite numbers", fix)

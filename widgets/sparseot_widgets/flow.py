@@ -147,7 +147,11 @@ class FlowViewer(BaseViewer):
         times = (*times[:-1], self._times[-1])
         step, jump = (6 * self._step, 0.25) if coarse else (self._step, 0.05)
         jump *= self._diameter
-        flow = gradient_flow(loss, x, y, times, step=step, jump=jump, check=check)
+        try:
+            flow = gradient_flow(loss, x, y, times, step=step, jump=jump, check=check)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"losses[{state['loss']!r}]: {error}") from error
         path, values = torch.stack(list(flow.clouds.values())), np.array(flow.losses)
         weights = _between(np.array(times), np.array(self._times))
         seen = self._seen(path.reshape(-1, path.shape[2])).reshape(*path.shape[:2], -1)
