@@ -1,0 +1,80 @@
+"""Work in ranges: each done once, by no more threads than allowed, and ended by an error."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+import sparseot as so
+from sparseot.engines.threads import even, share, share_ranges
+from sparseot.transport import sparse
+
+
+@pytest.fixture(params=[1, 2, 3])
+def workers(request):
+    """The number of torch's threads, for one test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+class Watched:
+    """Notes its ranges, and how many run at once."""
+
+    def __init__(self, fails_at=None, error=ValueError):
+        self.lock, self.now, self.most, self.ranges = threading.Lock(), 0, 0, []
+        self.fails_at, self.error = fails_at, error
+
+    def __call__(self, lo, hi):
+        with self.lock:
+            self.now, self.most = self.now + 1, max(self.most, self.now + 1)
+            self.ranges.append((lo, hi))
+        time.sleep(0.002)
+        with self.lock:
+            self.now -= 1
+        if lo == self.fails_at:
+            raise self.error("a range that fails")
+
+
+def test_every_range_runs_once_and_no_more_at_once_than_threads(workers):
+    watched = Watched()
+    share(watched, even(40, 12))
+    ends = even(40, 12)
+    assert sorted(watched.ranges) == list(zip(ends[:-1], ends[1:], strict=True))
+    assert watched.most <= workers
+    watched = Watched()
+    share_ranges(10, watched, 4)
+    assert sorted(watched.ranges) == [(0, 4), (4, 8), (8, 10)]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_ends_the_others_and_reaches_the_caller(workers, error):
+    watched = Watched(fails_at=0, error=error)
+    with pytest.raises(error, match="a range that fails"):
+        share(watched, even(1000, 200))
+    assert len(watched.ranges) < 200 and watched.now == 0
+    share(watched := Watched(), even(8, 4))  # the pool still works
+    assert len(watched.ranges) == 4
+
+
+def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
+    lock, running, most = threading.Lock(), [0], [0]
+    loops = sparse.tile_loops("numba")
+    screen = loops.screen
+
+    def watched(*args):
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        found = screen(*args)
+        time.sleep(0.001)
+        with lock:
+            running[0] -= 1
+        return found
+
+    monkeypatch.setattr(loops, "screen", watched)
+    x, y = torch.rand(2, 2000, 2)
+    so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))
+    assert 0 < most[0] <= workers
