@@ -4,7 +4,8 @@ python transport_peers.py [pot] [lazy] [ott PYTHON_WITH_OTT]
 
 All stop where the L1 error of the marginals is 1e-3 of the mass or below: OTT by its own threshold,
 which is that error; POT after the fewest twenties of its sweeps that suffice, so that its own test of
-convergence costs nothing. The first call of each, which compiles, is not counted. OTT runs in a process of its own, this script's with the word "peer".
+convergence costs nothing. The first call of each, which compiles, is not counted. OTT runs in a
+process of its own, this script's with the word "peer".
 """
 
 from __future__ import annotations
