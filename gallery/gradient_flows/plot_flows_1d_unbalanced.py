@@ -47,8 +47,8 @@ curves(ax, y[:, 0], served, log=False, **labels)
 plt.show()
 
 # %%
-# The shorter the reach, the fewer of the large ones this plan serves. What they do not get is not lost on
-# the others: those near by get more than their share, for the price is paid on both sides.
+# The shorter the reach, the fewer of the large ones the plan serves. What they do not get is not lost
+# on the others: those near by get more than their share, for the price is paid on both sides.
 #
 # Two flows
 # ---------
@@ -83,8 +83,8 @@ print(f"target: {(y > 0.6).float().mean():.0%}")
 #
 # Reaches, at any time
 # --------------------
-# Play a flow, or drag the time. For one plan, take a reach about as long as the longest move that makes
-# sense; to keep a flow away from outliers, stop it early.
+# Play a flow, or drag the time. For one plan, take a reach about as long as the longest move that
+# makes sense; to keep a flow away from outliers, stop it early.
 
 
 def unbalanced(reach):
