@@ -55,7 +55,7 @@ plt.setp(axes, xticks=[], yticks=[])
 plt.show()
 
 # %%
-# The same matrix, nearly. Blue raises the cost, red lowers it. Weights have a sum, so that only
+# The same matrix, nearly. Blue entries are positive, red ones negative. Weights have a sum, so that only
 # directions of sum zero count, and rows and columns of the upper matrix add up to zero. In the lower
 # one each point has a block of 3 x 3; moving *all* points by v must give :math:`H (1 \otimes v) = a
 # \otimes v`, whatever the blur:

@@ -101,7 +101,7 @@ shift = torch.tensor([0.3, -0.4])
 print(f"shift by a vector of length 0.5: S = {loss(x, x + shift).item():.4f}, wanted 0.1250")
 
 # %%
-# The first holds to two parts in a hundred: by default the solver stops after a dozen steps, enough to
+# The first holds to two parts in a hundred: by default the solver stops after nine steps, enough to
 # train a network. To report a distance, set ``scaling=0.9`` or more (:doc:`Which loss? </guide/which-loss>`).
 #
 # What to try next

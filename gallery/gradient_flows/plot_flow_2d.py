@@ -108,8 +108,8 @@ plt.show()
 FlowViewer(x, y, losses=["sinkhorn", "energy"], blurs=[0.01, 0.1], frames=26).record(loss=2, blur=2)
 
 # %%
-# **What to try next.** ``p=1``: the pull is the same for all, and the man melts on his way. Ten
-# losses side by side: :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_transport.py` and
+# **What to try next.** ``p=1``: the pull is the same for all, and the man melts on his way. More
+# losses, side by side: :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_transport.py` and
 # :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_kernel_norms.py`.
 #
 # **References.** F. Santambrogio (2017), {Euclidean, metric, and Wasserstein} gradient flows: an

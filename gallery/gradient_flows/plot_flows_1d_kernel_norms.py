@@ -55,8 +55,9 @@ show("Gaussian, blur 0.5", SamplesLoss("gaussian", blur=0.5))
 # Gaussian, blur 0.1
 # ------------------
 # A narrow kernel does not see the target, which is four blurs away. The cloud only feels itself,
-# and bursts, as much to the wrong side as to the right one. Those who are thrown within sight of
-# the target gather in lumps, for the repulsion that should spread them fades at short distance.
+# and bursts, at first as much to the wrong side as to the right one. Those who are thrown within
+# sight of the target gather in lumps, for the repulsion that should spread them fades at short
+# distance.
 
 show("Gaussian, blur 0.1", SamplesLoss("gaussian", blur=0.1))
 
@@ -92,7 +93,7 @@ show("Hausdorff, blur 0.1", SamplesLoss("hausdorff", p=2, blur=0.1), step=0.025)
 # One yardstick
 # -------------
 # On the line the Wasserstein distance costs one sort: match by rank (the points of y stand in order).
-# Measured by it, two of the five flows never come closer.
+# Measured by it, two of the five flows end no closer than they began.
 
 distances = {
     name: [(z.sort(dim=0).values - y).square().mean().sqrt().item() for z in flow.clouds.values()]

@@ -101,7 +101,8 @@ plt.show()
 # %%
 # Three knobs, at any time
 # ------------------------
-# Play a flow, or drag the time, at any exponent and blur: colours stay in order in all of them.
+# Play a flow, or drag the time, at any exponent and blur: colours stay in order in all of them, up to
+# the trembling at p = 1.
 
 losses = {
     "p = 2": lambda x, y, blur: SamplesLoss(p=2, blur=blur)(x, y),

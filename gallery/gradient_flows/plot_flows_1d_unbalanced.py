@@ -2,12 +2,12 @@ r"""
 A reach for outliers: flows in a medical table
 ==============================================
 
-The mean radius of cell nuclei, in 357 benign and 212 malignant samples (the Wisconsin breast cancer
-table of scikit-learn), makes two clouds on the line. A few malignant nuclei are very large. A balanced
-plan must serve them, however far they are. With a ``reach`` the marginals become a matter of price,
-:math:`\rho \, \text{KL}` with :math:`\rho = \text{reach}^p` (Séjourné et al., 2019): to move mass much
-farther than the reach costs more than to destroy it here and create it there. How much of its mass
-does each malignant nucleus get, then?
+Samples of 357 benign and 212 malignant tumours, each known by the mean radius of its cell nuclei (the
+Wisconsin breast cancer table of scikit-learn), make two clouds on the line, one point a sample. The
+malignant one has a long tail. A balanced plan must serve it, however far it is. With a ``reach`` the
+marginals become a matter of price, :math:`\rho \, \text{KL}` with :math:`\rho = \text{reach}^p`
+(Séjourné et al., 2019): to move mass much farther than the reach costs more than to destroy it here
+and create it there. How much of its mass does each malignant sample get, then?
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -20,7 +20,7 @@ from sklearn.datasets import load_breast_cancer
 
 from sparseot import SamplesLoss, solve_sample
 from sparseot_widgets import FlowViewer, gradient_flow
-from sparseot_widgets.figures import curves, flow_panels, use_style
+from sparseot_widgets.figures import PURPLE, SKY, curves, density_1d, flow_panels, use_style
 
 use_style()
 table = load_breast_cancer()
@@ -36,30 +36,33 @@ for name, reach in reaches.items():
     served[name] = len(y) * found.marginal_b
     print(f"{name}: {found.marginal_b.sum():.0%} of the mass is carried")
 
-fig, ax = plt.subplots(figsize=(8.5, 3.6))
+fig, (top, ax) = plt.subplots(2, 1, figsize=(8.5, 5.6), sharex=True)
+density_1d(top, x, SKY, bandwidth=0.02, window=(0.0, 1.0), label=f"benign, {len(x)} samples")
+density_1d(top, y, PURPLE, bandwidth=0.02, window=(0.0, 1.0), label=f"malignant, {len(y)} samples")
+top.set_ylabel("density")
+top.legend()
 unit = "range of the mean radius = 1"
-options = {
-    "xlabel": f"radius ({unit})",
-    "ylabel": "mass received, relative to its own",
-    "log": False,
-}
-curves(ax, y[:, 0], served, **options)
+labels = {"xlabel": f"mean radius ({unit})", "ylabel": "mass received,\nrelative to its own"}
+curves(ax, y[:, 0], served, log=False, **labels)
 plt.show()
 
 # %%
-# The shorter the reach, the fewer of the large ones are served. What they do not get is not lost on
-# the others: those near by get more than their share, for the price is paid on both sides.
+# The shorter the reach, the fewer of the large ones the plan serves. What they do not get is not lost
+# on the others: those near by get more than their share, for the price is paid on both sides.
 #
 # Two flows
 # ---------
-# The gradient leaves the same nuclei alone. First the balanced flow along :math:`-N \nabla_{x_i} S`
+# A gradient hardly pulls towards those left out. But a flow asks for a new one at every step. First
+# the balanced flow along :math:`-N \nabla_{x_i} S`
 # (:ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py` writes the loop out): the front of the
 # cloud travels far, to become the long tail.
 
 
 def show(name):
     loss = SamplesLoss("sinkhorn", p=2, blur=0.01, reach=reaches[name])
-    flow = gradient_flow(loss, x, y, [0.0, 0.25, 0.5, 1.0, 2.0, 5.0], step=0.05)
+    flow = gradient_flow(loss, x, y, [0.0, 0.5, 1.0, 2.0, 5.0, 20.0], step=0.1)
+    share = {t: f"{(flow.clouds[t] > 0.6).float().mean():.0%}" for t in (5.0, 20.0)}
+    print(f"{name}: beyond 0.6 are {share[5.0]} at t = 5 and {share[20.0]} at t = 20")
     title = f"Sinkhorn, {name}  ({flow.seconds:.4f} s a step, n = {len(x)})"
     flow_panels(flow.clouds, y, title=title, unit=unit, bandwidth=0.02)
     plt.show()
@@ -68,14 +71,20 @@ def show(name):
 show("balanced")
 
 # %%
-# With a reach of 0.1 nobody is sent far, and the flow slows down where nothing is near.
+# With a reach of 0.1 the pull of far samples is nearly zero, and they are served last:
 
 show("reach 0.1")
+print(f"target: {(y > 0.6).float().mean():.0%}")
 
 # %%
+# At :math:`t = 5` hardly anybody is in the tail, later they get there all the same. The unbalanced
+# divergence, too, is smallest at the target, and each step starts where the last one ended: little by
+# little the front goes much farther than the reach. What a reach bounds is one plan, not a flow.
+#
 # Reaches, at any time
 # --------------------
-# Play a flow, or drag the time. The reach should be about as long as the longest move that makes sense.
+# Play a flow, or drag the time. For one plan, take a reach about as long as the longest move that
+# makes sense; to keep a flow away from outliers, stop it early.
 
 
 def unbalanced(reach):

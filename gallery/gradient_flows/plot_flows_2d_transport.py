@@ -13,7 +13,7 @@ the ``blur`` in the temperature :math:`\varepsilon = \text{blur}^p` and, if mass
    - \tfrac12 \text{OT}_\varepsilon(\alpha, \alpha) - \tfrac12 \text{OT}_\varepsilon(\beta, \beta)
 
 runs from an optimal transport cost (blur to 0) to a kernel norm for :math:`k = -C` (blur to infinity;
-Feydy et al., 2019, theorem 1). Six flows along :math:`-N \nabla_{x_i} S_\varepsilon`, by the loop of
+Feydy et al., 2019). Six flows along :math:`-N \nabla_{x_i} S_\varepsilon`, by the loop of
 :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`, show what each knob does.
 """
 

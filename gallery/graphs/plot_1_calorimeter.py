@@ -24,7 +24,6 @@ from sparseot_widgets import GraphViewer
 from sparseot_widgets.figures import GREEN, ORANGE, scatter, use_style
 
 use_style()
-
 events = [calorimeter(100, seed=seed) for seed in range(10)]
 x = pad_sequence([deposits for deposits, _, _ in events], True)
 truth = pad_sequence([energies[owner] for _, owner, energies in events], True)
@@ -110,7 +109,8 @@ plt.show()
 
 # %%
 # **What to see.** Where energies count like places, a deposit meets strangers who resemble it, which
-# helps no more than meeting nobody. Training turns W away from the energy, until edges across particles
+# helps no more than meeting nobody. Nor do *any neighbours*, drawn at random at each step: what counts
+# is whom one asks, not how many. Training turns W away from the energy, until edges across particles
 # are long and their weights small, and comes near the model that was told the place.
 #
 # **What to try next.** Start at ``torch.eye(3)``: why does W learn more slowly? And point at a deposit

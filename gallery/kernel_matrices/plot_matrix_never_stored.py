@@ -18,7 +18,7 @@ from scipy.sparse.linalg import aslinearoperator, cg
 from skimage import data
 
 from sparseot import Diagonal, KernelMatrix, kernels
-from sparseot_widgets.figures import pictures, scatter, use_style
+from sparseot_widgets.figures import pictures, use_style
 
 use_style()
 rng = np.random.default_rng(0)
@@ -28,11 +28,10 @@ x = np.stack([(col + 0.5) / 512, 1 - (row + 0.5) / 512], axis=1).astype(np.float
 f = photo[row, col] + 0.05 * rng.standard_normal(len(x), dtype=np.float32)
 
 fig, ax = plt.subplots(figsize=(5.6, 4.8))
-discs = scatter(ax, x, size=3, alpha=1)
-discs.set(array=f, cmap="gray", clim=(0, 1), facecolor=None)
+discs = ax.scatter(*x.T, c=f, s=3, cmap="gray", vmin=0, vmax=1, linewidths=0)
 fig.colorbar(discs, shrink=0.9, label="grey value $f_i$ (0 black, 1 white)")
-ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="$x_1$ (side = 1)", ylabel="$x_2$ (side = 1)")
-ax.set_facecolor("#D5E6F5")  # what is not known
+ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", facecolor="#D5E6F5")  # blue: not known
+ax.set(xlabel="$x_1$ (side = 1)", ylabel="$x_2$ (side = 1)")
 ax.set_title(f"{len(x):,} noisy pixels of {photo.size:,}")
 plt.show()
 

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from sparseot import KernelMatrix, datasets, eigsh, graph_laplacian, kernels
 from sparseot_widgets import KernelViewer
-from sparseot_widgets.figures import scatter, use_style
+from sparseot_widgets.figures import use_style
 
 use_style()
 
@@ -27,9 +27,8 @@ D = K.sum()
 
 def paint(ax, values, cmap, low, high):
     """The cloud, coloured by values."""
-    discs = scatter(ax, x, size=3)
-    discs.set(array=values.numpy(), cmap=cmap, clim=(low, high))
-    ax.set(xlim=(0, 0.85), ylim=(0.1, 0.9))
+    discs = ax.scatter(*x.T, c=values, s=3, cmap=cmap, vmin=low, vmax=high, linewidths=0)
+    ax.set(xlim=(0, 0.85), ylim=(0.1, 0.9), aspect="equal")
     return discs
 
 

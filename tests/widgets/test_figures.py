@@ -170,9 +170,49 @@ def test_a_single_panel_carries_its_own_labels():
     assert fig.axes[0].get_ylabel() == "$x_2$ (side of the square = 1)"
 
 
-def test_other_dimensions_are_refused():
-    with pytest.raises(ValueError, match=r"target: got shape \(5, 3\)"):
-        flow_panels({0.0: torch.rand(5, 3)}, torch.rand(5, 3))
+@pytest.mark.parametrize(
+    ("snapshots", "target", "kind", "message"),
+    [
+        ({0.0: torch.rand(5, 3)}, torch.rand(5, 3), ValueError, r"target: got shape \(5, 3\)"),
+        ({0.0: torch.rand(5, 1)}, torch.rand(5), ValueError, r"target: got .* y\[:, None\]"),
+        ({}, torch.rand(5, 2), ValueError, "snapshots: got none, wanted a cloud"),
+        ([torch.rand(5, 2)], torch.rand(5, 2), TypeError, "snapshots: got a list, wanted a dict"),
+        ({0.0: torch.rand(5, 1)}, torch.rand(6, 2), ValueError, r"got shape \(5, 1\), .* \(N, 2\)"),
+        ({0.5: torch.rand(5)}, torch.rand(6, 1), ValueError, r"snapshots\[0.5\]: .* x\[:, None\]"),
+        ({0.0: torch.rand(0, 2)}, torch.rand(6, 2), ValueError, r"got shape \(0, 2\)"),
+    ],
+)
+def test_panels_refuse_what_they_cannot_draw(snapshots, target, kind, message):
+    with pytest.raises(kind, match=message):
+        flow_panels(snapshots, target)
+    assert not plt.get_fignums()
+
+
+BYTES = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
+
+
+@pytest.mark.parametrize(
+    ("images", "kind", "message"),
+    [
+        ({}, ValueError, "images: got none, wanted at least one"),
+        ([np.zeros((2, 3))], TypeError, "images: got a list, wanted a dict"),
+        ({"a": np.zeros(6)}, ValueError, r"images\['a'\]: got shape \(6,\), .* Reshape"),
+        ({"a": np.zeros((2, 3, 2))}, ValueError, r"got shape \(2, 3, 2\), wanted \(H, W\)"),
+        ({"a": np.zeros((0, 3))}, ValueError, r"got shape \(0, 3\)"),
+        ({"a": BYTES}, ValueError, "got uint8 values up to 250, .* by 255"),
+        ({"a": torch.from_numpy(BYTES)}, ValueError, "uint8 values up to 250, .* by 255"),
+    ],
+)
+def test_pictures_refuse_what_they_cannot_draw(images, kind, message):
+    with pytest.raises(kind, match=message):
+        pictures(images)
+    assert not plt.get_fignums()
+
+
+def test_pictures_take_masks():
+    mask = BYTES > 100
+    for image in (mask, mask.astype(np.uint8), torch.from_numpy(mask)):
+        assert np.array_equal(pictures({"mask": image}).axes[0].images[0].get_array(), mask)
 
 
 def test_curves_are_told_apart_without_colour():

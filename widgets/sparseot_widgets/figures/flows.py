@@ -7,7 +7,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .clouds import Points, array, place, scatter
+from sparseot.errors import bad_input
+
+from .clouds import Floats, Points, array, place, scatter
 from .densities import density_1d
 from .style import GREY
 
@@ -43,13 +45,12 @@ def flow_panels(
         The figure, with its panels in the order of ``snapshots``.
 
     Raises:
-        ValueError: when the points have neither one nor two coordinates.
+        TypeError: when ``snapshots`` is not a mapping.
+        ValueError: when there is no snapshot, when the points have neither one nor two
+            coordinates, or when those of the cloud and of the target differ.
     """
-    clouds = {t: array(x) for t, x in snapshots.items()}
+    clouds, goal = read(snapshots, target)
     colour = place(next(iter(clouds.values())))
-    goal = array(target)
-    if goal.ndim != 2 or goal.shape[1] not in (1, 2):
-        raise ValueError(f"target: got shape {goal.shape}, wanted (M, 1) or (M, 2).")
     flat = goal.shape[1] == 1
     rows = -(-len(clouds) // columns)
     fig, grid = plt.subplots(
@@ -97,6 +98,26 @@ def flow_panels(
     panels[0].legend(**corner, markerscale=3, handletextpad=0.3, borderpad=0.1)
     fig.suptitle(title)
     return fig
+
+
+def read(snapshots: Mapping[float, Points], target: Points) -> tuple[dict[float, Floats], Floats]:
+    """The clouds at each time and the target as arrays, or a refusal of what cannot be drawn."""
+    if not isinstance(snapshots, Mapping):
+        fix = "Give each cloud its time, as in {0.0: x}."
+        raise bad_input("snapshots", f"a {type(snapshots).__name__}", "a dict", fix, TypeError)
+    if not snapshots:
+        raise bad_input("snapshots", "none", "a cloud for at least one time")
+    goal = array(target)
+    if goal.ndim != 2 or goal.shape[1] not in (1, 2) or goal.size == 0:
+        fix = "Points of the line are y[:, None]." if goal.ndim == 1 else ""
+        raise bad_input("target", f"shape {goal.shape}", "(M, 1) or (M, 2), not empty", fix)
+    clouds = {t: array(x) for t, x in snapshots.items()}
+    for t, x in clouds.items():
+        if x.ndim != 2 or x.shape[1] != goal.shape[1] or x.size == 0:
+            fix = "Points of the line are x[:, None]." if x.ndim == 1 else ""
+            wanted = f"(N, {goal.shape[1]}), as the target has, not empty"
+            raise bad_input(f"snapshots[{t!r}]", f"shape {x.shape}", wanted, fix)
+    return clouds, goal
 
 
 def note(ax: Axes, text: str) -> None:

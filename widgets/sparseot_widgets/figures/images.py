@@ -4,9 +4,12 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
-from .clouds import Points, array
+from sparseot.errors import bad_input
+
+from .clouds import Floats, Points, array
 
 
 def pictures(
@@ -22,8 +25,17 @@ def pictures(
 
     Returns:
         The figure, with its axes in the order of ``images``.
+
+    Raises:
+        TypeError: when ``images`` is not a mapping.
+        ValueError: when there is no image, or one has another shape or integers above 1.
     """
-    shown = {name: np.clip(array(image), 0, 1) for name, image in images.items()}
+    if not isinstance(images, Mapping):
+        fix = 'Give each image a name, as in {"photograph": image}.'
+        raise bad_input("images", f"a {type(images).__name__}", "a dict", fix, TypeError)
+    if not images:
+        raise bad_input("images", "none", "at least one image")
+    shown = {name: values(name, image) for name, image in images.items()}
     columns = columns or len(shown)
     rows = -(-len(shown) // columns)
     high, wide = next(iter(shown.values())).shape[:2]
@@ -35,3 +47,17 @@ def pictures(
         ax.imshow(image, cmap=cmap, vmin=0, vmax=1)
         ax.set_title(name)
     return fig
+
+
+def values(name: str, image: Points) -> Floats:
+    """The values of an image, cut at 0 and 1, or a refusal of what is none."""
+    given = image.numpy(force=True) if isinstance(image, torch.Tensor) else np.asarray(image)
+    read, argument = array(given), f"images[{name!r}]"
+    if read.size == 0 or read.ndim not in (2, 3) or read.shape[2:] not in ((), (3,)):
+        fix = "Reshape flat values to the rows and columns of the image." if read.ndim == 1 else ""
+        raise bad_input(argument, f"shape {read.shape}", "(H, W) or (H, W, 3), not empty", fix)
+    if given.dtype.kind in "iu" and read.max() > 1:
+        got = f"{given.dtype} values up to {read.max():g}"
+        raise bad_input(argument, got, "values between 0 and 1", "Divide bytes by 255.")
+    cut: Floats = np.clip(read, 0, 1)
+    return cut
