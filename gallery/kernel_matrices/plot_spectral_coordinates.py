@@ -93,8 +93,8 @@ plt.show()
 # exactly :math:`k` changes of sign (white) between one end and the other, although nobody told the
 # computer about ends or an order. They are cosines, as in Fourier's series, stretched by the
 # density: where points crowd, at the turn, a change is dear and the string is stiff. The short
-# inner branch beyond that turn follows it as one piece in :math:`f_1` to :math:`f_3`; only
-# :math:`f_5` swings mostly there. The values of the first few are *spectral coordinates* of a
+# inner branch beyond that turn follows it as one piece in :math:`f_1` to :math:`f_3`; its end
+# swings in :math:`f_4`, and most of all in :math:`f_5`. The values of the first few are *spectral coordinates* of a
 # point: its place in the shape rather than in the plane.
 #
 # **What to try next.** Move :math:`\sigma` until the inner branch swings earlier, or until the two ends
