@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import re
 import runpy
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -47,7 +48,7 @@ def test_import_is_quiet_light_and_fast():
     probe()  # the first run may compile byte code
     runs = [probe() for _ in range(5)]
     assert not any(run["loaded"] for run in runs), runs
-    seconds = min(run["seconds"] for run in runs)
+    seconds = statistics.median(run["seconds"] for run in runs)
     assert seconds < 0.3, f"import sparseot takes {seconds:.2f} s after torch"
 
 

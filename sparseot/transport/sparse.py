@@ -287,22 +287,11 @@ def _screened(
     counts, omitted = np.zeros(count, np.int64), np.zeros(count)
     shares = max(1, min(count, RANGES * torch.get_num_threads()))
     edges = [count * k // shares for k in range(shares + 1)]
+    args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
     found: list[Any] = [None] * shares
 
-    def part(lo: int, hi: int) -> None:
-        for k in range(lo, hi):
-            found[k] = screen(
-                rows,
-                cols,
-                parents,
-                starts,
-                near,
-                ends,
-                threshold,
-                counts,
-                omitted,
-                *edges[k : k + 2],
-            )
+    def part(k: int, _: int) -> None:
+        found[k] = screen(*args, edges[k], edges[k + 1])
 
     share(part, range(shares + 1))
     return counts, np.concatenate(found), omitted

@@ -109,10 +109,13 @@ def test_an_error_of_a_loss_is_shown_and_the_slider_lives():
         ({"until": 0.0}, "until: got 0"),
         ({"step": float("nan")}, "step: got nan"),
         ({"loss": "energie"}, "loss: got 'energie'"),
-        ({"losses": {"rows": lambda x, y: (x**2).sum(1)}}, "loss: got one that .* wanted a scalar"),
+        (
+            {"losses": {"rows": lambda x, y: (x**2).sum(1)}},
+            r"losses\['rows'\]: loss: got one that .* wanted a scalar",
+        ),
         (
             {"losses": {"flat": lambda x, y: torch.tensor(1.0)}},
-            "loss: got one that .* wanted a scalar",
+            r"losses\['flat'\]: loss: got one that .* wanted a scalar",
         ),
         ({"losses": {"root": lambda x, y: x.sub(x).norm(dim=1).sqrt().sum()}}, "NaN or infinity"),
     ],

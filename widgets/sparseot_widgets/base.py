@@ -84,9 +84,7 @@ class BaseViewer(anywidget.AnyWidget):
         self._scene = scene
         self._controls = self._told()
         with contextlib.suppress(Exception), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # the answer will say it, and may not fail where this does
+            warnings.simplefilter("ignore")  # the answer itself will warn, or fail
             self.answer(self.state, True, _never)  # compiles what the first drag will run
         self._publish(self.answer(self.state, False, _never), False, 0)
         self.observe(self._ask, names=[c.name for c in controls if not c.local])
