@@ -62,6 +62,10 @@ class Points:
         """The same numbers, see :func:`numbers`."""
         return Points(numbers(self.positions), numbers(self.weights))
 
+    def copy(self) -> Points:
+        """The same numbers in memory of their own: nothing changes them."""
+        return Points(numbers(self.positions).clone(), numbers(self.weights).clone())
+
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
         return Points(self.positions.double(), self.weights.double())

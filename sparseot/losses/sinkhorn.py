@@ -13,6 +13,7 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
+from ..operators.unchanged import of_unchanged
 from ..points import (
     Points,
     bounding_diameter,
@@ -22,9 +23,10 @@ from ..points import (
     refuse_transforms,
 )
 from ..transport.annealing import AveragedAnnealing, Potentials
+from ..transport.interruption import Interruption
 from ..transport.marginals import Marginals, Reach, marginals
 from ..transport.sinkhorn import Sinkhorn
-from ..transport.solve import solve_sample
+from ..transport.solve import solve_clouds
 
 __all__ = ["sinkhorn_divergence"]
 
@@ -50,13 +52,14 @@ def sinkhorn_divergence(
 
     .. math::
         S(\alpha, \beta) = OT_\varepsilon(\alpha, \beta) - \tfrac12 OT_\varepsilon(\alpha, \alpha)
-        - \tfrac12 OT_\varepsilon(\beta, \beta), \qquad
+        - \tfrac12 OT_\varepsilon(\beta, \beta) + \tfrac\varepsilon2 (m_a - m_b)^2, \qquad
         OT_\varepsilon = \min_P \langle P, C \rangle + \varepsilon KL(P \,|\, a \otimes b)
 
     with :math:`C = |x - y|^p / p` and :math:`\varepsilon = \text{blur}^p`; with ``reach``, the
-    marginals are free at the price ``reach**p * KL`` each. Debiased, equal clouds are at distance
-    zero and the divergence runs from half the squared Wasserstein distance (p = 2, blur to 0) to
-    a kernel norm (blur to infinity).
+    marginals are free at the price ``reach**p * KL`` each, and masses :math:`m_a, m_b` may differ.
+    Debiased, equal measures are at distance zero and all others at a positive one; with masses of
+    one the divergence runs from half the squared Wasserstein distance (p = 2, blur to 0) to a kernel
+    norm (blur to infinity).
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points.
@@ -109,7 +112,7 @@ def sinkhorn_divergence(
             "tol": tol,
             "cost": cost,
         }
-        found = solve_sample(x, y, a, b, solver=solver, **common)
+        found = solve_clouds(x, y, a, b, solver=solver, user=Interruption(), **common)
         return found.dual_potentials if potentials else found.value
     source, target, batched = points_pair(x, y, a, b)
     refuse_transforms(source, target)
@@ -133,8 +136,15 @@ def sinkhorn_divergence(
     value = problem.value(source, target, f, g)
     for cloud, h in zip((source, target), own, strict=False):
         value = value - problem.value(cloud, cloud, h, h) / 2
-    value = value.to(x.dtype)
+    if own:
+        here, there = (Points(c.positions, first_order(c.weights)) for c in (source, target))
+        value = value + penalty.mass_term(here, there, problem.eps)
+    value = of_unchanged(value.to(x.dtype), *_tensors(source, target))
     return value if batched else value[0]
+
+
+def _tensors(*clouds: Points) -> list[Tensor]:
+    return [t for cloud in clouds for t in (cloud.positions, cloud.weights)]
 
 
 class _Problem:

@@ -20,7 +20,6 @@ A cost that is a Python function has first derivatives of the value only, also i
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 
@@ -96,7 +95,7 @@ def _arguments(problem: Problem) -> tuple[Tensor, ...]:
     )
     if problem.symmetric:
         y, b = y.detach(), b.detach()
-    if all(math.isinf(rho) for rho in problem.penalty.rhos):
+    if problem.penalty.imposed:
         a, b = (w - (w.mean(-1, keepdim=True) - w.mean(-1, keepdim=True).detach()) for w in (a, b))
     return x, y, a, b
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .plan_sums import PlanSums
-from .solved import Solved, sum_values
+from .solved import Solved, divergence
 
 __all__ = ["TIGHT", "Interval", "interval", "value_bounds"]
 
@@ -75,27 +75,28 @@ def value_bounds(solved: list[Solved], steps: int) -> tuple[Tensor, Tensor]:
         pairs = [interval(PlanSums(part.problem, found.f, found.g_prev, k), steps) for k in items]
         bounds = [[pair.lower, pair.upper] for pair in pairs]
         ends.append(torch.tensor(bounds, dtype=torch.float64))
-    low, high = ends[0].unbind(1)
-    for own in ends[1:]:
-        low, high = low - own[:, 1] / 2, high - own[:, 0] / 2
-    value = sum_values(solved)
+    problem, own = solved[0].problem, ends[1:]
+    low = divergence([ends[0][:, 0], *(end[:, 1] for end in own)], problem)
+    high = divergence([ends[0][:, 1], *(end[:, 0] for end in own)], problem)
+    value = divergence([part.numbers for part in solved], problem).to(low)
     return torch.minimum(low, value), torch.maximum(high, value)
 
 
 def _lower(sums: PlanSums) -> float:
     """The dual objective after an exact update of f, with all that may have been left out."""
-    eps, (rho, other) = sums.eps, sums.rhos
-    floor = 0.0 if all(math.isinf(r) for r in sums.rhos) else -math.inf
+    eps, rho, penalty = sums.eps, sums.rhos[0], sums.problem.penalty
+    floor = 0.0 if penalty.imposed else -math.inf
     if not sums.sound:
         return sums.whole(floor) if floor == 0 else floor
     some = sums.a > 0
     raised = torch.where(some, sums.r / torch.where(some, sums.a, 1) + sums.w + TINY, 1.0)
     move = -eps * raised.log() / (1 + eps / rho) - sums.f / (1 + rho / eps)
+    move = move.where(some, 0.0)
     f, total = sums.f + move, float(sums.a @ (raised * (move / eps).exp()))
     value = -eps * (total - float(sums.a.sum() * sums.b.sum()))
-    for weights, h, r in ((sums.a, f, rho), (sums.b, sums.g, other)):
-        value += float(weights @ (h if math.isinf(r) else -r * torch.expm1(-h / r)))
-    return sums.whole(max(value, floor)) if all(map(math.isinf, sums.rhos)) else value
+    for side, (weights, h) in enumerate(((sums.a, f), (sums.b, sums.g))):
+        value += float(weights @ penalty.worth(side, h))
+    return sums.whole(max(value, floor)) if penalty.imposed else value
 
 
 def _trivial(sums: PlanSums) -> float:
@@ -221,10 +222,10 @@ def _penalised(sums: PlanSums) -> float:
     X, Y = torch.ones_like(sums.a), torch.ones_like(sums.b)
     rows = sums.r
     if math.isinf(rho):
-        X = sums.a / rows
+        X = torch.where(rows > 0, sums.a / rows, 1.0)
         rows, cols = sums.a, sums.b * sums.cols(X)
     elif math.isinf(other):
-        Y = sums.b / cols
+        Y = torch.where(cols > 0, sums.b / cols, 1.0)
         rows, cols = sums.a * sums.rows(Y), sums.b
     linear = torch.where(rows > 0, rows * (sums.f + eps * X.log()), 0.0).sum()
     linear = linear + torch.where(cols > 0, cols * (sums.g + eps * Y.log()), 0.0).sum()

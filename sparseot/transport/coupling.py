@@ -100,9 +100,10 @@ class Stored(Coupling):
     ) -> Stored:
         """The matrices of two clouds and their potentials."""
         apart = squares(x, y)
-        e = exp_((f[:, None] + g - cost.polynomial(apart)) / eps)
-        if bool((a == 0).any()) and bool((b == 0).any()):  # their exponents know no bound
-            e.masked_fill_((a == 0)[:, None] & (b == 0), 0.0)
+        exponents = (f[:, None] + g - cost.polynomial(apart)) / eps
+        if bool((a == 0).any()) and bool((b == 0).any()):  # those of both know no bound
+            exponents.masked_fill_((a == 0)[:, None] & (b == 0), CLOSED)
+        e = exp_(exponents)
         kernels, matrices = profiles(cost, eps), {0: e}
         if cost.singular:
             matrices |= {k: e * kernels[k].polynomial(apart) for k in (1, 2)}

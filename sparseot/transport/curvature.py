@@ -47,10 +47,12 @@ class Curvature:
         there: what y sees of x; ``here`` itself for a cloud and itself, where y and b stand for
             the second place of the same x and a.
         tol: residual of the linear systems, where they are solved by iteration.
+        coincident: whether the cost has no derivative at some pair of points.
     """
 
-    def __init__(self, here: Side, there: Side, tol: float) -> None:
+    def __init__(self, here: Side, there: Side, tol: float, coincident: bool = False) -> None:
         self.here, self.there, self.eps = here, there, here.eps
+        self.coincident = coincident
         self.own = there is here
         self.system = Own(here, tol) if self.own else Couple(here, there, tol)
         self.asked = [0] * len(PLACES)  # products so far, by the place that alone was moved
@@ -83,7 +85,22 @@ class Curvature:
             self.blocks[place] = found.reshape(size, size)
         return _only(place, product(self.blocks[place], v.reshape(size, -1)).reshape(v.shape))
 
+    def refuse_coincident(self) -> None:
+        """Raises ValueError where derivatives in points are asked for and there is none.
+
+        Those in weights alone need none of the cost.
+        """
+        if self.coincident:
+            raise bad_input(
+                "p",
+                "1 with points at distance zero",
+                "points that do not meet, or p = 2",
+                "|x - y| has no second derivative where x = y: move one of the points a little.",
+            )
+
     def _product(self, tangents: Tangents, wanted: tuple[bool, ...]) -> Tangents:
+        if wanted[0] or wanted[1]:
+            self.refuse_coincident()
         dx, dy, da, db = tangents
         if self.own:
             return self._own_hvp(dx, da, wanted)
@@ -118,6 +135,8 @@ class Curvature:
     def jvp(self, tangents: Tangents) -> tuple[Tensor, Tensor]:
         """The derivatives of f and g along tangents of x, y, a and b."""
         dx, dy, da, db = tangents
+        if dx is not None or dy is not None:
+            self.refuse_coincident()
         columns = next((t.shape[-1] for t in tangents if t is not None), 1)
         if isinstance(self.system, Own):
             dh = self.system.solve(_full(self.here.push(dx, dx, da), self.here.a, columns))
@@ -128,6 +147,7 @@ class Curvature:
 
     def vjp(self, wf: Tensor, wg: Tensor) -> Tangents:
         """The derivatives of ``<wf, f> + <wg, g>`` ``(N, R)``, ``(M, R)`` in x, y, a and b."""
+        self.refuse_coincident()
         if self.own:
             assert isinstance(self.system, Own)
             dual = self.system.adjoint(wf + wg)
@@ -177,7 +197,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         raise bad_input("cost", repr(cost), "a radial cost", fix)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
-    _refuse_coincident(cost, x, None if problem.symmetric else y)
+    coincident = cost.singular and _meet(x, None if problem.symmetric else y)
     given, centre = (x, y), (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre
     here, there = (
@@ -190,6 +210,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     pairs = len(x) * len(y)
 
     def at(f: Tensor, g: Tensor) -> Curvature:
+        f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
         e: Coupling
         if pairs <= STORED:
             e = Stored.of(x, y, a, b, f, g, cost, eps)
@@ -197,7 +218,8 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
             # the points as they were solved, by which an engine of kept pairs knows its pairs
             e = Summed(given, (a, b), (f / eps, g / eps), profiles(cost, eps), engine)
         side = Side(e, here, there, eps)
-        return Curvature(side, side if problem.symmetric else Side(e.T, there, here, eps), tol)
+        other = side if problem.symmetric else Side(e.T, there, here, eps)
+        return Curvature(side, other, tol, coincident)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
     if pairs <= FEW and x.device.type == "cpu":
@@ -234,6 +256,8 @@ def hessian_product(parts: list[Curvature], wrt: str, v: Tensor) -> Tensor:
     product = _one(parts[0], place, v)
     if len(parts) > 1:
         product = product - _one(parts[1], place - place % 2, v) / 2
+        if wrt in "ab" and not projected:  # of eps (m_a - m_b)^2 / 2
+            product = product + parts[0].eps * v.sum(0)
     return product - product.mean(0) if projected else product
 
 
@@ -252,17 +276,9 @@ def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:
     return t if isinstance(t, Tensor) else a.new_zeros(len(a), columns)
 
 
-def _refuse_coincident(cost: Radial, x: Tensor, y: Tensor | None) -> None:
-    """The distance has no second derivative at zero."""
-    if not cost.singular:
-        return
+def _meet(x: Tensor, y: Tensor | None) -> bool:
+    """Whether a point of x is one of y; or, of a cloud and itself, another one of x."""
     points = [torch.unique(cloud, dim=0) for cloud in ((x,) if y is None else (x, y))]
     together = torch.cat(points)
     meet = len(torch.unique(together, dim=0)) < len(together)
-    if meet or (y is None and len(points[0]) < len(x)):
-        raise bad_input(
-            "p",
-            "1 with points at distance zero",
-            "points that do not meet, or p = 2",
-            "|x - y| has no second derivative where x = y: move one of the points a little.",
-        )
+    return meet or (y is None and len(points[0]) < len(x))

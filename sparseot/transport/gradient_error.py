@@ -70,9 +70,9 @@ def _returned(part: Solved, side: int) -> Tensor:
     ]
     side = 0 if own else side
     x = clouds[side].positions.requires_grad_()
-    moving = replace(problem, source=clouds[0], target=clouds[0] if own else clouds[1])
+    moving = clouds[0], clouds[0] if own else clouds[1]
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(Solved(moving, part.solution).value.sum(), x)
+        (gradient,) = torch.autograd.grad(Solved(problem, part.solution, moving).value.sum(), x)
     return -gradient if own else gradient
 
 
@@ -115,7 +115,8 @@ class _Rows:
         bound += sums.rounding * float(self.masses @ lengths)
         if not math.isinf(rho):
             moved = float(self.whole @ (lengths + deviation * share) ** 2)
-            bound += _bernstein(moved, float(lengths.max()) + R, gap / (eps + rho))
+            longest = float(lengths.where(sums.a > 0, 0.0).max())
+            bound += _bernstein(moved, longest + R, gap / (eps + rho))
         return sums.mass * bound
 
 
@@ -124,7 +125,8 @@ def _row_masses(sums: PlanSums, unit: Tensor) -> Tensor:
     rho, eps = sums.rhos[0], sums.eps
     if math.isinf(rho):
         return sums.a
-    return sums.a * ((eps * unit.log() - sums.f) / (eps + rho)).exp()
+    exponents = (eps * unit.log() - sums.f) / (eps + rho)
+    return sums.a * exponents.where(sums.a > 0, 0.0).exp()
 
 
 def _bernstein(variance: float, deviation: float, divergence: float) -> float:

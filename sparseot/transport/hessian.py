@@ -135,6 +135,8 @@ class TransportHessian(Operator):
         found = build(*sides, self.parts[0].system.tol)
         if len(self.parts) > 1:
             found = found - build_own(self.parts[1])
+            if self.wrt in "ab" and not first.balanced:  # of eps (m_a - m_b)^2 / 2
+                found = found + first.eps
         if first.balanced and self.wrt in "ab":
             found = found - found.mean(0)
             found = found - found.mean(1, keepdim=True)
@@ -164,7 +166,7 @@ def _in_points(here: Side, there: Side, tol: float) -> Tensor:
     """Stored: ``blockdiag(bend + a tau / r force force') + Y' S^+ Y``, ``(N D, N D)``."""
     assert isinstance(here.e, Stored)
     n, dim = here.x.shape
-    force, ratio = here.force[1], here.tau / here.total
+    force, ratio = here.force[1], here.tau * here.inverse
     pulls = here.e.matrix(1)[..., None] * (here.x[:, None] - here.y)  # d_1 C times e, (N, M, D)
     spread = pulls - here.e.matrix(0)[..., None] * (ratio[:, None] * force)[:, None]
     right = (here.a[:, None, None] * there.a[:, None] * spread).transpose(0, 1)

@@ -63,6 +63,11 @@ class Side:
         return self.e.rows((0, self.b))[0]
 
     @cached_property
+    def inverse(self) -> Tensor:
+        """One over ``total``; zero where the mass of a point is destroyed to the last digit."""
+        return torch.where(self.total > 0, 1 / self.total, 0.0)
+
+    @cached_property
     def empty(self) -> bool:
         """Whether some points have no weight."""
         return bool((self.a == 0).any())
@@ -159,7 +164,7 @@ class Couple:
     def schur(self) -> Definite:
         """The Schur complement on the smaller side."""
         out, kept, e = self.out, self.kept, self.out.e
-        scale, share = out.tau * out.a / out.total, _root(kept)
+        scale, share = out.tau * out.a * out.inverse, _root(kept)
         null = None
         if out.tau == kept.tau == 1:
             null = share * kept.total  # the square roots of c: constants, in normal units
@@ -182,21 +187,21 @@ class Couple:
         """The derivatives df and dg of the potentials."""
         out, kept = self.out, self.kept
         phi, gamma = (gamma, phi) if self.flipped else (phi, gamma)
-        a, b, scale = out.a[:, None], kept.a[:, None], (out.tau / out.total)[:, None]
+        a, b, scale = out.a[:, None], kept.a[:, None], (out.tau * out.inverse)[:, None]
         first = scale * phi
         second = self.schur.solve(b * (gamma - kept.e.rows((0, a * first))[0]))
         first = first - scale * out.e.rows((0, b * second))[0]
         if kept.empty:
             back = kept.e.rows((0, a * first))[0]
-            second = (kept.tau / kept.total)[:, None] * (gamma - back)
+            second = (kept.tau * kept.inverse)[:, None] * (gamma - back)
         return (second, first) if self.flipped else (first, second)
 
     def adjoint(self, wf: Tensor, wg: Tensor) -> tuple[Tensor, Tensor]:
         """What is dual to the right-hand sides, for what is dual to the potentials."""
         out, kept = self.out, self.kept
         wf, wg = (wg, wf) if self.flipped else (wf, wg)
-        a, b, scale = out.a[:, None], kept.a[:, None], (out.tau / out.total)[:, None]
-        second = (kept.tau / kept.total)[:, None] * wg
+        a, b, scale = out.a[:, None], kept.a[:, None], (out.tau * out.inverse)[:, None]
+        second = (kept.tau * kept.inverse)[:, None] * wg
         first = scale * (wf - a * out.e.rows((0, second))[0])
         beta = b * self.schur.solve(-b * kept.e.rows((0, first))[0])
         first, second = first - scale * a * out.e.rows((0, beta))[0], second + beta
@@ -230,16 +235,16 @@ class Own:
         found = self.system.solve(side.a[:, None] * phi)
         if side.empty:
             back = side.e.rows((0, side.a[:, None] * found))[0]
-            found = (side.tau / side.total)[:, None] * (phi - back)
+            found = (side.tau * side.inverse)[:, None] * (phi - back)
         return found
 
     def adjoint(self, w: Tensor) -> Tensor:
         """What is dual to the right-hand side, for what is dual to the potential."""
         side, a = self.side, self.side.a[:, None]
-        first = (side.tau / side.total)[:, None] * w
+        first = (side.tau * side.inverse)[:, None] * w
         return first + a * self.system.solve(-a * side.e.rows((0, first))[0])
 
 
 def _root(side: Side) -> Tensor:
     """``a / sqrt(c)``: what a product with e takes to be one with the plan, in normal units."""
-    return (side.a / side.total).sqrt()
+    return (side.a * side.inverse).sqrt()

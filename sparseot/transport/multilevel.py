@@ -212,11 +212,18 @@ class Multilevel:
             h = start[0][X.order]
         wanted, sweeps = SLACK * self.tol, 0.0
         while True:
-            found = self_fixed_point(softmins, h, tol=wanted, budget=self.budget - sweeps)
+            found = self_fixed_point(
+                softmins,
+                h,
+                tol=wanted,
+                budget=self.budget - sweeps,
+                watch=lambda error: self.watch(self.eps, error),
+            )
             sweeps += found.sweeps
             checked = self._check_self(softmins, found.f_prev, sweeps)
             wanted /= 2
-            if checked.error <= self.tol or sweeps >= self.budget or wanted < self.tol / 20:
+            done = found.interrupted or sweeps >= self.budget or wanted < self.tol / 20
+            if checked.error <= self.tol or done:
                 self._note(softmins, checked, began)
                 return checked
             h = (found.f_prev + 2 * checked.f) / 3

@@ -34,10 +34,13 @@ class PlanSums:
         self.a, self.b = (
             c.weights[item].detach().double() for c in (problem.source, problem.target)
         )
-        self.f, self.g = f[item].detach().double(), g[item].detach().double()
         self.rhos, self.eps, self.mass = problem.penalty.rhos, problem.eps, 1.0
+        self.f, self.g = (
+            problem.penalty.held(side, h[item].detach().double(), w, self.eps)
+            for side, (h, w) in enumerate(((f, self.a), (g, self.b)))
+        )
         self.rounding = 0.0  # of two masses that should be equal, relative
-        if all(math.isinf(rho) for rho in self.rhos):
+        if problem.penalty.imposed:
             self.mass = float(self.a.sum())
             self.rounding = abs(float(self.b.sum()) / self.mass - 1)
             self.a, self.b = self.a / self.mass, self.b / float(self.b.sum())

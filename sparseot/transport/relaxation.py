@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .interruption import Stopped
 from .marginals import Marginals
 
 Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our own
@@ -54,10 +55,6 @@ class Softmins(ABC):
     def first(self, g: Array, f: Array) -> Array:
         r"""``-eps log sum_j b_j exp((g_j - C_ij) / eps)``, ``(N,)``; ``f`` guesses the result."""
 
-    def forget(self) -> None:
-        """Drops what an interruption may have left half done."""
-        return
-
     @abstractmethod
     def second(self, f: Array, g: Array) -> Array:
         """The same over the points of the source, ``(M,)``."""
@@ -71,11 +68,9 @@ class Softmins(ABC):
         """
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
         softmin, ratio = self.exact(side, here, there)
-        total = dot(weights, ratio)
-        if math.isinf(rho):
-            return softmin, dot(weights, np.abs(ratio - 1.0)) / self.masses[side], total
-        error = dot(weights, np.abs(ratio - np.exp(-here / rho))) / self.masses[side]
-        return softmin / (1 + self.eps / rho), error, total
+        lack = np.abs(ratio - self.penalty.wanted(side, here))
+        error = dot(weights, lack) / self.masses[side]
+        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
 
     def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
         """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
@@ -90,14 +85,14 @@ class Softmins(ABC):
     def dual(self, f: Array, g: Array, total: float) -> float:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - math.prod(self.masses))
-        for weights, h, rho in zip((self.a, self.b), (f, g), self.penalty.rhos, strict=True):
-            value += dot(weights, h if math.isinf(rho) else -rho * np.expm1(-h / rho))
+        for side, (weights, h) in enumerate(((self.a, f), (self.b, g))):
+            value += dot(weights, self.penalty.worth(side, h))
         return value
 
     def kept(self, side: int, h: Array) -> float:
         """The mass of a plan whose marginal on one side is what its potential wants."""
-        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        return self.masses[side] if math.isinf(rho) else dot(weights, np.exp(-h / rho))
+        weights, imposed = (self.a, self.b)[side], math.isinf(self.penalty.rhos[side])
+        return self.masses[side] if imposed else dot(weights, self.penalty.wanted(side, h))
 
     def sweeps(
         self,
@@ -110,9 +105,11 @@ class Softmins(ABC):
         """Those of :func:`alternate`, or another way to the same end."""
         return _sweeps(self, state, tol, budget, rho2, watch)
 
-    def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
+    def fixed_point(
+        self, h: Array, *, tol: float, budget: float, watch: Callable[[float], None]
+    ) -> Outcome:
         """That of :func:`self_fixed_point`, or another way to the same end."""
-        return self_fixed_point(self, h, tol=tol, budget=budget)
+        return self_fixed_point(self, h, tol=tol, budget=budget, watch=watch)
 
     def shift(self, f: Array, g: Array) -> float:
         """The constant that is best moved from g to f; zero where both marginals are imposed."""
@@ -142,6 +139,10 @@ class Outcome:
     sweeps: float
     value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself
     interrupted: bool = False
+
+    def met(self, tol: float) -> bool:
+        """Whether the tolerance was met, by numbers."""
+        return self.error <= tol and math.isfinite(self.value)
 
 
 class _Momentum:
@@ -214,14 +215,13 @@ def alternate(
         rho2: an estimate of the factor by which a plain sweep multiplies the slowest error; 0
             for plain sweeps throughout. Where the dual value falls, the estimate was too bold: it
             is lowered and the sweeps start anew.
-        watch: called with (f, g, error) after each sweep; where it, or the user's Ctrl-C, raises
-            KeyboardInterrupt, the sweeps end with the potentials as they are.
+        watch: called with (f, g, error) after each sweep; where it raises Stopped, the sweeps end
+            with the potentials as they are.
     """
     state = [f, g]
     try:
         return softmins.sweeps(state, tol, budget, rho2, watch)
-    except KeyboardInterrupt:
-        softmins.forget()
+    except Stopped:
         found = _trial_pair(softmins, state[0], state[1], 0.0)
         return replace(found, interrupted=True)
 
@@ -279,18 +279,30 @@ def close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
     )
 
 
-def self_fixed_point(softmins: Softmins, h: Array, *, tol: float, budget: float) -> Outcome:
+def self_fixed_point(
+    softmins: Softmins,
+    h: Array,
+    *,
+    tol: float,
+    budget: float,
+    watch: Callable[[float], None] = lambda error: None,
+) -> Outcome:
     """The potential of a cloud with itself, by Chebyshev steps that divide its error by six.
 
     The errors of ``h - softmin(h)`` are those of h times numbers between 1 and 2, whatever the
-    temperature (Golub and Varga, 1961, for that interval).
+    temperature (Golub and Varga, 1961, for that interval). ``watch`` is called with the error after
+    each step; where it raises Stopped, that step is the last.
     """
-    sweeps, omega, before = 0.0, 1.0, h
+    sweeps, omega, before, stopped = 0.0, 1.0, h, False
     while True:
         new, error, _ = softmins.step(0, h, h)
         sweeps += 0.5
-        if error <= tol or sweeps >= budget:
+        try:
+            watch(error)
+        except Stopped:
+            stopped = True
+        if error <= tol or sweeps >= budget or stopped:
             value = softmins.dual(new, h, softmins.kept(0, new))
-            return Outcome(new, new, h, h, error, sweeps, value)
+            return Outcome(new, new, h, h, error, sweeps, value, stopped)
         h, before = before + omega * (h - before + STEP * (new - h)), h
         omega = 1 / (1 - omega / 18 if omega == 1 else 1 - omega / 36)

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .annealing import Potentials
+from .interruption import Interruption, Stopped
 from .sparse import SparseSoftmins
 
 __all__ = ["Bar", "Level", "Report", "Solution"]
@@ -56,24 +57,33 @@ class Solution(Potentials):
 class Bar:
     """A progress bar, made at the first sweep; silent unless it was asked for.
 
-    A function is called in its place after each sweep, with the blur, the error and ``tol``.
+    A function is called in its place after each sweep, with the blur, the error and ``tol``. Where it
+    raises KeyboardInterrupt, or the user did, the sweeps are told to end.
     """
 
-    def __init__(self, shown: bool | Callable[[float, float, float], None]) -> None:
-        self.shown = shown
+    def __init__(
+        self, shown: bool | Callable[[float, float, float], None], user: Interruption
+    ) -> None:
+        self.shown, self.user = shown, user
         self.bar: Any = None
 
     def update(self, blur: float, error: float, tol: float) -> None:
-        """One more sweep."""
+        """One more sweep; raises Stopped where it is to be the last."""
+        try:
+            self._show(blur, error, tol)
+        except KeyboardInterrupt:
+            self.user.asked = True
+        if self.user.asked:
+            raise Stopped
+
+    def _show(self, blur: float, error: float, tol: float) -> None:
         if callable(self.shown):
             self.shown(blur, error, tol)
-            return
-        if not self.shown:
-            return
-        if self.bar is None:
-            self.bar = tqdm(unit=" sweeps")
-        self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
-        self.bar.update()
+        elif self.shown:
+            if self.bar is None:
+                self.bar = tqdm(unit=" sweeps")
+            self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
+            self.bar.update()
 
     def close(self) -> None:
         """Leaves the last line where it is."""

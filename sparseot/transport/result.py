@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
+from ..operators.unchanged import of_unchanged
 from .asked import as_directions, as_new_points, check_entries
 from .certificate import TIGHT, value_bounds
 from .curvature import Curvature, hessian_product
@@ -22,7 +23,7 @@ from .plan import PlanMatrix
 from .problem import Problem
 from .report import Level, Report
 from .sinkhorn import Sinkhorn
-from .solved import Solved
+from .solved import Solved, divergence
 from .summary import picture, text
 
 __all__ = ["Transport"]
@@ -31,8 +32,11 @@ __all__ = ["Transport"]
 class Transport:
     """The result of :func:`solve_sample`.
 
-    All tensors have the dtype of the points; batches ``(B, N, D)`` give a leading axis B to
-    everything.
+    All tensors have the dtype of the points, but for ``lower``, ``upper`` and ``gradient_error()``,
+    which are float64; batches ``(B, N, D)`` give a leading axis B to everything.
+
+    The result has copies of the clouds: where these are changed in place, its numbers, plans and maps
+    stay those of what was solved, and derivatives are refused as autograd does.
 
     Attributes:
         converged: whether the tolerance was met (in all items and, debiased, all three problems).
@@ -49,23 +53,23 @@ class Transport:
         self.residual = max(report.residual for report in reports)
         self.n_iter = max(report.n_iter for report in reports)
         self.tol = reports[0].tol
+        value = divergence([part.value for part in solved], solved[0].live)
+        clouds = [t for c in solved[0].given for t in (c.positions, c.weights)]
+        self._value = self._shown(of_unchanged(value, *clouds))
 
     @property
     def debias(self) -> bool:
         """Whether the value is a divergence."""
         return len(self.solved) == 3
 
-    @cached_property
+    @property
     def value(self) -> Tensor:
         r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
 
         It is the dual objective of the potentials, which the error of the marginals reaches only
         in its square. First and second derivatives in x, y, a and b are exact.
         """
-        value = self.solved[0].value
-        for own in self.solved[1:]:
-            value = value - own.value / 2
-        return self._shown(value)
+        return self._value
 
     @cached_property
     def value_linear(self) -> Tensor:
@@ -100,13 +104,13 @@ class Transport:
         r"""A lower bound of the true value, to which ``value`` is an approximation.
 
         Computed in double precision from the potentials as they are, converged or not, and from a
-        bound on every pair that was not visited (see "Transport at scale" in the guide).
+        bound on every pair that was not visited (see "Transport at scale" in the guide). Float64.
         """
         return self._interval[0]
 
     @cached_property
     def upper(self) -> Tensor:
-        """An upper bound of the true value."""
+        """An upper bound of the true value, float64."""
         return self._interval[1]
 
     @cached_property
@@ -125,6 +129,9 @@ class Transport:
 
         Args:
             wrt: "x" or "y".
+
+        Returns:
+            ``()`` or ``(B,)``, float64.
 
         Raises:
             ValueError: for a cost that is a function, or another argument.
@@ -236,7 +243,11 @@ class Transport:
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
-        return [part.curvatures[item] for part in (self.solved[0], *own)]
+        found = [part.curvatures[item] for part in (self.solved[0], *own)]
+        if wrt in "xy":
+            for part in found:
+                part.refuse_coincident()
+        return found
 
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.

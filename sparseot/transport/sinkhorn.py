@@ -24,6 +24,7 @@ from ..formulas import Radial, Term
 from ..points import Points, bounding_sides, check_positive
 from .annealing import Potentials, temperatures
 from .cells import Cells
+from .interruption import Interruption
 from .marginals import Marginals
 from .memory import check_memory
 from .multilevel import Multilevel
@@ -63,8 +64,9 @@ class Sinkhorn:
             would take more, it is refused before they are made. None for no limit; all pairs take
             no memory of their number.
         progress: show levels and sweeps while they run (tqdm); or a function of ``(blur, error,
-            tol)`` to call after each sweep. Ctrl-C, or a KeyboardInterrupt raised there, ends the
-            sweeps; the result holds the potentials of that moment, and ``converged`` is False.
+            tol)`` to call after each sweep. A KeyboardInterrupt raised there, and Ctrl-C during
+            :func:`solve_sample`, end the sweeps; the result holds the potentials of that moment,
+            and ``converged`` is False. A second Ctrl-C is not waited with.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -107,14 +109,16 @@ class Sinkhorn:
         partner: list[int] | None = None,
         start: Potentials | None = None,
         cut: dict[int, Cells] | None = None,
+        user: Interruption | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
         ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
         of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
         ``start`` gives potentials to start from, at the last temperature. ``cut`` holds
-        clouds in blocks, for the problems of one divergence.
+        clouds in blocks, for the problems of one divergence; ``user`` may ask it to end.
         """
+        user = user or Interruption()
         found: list[Outcome] = []
         reports: list[Report] = []
         checks: list[SparseSoftmins] = []
@@ -130,7 +134,7 @@ class Sinkhorn:
             own = partner is not None or equal_clouds(source, target, k, marginals)
             there = here if own and holder == k else _item(target, k)
             longest = float(bounding_sides(here, there).max())
-            bar, known = Bar(self.progress), {} if cut is None else cut
+            bar, known = Bar(self.progress, user), {} if cut is None else cut
             problem = _Item(
                 self, cost, marginals, p, blur, max(length, blur), longest, engine, bar, known
             )
@@ -216,7 +220,7 @@ class _Item:
             for s in solver.steps
         )
         report = Report(
-            outcome.error <= tol,
+            outcome.met(tol),
             math.ceil(sum(level.sweeps for level in levels)),
             outcome.error,
             outcome.value,
@@ -249,13 +253,19 @@ class _Item:
             h = np.zeros_like(softmins.a)
             h = softmins.step(0, h, h)[0] / 2 if init is None else init[0]
             budget = self.solver.max_sweeps
-            outcome = softmins.fixed_point(h, tol=self.tol, budget=budget)
+            outcome = softmins.fixed_point(
+                h,
+                tol=self.tol,
+                budget=budget,
+                watch=lambda e: self.bar.update(self.blur, e, self.tol),
+            )
+            self.bar.close()
             levels.append(self._level(softmins, outcome, began))
         else:
             outcome = self._anneal(softmins, init, levels)
         n_iter = math.ceil(sum(level.sweeps for level in levels))
         report = Report(
-            outcome.error <= self.tol,
+            outcome.met(self.tol),
             n_iter,
             outcome.error,
             outcome.value,

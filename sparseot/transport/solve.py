@@ -2,12 +2,12 @@ r"""``solve_sample``: entropic transport between two clouds, solved to a toleran
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..engines.base import Formula
@@ -17,6 +17,7 @@ from ..formulas import as_cost
 from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
 from .annealing import Potentials
 from .cells import Cells
+from .interruption import Interruption, deferred
 from .kept import KeptPairs
 from .marginals import Reach, marginals
 from .problem import Problem
@@ -26,7 +27,7 @@ from .rules import outside
 from .sinkhorn import Sinkhorn
 from .solved import Solved
 
-__all__ = ["solve_sample"]
+__all__ = ["solve_clouds", "solve_sample"]
 
 SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
@@ -92,6 +93,28 @@ def solve_sample(
         >>> print(f"{result.value:.2f}", result.converged)
         12.50 True
     """
+    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "tol": tol, "cost": cost}
+    with deferred() as user:
+        return solve_clouds(x, y, a, b, blur=blur, **common, solver=solver, init=init, user=user)
+
+
+def solve_clouds(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor | None,
+    b: Tensor | None,
+    *,
+    blur: float,
+    p: int,
+    reach: Reach,
+    debias: bool,
+    tol: float,
+    cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
+    solver: Sinkhorn | None,
+    user: Interruption,
+    init: Transport | None = None,
+) -> Transport:
+    """What :func:`solve_sample` does, for a ``user`` who may ask it to end."""
     source, target, batched = points_pair(x, y, a, b)
     check_positive(blur=blur, tol=tol)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
@@ -107,18 +130,24 @@ def solve_sample(
     plain = source.plain(), target.plain()
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
-        if all(map(math.isinf, penalty.rhos)):
+        if penalty.imposed:
             target = _of_mass(target, source)
     outside(lambda: _check_blur(*plain, p, blur), source.positions)
     engine, _ = choose_engine(solver.engine, formula, source.positions)
-    problem = Problem(source, target, formula, penalty, p, blur, engine)
-    clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
-    start = _starts(init, problem, debias)
+    given = source, target
+    here, there = outside(lambda: (source.copy(), target.copy()), source.positions)
+    problem = Problem(here, there, formula, penalty, p, blur, engine)
+    places = [(0, 1), (0, 0), (1, 1)] if debias else [(0, 1)]
     cut: dict[int, Cells] = {}
-    solved = [
-        _solve(solver, replace(problem, source=here, target=there), first, x.dtype, cut)
-        for (here, there), first in zip(clouds, start, strict=True)
-    ]
+    solved = []
+    for (i, j), start in zip(places, _starts(init, problem, debias), strict=True):
+        one = replace(problem, source=(here, there)[i], target=(here, there)[j])
+        run = partial(_solve, solver, one, start, cut, user)
+        solution = outside(run, source.positions)
+        _say_what_failed(solution)
+        if solution.checks:
+            one = replace(one, engine=KeptPairs(solution.checks, engine, x.dtype))
+        solved.append(Solved(one, solution, (given[i], given[j])))
     return Transport(solved, batched, x, solver)
 
 
@@ -142,31 +171,23 @@ def _solve(
     solver: Sinkhorn,
     problem: Problem,
     start: Potentials | None,
-    dtype: torch.dtype,
     cut: dict[int, Cells],
-) -> Solved:
-    items, plain = len(problem.source.positions), problem.plain()
-
-    def run() -> Solution:
-        return solver.solve(
-            plain.source,
-            plain.target,
-            problem.cost,
-            problem.penalty,
-            p=problem.p,
-            blur=problem.blur,
-            diameter=bounding_diameter(plain.source, plain.target),
-            engine=problem.engine,
-            partner=list(range(items)) if problem.symmetric else None,
-            start=start,
-            cut=cut,
-        )
-
-    solution = outside(run, problem.source.positions)
-    _say_what_failed(solution)
-    if solution.checks:
-        problem = replace(problem, engine=KeptPairs(solution.checks, problem.engine, dtype))
-    return Solved(problem, solution)
+    user: Interruption,
+) -> Solution:
+    return solver.solve(
+        problem.source,
+        problem.target,
+        problem.cost,
+        problem.penalty,
+        p=problem.p,
+        blur=problem.blur,
+        diameter=bounding_diameter(problem.source, problem.target),
+        engine=problem.engine,
+        partner=list(range(len(problem.source.positions))) if problem.symmetric else None,
+        start=start,
+        cut=cut,
+        user=user,
+    )
 
 
 def _say_what_failed(solution: Solution) -> None:
@@ -178,7 +199,7 @@ def _say_what_failed(solution: Solution) -> None:
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
             "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=4,  # whoever called solve_sample, or a loss
         )
 
 

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..operators.unchanged import Versions
+from ..points import Points
 from .attach import Curvatures, attach, attached_value
 from .problem import Problem
 from .report import Solution
 
-__all__ = ["Solved", "sum_values"]
+__all__ = ["Solved", "divergence"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Solved:
-    """A problem and its solution; a divergence has three of them."""
+    """A problem and its solution; a divergence has three of them.
+
+    The problem has copies of the clouds, so that all that is computed later is of what was solved.
+    ``given`` are the clouds as they came, with their graphs: derivatives reach them, no number is
+    read from them.
+    """
 
     problem: Problem
     solution: Solution
+    given: tuple[Points, Points]
+
+    def __post_init__(self) -> None:
+        self.versions = Versions([t for c in self.given for t in (c.positions, c.weights)])
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """The dual value ``(B,)`` in float64, without a graph."""
+        found = [report.value for report in self.solution.reports]
+        return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
-        numbers = [report.value for report in self.solution.reports]
-        value = torch.tensor(numbers, dtype=torch.float64, device=self.solution.f.device)
-        return attached_value(self.problem, self.solution, value, self.curvatures)
+        return attached_value(self.live, self.solution, self.numbers, self.curvatures)
 
     @cached_property
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
-        f, g = attach(self.problem, self.solution, self.curvatures)
-        problem = self.problem
-        if problem.symmetric or not all(math.isinf(rho) for rho in problem.penalty.rhos):
+        live = self.live
+        self.versions.check()
+        f, g = attach(live, self.solution, self.curvatures)
+        if live.symmetric or not live.penalty.imposed:
             return f, g
-        a, b = problem.source.weights, problem.target.weights
+        a, b = live.source.weights, live.target.weights
         excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
         shift = excess / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True))
         return f - shift, g + shift
@@ -46,11 +61,23 @@ class Solved:
     def curvatures(self) -> Curvatures:
         """What second derivatives share."""
         converged = all(report.converged for report in self.solution.reports)
-        return Curvatures(self.problem.plain(), self.solution, converged)
+        return Curvatures(self.problem, self.solution, converged)
+
+    @property
+    def live(self) -> Problem:
+        """The problem of the clouds as they came."""
+        source, target = self.given
+        return replace(self.problem, source=source, target=target)
 
 
-def sum_values(solved: list[Solved]) -> Tensor:
-    """The value ``(B,)`` in float64, less half of those of the self problems, without a graph."""
-    numbers = [[report.value for report in part.solution.reports] for part in solved]
-    values = torch.tensor(numbers, dtype=torch.float64)
-    return values[0] - values[1:].sum(0) / 2
+def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
+    """The first of some values ``(B,)``, less half of the others, with what unequal masses add.
+
+    Séjourné, Feydy, Vialard, Trouvé and Peyré, 2019, definition 6.
+    """
+    value, *own = parts
+    for part in own:
+        value = value - part / 2
+    if not own:
+        return value
+    return value + problem.penalty.mass_term(problem.source, problem.target, problem.eps).to(value)

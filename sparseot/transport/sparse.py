@@ -119,10 +119,6 @@ class SparseSoftmins(Softmins):
         total[lost] = np.exp(np.minimum((here[lost] - values[lost]) / self.eps, 600.0))
         return values, total
 
-    def forget(self) -> None:
-        """The tiles are chosen anew at the next sum."""
-        self.built, self.peaks = None, [None, None]
-
     # --- which tiles ---
 
     def build(self, f: Array, g: Array, margin: float = MARGIN) -> None:

@@ -113,7 +113,14 @@ class StoredSoftmins(Softmins):
                     return replace(found, sweeps=spent)
                 f[:], g[:] = found.f_prev, found.g
 
-    def fixed_point(self, h: Array, *, tol: float, budget: float) -> Outcome:
+    def fixed_point(
+        self,
+        h: Array,
+        *,
+        tol: float,
+        budget: float,
+        watch: Callable[[float], None] = lambda error: None,
+    ) -> Outcome:
         h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
         error, passes = self.loops.fixed_point(
             self.costs[0],

@@ -52,10 +52,15 @@ class UnrolledHessian(Operator):
             if len(problems) > 1:
                 own = problems[1] if wrt in "xa" else problems[2]
                 value = value - self._value(own, "x" if wrt in "xy" else "a") / 2
+                value = value + first.penalty.mass_term(*self._clouds(first, wrt), first.eps)
             (self.gradient,) = torch.autograd.grad(value.sum(), self.moving, create_graph=True)
 
     def _value(self, problem: Problem, wrt: str) -> Tensor:
         """The dual value with its whole graph."""
+        return unrolled_value(problem, *self._clouds(problem, wrt), self.n_iter)
+
+    def _clouds(self, problem: Problem, wrt: str) -> tuple[Points, Points]:
+        """The clouds in float64, one of them with what moves."""
         source, target = (
             Points(c.positions.detach().double(), c.weights.detach().double())
             for c in (problem.source, problem.target)
@@ -66,11 +71,11 @@ class UnrolledHessian(Operator):
             self._simplex(problem) if wrt in "ab" else cloud.weights,
         )
         source, target = (moved, target) if wrt in "xa" else (source, moved)
-        return unrolled_value(problem, source, moved if problem.symmetric else target, self.n_iter)
+        return source, moved if problem.symmetric else target
 
     def _simplex(self, problem: Problem) -> Tensor:
         """Weights; where their sum is imposed, only their differences move."""
-        if not all(math.isinf(rho) for rho in problem.penalty.rhos):
+        if not problem.penalty.imposed:
             return self.moving
         mean = self.moving.mean(-1, keepdim=True)
         return self.moving - (mean - mean.detach())
@@ -127,7 +132,6 @@ def unrolled_value(problem: Problem, source: Points, target: Points, n_iter: int
             g = update(1, f)
     plan = a[..., None] * b[:, None] * ((f[..., None] + g[:, None] - cost) / eps).exp()
     value = -eps * (plan.sum((-1, -2)) - a.sum(-1) * b.sum(-1))
-    for weights, h, rho in zip((a, b), (f, g), rhos, strict=True):
-        worth = h if math.isinf(rho) else -rho * torch.expm1(-h / rho)
-        value = value + (weights * worth).sum(-1)
+    for side, (weights, h) in enumerate(((a, f), (b, g))):
+        value = value + (weights * problem.penalty.worth(side, h)).sum(-1)
     return value
