@@ -35,7 +35,9 @@ __all__ = ["Balanced", "KullbackLeibler", "Marginals", "Sides", "marginals"]
 
 
 LARGEST = {torch.float32: 85.0, torch.float64: 600.0}  # exponents whose exponentials are numbers
-BOUNDED = 40.0  # of points without mass: squares of their exponentials are numbers, in all precisions
+BOUNDED = (
+    40.0  # of points without mass: squares of their exponentials are numbers, in all precisions
+)
 
 
 class Marginals(ABC):

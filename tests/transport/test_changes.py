@@ -1,0 +1,143 @@
+"""Clouds that are changed in place after a solve, and users who end one."""
+
+import signal
+
+import pytest
+import torch
+
+import sparseot as so
+
+from ..clouds import cloud
+
+SCHEDULES = [{"tol": 1e-3}, {}]
+
+
+@pytest.mark.parametrize("multilevel", [False, True], ids=["all pairs", "kept pairs"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_result_is_that_of_the_clouds_that_were_solved(multilevel, dtype):
+    """Rows, interval, map, plan, Hessian products: untouched by what happens to x, y, a and b."""
+    (x, a), (y, b) = (cloud(n, 2, dtype=dtype) for n in (1500, 1100))
+    solver = so.Sinkhorn(multilevel=multilevel)
+
+    def seen(found):
+        rows = found.plan_operator @ torch.ones(1100, dtype=dtype)
+        v = torch.ones(1500, 2, dtype=dtype)
+        new = found.map(torch.full((3, 2), 0.5, dtype=dtype))
+        sparse = torch.from_numpy(found.sparse_plan(3).toarray())
+        ends = found.lower, found.upper, found.gradient_error()
+        return [rows, found.map(), new, found.value_linear, found.hvp(v), sparse, *ends]
+
+    wanted = seen(so.solve_sample(x, y, a, b, blur=0.1, debias=True, solver=solver))
+    found = so.solve_sample(x, y, a, b, blur=0.1, debias=True, solver=solver)
+    for t in (x, y):
+        t += 0.02
+    for t in (a, b):
+        t *= 2
+    for one, other in zip(seen(found), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=["tol", "schedule"])
+@pytest.mark.parametrize("reach", [None, 0.5])
+@pytest.mark.parametrize("changed", range(4), ids=list("xyab"))
+def test_a_backward_pass_after_a_change_is_an_error(schedule, reach, changed):
+    """As autograd's own, with and without a tolerance."""
+    (x, a), (y, b) = cloud(9, 2), cloud(7, 2)
+    tensors = [x.requires_grad_(), y, a.requires_grad_(), b]
+    value = so.SamplesLoss(blur=0.3, reach=reach, **schedule)(a, x, b, y)
+    with torch.no_grad():
+        tensors[changed].mul_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
+
+
+def test_values_are_read_and_potentials_refused_after_a_change():
+    (x, _), (y, _) = cloud(9, 2), cloud(7, 2)
+    x.requires_grad_()
+    found = so.solve_sample(x, y, blur=0.3)
+    value = found.value.item()
+    with torch.no_grad():
+        x += 1
+    assert found.value.item() == value
+    with pytest.raises(RuntimeError, match="changed in place after the solve"):
+        _ = found.potential_a
+    with torch.no_grad():
+        assert found.potential_a.isfinite().all()
+
+
+PHASES = [  # where Ctrl-C may come: a function, and the call of it
+    ("multilevel.Cells.__init__", 1),
+    ("multilevel.Cells.__init__", 3),
+    ("sparse.SparseSoftmins.build", 1),
+    ("sparse.SparseSoftmins.exact", 2),
+    ("sparse.SparseSoftmins.exact", 40),
+    ("sparse.SparseSoftmins.products", 2),
+    ("multilevel.Multilevel._check", 1),
+    ("multilevel.Multilevel._check_self", 1),
+    ("dense.DenseSoftmins._softmin", 1),
+    ("dense.DenseSoftmins._softmin", 30),
+    ("relaxation.close", 1),
+    ("solve.choose_engine", 1),
+]
+
+
+@pytest.mark.parametrize("phase", PHASES, ids=str)
+def test_an_interruption_leaves_a_result_wherever_it_comes(monkeypatch, phase):
+    """A true signal, in each phase; the interval still holds."""
+    path, count = phase
+    module, *names = path.split(".")
+    owner = __import__(f"sparseot.transport.{module}", fromlist=[module])
+    for name in names[:-1]:
+        owner = getattr(owner, name)
+    usual, calls = getattr(owner, names[-1]), []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == count:
+            signal.raise_signal(signal.SIGINT)
+        return usual(*args, **kwargs)
+
+    (x, _), (y, _) = cloud(600, 2), cloud(500, 2, shift=0.4)
+    kept = "dense" not in module and "relaxation" not in module
+    options = {"blur": 0.02, "debias": True, "solver": so.Sinkhorn(multilevel=kept)}
+    exact = so.solve_sample(x, y, **options).value
+    monkeypatch.setattr(owner, names[-1], interrupted)
+    with pytest.warns(RuntimeWarning, match="The marginals are off"):
+        found = so.solve_sample(x, y, **options)
+    assert len(calls) >= count and not found.converged
+    assert found.lower <= exact <= found.upper and found.map().isfinite().all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interruption_is_not_waited_with():
+    def impatient(blur, error, tol):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second signal must raise")
+
+    (x, _), (y, _) = cloud(50, 2), cloud(50, 2)
+    with pytest.warns(RuntimeWarning, match="The marginals are off"):
+        found = so.solve_sample(x, y, blur=0.01, solver=so.Sinkhorn(progress=impatient))
+    assert not found.converged
+
+
+def test_losses_are_interrupted_as_python_is():
+    """A training loop that is interrupted ends: no loss of it returns a number."""
+    seen = []
+
+    def cost(x, y):
+        seen.append(1)
+        if len(seen) == 5:
+            signal.raise_signal(signal.SIGINT)
+        return (x[:, :, None] - y[:, None]).square().sum(-1)
+
+    (x, _), (y, _) = cloud(50, 2), cloud(50, 2)
+    with pytest.raises(KeyboardInterrupt):
+        so.sinkhorn_divergence(x, y, blur=0.01, cost=cost)
+
+
+def test_gradients_are_the_same_each_time():
+    """Without a tolerance for chance: the same bits from the same clouds."""
+    (x, _), (y, _) = cloud(14, 2), cloud(12, 2)
+    loss = so.SamplesLoss(blur=0.3, tol=1e-9)
+    assert torch.autograd.gradcheck(loss, (x.requires_grad_(), y.requires_grad_()), nondet_tol=0.0)
