@@ -16,8 +16,8 @@ from .operators.laplacian import graph_laplacian
 from .pairs import Blocks
 from .transport.hessian import hessian
 from .transport.result import Transport
-from .transport.sinkhorn import Sinkhorn
 from .transport.solve import solve_sample
+from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
 
 __all__ = [

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sparseot.transport.annealing import Potentials
+from sparseot.transport.solvers.annealing import Potentials
 
 from .dense import cost_matrix
 

@@ -14,7 +14,7 @@ from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
 from ..transport.marginals import Marginals, marginals
-from ..transport.symmetric import self_potential
+from ..transport.solvers.self_transport import self_potential
 
 __all__ = ["hausdorff_divergence"]
 

@@ -15,9 +15,9 @@ from ..engines.choose import ENGINES
 from ..errors import bad_input
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
-from ..transport.annealing import AveragedAnnealing
 from ..transport.marginals import marginals
-from ..transport.sinkhorn import Sinkhorn
+from ..transport.solvers.annealing import AveragedAnnealing
+from ..transport.solvers.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
 from .sinkhorn import sinkhorn_divergence

@@ -22,11 +22,11 @@ from ..points import (
     points_pair,
     refuse_transforms,
 )
-from ..transport.annealing import AveragedAnnealing, Potentials
-from ..transport.interruption import Interruption
 from ..transport.marginals import Marginals, Reach, marginals
-from ..transport.sinkhorn import Sinkhorn
 from ..transport.solve import solve_clouds
+from ..transport.solvers.annealing import AveragedAnnealing, Potentials
+from ..transport.solvers.interruption import Interruption
+from ..transport.solvers.sinkhorn import Sinkhorn
 
 __all__ = ["sinkhorn_divergence"]
 

@@ -11,12 +11,12 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
-from .coupling import Stored, Summed
-from .curvature import PLACES, Curvature, hessian_product
-from .implicit import Couple, Own, Side
-from .kept import KeptPairs
+from .derivatives.coupling import Stored, Summed
+from .derivatives.curvature import PLACES, Curvature, hessian_product
+from .derivatives.implicit import Couple, Own, Side
+from .derivatives.unrolled import UnrolledHessian
+from .pruned.kept_pairs import KeptPairs
 from .result import Transport
-from .unrolled import UnrolledHessian
 
 __all__ = ["TransportHessian", "hessian"]
 

@@ -13,18 +13,18 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
 from ..operators.unchanged import of_unchanged
-from .asked import as_directions, as_new_points, check_entries
-from .certificate import TIGHT, value_bounds
-from .curvature import Curvature, hessian_product
-from .entries import sparse_entries
-from .gradient_error import gradient_error
-from .maps import mapped, mapped_points
-from .plan import PlanMatrix
+from .arguments import as_directions, as_new_points, check_entries
+from .derivatives.curvature import Curvature, hessian_product
+from .derivatives.solved import Solved, divergence
+from .plans.gradient_error import gradient_error
+from .plans.interval import TIGHT, value_bounds
+from .plans.largest import sparse_entries
+from .plans.maps import mapped, mapped_points
+from .plans.matrix import PlanMatrix
+from .plans.summary import picture, text
 from .problem import Problem
-from .report import Level, Report
-from .sinkhorn import Sinkhorn
-from .solved import Solved, divergence
-from .summary import picture, text
+from .solution import Level, Report
+from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["Transport"]
 

@@ -15,17 +15,17 @@ from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
-from .annealing import Potentials
-from .cells import Cells
-from .interruption import Interruption, deferred
-from .kept import KeptPairs
+from .derivatives.functions import outside
+from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem
-from .report import Solution
+from .pruned.coarse import Cells
+from .pruned.kept_pairs import KeptPairs
 from .result import Transport
-from .rules import outside
-from .sinkhorn import Sinkhorn
-from .solved import Solved
+from .solution import Solution
+from .solvers.annealing import Potentials
+from .solvers.interruption import Interruption, deferred
+from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["solve_clouds", "solve_sample"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
-from .blocks import SIZE
+from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
 

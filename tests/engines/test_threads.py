@@ -8,7 +8,7 @@ import torch
 
 import sparseot as so
 from sparseot.engines.threads import even, share, share_ranges
-from sparseot.transport import sparse
+from sparseot.transport.pruned import softmins as sparse
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import sparseot as so
-from sparseot.transport.annealing import AveragedAnnealing
+from sparseot.transport.solvers.annealing import AveragedAnnealing
 
 from ..clouds import cloud
 from ..dense import sinkhorn_divergence, transport

@@ -8,8 +8,8 @@ import torch
 from sparseot.engines.choose import load
 from sparseot.formulas import ground_cost
 from sparseot.points import Points, bounding_diameter
-from sparseot.transport.annealing import AveragedAnnealing, _schedule
 from sparseot.transport.marginals import Balanced, KullbackLeibler
+from sparseot.transport.solvers.annealing import AveragedAnnealing, _schedule
 
 from ..clouds import cloud
 from ..dense import transport

@@ -7,7 +7,8 @@ from torch.func import grad, jacfwd, jacrev, jvp, vmap
 from torch.func import hessian as func_hessian
 
 import sparseot as so
-from sparseot.transport import curvature, products
+from sparseot.transport.derivatives import curvature
+from sparseot.transport.derivatives import linear as products
 
 from ..clouds import cloud
 

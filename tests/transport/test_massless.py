@@ -88,7 +88,7 @@ def test_losses(scaling, dtype):
 
 def test_what_is_not_a_number_has_not_converged(monkeypatch):
     """Whatever a solver says: a result whose value is no number is not converged."""
-    from sparseot.transport.relaxation import Softmins
+    from sparseot.transport.solvers.relaxation import Softmins
 
     monkeypatch.setattr(Softmins, "dual", lambda *args: math.nan)
     x = torch.rand(30, 2)

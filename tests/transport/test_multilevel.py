@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.transport.blocks import SIZE, BlockCloud
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.sparse import SparseSoftmins
+from sparseot.transport.pruned.clouds import SIZE, BlockCloud
+from sparseot.transport.pruned.softmins import SparseSoftmins
 
 from ..dense import cost_matrix
 

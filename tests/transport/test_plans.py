@@ -8,7 +8,7 @@ import torch
 
 import sparseot as so
 from sparseot.transport.problem import Problem
-from sparseot.transport.sparse import SparseSoftmins
+from sparseot.transport.pruned.softmins import SparseSoftmins
 
 from ..clouds import cloud
 

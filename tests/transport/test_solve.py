@@ -205,7 +205,7 @@ def test_extreme_blurs_do_not_fail():
 
 def interrupt_after(sweeps):
     """A class that stands for a user who presses Ctrl-C."""
-    from sparseot.transport.report import Bar
+    from sparseot.transport.solution import Bar
 
     class Impatient(Bar):
         count = 0

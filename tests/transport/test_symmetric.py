@@ -8,7 +8,7 @@ from sparseot.engines.choose import load
 from sparseot.formulas import Opaque, ground_cost
 from sparseot.points import Points
 from sparseot.transport.marginals import Balanced, KullbackLeibler
-from sparseot.transport.symmetric import self_potential
+from sparseot.transport.solvers.self_transport import self_potential
 
 from ..clouds import cloud
 from ..dense import cost_matrix

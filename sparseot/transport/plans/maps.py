@@ -1,0 +1,118 @@
+r"""Barycentric maps: where a plan sends the points of its source, and any other point.
+
+At a new point x the mean of y under :math:`b_j e^{(g_j - C(x, y_j)) / \varepsilon}` is wanted. Where
+only kept pairs were visited, new points are put in blocks too, and tiles are screened for them as for
+the points of the source. That takes a potential at the new points, which must not be too low: with s
+the softmin of g and T the map, :math:`|x|^2 / 2 - s(x)` is convex and has the gradient T, so that
+
+.. math::
+    s(x) \le s(x_k) + (x - x_k) \cdot (x_k - T(x_k)) + \tfrac12 |x - x_k|^2
+
+at each point :math:`x_k` of the source; the nearest one serves. The sums that come out are checked
+against the bound on what was dropped, and rows that may miss something are taken over all pairs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...engines.base import LOG2E
+from ..problem import Problem
+from ..pruned.clouds import SIZE, BlockCloud
+from ..pruned.kept_pairs import KeptPairs
+from ..pruned.softmins import SparseSoftmins
+from ..solvers.relaxation import Array
+
+__all__ = ["mapped", "mapped_points"]
+
+MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
+FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
+FEW = 1e6  # pairs, below which all of them are visited
+LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
+
+
+def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
+    """The mean ``(B, N, D)`` of the partners of each point of the source."""
+    means, total = _means(problem, problem.source.positions.detach(), g, _softmin(problem, f))
+    if bool(((total > LOWEST) & (total < HIGHEST)).all()):
+        return means
+    return _means(problem, problem.source.positions.detach(), g, None)[0]
+
+
+def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
+    """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
+    engine, pairs = problem.engine, points.shape[1] * g.shape[1]
+    if not isinstance(engine, KeptPairs) or pairs < FEW:
+        return _means(problem, points, g, None)[0]
+    side = engine.side(problem.source.positions)
+    softmins, images = _softmin(problem, f), mapped(problem, f, g)
+    found = []
+    for k, check in enumerate(engine.checks):
+        new = _NewPoints(check, side, *(t[k].double().numpy() for t in (softmins, images, points)))
+        out, lost = new.means(g[k].double().numpy())
+        some = torch.from_numpy(out).to(points)
+        if len(lost):
+            one = problem.item(k)
+            some[lost] = _means(one, points[k : k + 1, lost], g[k : k + 1], None)[0][0]
+        found.append(some)
+    return torch.stack(found)
+
+
+def _softmin(problem: Problem, f: Tensor) -> Tensor:
+    """What a potential is before it is damped."""
+    return f * (1 + problem.eps / problem.penalty.rhos[0])
+
+
+def _means(problem: Problem, x: Tensor, g: Tensor, softmin: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Means of the target ``(B, N, D)``, about its centre for the digits' sake, and the rows' sums."""
+    y = problem.target.positions.detach()
+    centre = y.mean(1, keepdim=True)
+    row = problem.log_rows(x, g) if softmin is None else softmin / problem.eps
+    columns = torch.cat((y - centre, torch.ones_like(y[..., :1])), -1)
+    sums = problem.plan_product(x, row, g, columns)
+    return centre + sums[..., :-1] / sums[..., -1:], sums[..., -1]
+
+
+class _NewPoints:
+    """New points in blocks, with a potential that is nowhere too low."""
+
+    def __init__(
+        self, check: SparseSoftmins, side: int, softmin: Array, images: Array, points: Array
+    ) -> None:
+        self.check, self.side, self.eps = check, side, check.eps
+        here, self.there = check.clouds[side], check.clouds[1 - side]
+        tree = import_module("scipy.spatial").cKDTree(here.points)  # here, for a light import
+        _, nearest = tree.query(points, workers=-1)
+        nearest = here.order[nearest]
+        x = here.points[here.inverse]
+        way = points - x[nearest]
+        rise = (way**2).sum(1) / 2
+        slope = x[nearest] - images[nearest]
+        self.points, self.near = points, rise <= FAR * self.eps
+        self.guess = softmin[nearest] + (way * slope).sum(1) + rise
+
+    def means(self, g: Array) -> tuple[Array, Array]:
+        """Means of the target ``(K, D)``, and the numbers of those rows that are not known."""
+        out, known = np.zeros_like(self.points), np.flatnonzero(self.near)
+        if not len(known):
+            return out, np.arange(len(out))
+        cloud = BlockCloud(self.points[known], np.full(len(known), 1 / len(known)))
+        tol = min(self.check.tol, MISSED)
+        rest = self.check.penalty, self.eps, tol, np.float64, self.check.engine
+        new = SparseSoftmins(cloud, self.there, *rest)
+        row, col = self.guess[known][cloud.order], g[self.there.order]
+        new.build(row, col, 0.0)
+        logs = self.there.log_weights.reshape(-1)[: self.there.n] * (self.eps / LOG2E)
+        centre = self.there.points.mean(0)
+        columns = np.hstack((self.there.points - centre, np.ones((self.there.n, 1))))
+        sums = new.products(0, row, col + logs, columns)
+        total = sums[:, -1]
+        bound = np.repeat(new.tiles.omitted, SIZE)[: cloud.n]
+        sure = (bound <= MISSED * total) & (total < HIGHEST)
+        places = known[cloud.order]
+        out[places[sure]] = centre + sums[sure, :-1] / total[sure, None]
+        return out, np.setdiff1d(np.arange(len(out)), places[sure])
