@@ -1,8 +1,8 @@
 """Kernel matrices, neighbour graphs and transport plans between point clouds, never stored."""
 
 from . import datasets, kernels, nn
+from .graphs.knn import knn, knn_graph
 from .graphs.recall import knn_recall
-from .graphs.search import knn, knn_graph
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss

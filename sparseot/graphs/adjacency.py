@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import Operator
 from .edges import edge_sum
-from .methods import EXACT, METHODS
+from .search.methods import EXACT, METHODS
 from .values import slots
 
 __all__ = ["Adjacency", "EdgeAdjacency", "KNNAdjacency"]
@@ -118,11 +118,11 @@ class Adjacency(Operator):
 
     def to_sparse_csr(self) -> Tensor:
         """As a torch CSR tensor; a batch is one block-diagonal matrix. Without gradient."""
-        return exports().torch_csr(self)
+        return conversions().torch_csr(self)
 
     def to_scipy(self) -> Any:
         """As ``scipy.sparse.csr_array``; a batch is one block-diagonal matrix."""
-        return exports().scipy_csr(self)
+        return conversions().scipy_csr(self)
 
     def to_dense(self) -> Tensor:
         """The whole matrix, with gradients; refused above 2^28 numbers."""
@@ -134,7 +134,7 @@ class Adjacency(Operator):
 
     def symmetrize(self, kind: str = "union") -> EdgeAdjacency:
         """An edge if either ("union", the larger weight) or both ("mutual", the smaller) have it."""
-        row, col, weights = exports().symmetric(self, kind)
+        row, col, weights = conversions().symmetric(self, kind)
         return EdgeAdjacency(row, col, weights, self.shape, True)
 
     def normalize(self, kind: str = "row") -> Adjacency:
@@ -143,7 +143,7 @@ class Adjacency(Operator):
         "row": rows sum to one. "symmetric": :math:`D^{-1/2} A D^{-1/2}` with the degrees of rows
         and of columns. "sinkhorn": rows and columns sum to one, for a symmetric adjacency.
         """
-        return self.reweighted(exports().normalized(self, kind))
+        return self.reweighted(conversions().normalized(self, kind))
 
     @abstractmethod
     def reweighted(self, weights: Tensor) -> Adjacency:
@@ -248,6 +248,6 @@ class KNNAdjacency(Adjacency):
         return f"KNNAdjacency({size}, k={self.indices.shape[-1]}, method {self.method}: {kind})"
 
 
-def exports() -> Any:
+def conversions() -> Any:
     """What needs SciPy or is seldom used, loaded at its first use."""
-    return import_module(f"{__package__}.exports")
+    return import_module(f"{__package__}.convert")

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import bad_input
 from .adjacency import KNNAdjacency
 from .layers import KNNGraph
-from .methods import Forest
+from .search.methods import Forest
 from .values import clean
 
 __all__ = ["DynamicEdgeConv", "GravNetConv"]

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
-from .sums import dots, pulls, scatter
+from .edge_sums import dots, pulls, scatter
 
 __all__ = ["edge_dot", "edge_pull", "edge_squares", "edge_sum"]
 

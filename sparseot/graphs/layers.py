@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ..errors import bad_input
 from ..points import check_positive
 from .adjacency import NAMES, Adjacency, KNNAdjacency
-from .clouds import pair_of
-from .methods import Forest, Options, check_integer, check_method
-from .search import METRICS, find
+from .knn import METRICS, find
+from .search.clouds import pair_of
+from .search.methods import Forest, Options, check_integer, check_method
 from .values import attach, clean, place, to_distances
 
 __all__ = ["KNNGraph"]

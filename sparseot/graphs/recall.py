@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Array
-from .clouds import Clouds, as_clouds, points_tensor
-from .methods import check_integer
-from .ranking import squared_distances
+from .search.candidates import squared_distances
+from .search.clouds import Clouds, as_clouds, points_tensor
+from .search.methods import check_integer
 
 __all__ = ["knn_recall"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .adjacency import Adjacency
 from .layers import KNNGraph
-from .methods import Forest
+from .search.methods import Forest
 
 __all__ = ["SparseHashedNNDistance", "pairwise_dist", "sparse_dense_matmult_batch"]
 

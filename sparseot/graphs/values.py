@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .clouds import Clouds, unit
 from .edges import edge_squares
-from .methods import Found
+from .search.clouds import Clouds, unit
+from .search.methods import Found
 
 __all__ = ["attach", "clean", "place", "slots", "to_distances"]
 

@@ -54,7 +54,7 @@ def hessian(
 
     References:
         Cuturi, Meng-Papaxanthos, Tian, Bunne, Davis and Teboul, 2022, "Optimal transport tools
-        (OTT)"; the system: :mod:`sparseot.transport.implicit`.
+        (OTT)"; the system: :mod:`sparseot.transport.derivatives.implicit`.
 
     Example:
         >>> import torch, sparseot

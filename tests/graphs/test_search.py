@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sparseot import knn, knn_graph, knn_recall
-from sparseot.graphs import methods
-from sparseot.graphs.clouds import as_clouds
-from sparseot.graphs.methods import Forest, Options
+from sparseot.graphs.search import methods
+from sparseot.graphs.search.clouds import as_clouds
+from sparseot.graphs.search.methods import Forest, Options
 
 from .clouds import all_squares, hard_clouds, true_neighbours
 

@@ -66,17 +66,17 @@ def test_values_are_read_and_potentials_refused_after_a_change():
 
 
 PHASES = [  # where Ctrl-C may come: a function, and the call of it
-    ("multilevel.Cells.__init__", 1),
-    ("multilevel.Cells.__init__", 3),
-    ("sparse.SparseSoftmins.build", 1),
-    ("sparse.SparseSoftmins.exact", 2),
-    ("sparse.SparseSoftmins.exact", 40),
-    ("sparse.SparseSoftmins.products", 2),
-    ("multilevel.Multilevel._check", 1),
-    ("multilevel.Multilevel._check_self", 1),
-    ("dense.DenseSoftmins._softmin", 1),
-    ("dense.DenseSoftmins._softmin", 30),
-    ("relaxation.close", 1),
+    ("solvers.multilevel.Cells.__init__", 1),
+    ("solvers.multilevel.Cells.__init__", 3),
+    ("pruned.softmins.SparseSoftmins.build", 1),
+    ("pruned.softmins.SparseSoftmins.exact", 2),
+    ("pruned.softmins.SparseSoftmins.exact", 40),
+    ("pruned.softmins.SparseSoftmins.products", 2),
+    ("solvers.multilevel.Multilevel._check", 1),
+    ("solvers.multilevel.Multilevel._check_self", 1),
+    ("solvers.all_pairs.DenseSoftmins._softmin", 1),
+    ("solvers.all_pairs.DenseSoftmins._softmin", 30),
+    ("solvers.relaxation.close", 1),
     ("solve.choose_engine", 1),
 ]
 
@@ -85,7 +85,9 @@ PHASES = [  # where Ctrl-C may come: a function, and the call of it
 def test_an_interruption_leaves_a_result_wherever_it_comes(monkeypatch, phase):
     """A true signal, in each phase; the interval still holds."""
     path, count = phase
-    module, *names = path.split(".")
+    parts = path.split(".")
+    names = parts[2:] if len(parts) > 2 and parts[0] in ("solvers", "pruned") else parts[1:]
+    module = path.removesuffix("." + ".".join(names))
     owner = __import__(f"sparseot.transport.{module}", fromlist=[module])
     for name in names[:-1]:
         owner = getattr(owner, name)
@@ -98,7 +100,7 @@ def test_an_interruption_leaves_a_result_wherever_it_comes(monkeypatch, phase):
         return usual(*args, **kwargs)
 
     (x, _), (y, _) = cloud(600, 2), cloud(500, 2, shift=0.4)
-    kept = "dense" not in module and "relaxation" not in module
+    kept = "all_pairs" not in module and "relaxation" not in module
     options = {"blur": 0.02, "debias": True, "solver": so.Sinkhorn(multilevel=kept)}
     exact = so.solve_sample(x, y, **options).value
     monkeypatch.setattr(owner, names[-1], interrupted)

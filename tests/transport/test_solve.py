@@ -224,7 +224,7 @@ def test_an_interruption_leaves_a_result(monkeypatch, multilevel, sweeps):
     """At a coarse temperature or at the last one; the interval still holds."""
     (x, _), (y, _) = cloud(300, 2), cloud(300, 2, shift=0.4)
     exact = so.solve_sample(x, y, blur=0.02, tol=1e-8).value
-    monkeypatch.setattr("sparseot.transport.sinkhorn.Bar", interrupt_after(sweeps))
+    monkeypatch.setattr("sparseot.transport.solvers.sinkhorn.Bar", interrupt_after(sweeps))
     with pytest.warns(RuntimeWarning, match="The marginals are off"):
         found = so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=multilevel))
     assert not found.converged and found.map().isfinite().all()

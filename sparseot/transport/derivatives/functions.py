@@ -1,7 +1,7 @@
 """Values and potentials of solved clouds as functions that autograd and ``torch.func`` know.
 
 A value has a gradient, which is a function of its own, and that has a product with the Hessian;
-potentials have products with their derivative (:mod:`.products`). Backward passes, forward ones
+potentials have products with their derivative (:mod:`.linear`). Backward passes, forward ones
 and maps over directions are all there: ``grad``, ``jacrev``, ``jvp`` and ``hessian`` of
 ``torch.func`` work as ``torch.autograd`` does, and share one factorisation.
 """

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ...errors import bad_input
 from .clouds import Clouds
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 # name: (module, function, package that must be installed, what pip calls it)
 METHODS = {
     "brute": ("brute", "brute", "numba", "numba"),
-    "tiles": ("tiles", "tiles", "torch", "torch"),
+    "tiles": ("dense", "tiles", "torch", "torch"),
     "kdtree": ("kdtree", "kdtree", "scipy", "scipy"),
     "forest": ("forest", "forest", "numba", "numba"),
     "keops": ("keops", "keops", "pykeops", "pykeops"),

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ...errors import bad_input
+from .candidates import scaled
 from .clouds import Clouds
+from .dense import by_candidates
 from .methods import Found, Options
-from .ranking import scaled
-from .tiles import by_candidates
 
 __all__ = ["faiss", "pynndescent"]
 
 
 def faiss(clouds: Clouds, options: Options) -> Found:
-    """faiss's flat index: exact, with its scores checked as those of :mod:`.tiles` are."""
+    """faiss's flat index: exact, with its scores checked as those of :mod:`.dense` are."""
     library = _load("faiss", clouds)
 
     def propose(x: Tensor, y: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.threads import share_ranges
+from ...engines.threads import share_ranges
+from ..loops import descent
+from ..loops.tiles import FAR, QUERIES
 from .brute import best_of, padded_dimension
+from .candidates import own_rows, scaled
 from .clouds import Clouds
-from .loops import descent
-from .loops.tiles import FAR, QUERIES
 from .methods import Found, Options
-from .ranking import own_rows, scaled
 from .trees import plant
 
 __all__ = ["forest"]

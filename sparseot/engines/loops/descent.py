@@ -2,7 +2,7 @@
 
 Such problems are all overhead where each sweep is called from Python, so the whole descent is
 compiled: sweeps, and steps of Newton's method where sweeps would take longer. All loops run on one
-thread, walk over contiguous rows, and are typed for float64 only. As in :mod:`.simd`, no infinity
+thread, walk over contiguous rows, and are typed for float64 only. As in :mod:`.pairs`, no infinity
 and no NaN may enter.
 """
 
@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numba import njit
 
-from .matrices import less_gram, solve
-from .simd import HIGHEST, LOWEST, OPTIONS, exp2
+from .algebra import less_gram, solve
+from .pairs import HIGHEST, LOWEST, OPTIONS, exp2
 
 __all__ = ["descend", "fixed_point", "half_step"]
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from .simd import COEFFICIENTS_32, COEFFICIENTS_64
+from .pairs import COEFFICIENTS_32, COEFFICIENTS_64
 
 __all__ = ["accumulate", "add", "exp2", "fma", "highest", "load", "spread", "store", "zeros"]
 

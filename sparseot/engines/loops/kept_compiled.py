@@ -17,8 +17,8 @@ import numpy as np
 from numba import njit, uint64
 
 from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
-from .simd import OPTIONS
-from .simd import exp2 as exp2_of_one
+from .pairs import OPTIONS
+from .pairs import exp2 as exp2_of_one
 
 __all__ = ["B", "SHARED", "products", "screen", "sums", "transpose"]
 

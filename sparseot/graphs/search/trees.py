@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .loops import trees as loops
+from ..loops import trees as loops
 
 __all__ = ["plant"]
 

@@ -1,4 +1,4 @@
-"""Vectorised loops over pairs for :mod:`.blocks`, compiled by Numba and cached on disk.
+"""Vectorised loops over pairs for :mod:`..numba_pairs`, compiled by Numba and cached on disk.
 
 Each row i walks over the columns in blocks that stay in the first-level cache: squared
 distances from differences of coordinates, then the formula, then products with the right-hand

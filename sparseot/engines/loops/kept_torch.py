@@ -1,4 +1,4 @@
-"""The loops of :mod:`.sparse_simd` without a compiler: many tiles at a time, by torch.
+"""The loops of :mod:`.kept_compiled` without a compiler: many tiles at a time, by torch.
 
 They take the same arrays and give the same sums; see there for what these are. Far slower,
 they serve where nothing can be compiled, and as a second opinion in tests.

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
-from ..operators.base import Array, as_tensor
+from ...errors import bad_input
+from ...operators.base import Array, as_tensor
 
 __all__ = ["Clouds", "Rows", "as_clouds", "offsets", "pair_of", "points_tensor", "unit"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.threads import share_ranges
+from ...engines.threads import share_ranges
+from ..loops import tiles as loops
+from .candidates import CHUNK, own_rows, scaled
 from .clouds import Clouds
-from .loops import tiles as loops
 from .methods import Found, Options
-from .ranking import CHUNK, own_rows, scaled
 from .trees import plant
 
 __all__ = ["best_of", "brute", "padded_dimension"]

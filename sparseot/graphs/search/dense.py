@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .candidates import CHUNK, own_rows, rank, rescan, scaled
 from .clouds import Clouds
 from .methods import Found, Options
-from .ranking import CHUNK, own_rows, rank, rescan, scaled
 
 __all__ = ["by_candidates", "tiles"]
 

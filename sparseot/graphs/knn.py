@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Array, like
-from .clouds import Clouds, as_clouds, pair_of, points_tensor
-from .methods import Forest, Found, Options, check_integer, check_method, search
+from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
+from .search.methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
 
 __all__ = ["Neighbours", "find", "knn", "knn_graph"]

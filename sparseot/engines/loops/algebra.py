@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .simd import OPTIONS
+from .pairs import OPTIONS
 
 __all__ = ["cholesky", "less_gram", "multiply", "solve", "substitute", "substitute_back"]
 

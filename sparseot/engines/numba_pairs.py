@@ -1,7 +1,7 @@
 """Low dimensions on a CPU: Numba loops over blocks of columns, one thread a range of rows.
 
 Distances are taken from differences of coordinates, so nothing is lost where points nearly
-meet; see :mod:`.simd` for the loops and :mod:`.threads` for who runs them.
+meet; see :mod:`.loops.pairs` for the loops and :mod:`.threads` for who runs them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from ..formulas import Radial
 from ..pairs import BlockPairs
-from . import simd
 from .base import LOG2E, Engine, Formula, Reductions, centred
+from .loops import pairs as loops
 from .threads import even, share
 
-__all__ = ["Loops"]
+__all__ = ["Numba"]
 
 INLINE = 1 << 20  # pairs (times columns) below which waking threads costs more than it gains
 
 
-class Loops(Engine):
+class Numba(Engine):
     """Every radial formula on CPU tensors."""
 
     name = "numba"
@@ -67,7 +67,7 @@ class _LoopReductions(Reductions):
         powers = np.array([term.power for term in kernel.terms], np.int64)
         self._run(
             v.shape[-1],
-            simd.sums,
+            loops.sums,
             self.y,
             v.transpose(1, 2).contiguous().numpy(),
             self._scaling(row, self.x),
@@ -91,7 +91,7 @@ class _LoopReductions(Reductions):
         out = np.empty(self.rows, self.x.dtype)
         rates = self.real(term.factor * LOG2E) / eps.numpy()
         scalings = self._scaling(col, self.y), self._scaling(guess, self.x)
-        self._run(1, simd.logsumexp, self.y, *scalings, rates, term.power, out)
+        self._run(1, loops.logsumexp, self.y, *scalings, rates, term.power, out)
         out *= self.real(1 / LOG2E)
         return torch.from_numpy(out)
 

@@ -13,9 +13,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from .brute import best_of, brute
+from .candidates import own_rows
 from .clouds import Clouds, Rows
 from .methods import Found, Options
-from .ranking import own_rows
 
 __all__ = ["kdtree"]
 

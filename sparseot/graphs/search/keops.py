@@ -12,11 +12,11 @@ import io
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ...errors import bad_input
+from .candidates import scaled
 from .clouds import Clouds
+from .dense import by_candidates
 from .methods import Found, Options
-from .ranking import scaled
-from .tiles import by_candidates
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
     from pykeops.torch import LazyTensor
