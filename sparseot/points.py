@@ -19,7 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,6 +64,17 @@ class Points:
         """The same numbers, see :func:`numbers`."""
         return Points(numbers(self.positions), numbers(self.weights))
 
+    @cached_property
+    def items(self) -> list[Points]:
+        """Each cloud as a batch of one, without its graph; the same objects whenever asked."""
+        pairs = zip(self.positions.detach().split(1), self.weights.detach().split(1), strict=True)
+        return [Points(*pair) for pair in pairs]
+
+    def equals(self, other: Points) -> bool:
+        """Whether these are the same numbers."""
+        pairs = ((self.positions, other.positions), (self.weights, other.weights))
+        return self is other or all(s.shape == t.shape and torch.equal(s, t) for s, t in pairs)
+
     def copy(self) -> Points:
         """The same numbers in memory of their own: nothing changes them."""
         return Points(numbers(self.positions).clone(), numbers(self.weights).clone())
@@ -85,10 +98,9 @@ def numbers(t: Tensor) -> Tensor:
     return plain
 
 
-def refuse_transforms(source: Points, target: Points) -> None:
+def refuse_transforms(*tensors: Any) -> None:
     """Raises ValueError inside of ``torch.func``, for losses that it cannot see through."""
-    tensors = (source.positions, target.positions, source.weights, target.weights)
-    if any(unwrap(t) is not t for t in tensors):
+    if any(isinstance(t, Tensor) and unwrap(t) is not t for t in tensors):
         raise bad_input(
             "torch.func",
             "a loss that is not solved to a tolerance",

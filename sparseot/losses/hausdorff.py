@@ -72,7 +72,7 @@ def hausdorff_divergence(
         12.50
     """
     source, target, batched = points_pair(x, y, a, b)
-    refuse_transforms(source, target)
+    refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
     _refuse_learning(formula)

@@ -115,7 +115,7 @@ class SamplesLoss(torch.nn.Module):
         given = {name: value for name, value in locals().items() if name in DEFAULTS}
         check_positive(blur=blur, diameter=diameter, tol=tol)
         marginals(reach, p), Sinkhorn(tol)  # these check their arguments
-        AveragedAnnealing(scaling), ground_cost(p)  # these check their arguments
+        AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
         learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]

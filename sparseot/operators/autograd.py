@@ -18,9 +18,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
-from ..engines.base import Engine, Formula, centred
+from ..engines.base import Engine, Formula, Pairs, centred, reductions
 from ..formulas import Opaque, Radial
-from ..pairs import BlockPairs
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -34,7 +33,7 @@ def kernel_sum(
     col: Tensor | None = None,
     *,
     engine: Engine,
-    pairs: BlockPairs | None = None,
+    pairs: Pairs | None = None,
 ) -> Tensor:
     r"""The product :math:`\sum_j e^{r_i + c_j} k(x_i, y_j) v_j`, differentiable to any order.
 
@@ -46,7 +45,7 @@ def kernel_sum(
         row: ``(B, N)`` logarithmic scalings, or None.
         col: ``(B, M)`` logarithmic scalings, or None.
         engine: how to sum.
-        pairs: the block pairs to visit; None for all pairs.
+        pairs: the block pairs, or the pairs of a plan, to visit; None for all pairs.
 
     Returns:
         ``(B, N, R)``.
@@ -54,7 +53,7 @@ def kernel_sum(
     if isinstance(kernel, Opaque):
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
         if engine.differentiable:
-            return engine.bind(x, y, pairs).sum(kernel, v)
+            return reductions(engine, x, y, pairs).sum(kernel, v)
         return _opaque_sum(kernel, x, y, v)
     result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
     return result
@@ -73,11 +72,11 @@ class KernelSum(Function):
         col: Tensor | None,
         kernel: Radial,
         engine: Engine,
-        pairs: BlockPairs | None,
+        pairs: Pairs | None,
     ) -> Tensor:
         ctx.save_for_backward(x, y, v, row, col)
         ctx.kernel, ctx.how = kernel, {"engine": engine, "pairs": pairs}
-        return engine.bind(x, y, pairs).sum(kernel, v, row, col)
+        return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -98,7 +97,7 @@ def kernel_sum_vjp(
     need: tuple[bool, ...],
     *,
     engine: Engine,
-    pairs: BlockPairs | None = None,
+    pairs: Pairs | None = None,
 ) -> tuple[Tensor | None, ...]:
     """Products of ``g`` with the derivatives of a kernel sum in x, y, v, row and col.
 
@@ -123,7 +122,7 @@ def _moved(
     row: Tensor | None,
     col: Tensor | None,
     engine: Engine,
-    pairs: BlockPairs | None = None,
+    pairs: Pairs | None = None,
 ) -> Tensor:
     """``2 sum_j e^(r_i + c_j) k'(s_ij) (g_i . v_j) (x_i - y_j)``, the effect of moving x.
 

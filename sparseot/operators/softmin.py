@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
-from ..engines.base import Engine, Formula
+from ..engines.base import Engine, Formula, Pairs
 from ..formulas import Opaque, Radial, Symbolic, gibbs
 from ..points import log_weights
 from .autograd import by_rows, kernel_sum, kernel_sum_vjp
@@ -31,6 +31,7 @@ def softmin(
     eps: float,
     *,
     engine: Engine,
+    pairs: Pairs | None = None,
 ) -> Tensor:
     r"""Attaches first derivatives to a softmin whose value is known.
 
@@ -45,6 +46,7 @@ def softmin(
         f: ``(B, N)`` the value, computed without a graph.
         eps: the temperature.
         engine: how to sum.
+        pairs: the pairs of the plan of (f, g) to visit; None for all pairs.
 
     Returns:
         ``f`` with a gradient in x, y, b and g. A second derivative raises RuntimeError: where
@@ -55,7 +57,7 @@ def softmin(
         return _opaque_softmin(cost, x, y, b, g, eps)
     if isinstance(cost, Symbolic):
         return _symbolic_softmin(cost, x, y, b, g, eps, engine)
-    result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine)
+    result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine, pairs)
     return result
 
 
@@ -71,9 +73,12 @@ class _Softmin(Function):
         cost: Radial,
         eps: float,
         engine: Engine,
+        pairs: Pairs | None,
     ) -> Tensor:
         ctx.save_for_backward(x, y, b, g, f)
-        ctx.cost, ctx.eps, ctx.engine, ctx.total = cost, eps, engine, None
+        ctx.cost, ctx.eps, ctx.total = cost, eps, None
+        ctx.there = {"engine": engine, "pairs": pairs}
+        ctx.back = {"engine": engine, "pairs": pairs and pairs.T}
         return f.clone()
 
     @staticmethod
@@ -89,18 +94,16 @@ class _Softmin(Function):
             ctx.total = torch.ones_like(f)[..., None]
         if ctx.total is None:  # 1 but for the rounding of f / eps, which would scale whole rows
             with torch.no_grad():
-                ctx.total = kernel_sum(kernel, x, y, one, row, col, engine=ctx.engine)
+                ctx.total = kernel_sum(kernel, x, y, one, row, col, **ctx.there)
         row, total = row.where(open_rows, -1e30), ctx.total.where(open_rows[..., None], 1)
         weight = -ctx.eps * cotangent[..., None] / total
         asked = (need_x, need_y, need_g, False, False)
-        gx, gy, gv, _, _ = kernel_sum_vjp(
-            kernel, x, y, one, row, col, weight, asked, engine=ctx.engine
-        )
+        gx, gy, gv, _, _ = kernel_sum_vjp(kernel, x, y, one, row, col, weight, asked, **ctx.there)
         gg = None if gv is None else gv[..., 0] / ctx.eps
         gb = None
         if need_b:
-            gb = kernel_sum(kernel, y, x, weight, g / ctx.eps, row, engine=ctx.engine)[..., 0]
-        return gx, gy, gb, gg, None, None, None, None
+            gb = kernel_sum(kernel, y, x, weight, g / ctx.eps, row, **ctx.back)[..., 0]
+        return gx, gy, gb, gg, None, None, None, None, None
 
 
 def first_order(x: Tensor) -> Tensor:

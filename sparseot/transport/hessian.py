@@ -15,7 +15,6 @@ from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
 from .derivatives.unrolled import UnrolledHessian
-from .pruned.kept_pairs import KeptPairs
 from .result import Transport
 
 __all__ = ["TransportHessian", "hessian"]
@@ -153,7 +152,7 @@ class TransportHessian(Operator):
         e = self.parts[0].here.e
         how = "all pairs, factored"
         if isinstance(e, Summed):
-            kept = isinstance(e.engine, KeptPairs)
+            kept = e.pairs is not None
             pairs = f"{100 * found.kept_fraction:.2g} % of the pairs" if kept else "all pairs"
             how = f"{pairs}, conjugate gradients, residual {self.residual:.1e}"
         state = f"marginals off by {found.residual:.1e}"

@@ -50,6 +50,10 @@ class Marginals(ABC):
         """Whether both marginals are imposed."""
         return all(map(math.isinf, self.rhos))
 
+    def swapped(self) -> Marginals:
+        """The penalty seen from the target; the same where both sides are held alike."""
+        return self
+
     def wanted(self, side: int, h: Any) -> Any:
         """What a potential wants its marginal to be, relative to the weights: ``exp(-h / rho)``.
 
@@ -171,6 +175,10 @@ class Sides(Marginals):
     """
 
     rhos: tuple[float, float]
+
+    def swapped(self) -> Sides:
+        """Both sides exchanged."""
+        return Sides(self.rhos[::-1])
 
     def check(self, source: Points, target: Points) -> None:
         """One penalty is enough to hold any masses."""

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
-from ..operators.unchanged import of_unchanged
 from .arguments import as_directions, as_new_points, check_entries
 from .derivatives.curvature import Curvature, hessian_product
-from .derivatives.solved import Solved, divergence
+from .derivatives.solved import Answer, Solved
 from .plans.gradient_error import gradient_error
 from .plans.interval import TIGHT, value_bounds
 from .plans.largest import sparse_entries
@@ -29,7 +28,7 @@ from .solvers.sinkhorn import Sinkhorn
 __all__ = ["Transport"]
 
 
-class Transport:
+class Transport(Answer):
     """The result of :func:`solve_sample`.
 
     All tensors have the dtype of the points, but for ``lower``, ``upper`` and ``gradient_error()``,
@@ -46,30 +45,23 @@ class Transport:
     """
 
     def __init__(self, solved: list[Solved], batched: bool, like: Tensor, solver: Sinkhorn) -> None:
-        self.solved, self.batched, self.solver = solved, batched, solver
-        self._dtype = like.dtype
+        super().__init__(solved, batched, like)
+        self.solver = solver
         reports = [report for part in solved for report in part.solution.reports]
         self.converged = all(report.converged for report in reports)
         self.residual = max(report.residual for report in reports)
         self.n_iter = max(report.n_iter for report in reports)
         self.tol = reports[0].tol
-        value = divergence([part.value for part in solved], solved[0].live)
-        clouds = [t for c in solved[0].given for t in (c.positions, c.weights)]
-        self._value = self._shown(of_unchanged(value, *clouds))
+        _ = self.value  # its graph is that of now, whatever happens to the clouds
 
-    @property
-    def debias(self) -> bool:
-        """Whether the value is a divergence."""
-        return len(self.solved) == 3
-
-    @property
+    @cached_property
     def value(self) -> Tensor:
         r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
 
         It is the dual objective of the potentials, which the error of the marginals reaches only
         in its square. First and second derivatives in x, y, a and b are exact.
         """
-        return self._value
+        return super().value
 
     @cached_property
     def value_linear(self) -> Tensor:
@@ -157,15 +149,6 @@ class Transport:
     def kept_fraction(self) -> float:
         """The share of all pairs that were visited at the last temperature."""
         return self.reports[0].kept_fraction
-
-    @property
-    def dual_potentials(self) -> tuple[Tensor, Tensor]:
-        """The pair of potentials with their graph; debiased, less those of the self problems."""
-        f, g = self.solved[0].potentials
-        own = [part.potentials[0] for part in self.solved[1:]]
-        if own:
-            f, g = f - own[0], g - own[1]
-        return self._shown(f), self._shown(g)
 
     @cached_property
     def plan_operator(self) -> Operator:
@@ -296,7 +279,3 @@ class Transport:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
         return self._shown(self.solved[which].potentials[0])
-
-    def _shown(self, t: Tensor) -> Tensor:
-        t = t.to(self._dtype)
-        return t if self.batched else t[0]

@@ -1,18 +1,32 @@
-"""What a solve to a tolerance tells: one temperature, one problem, a batch, and while it runs."""
+"""What a solver is, and what it returns: potentials, and how they were found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tqdm.auto import tqdm
+from torch import Tensor
 
-from .pruned.softmins import SparseSoftmins
-from .solvers.annealing import Potentials
-from .solvers.interruption import Interruption, Stopped
+from ..engines.base import Engine
+from .problem import Problem
+from .pruned.kept_pairs import KeptPairs
 
-__all__ = ["Bar", "Level", "Report", "Solution"]
+__all__ = ["Level", "Potentials", "Report", "Solution", "Solver"]
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """Dual potentials of one problem, without a graph.
+
+    ``f`` ``(B, N)`` is the damped softmin of ``g_prev`` ``(B, M)``, and ``g`` that of ``f_prev``:
+    what the envelope theorem needs to differentiate the value in x, a and in y, b.
+    """
+
+    f: Tensor
+    g: Tensor
+    f_prev: Tensor
+    g_prev: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,47 +59,42 @@ class Report:
 
 @dataclass(frozen=True)
 class Solution(Potentials):
-    """Potentials at the tolerance, with one report for each item of the batch.
+    """Potentials, with one report for each item of the batch if they were found to a tolerance.
 
-    ``checks`` hold the kept pairs, if only those were visited.
+    ``pairs`` are those that were kept for their plan; None for all pairs.
     """
 
     reports: list[Report] = field(default_factory=list)
-    checks: list[SparseSoftmins] = field(default_factory=list)
+    pairs: KeptPairs | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether all items met their tolerance."""
+        return all(report.converged for report in self.reports)
 
 
-class Bar:
-    """A progress bar, made at the first sweep; silent unless it was asked for.
+class Solver(ABC):
+    """A way of finding potentials; its options are its constructor's arguments.
 
-    A function is called in its place after each sweep, with the blur, the error and ``tol``. Where it
-    raises KeyboardInterrupt, or the user did, the sweeps are told to end.
+    It builds no autograd graph and leaves problems as they are.
     """
 
-    def __init__(
-        self, shown: bool | Callable[[float, float, float], None], user: Interruption
-    ) -> None:
-        self.shown, self.user = shown, user
-        self.bar: Any = None
+    engine: str | Engine  # how sums over all pairs are taken
 
-    def update(self, blur: float, error: float, tol: float) -> None:
-        """One more sweep; raises Stopped where it is to be the last."""
-        try:
-            self._show(blur, error, tol)
-        except KeyboardInterrupt:
-            self.user.asked = True
-        if self.user.asked:
-            raise Stopped
+    def rounding(self, problem: Problem) -> float:
+        """The share of an entry of the plan that may be lost to the rounding of single precision."""
+        return 0.01
 
-    def _show(self, blur: float, error: float, tol: float) -> None:
-        if callable(self.shown):
-            self.shown(blur, error, tol)
-        elif self.shown:
-            if self.bar is None:
-                self.bar = tqdm(unit=" sweeps")
-            self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
-            self.bar.update()
+    def check(self, problem: Problem) -> None:
+        """Raises ValueError where a problem is beyond this solver."""
+        return
 
-    def close(self) -> None:
-        """Leaves the last line where it is."""
-        if self.bar is not None:
-            self.bar.close()
+    @abstractmethod
+    def solve(self, problem: Problem, start: Potentials | None = None) -> Solution:
+        """The potentials of a batch, from those of an earlier solution if there is one."""
+
+    def solve_all(
+        self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
+    ) -> list[Solution]:
+        """Those of all problems of one divergence, which share their clouds."""
+        return [self.solve(*pair) for pair in zip(problems, starts, strict=True)]

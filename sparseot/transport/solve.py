@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -14,23 +13,17 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
-from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
+from ..points import Points, check_positive, lacks_digits, points_pair
 from .derivatives.functions import outside
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem
-from .pruned.coarse import Cells
-from .pruned.kept_pairs import KeptPairs
 from .result import Transport
-from .solution import Solution
-from .solvers.annealing import Potentials
-from .solvers.interruption import Interruption, deferred
+from .solution import Potentials, Solver
+from .solvers.progress import deferred
 from .solvers.sinkhorn import Sinkhorn
 
-__all__ = ["solve_clouds", "solve_sample"]
-
-SINGLE = 1e-5  # tolerance that single precision can reach
-ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
+__all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
 def solve_sample(
@@ -93,9 +86,12 @@ def solve_sample(
         >>> print(f"{result.value:.2f}", result.converged)
         12.50 True
     """
-    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "tol": tol, "cost": cost}
-    with deferred() as user:
-        return solve_clouds(x, y, a, b, blur=blur, **common, solver=solver, init=init, user=user)
+    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
+    solver = with_tolerance(solver or Sinkhorn(), tol)
+    with deferred():
+        solved, batched = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
+        say_what_failed(solved)
+        return Transport(solved, batched, x, solver)
 
 
 def solve_clouds(
@@ -108,47 +104,50 @@ def solve_clouds(
     p: int,
     reach: Reach,
     debias: bool,
-    tol: float,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
-    solver: Sinkhorn | None,
-    user: Interruption,
+    solver: Solver,
     init: Transport | None = None,
-) -> Transport:
-    """What :func:`solve_sample` does, for a ``user`` who may ask it to end."""
+) -> tuple[list[Solved], bool]:
+    """The problem of two clouds and, debiased, those of each and itself, solved; and if it is a batch.
+
+    The one way from clouds to solutions, whatever the solver.
+    """
     source, target, batched = points_pair(x, y, a, b)
-    check_positive(blur=blur, tol=tol)
+    check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
     if debias and penalty.rhos[0] != penalty.rhos[1]:
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
-    solver = solver or Sinkhorn()
-    solver = replace(solver, tol=solver.tol or tol)
-    share = 0.1 * (solver.tol or tol)
-    if share < 0.1 * SINGLE or solver.all_pairs(source, target, formula) is None:
-        share = 0.0  # potentials are found in double precision
-    plain = source.plain(), target.plain()
+    engine, _ = choose_engine(solver.engine, formula, source.positions)
+    plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+    problem = Problem(*plain, formula, penalty, p, blur, engine)
+    share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
         if penalty.imposed:
             target = _of_mass(target, source)
-    outside(lambda: _check_blur(*plain, p, blur), source.positions)
-    engine, _ = choose_engine(solver.engine, formula, source.positions)
-    given = source, target
-    here, there = outside(lambda: (source.copy(), target.copy()), source.positions)
-    problem = Problem(here, there, formula, penalty, p, blur, engine)
-    places = [(0, 1), (0, 0), (1, 1)] if debias else [(0, 1)]
-    cut: dict[int, Cells] = {}
+        plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+        problem = problem.of(*plain)
+    outside(lambda: solver.check(problem), source.positions)
+    problems, given = [problem], [(source, target)]
+    if debias:
+        problems += [problem.own(problem.source), problem.own(problem.target)]
+        given += [(source, source), (target, target)]
+    starts = _starts(init, problem, debias)
+    found = outside(lambda: solver.solve_all(problems, starts), source.positions)
     solved = []
-    for (i, j), start in zip(places, _starts(init, problem, debias), strict=True):
-        one = replace(problem, source=(here, there)[i], target=(here, there)[j])
-        run = partial(_solve, solver, one, start, cut, user)
-        solution = outside(run, source.positions)
-        _say_what_failed(solution)
-        if solution.checks:
-            one = replace(one, engine=KeptPairs(solution.checks, engine, x.dtype))
-        solved.append(Solved(one, solution, (given[i], given[j])))
-    return Transport(solved, batched, x, solver)
+    for one, solution, clouds in zip(problems, found, given, strict=True):
+        if solution.pairs is not None:
+            one = replace(one, pairs=solution.pairs.to(x.dtype))
+        solved.append(Solved(one, solution, clouds))
+    return solved, batched
+
+
+def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
+    """The solver, with the tolerance of the function that it was given to unless it has its own."""
+    check_positive(tol=tol)
+    return replace(solver, tol=solver.tol or tol)
 
 
 def _of_mass(cloud: Points, other: Points) -> Points:
@@ -157,41 +156,10 @@ def _of_mass(cloud: Points, other: Points) -> Points:
     return Points(cloud.positions, cloud.weights * ratio[:, None])
 
 
-def _check_blur(source: Points, target: Points, p: int, blur: float) -> None:
-    """Refuses a blur at which exponents have no digits left, even in double precision."""
-    diameter = float(bounding_diameter(source, target).max())
-    least = diameter * (ROUNDING / (p * BLIND)) ** (1 / p)
-    if blur < least:
-        wanted = f"at least {least:.2g} for points up to {diameter:.3g} apart"
-        fix = "Below, rounding alone changes the plan: take a larger blur, or sort out outliers."
-        raise bad_input("blur", f"{blur:g}", wanted, fix)
-
-
-def _solve(
-    solver: Sinkhorn,
-    problem: Problem,
-    start: Potentials | None,
-    cut: dict[int, Cells],
-    user: Interruption,
-) -> Solution:
-    return solver.solve(
-        problem.source,
-        problem.target,
-        problem.cost,
-        problem.penalty,
-        p=problem.p,
-        blur=problem.blur,
-        diameter=bounding_diameter(problem.source, problem.target),
-        engine=problem.engine,
-        partner=list(range(len(problem.source.positions))) if problem.symmetric else None,
-        start=start,
-        cut=cut,
-        user=user,
-    )
-
-
-def _say_what_failed(solution: Solution) -> None:
-    failed = [report for report in solution.reports if not report.converged]
+def say_what_failed(solved: list[Solved]) -> None:
+    """One warning where a tolerance was asked for and not met."""
+    reports = [report for part in solved for report in part.solution.reports]
+    failed = [report for report in reports if not report.converged]
     if failed:
         worst = max(failed, key=lambda report: report.residual)
         warnings.warn(
@@ -199,7 +167,7 @@ def _say_what_failed(solution: Solution) -> None:
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
             "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
             RuntimeWarning,
-            stacklevel=4,  # whoever called solve_sample, or a loss
+            stacklevel=3,  # whoever called solve_sample, or a loss
         )
 
 

@@ -8,7 +8,7 @@ import torch
 
 import sparseot as so
 from sparseot.transport.problem import Problem
-from sparseot.transport.pruned.softmins import SparseSoftmins
+from sparseot.transport.pruned.softmins import PrunedSoftmins
 
 from ..clouds import cloud
 
@@ -98,7 +98,7 @@ def test_a_sparse_plan_over_all_pairs_is_found_in_pieces(monkeypatch):
 def counted(monkeypatch):
     """Pairs that block-sparse sums visit, and rows for which all pairs are."""
     pairs, rows = [0], [0]
-    true, dense = SparseSoftmins._run, Problem.plan_product
+    true, dense = PrunedSoftmins._run, Problem.plan_product
 
     def run(self, loop, side, *args):
         pairs[0] += int(self.tiles.starts[side][-1]) * 32**2
@@ -109,7 +109,7 @@ def counted(monkeypatch):
         rows[0] += 0 if kept else x.shape[1]
         return dense(self, x, row, g, v, **rest)
 
-    monkeypatch.setattr(SparseSoftmins, "_run", run)
+    monkeypatch.setattr(PrunedSoftmins, "_run", run)
     monkeypatch.setattr(Problem, "plan_product", product)
     return pairs, rows
 

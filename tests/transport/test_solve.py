@@ -205,12 +205,12 @@ def test_extreme_blurs_do_not_fail():
 
 def interrupt_after(sweeps):
     """A class that stands for a user who presses Ctrl-C."""
-    from sparseot.transport.solution import Bar
+    from sparseot.transport.solvers.progress import Bar
 
     class Impatient(Bar):
         count = 0
 
-        def update(self, blur, error, tol):
+        def _show(self, blur, error, tol):
             Impatient.count += 1
             if Impatient.count == sweeps:
                 raise KeyboardInterrupt

@@ -15,73 +15,45 @@ value. They hold, for converged potentials:
 * nothing of the size of the matrix is stored where matrices are large, and nothing at all is
   computed where no derivative is asked for.
 
-A cost that is a Python function has first derivatives of the value only, also in what it learns.
+A cost that is a Python function has first derivatives of the value only, also in what it learns; so
+has what a schedule left unconverged, whose potentials are frozen (:mod:`.envelope`).
 """
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import replace
-
-import torch
 from torch import Tensor
 
 from ...formulas import Radial
-from ...operators.softmin import first_order, softmin
-from ...points import Points
 from ..problem import Problem
-from ..solvers.annealing import Potentials
-from .curvature import Curvature, curvature
+from ..solution import Solution
+from .curvature import Curvatures
+from .envelope import dual, envelope
 from .functions import PotentialsRule, ValueRule
 
-__all__ = ["Curvatures", "attach", "attached_value"]
+__all__ = ["attach", "attached_value"]
 
 
-class Curvatures:
-    """The second derivatives of a solved problem, item by item, made where they are asked for."""
-
-    def __init__(self, problem: Problem, found: Potentials, converged: bool = True) -> None:
-        self.problem, self.found, self.converged = problem, found, converged
-        self.made: dict[int, Curvature] = {}
-
-    def __getitem__(self, item: int) -> Curvature:
-        if item not in self.made:
-            if not self.converged:
-                warnings.warn(
-                    "Second derivatives of a plan that has not converged are off by about as much "
-                    "as its marginals: allow more sweeps with Sinkhorn(max_sweeps=...).",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-            self.made[item] = curvature(self.problem, self.found, item)
-        return self.made[item]
-
-    def dual(self, leaves: list[Tensor]) -> Tensor:
-        """The dual value ``(B,)`` as a function of other tensors x, y, a, b of the same numbers."""
-        x, y, a, b = leaves
-        source = Points(x, a)
-        target = source if self.problem.symmetric else Points(y, b)
-        return _dual(replace(self.problem, source=source, target=target), self.found)
-
-
-def attach(problem: Problem, found: Potentials, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
+def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
     """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
-    if not isinstance(problem.cost, Radial):
-        f = _envelope(problem, found.f, found.g_prev)
-        return f, f if problem.symmetric else _envelope(problem.swapped(), found.g, found.f_prev)
+    if not (found.reports and isinstance(problem.cost, Radial)):
+        f = envelope(problem, found.f, found.g_prev)
+        return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
     f, g = PotentialsRule.apply(*_arguments(problem), curvatures)
     return f, f if problem.symmetric else g
 
 
 def attached_value(
-    problem: Problem, found: Potentials, value: Tensor, curvatures: Curvatures
+    problem: Problem, found: Solution, value: Tensor | None, curvatures: Curvatures
 ) -> Tensor:
-    """The number ``value`` ``(B,)`` with the derivatives of the transport cost."""
-    if isinstance(problem.cost, Radial):
+    """The number ``value`` ``(B,)`` with the derivatives of the transport cost.
+
+    None takes the dual objective of the potentials after one exact update.
+    """
+    if value is not None and isinstance(problem.cost, Radial):
         result: Tensor = ValueRule.apply(*_arguments(problem), value, curvatures)
         return result
-    envelope = _dual(problem, found, barred=True)
-    return value.to(envelope) + (envelope - envelope.detach())
+    frozen = dual(problem, found, barred=True)
+    return frozen if value is None else value.to(frozen) + (frozen - frozen.detach())
 
 
 def _arguments(problem: Problem) -> tuple[Tensor, ...]:
@@ -98,24 +70,3 @@ def _arguments(problem: Problem) -> tuple[Tensor, ...]:
     if problem.penalty.imposed:
         a, b = (w - (w.mean(-1, keepdim=True) - w.mean(-1, keepdim=True).detach()) for w in (a, b))
     return x, y, a, b
-
-
-def _dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
-    """The dual value ``(B,)`` with the envelope's derivatives."""
-    source, target = problem.source, problem.target
-    f = _envelope(problem, found.f, found.g_prev)
-    g = f if problem.symmetric else _envelope(problem.swapped(), found.g, found.f_prev)
-    if barred:
-        source, target = (Points(c.positions, first_order(c.weights)) for c in (source, target))
-    return problem.penalty.value(source, target, f, g, problem.eps)
-
-
-def _envelope(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
-    """The damped softmin f of g, with its derivative in the points of the source."""
-    x, learned = problem.source.positions, not isinstance(problem.cost, Radial)
-    if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
-        return f
-    damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])
-    y, b = problem.target.positions.detach(), problem.target.weights.detach()
-    guess = f / damping
-    return damping * softmin(problem.cost, x, y, b, g, guess, problem.eps, engine=problem.engine)

@@ -20,11 +20,10 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ...engines.base import Engine
+from ...engines.base import Engine, Pairs, reductions
 from ...errors import bad_input
 from ...formulas import Radial, Term, gibbs
 from ...operators.small import exp_, product, squares
-from ...pairs import BlockPairs
 
 __all__ = ["Coupling", "Stored", "Summed", "profiles"]
 
@@ -133,12 +132,12 @@ class Summed(Coupling):
         logs: tuple[Tensor, Tensor],
         kernels: tuple[Radial, Radial, Radial],
         engine: Engine,
-        pairs: BlockPairs | None = None,
+        pairs: Pairs | None = None,
     ) -> None:
         self.clouds, self.weights, self.logs = clouds, weights, logs
         self.kernels, self.engine, self.pairs = kernels, engine, pairs
         self.shape = len(clouds[0]), len(clouds[1])
-        self.bound = engine.bind(clouds[0][None], clouds[1][None], pairs)
+        self.bound = reductions(engine, clouds[0][None], clouds[1][None], pairs)
 
     @cached_property
     def T(self) -> Coupling:

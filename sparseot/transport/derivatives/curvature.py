@@ -13,6 +13,7 @@ None, and takes no work.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -27,6 +28,7 @@ from ..pruned.kept_pairs import KeptPairs
 from ..solvers.annealing import Potentials
 from ..solvers.small import FEW, StoredSoftmins
 from .coupling import Coupling, Stored, Summed, profiles
+from .envelope import dual
 from .implicit import Cloud, Couple, Own, Side
 from .systems import Definite
 
@@ -198,34 +200,33 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
     coincident = cost.singular and _meet(x, None if problem.symmetric else y)
-    given, centre = (x, y), (x.mean(0) + y.mean(0)) / 2
+    centre = (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
     )
 
-    engine = problem.engine.item(k) if isinstance(problem.engine, KeptPairs) else problem.engine
-
-    pairs = len(x) * len(y)
+    pairs = problem.pairs.item(k) if isinstance(problem.pairs, KeptPairs) else None
+    count = len(x) * len(y)
 
     def at(f: Tensor, g: Tensor) -> Curvature:
         f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
         e: Coupling
-        if pairs <= STORED:
+        if count <= STORED:
             e = Stored.of(x, y, a, b, f, g, cost, eps)
         else:
-            # the points as they were solved, by which an engine of kept pairs knows its pairs
-            e = Summed(given, (a, b), (f / eps, g / eps), profiles(cost, eps), engine)
+            rest = profiles(cost, eps), problem.engine, pairs
+            e = Summed((x, y), (a, b), (f / eps, g / eps), *rest)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)
         return Curvature(side, other, tol, coincident)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
-    if pairs <= FEW and x.device.type == "cpu":
-        few = StoredSoftmins.of(Points(x, a), Points(y, b), cost, problem.penalty, eps)
+    if count <= FEW and x.device.type == "cpu":
+        few = StoredSoftmins.of(problem.item(k))
         return at(*few.polished(f, g, problem.symmetric))
-    return _refined(at, f, g) if pairs <= STORED else at(f, g)
+    return _refined(at, f, g) if count <= STORED else at(f, g)
 
 
 def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) -> Curvature:
@@ -282,3 +283,29 @@ def _meet(x: Tensor, y: Tensor | None) -> bool:
     together = torch.cat(points)
     meet = len(torch.unique(together, dim=0)) < len(together)
     return meet or (y is None and len(points[0]) < len(x))
+
+
+class Curvatures:
+    """The second derivatives of a solved problem, item by item, made where they are asked for."""
+
+    def __init__(self, problem: Problem, found: Potentials, converged: bool = True) -> None:
+        self.problem, self.found, self.converged = problem, found, converged
+        self.made: dict[int, Curvature] = {}
+
+    def __getitem__(self, item: int) -> Curvature:
+        if item not in self.made:
+            if not self.converged:
+                warnings.warn(
+                    "Second derivatives of a plan that has not converged are off by about as much "
+                    "as its marginals: allow more sweeps with Sinkhorn(max_sweeps=...).",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            self.made[item] = curvature(self.problem, self.found, item)
+        return self.made[item]
+
+    def dual(self, leaves: list[Tensor]) -> Tensor:
+        """The dual value ``(B,)`` as a function of other tensors x, y, a, b of the same numbers."""
+        x, y, a, b = leaves
+        source = Points(x, a)
+        return dual(self.problem.of(source, Points(y, b)), self.found)

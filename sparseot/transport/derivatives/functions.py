@@ -9,17 +9,15 @@ and maps over directions are all there: ``grad``, ``jacrev``, ``jvp`` and ``hess
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ...errors import bad_input
 from ...points import unwrap
+from .curvature import Curvatures
 from .linear import Rule, Wanted, hessian_times, kept, potentials_along, potentials_dual
-
-if TYPE_CHECKING:
-    from .attach import Curvatures
 
 __all__ = ["PotentialsRule", "ValueRule", "outside"]
 

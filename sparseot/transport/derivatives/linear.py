@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-if TYPE_CHECKING:
-    from .attach import Curvatures
+from .curvature import Curvatures
 
 __all__ = ["Rule", "Wanted", "hessian_times", "kept", "potentials_along", "potentials_dual"]
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ...operators.unchanged import Versions
+from ...operators.unchanged import Versions, of_unchanged
 from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
-from .attach import Curvatures, attach, attached_value
+from .attach import attach, attached_value
+from .curvature import Curvatures
+from .envelope import without_second
 
-__all__ = ["Solved", "divergence"]
+__all__ = ["Answer", "Solved", "divergence"]
 
 
 @dataclass
@@ -35,22 +37,26 @@ class Solved:
 
     @cached_property
     def numbers(self) -> Tensor:
-        """The dual value ``(B,)`` in float64, without a graph."""
+        """The dual value ``(B,)`` in float64, without a graph, of what was solved to a tolerance."""
         found = [report.value for report in self.solution.reports]
         return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
-        return attached_value(self.live, self.solution, self.numbers, self.curvatures)
+        value = self.numbers if self.solution.reports else None
+        return attached_value(self.live, self.solution, value, self.curvatures)
 
     @cached_property
     def potentials(self) -> tuple[Tensor, Tensor]:
-        """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
+        """Both potentials with their derivatives.
+
+        Solved to a tolerance and balanced, they are in the gauge ``<a, f> = <b, g>``.
+        """
         live = self.live
         self.versions.check()
         f, g = attach(live, self.solution, self.curvatures)
-        if live.symmetric or not live.penalty.imposed:
+        if live.symmetric or not live.penalty.imposed or not self.solution.reports:
             return f, g
         a, b = live.source.weights, live.target.weights
         excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
@@ -60,14 +66,12 @@ class Solved:
     @cached_property
     def curvatures(self) -> Curvatures:
         """What second derivatives share."""
-        converged = all(report.converged for report in self.solution.reports)
-        return Curvatures(self.problem, self.solution, converged)
+        return Curvatures(self.problem, self.solution, self.solution.converged)
 
     @property
     def live(self) -> Problem:
         """The problem of the clouds as they came."""
-        source, target = self.given
-        return replace(self.problem, source=source, target=target)
+        return self.problem.of(*self.given)
 
 
 def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
@@ -81,3 +85,45 @@ def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
     if not own:
         return value
     return value + problem.penalty.mass_term(problem.source, problem.target, problem.eps).to(value)
+
+
+class Answer:
+    """A transport cost or a divergence, as its caller sees it.
+
+    Args:
+        solved: the problem of both clouds and, debiased, those of each and itself.
+        batched: whether the caller gave a batch.
+        like: points of the caller, for the dtype of what is returned.
+    """
+
+    def __init__(self, solved: list[Solved], batched: bool, like: Tensor) -> None:
+        self.solved, self.batched, self._dtype = solved, batched, like.dtype
+
+    @property
+    def debias(self) -> bool:
+        """Whether the value is a divergence."""
+        return len(self.solved) == 3
+
+    @cached_property
+    def value(self) -> Tensor:
+        """The value, ``()`` or ``(B,)``, with its derivatives."""
+        first = self.solved[0]
+        live = first.live
+        if not first.solution.reports:  # frozen potentials have no second derivative
+            live = live.of(without_second(live.source), without_second(live.target))
+        value = divergence([part.value for part in self.solved], live)
+        clouds = [t for c in first.given for t in (c.positions, c.weights)]
+        return self._shown(of_unchanged(value.to(self._dtype), *clouds))
+
+    @property
+    def dual_potentials(self) -> tuple[Tensor, Tensor]:
+        """The pair of potentials with their graph; debiased, less those of the self problems."""
+        f, g = self.solved[0].potentials
+        own = [part.potentials[0] for part in self.solved[1:]]
+        if own:
+            f, g = f - own[0], g - own[1]
+        return self._shown(f), self._shown(g)
+
+    def _shown(self, t: Tensor) -> Tensor:
+        t = t.to(self._dtype)
+        return t if self.batched else t[0]

@@ -21,20 +21,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...engines.base import Engine
 from ...errors import bad_input
 from ...formulas import Radial
 from ...operators.autograd import kernel_sum
 from ...points import Points
 from ..derivatives.coupling import profiles
 from ..derivatives.solved import Solved
-from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
-from ..pruned.softmins import SparseSoftmins
 from .interval import interval
 from .sums import PlanSums
 
@@ -92,7 +88,10 @@ class _Rows:
         f, g = found.f, found.g_prev
         if side and not problem.symmetric:
             problem, f, g = problem.swapped(), found.g, found.f_prev
-            problem = replace(problem, engine=_turned(problem, f, g, item))
+            if isinstance(problem.pairs, KeptPairs):  # bounds are known for rows: theirs are new
+                pairs = problem.pairs.screened_for(item, f[item], g[item])
+                pairs = KeptPairs(pairs.checks * len(f))
+                problem = replace(problem, pairs=pairs)
         sums = PlanSums(problem, f, g, item)
         some, forces, centred = sums.unit > TINY, *_forces(sums)
         mean = torch.where(some[:, None], forces / sums.unit[:, None], centred)
@@ -143,7 +142,7 @@ def _forces(sums: PlanSums) -> tuple[Tensor, Tensor]:
     col = problem.target.log_weights + sums.g / problem.eps
     kernel = profiles(problem.cost, problem.eps)[1]
     row = (sums.f / problem.eps)[None]
-    out = kernel_sum(kernel, x, y, v, row, col, engine=problem.engine)[0]
+    out = kernel_sum(kernel, x, y, v, row, col, engine=problem.engine, pairs=problem.pairs)[0]
     (term,), way = problem.cost.terms, (x - centre)[0]
     centred = 2 * term.factor * way if term.power == 2 else torch.zeros_like(way)
     return out[:, :1] * way - out[:, 1:], centred
@@ -166,17 +165,3 @@ def _spread(sums: PlanSums, mean: Tensor) -> tuple[Tensor, float]:
     low, high = y.amin(0), y.amax(0)
     deviation = float(torch.maximum(partner - low, high - partner).norm(dim=-1).max())
     return scale**2 * variance.clamp(min=0), abs(scale) * deviation
-
-
-def _turned(problem: Problem, f: Tensor, g: Tensor, item: int) -> Engine:
-    """The engine of a problem seen from its target: kept pairs are screened anew for its rows."""
-    engine = problem.engine
-    if not isinstance(engine, KeptPairs):
-        return engine
-    Y, X = engine.checks[item].clouds
-    old = engine.checks[item]
-    rest = problem.eps, old.tol, np.float64, old.engine
-    check = SparseSoftmins(X, Y, problem.penalty, *rest)
-    rows, cols = (t[item].double().numpy() for t in (f, g))
-    check.build(rows[X.order], cols[Y.order], 0.0)
-    return KeptPairs([check] * len(engine.checks), engine.other, torch.float64)

@@ -42,10 +42,11 @@ def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Arr
     eps = problem.eps
     row = (problem.source.log_weights + f / eps)[0].double().numpy(force=True)
     col = (problem.target.log_weights + g / eps)[0].double().numpy(force=True)
-    if isinstance(problem.engine, KeptPairs):
-        check = problem.engine.checks[0]
-        X, Y = check.clouds
-        starts, tiles = check.tiles.starts[0], check.tiles.blocks[0]
+    pairs = problem.pairs
+    if isinstance(pairs, KeptPairs):
+        check, side = pairs.checks[0], pairs.side
+        X, Y = check.clouds[side], check.clouds[1 - side]
+        starts, tiles = check.tiles.starts[side], check.tiles.blocks[side]
         for block in range(-(-X.n // SIZE)):
             mine = slice(block * SIZE, min((block + 1) * SIZE, X.n))
             theirs = (

@@ -24,7 +24,7 @@ from ...engines.base import LOG2E
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import KeptPairs
-from ..pruned.softmins import SparseSoftmins
+from ..pruned.softmins import PrunedSoftmins
 from ..solvers.relaxation import Array
 
 __all__ = ["mapped", "mapped_points"]
@@ -37,27 +37,27 @@ LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
 
 def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
     """The mean ``(B, N, D)`` of the partners of each point of the source."""
-    means, total = _means(problem, problem.source.positions.detach(), g, _softmin(problem, f))
+    means, total = _means(problem, g, _softmin(problem, f))
     if bool(((total > LOWEST) & (total < HIGHEST)).all()):
         return means
-    return _means(problem, problem.source.positions.detach(), g, None)[0]
+    return _means(problem, g)[0]
 
 
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
-    engine, pairs = problem.engine, points.shape[1] * g.shape[1]
-    if not isinstance(engine, KeptPairs) or pairs < FEW:
-        return _means(problem, points, g, None)[0]
-    side = engine.side(problem.source.positions)
+    pairs, count = problem.pairs, points.shape[1] * g.shape[1]
+    if not isinstance(pairs, KeptPairs) or count < FEW:
+        return _means(problem, g, x=points)[0]
     softmins, images = _softmin(problem, f), mapped(problem, f, g)
     found = []
-    for k, check in enumerate(engine.checks):
-        new = _NewPoints(check, side, *(t[k].double().numpy() for t in (softmins, images, points)))
+    for k, check in enumerate(pairs.checks):
+        known = (t[k].double().numpy() for t in (softmins, images, points))
+        new = _NewPoints(check, pairs.side, *known)
         out, lost = new.means(g[k].double().numpy())
         some = torch.from_numpy(out).to(points)
         if len(lost):
             one = problem.item(k)
-            some[lost] = _means(one, points[k : k + 1, lost], g[k : k + 1], None)[0][0]
+            some[lost] = _means(one, g[k : k + 1], x=points[k : k + 1, lost])[0][0]
         found.append(some)
     return torch.stack(found)
 
@@ -67,13 +67,15 @@ def _softmin(problem: Problem, f: Tensor) -> Tensor:
     return f * (1 + problem.eps / problem.penalty.rhos[0])
 
 
-def _means(problem: Problem, x: Tensor, g: Tensor, softmin: Tensor | None) -> tuple[Tensor, Tensor]:
+def _means(
+    problem: Problem, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Means of the target ``(B, N, D)``, about its centre for the digits' sake, and the rows' sums."""
     y = problem.target.positions.detach()
     centre = y.mean(1, keepdim=True)
-    row = problem.log_rows(x, g) if softmin is None else softmin / problem.eps
+    row = problem.log_rows(g, x=x) if softmin is None else softmin / problem.eps
     columns = torch.cat((y - centre, torch.ones_like(y[..., :1])), -1)
-    sums = problem.plan_product(x, row, g, columns)
+    sums = problem.plan_product(row, g, columns, x=x)
     return centre + sums[..., :-1] / sums[..., -1:], sums[..., -1]
 
 
@@ -81,7 +83,7 @@ class _NewPoints:
     """New points in blocks, with a potential that is nowhere too low."""
 
     def __init__(
-        self, check: SparseSoftmins, side: int, softmin: Array, images: Array, points: Array
+        self, check: PrunedSoftmins, side: int, softmin: Array, images: Array, points: Array
     ) -> None:
         self.check, self.side, self.eps = check, side, check.eps
         here, self.there = check.clouds[side], check.clouds[1 - side]
@@ -101,9 +103,8 @@ class _NewPoints:
         if not len(known):
             return out, np.arange(len(out))
         cloud = BlockCloud(self.points[known], np.full(len(known), 1 / len(known)))
-        tol = min(self.check.tol, MISSED)
-        rest = self.check.penalty, self.eps, tol, np.float64, self.check.engine
-        new = SparseSoftmins(cloud, self.there, *rest)
+        new = self.check.like(cloud, self.there)
+        new.tol = min(self.check.tol, MISSED)
         row, col = self.guess[known][cloud.order], g[self.there.order]
         new.build(row, col, 0.0)
         logs = self.there.log_weights.reshape(-1)[: self.there.n] * (self.eps / LOG2E)

@@ -34,7 +34,7 @@ class PlanMatrix(Operator):
         problem = self.problem
         block = (v if self.batched else v[None]).to(self.f)
         row = problem.source.log_weights + self.f / problem.eps
-        out = problem.plan_product(problem.source.positions.detach(), row, self.g, block)
+        out = problem.plan_product(row, self.g, block)
         out = out.to(v.dtype)
         return out if self.batched else out[0]
 
@@ -56,23 +56,23 @@ class PlanMatrix(Operator):
     def cost(self) -> Tensor:
         r"""The ground cost :math:`\langle P, C \rangle` in double precision, ``()`` or ``(B,)``."""
         problem = self.problem
-        if isinstance(problem.engine, KeptPairs):
-            costs = self._cost_of_kept(problem.engine)
+        if isinstance(problem.pairs, KeptPairs):
+            costs = self._cost_of_kept(problem.pairs)
         else:
             row = problem.source.log_weights + self.f / problem.eps
-            one, x = torch.ones_like(self.g)[..., None], problem.source.positions.detach()
-            costs = problem.plan_product(x, row, self.g, one, with_cost=True)[..., 0].double()
+            one = torch.ones_like(self.g)[..., None]
+            costs = problem.plan_product(row, self.g, one, with_cost=True)[..., 0].double()
         total = costs.sum(-1)
         return total if self.batched else total[0]
 
-    def _cost_of_kept(self, engine: KeptPairs) -> Tensor:
+    def _cost_of_kept(self, pairs: KeptPairs) -> Tensor:
         """Costs ``(B, N)`` of the rows, p = 2, by their sums of 1, y and |y|^2 over kept pairs."""
         problem = self.problem
         source, target = (
             Points(c.positions.detach().double(), c.weights.detach().double())
             for c in (problem.source, problem.target)
         )
-        problem = replace(problem, source=source, target=target, engine=engine.double())
+        problem = replace(problem, source=source, target=target, pairs=pairs.double())
         f, g = self.f.double(), self.g.double()
         y = target.positions
         centre = y.mean(1, keepdim=True)
@@ -80,7 +80,7 @@ class PlanMatrix(Operator):
         squares = [(t**2).sum(-1, keepdim=True) / 2 for t in (x0, y0)]
         row = source.log_weights + f / problem.eps
         columns = torch.cat((torch.ones_like(squares[1]), y0, squares[1]), -1)
-        sums = problem.plan_product(source.positions, row, g, columns)
+        sums = problem.plan_product(row, g, columns)
         return (torch.cat((squares[0], -x0, torch.ones_like(squares[0])), -1) * sums).sum(-1)
 
     def to_dense(self) -> Tensor:

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from ..derivatives.solved import Answer
 from ..problem import Problem
 from .matrix import PlanMatrix
-
-if TYPE_CHECKING:
-    from ..result import Transport
 
 __all__ = ["picture", "text"]
 
 CELLS, PIXELS = 24, 8  # of the picture
 
 
-def text(found: Transport) -> str:
-    """The report of a result."""
+def text(found: Answer) -> str:
+    """The report of a result that was solved to a tolerance."""
     problem = found.solved[0].problem
+    reports = [report for part in found.solved for report in part.solution.reports]
+    first, worst = reports[0], max(reports, key=lambda report: report.residual)
     sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
     items = f"{len(problem.source.positions)} times " if found.batched else ""
     kind = "Sinkhorn divergence" if found.debias else "entropic transport"
     dim = problem.source.positions.shape[-1]
     shown = "values" if found.batched else "value"
     numbers = ", ".join(f"{v:.7g}" for v in found.value.detach().reshape(-1)[:4].tolist())
-    state = "converged" if found.converged else "NOT CONVERGED"
-    seconds = sum(r.seconds for part in found.solved for r in part.solution.reports)
+    state = "converged" if all(report.converged for report in reports) else "NOT CONVERGED"
+    sweeps = max(report.n_iter for report in reports)
+    seconds = sum(report.seconds for report in reports)
+    omitted = max(report.omitted for report in reports)
     return "\n".join(
         [
             f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
             f"  {shown} {numbers}",
-            f"  {state}: marginals off by {found.residual:.1e} of the mass (tol {found.tol:g}) "
-            f"after {found.n_iter} sweeps, {seconds:.2g} s",
-            f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, "
-            f"engine {found.reports[0].engine}",
-            f"  {100 * found.kept_fraction:.2g} % of the pairs kept, the others hold at most "
-            f"{found.omitted:.1e} of the mass",
+            f"  {state}: marginals off by {worst.residual:.1e} of the mass (tol {first.tol:g}) "
+            f"after {sweeps} sweeps, {seconds:.2g} s",
+            f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
+            f"  {100 * first.kept_fraction:.2g} % of the pairs kept, the others hold at most "
+            f"{omitted:.1e} of the mass",
         ]
     )
 

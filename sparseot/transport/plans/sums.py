@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...engines.base import Engine
 from ...formulas import Opaque, Radial
 from ...operators.autograd import kernel_sum
 from ...points import Points
@@ -28,9 +27,7 @@ class PlanSums:
 
     def __init__(self, problem: Problem, f: Tensor, g: Tensor, item: int) -> None:
         self.given = problem, f, g, item
-        engine = problem.engine
-        if isinstance(engine, KeptPairs):
-            engine = engine.certifying(item)
+        pairs = problem.pairs.certifying(item) if isinstance(problem.pairs, KeptPairs) else None
         self.a, self.b = (
             c.weights[item].detach().double() for c in (problem.source, problem.target)
         )
@@ -49,13 +46,13 @@ class PlanSums:
             Points(c.positions[item : item + 1].detach().double(), w[None])
             for c, w in ((problem.source, self.a), (problem.target, self.b))
         )
-        self.problem = replace(problem, source=source, target=target, engine=engine)
+        self.problem = replace(problem, source=source, target=target, pairs=pairs)
         self.back = self.problem.swapped()
         self.unit = self.rows(torch.ones_like(self.b))
         self.r = self.a * self.unit
         self.w = torch.zeros_like(self.a)
-        if isinstance(engine, KeptPairs):
-            self.w = engine.missed(self.f - self.eps * math.log(self.mass), self.g)
+        if pairs is not None:
+            self.w = pairs.missed(self.f - self.eps * math.log(self.mass), self.g)
         self.omitted = float(self.a @ self.w) * self.mass
         self.sound = bool((self.r <= HUGE * self.a).all() and self.w.isfinite().all())
         corners = [c.positions[0] for c in (source, target)]
@@ -72,10 +69,9 @@ class PlanSums:
         return self._product(self.back, self.g, self.f, u)
 
     def _product(self, problem: Problem, f: Tensor, g: Tensor, v: Tensor) -> Tensor:
-        x = problem.source.positions
         block = v[None] if v.dim() == 2 else v[None, :, None]
         row = (f / self.eps)[None]
-        out = problem.plan_product(x, row, g[None], block)[0]
+        out = problem.plan_product(row, g[None], block)[0]
         return out if v.dim() == 2 else out[:, 0]
 
     def outer_cost(self, u: Tensor, v: Tensor) -> float:
@@ -87,18 +83,12 @@ class PlanSums:
         assert isinstance(problem.cost, Radial)
         (term,) = problem.cost.terms
         if term.power != 2:
-            engine = self._all_pairs()
-            return float(
-                u @ kernel_sum(problem.cost, x, y, v[None, :, None], engine=engine)[0, :, 0]
-            )
+            costs = kernel_sum(problem.cost, x, y, v[None, :, None], engine=problem.engine)
+            return float(u @ costs[0, :, 0])
         centre = (x[0].mean(0) + y[0].mean(0)) / 2
         x0, y0 = x[0] - centre, y[0] - centre
         squares = (u @ (x0**2).sum(1)) * v.sum() + (v @ (y0**2).sum(1)) * u.sum()
         return term.factor * float(squares - 2 * (u @ x0) @ (v @ y0))
-
-    def _all_pairs(self) -> Engine:
-        engine = self.problem.engine
-        return engine.other if isinstance(engine, KeptPairs) else engine
 
     def whole(self, value: float) -> float:
         """The value for the masses as they are."""

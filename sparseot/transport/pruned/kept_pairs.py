@@ -1,4 +1,4 @@
-"""An engine that sums over the kept pairs of a solved problem: for plans, maps and derivatives."""
+"""The pairs that were kept for a solved problem: sums over them for plans, maps and derivatives."""
 
 from __future__ import annotations
 
@@ -9,62 +9,65 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engines.base import Engine, Formula, Reductions
-from ...formulas import Radial
-from ...pairs import BlockPairs
+from ...engines.base import Formula, PlanPairs, Reductions
 from .clouds import SIZE
-from .softmins import SparseSoftmins
+from .softmins import PrunedSoftmins
 
 __all__ = ["KeptPairs"]
 
 
-class KeptPairs(Engine):
-    """Plan-like sums between the two clouds of each problem; others go to another engine.
+class KeptPairs(PlanPairs):
+    """The pairs of each item of a batch, chosen by its last check.
 
     Args:
-        checks: the last check of each item of a batch, which chose the pairs.
-        other: what sums between any other clouds, over all pairs.
-        dtype: of the loops.
+        checks: the softmins of the last check of each item.
+        side: 0 for rows in the source, 1 for rows in the target.
     """
 
-    name = "numba"
+    def __init__(self, checks: list[PrunedSoftmins], side: int = 0) -> None:
+        self.checks, self.side = checks, side
 
-    def __init__(self, checks: list[SparseSoftmins], other: Engine, dtype: torch.dtype) -> None:
-        self.checks, self.other = checks, other
-        single = dtype == torch.float32
-        for check in checks:
+    def to(self, dtype: torch.dtype) -> KeptPairs:
+        """The pairs that turned out to hold something, for sums in that precision."""
+        for check in self.checks:
             check.trim()
-            check.recast(np.float32 if single else np.float64)
+            check.recast(np.float32 if dtype == torch.float32 else np.float64)
+        return self
 
-    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
-        """Whatever the other engine refuses."""
-        return self.other.refuses(formula, x, pairs)
+    @property
+    def T(self) -> KeptPairs:
+        """The same pairs, seen from the other cloud."""
+        return KeptPairs(self.checks, 1 - self.side)
 
-    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
-        """The reductions between these clouds, over kept pairs where they are those that were solved."""
-        if pairs is not None:
-            return self.other.bind(x, y, pairs)
-        for side in (0, 1):
-            if self._are(x, side) and self._are(y, 1 - side):
-                return _KeptReductions(self.checks, side, self.other, x, y)
-        return self.other.bind(x, y)
+    def reductions(self) -> Reductions:
+        return _KeptReductions(self.checks, self.side)
+
+    def item(self, item: int) -> KeptPairs:
+        """The pairs of one item, in double precision."""
+        return self._double([copy(self.checks[item])])
+
+    def double(self) -> KeptPairs:
+        """The same pairs, in double precision."""
+        return self._double([copy(check) for check in self.checks])
 
     def certifying(self, item: int) -> KeptPairs:
         """All pairs that passed the screen of one item, in double precision."""
         check = copy(self.checks[item])
         check.tiles, check.peaks = check.screened, [None, None]
-        return KeptPairs([check], self.other, torch.float64)
+        return self._double([check])
 
-    def double(self) -> KeptPairs:
-        """The same pairs, in double precision."""
-        return KeptPairs([copy(check) for check in self.checks], self.other, torch.float64)
-
-    def item(self, item: int) -> KeptPairs:
-        """The pairs of one item, in double precision."""
-        return KeptPairs([copy(self.checks[item])], self.other, torch.float64)
+    def screened_for(self, item: int, f: Tensor, g: Tensor) -> KeptPairs:
+        """The pairs of one item, chosen for the rows of its potentials f ``(N,)`` and g ``(M,)``."""
+        old = self.checks[item]
+        X, Y = old.clouds[self.side], old.clouds[1 - self.side]
+        check = old.like(X, Y)
+        rows, cols = (t.double().numpy() for t in (f, g))
+        check.build(rows[X.order], cols[Y.order], 0.0)
+        return self._double([check], 0)
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds on what the rows' sums of the first item miss, ``(N,)``, at these potentials."""
+        assert self.side == 0, "bounds are known for the rows that were screened"
         check = self.checks[0]
         X, Y = check.clouds
         assert check.built is not None
@@ -75,35 +78,22 @@ class KeptPairs(Engine):
         bounds = np.repeat(check.screened.omitted, SIZE)[: X.n] * factor
         return torch.from_numpy(bounds[X.inverse])
 
-    def side(self, x: Tensor) -> int:
-        """Which of both clouds these points are."""
-        return 0 if self._are(x, 0) else 1
-
-    def _are(self, x: Tensor, side: int) -> bool:
-        clouds = [check.clouds[side] for check in self.checks]
-        if x.shape != (len(clouds), clouds[0].n, clouds[0].dim):
-            return False
-        points = x.detach().numpy()
-        return all(
-            np.array_equal(item[cloud.order], cloud.points)
-            for item, cloud in zip(points, clouds, strict=True)
-        )
+    def _double(self, checks: list[PrunedSoftmins], side: int | None = None) -> KeptPairs:
+        for check in checks:
+            check.recast(np.float64)
+        return KeptPairs(checks, self.side if side is None else side)
 
 
 class _KeptReductions(Reductions):
-    def __init__(
-        self, checks: list[SparseSoftmins], side: int, other: Engine, x: Tensor, y: Tensor
-    ) -> None:
-        self.checks, self.side, self.other, self.clouds = checks, side, other, (x, y)
+    def __init__(self, checks: list[PrunedSoftmins], side: int) -> None:
+        self.checks, self.side = checks, side
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
-        """Over kept pairs for multiples of the Gibbs kernel with both scalings."""
-        factor = self._factor(kernel)
-        if factor is None or row is None or col is None:
-            return self.other.bind(*self.clouds).sum(kernel, v, row, col)
-        found = []
+        """For multiples of the Gibbs kernel, with both scalings."""
+        assert row is not None and col is not None
+        factor, found = _multiple(kernel), []
         for k, check in enumerate(self.checks):
             here, there = check.clouds[self.side], check.clouds[1 - self.side]
             rows, cols = (
@@ -114,17 +104,8 @@ class _KeptReductions(Reductions):
             found.append(torch.from_numpy(out[here.inverse] * factor))
         return torch.stack(found).to(v.dtype)
 
-    def logsumexp(
-        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
-    ) -> Tensor:
-        """Over all pairs: what is kept suits only the potentials that were found."""
-        return self.other.bind(*self.clouds).logsumexp(cost, eps, col, guess)
 
-    def _factor(self, kernel: Any) -> float | None:
-        """The multiple of the Gibbs kernel that this is, or None."""
-        gaussian = isinstance(kernel, Radial) and kernel.decay == 2
-        if not gaussian or any(term.power for term in kernel.terms):
-            return None
-        if abs(kernel.rate * 2 * self.checks[0].eps - 1) > 1e-9:
-            return None
-        return sum(term.factor for term in kernel.terms)
+def _multiple(kernel: Any) -> float:
+    """What the Gibbs kernel is multiplied by."""
+    assert not any(term.power for term in kernel.terms), "sums over kept pairs are of Gibbs kernels"
+    return sum(term.factor for term in kernel.terms)

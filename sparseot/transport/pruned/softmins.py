@@ -23,7 +23,7 @@ from ..solvers.relaxation import Array, Softmins
 from .clouds import GROUP, SIZE, BlockCloud, Frame
 from .memory import check_memory
 
-__all__ = ["SparseSoftmins", "Tiles"]
+__all__ = ["PrunedSoftmins", "Tiles"]
 
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
@@ -68,7 +68,7 @@ class _Known(NamedTuple):
     rise: float  # above the potential for which the tiles were chosen
 
 
-class SparseSoftmins(Softmins):
+class PrunedSoftmins(Softmins):
     """Tiles chosen by a screen, chosen anew when the potentials have moved.
 
     Args:
@@ -102,13 +102,16 @@ class SparseSoftmins(Softmins):
         self.pairs = 0  # visited so far
         self.builds = 0
 
-    def first(self, g: Array, f: Array) -> Array:
-        return self.exact(0, f, g)[0]
+    def like(self, source: BlockCloud, target: BlockCloud) -> PrunedSoftmins:
+        """The same between other clouds, in double precision."""
+        rest = self.penalty, self.eps, self.tol, np.float64, self.engine
+        return PrunedSoftmins(source, target, *rest)
 
-    def second(self, f: Array, g: Array) -> Array:
-        return self.exact(1, g, f)[0]
+    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
+        return self.damped(side, here, *self.exact(side, here, there))
 
     def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+        """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
         if total.min() > LOWEST and total.max() < HIGHEST:

@@ -9,7 +9,7 @@ algorithm 3.5). It stops when the schedule ends, not when a residual is small: w
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,80 +17,111 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engines.base import Engine, Formula, Reductions
+from ...engines.base import Engine
 from ...errors import bad_input
-from ...points import Points, check_positive
-from ..marginals import Marginals
+from ...formulas import Opaque
+from ...points import Points, bounding_diameter, check_positive
+from ..problem import Problem
+from ..solution import Potentials, Solution, Solver
 
-__all__ = ["AveragedAnnealing", "Potentials", "temperatures"]
+__all__ = ["AveragedAnnealing"]
 
 
 @dataclass(frozen=True)
-class Potentials:
-    """Dual potentials of one problem, without a graph.
+class AveragedAnnealing(Solver):
+    """GeomLoss's schedule; a batch follows one schedule per item.
 
-    ``f`` ``(B, N)`` is the damped softmin of ``g_prev`` ``(B, M)``, and ``g`` that of ``f_prev``:
-    what the envelope theorem needs to differentiate the value in x, a and in y, b.
+    Args:
+        scaling: ratio of successive blurs, in (0, 1).
+        diameter: length at which the temperatures start; None for the diagonal of the box.
+        engine: "auto", the name of an engine, or an engine.
     """
 
-    f: Tensor
-    g: Tensor
-    f_prev: Tensor
-    g_prev: Tensor
-
-
-@dataclass(frozen=True)
-class AveragedAnnealing:
-    """GeomLoss's schedule; a batch follows one schedule per item."""
-
     scaling: float = 0.5
+    diameter: float | None = None
+    engine: str | Engine = "auto"
 
     def __post_init__(self) -> None:
-        check_positive(scaling=self.scaling)
+        check_positive(scaling=self.scaling, diameter=self.diameter)
         if self.scaling >= 1:
             got = f"{self.scaling:g}"
             raise bad_input("scaling", got, "a ratio between 0 and 1", "0.5 is usual.")
 
+    def solve(self, problem: Problem, start: Potentials | None = None) -> Solution:
+        return self.solve_all([problem], [start])[0]
+
     @torch.no_grad()
-    def solve(
-        self,
-        source: Points,
-        target: Points,
-        cost: Formula,
-        marginals: Marginals,
-        *,
-        p: int,
-        blur: float,
-        diameter: Tensor,
-        engine: Engine,
-        partner: list[int] | None = None,
-    ) -> Potentials:
-        """Potentials of the transport from source to target.
+    def solve_all(
+        self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
+    ) -> list[Solution]:
+        """The schedule starts from zero, whatever the ``starts``.
 
-        ``diameter`` is ``(B,)``, the length at which each item's schedule starts. ``partner``
-        says that both potentials of every problem are first potentials of items of this batch:
-        item k holds its own, item ``partner[k]`` the other. A cloud and itself are their own
-        partner; (x, y) and (y, x), of equal sizes, are each other's. Then one softmin a step
-        updates all.
+        Clouds of equal size make one batch of all problems, seen from both sides: then one softmin a
+        step updates all. (Costs that are functions are left alone: small matrices of theirs are kept
+        from one softmin to the next.)
         """
-        schedule, start = _schedule(p, tuple(diameter.tolist()), blur, self.scaling)
+        first = problems[0]
+        lengths = bounding_diameter(first.source, first.target)
+        if self.diameter is not None:
+            lengths = torch.full_like(lengths, self.diameter)
+        sizes = {
+            c.positions.shape[1] for problem in problems for c in (problem.source, problem.target)
+        }
+        if len(sizes) > 1 or isinstance(first.cost, Opaque):
+            return [self._one(problem, lengths) for problem in problems]
+        return self._together(problems, lengths)
+
+    def _one(self, problem: Problem, lengths: Tensor) -> Solution:
+        """One problem: its second potentials by softmins of their own."""
+        source, target = problem.source, problem.target
+        towards = _Update(problem, source, target)
+        if problem.symmetric:
+            f, g, *before = self._averaged(problem, lengths, towards, lambda now, f, *old: f)
+        else:
+            back = _Update(problem, target, source)
+            f, g, *before = self._averaged(
+                problem, lengths, towards, lambda now, f_new, f, g: back(*now, f, g)
+            )
+        return Solution(f, g, before[1], before[0])
+
+    def _together(self, problems: Sequence[Problem], lengths: Tensor) -> list[Solution]:
+        """All problems, and those of two clouds from both sides: second potentials are another's first."""
+        items, sides, partner, blocks = len(lengths), [], [], 0
+        for problem in problems:
+            count = 1 if problem.symmetric else 2
+            sides += [(problem.source, problem.target), (problem.target, problem.source)][:count]
+            partner += [blocks] if problem.symmetric else [blocks + 1, blocks]
+            blocks += count
+        here, there = (_stacked([pair[k] for pair in sides]) for k in (0, 1))
+        first = problems[0]
+        places = [block * items + k for block in partner for k in range(items)]
+        holders = torch.tensor(places, device=lengths.device)
+
+        def other(now: Step, f_new: Tensor, *old: Tensor | None) -> Tensor:
+            return f_new if blocks == 1 else f_new.index_select(0, holders)
+
+        together = self._averaged(first, lengths.repeat(blocks), _Update(first, here, there), other)
+        f, _, _, g_prev = (t.split(items) for t in together)
+        found, block = [], 0
+        for problem in problems:
+            mine, theirs = block, block + (not problem.symmetric)
+            found.append(Solution(f[mine], f[theirs], g_prev[theirs], g_prev[mine]))
+            block = theirs + 1
+        return found
+
+    def _averaged(
+        self, problem: Problem, lengths: Tensor, towards: _Update, other: Other
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both potentials at the end, and before the last update.
+
+        ``other`` gives the second potentials, from the first ones of now, and from both of before.
+        """
+        like = problem.source.positions
+        schedule, start = _schedule(problem.p, tuple(lengths.tolist()), problem.blur, self.scaling)
         together = not start.any()
-        schedule, start = schedule.to(source.positions), start.to(source.positions.device)
-        damped = (-schedule * marginals.damping(schedule)).unbind()
+        schedule, start = schedule.to(like), start.to(like.device)
+        damped = (-schedule * problem.penalty.damping(schedule)).unbind()
         steps = list(zip(schedule.unbind(), damped, strict=True))
-        towards = _Update(source, target, cost, engine)
-        back = None if partner else _Update(target, source, cost, engine)
-        swaps = partner is not None and partner != sorted(partner)
-        holders = torch.tensor(partner, device=source.positions.device) if swaps else None
-
-        def other(
-            now: tuple[Tensor, Tensor], f: Tensor, f_old: Tensor | None, g: Tensor | None
-        ) -> Tensor:
-            """The second potentials: computed, or taken from the items that hold them."""
-            if back is not None:
-                return back(*now, f_old, g)
-            return f if holders is None else f.index_select(0, holders)
-
         f = towards(*steps[0], None, None)
         g = other(steps[0], f, None, None)
         for step, now in enumerate(steps):
@@ -100,15 +131,19 @@ class AveragedAnnealing:
             weight = 0.5 if together else 0.5 * (start <= step).to(f)
             f, g = torch.lerp(f, f_new, weight), torch.lerp(g, g_new, weight)
         f_new = towards(*steps[-1], g, f)
-        return Potentials(f_new, other(steps[-1], f_new, f, g), f, g)
+        return f_new, other(steps[-1], f_new, f, g), f, g
+
+
+Step = tuple[Tensor, Tensor]  # temperatures, and minus their damped values
+Other = Callable[[Step, Tensor, Tensor | None, Tensor | None], Tensor]
 
 
 class _Update:
     """The damped softmin over one cloud, seen from the points of another."""
 
-    def __init__(self, here: Points, there: Points, cost: Formula, engine: Engine) -> None:
-        self.sums: Reductions = engine.bind(here.positions.detach(), there.positions.detach())
-        self.log_weights, self.cost = there.log_weights, cost
+    def __init__(self, problem: Problem, here: Points, there: Points) -> None:
+        self.sums = problem.engine.bind(here.positions, there.positions)
+        self.log_weights, self.cost = there.log_weights, problem.cost
 
     def __call__(self, eps: Tensor, damped: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
         """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess.
@@ -120,10 +155,10 @@ class _Update:
         return damped * self.sums.logsumexp(self.cost, eps.view(-1), col, guess)
 
 
-def temperatures(first: float, last: float, ratio: float) -> list[float]:
-    """From ``first`` down to exactly ``last``, by equal factors of at most ``ratio``."""
-    steps = max(0, math.ceil(math.log(first / last) / math.log(ratio)))
-    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]
+def _stacked(clouds: list[Points]) -> Points:
+    """Clouds of equal sizes as one batch."""
+    positions, weights = ([getattr(c, name) for c in clouds] for name in ("positions", "weights"))
+    return Points(torch.cat(positions), torch.cat(weights))
 
 
 @lru_cache(maxsize=64)

@@ -12,18 +12,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ..marginals import Marginals
+from ...points import Points
 from ..pruned.coarse import Cells, Lifted
-from ..pruned.softmins import SparseSoftmins
-from .annealing import temperatures
-from .relaxation import Array, Outcome, alternate, self_fixed_point
+from ..pruned.memory import check_memory
+from ..pruned.softmins import PrunedSoftmins
+from ..softmins import Array, Outcome
+from ..solution import Level
+from .course import Course, Found
+from .relaxation import alternate, self_fixed_point
 
-__all__ = ["Multilevel", "Step"]
+__all__ = ["Multilevel", "solve_kept_pairs"]
 
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
@@ -32,95 +34,62 @@ COARSE = 0.005  # tolerance at all temperatures but the last
 SWEEPS = 300  # there, at most; tens where no mass must cross a gap of hundreds of blurs
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
+FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
+
+Start = tuple[Array, Array] | None
 
 
-@dataclass(frozen=True)
-class Step:
-    """One temperature: the pairs that it visited, and what came of them."""
-
-    eps: float
-    points: tuple[int, int]
-    sweeps: float
-    error: float
-    kept: float
-    seconds: float
+def solve_kept_pairs(
+    course: Course, start: Start, cut: dict[int, Cells], *, engine: str, memory: float | None
+) -> Found:
+    """The potentials of a problem in the order of its points, and the error over all pairs."""
+    problem = course.problem
+    points = sum(c.weights.shape[1] for c in (problem.source, problem.target))
+    check_memory(memory, points, problem.source.positions.shape[-1])
+    solver = Multilevel(course, cut, engine, memory)
+    found = solver.own(start) if problem.symmetric else solver.pair(start)
+    course.bar.close()
+    return found
 
 
 class Multilevel:
-    """Solves one problem; the pairs of the last check stay, for plans and derivatives.
+    """The solve of one problem, level by level.
 
     Args:
-        clouds: points ``(N, D)`` and weights ``(N,)`` of the source, and of the target; the same
-            object twice for a cloud and itself.
-        penalty: how marginals are held.
-        eps: the last temperature.
-        tol: relative L1 error of the marginals.
-        budget: largest number of sweeps at the last temperature.
-        rate: the factor of the slowest error under a plain sweep, as a function of eps.
-        watch: called as ``watch(eps, error)`` after each sweep.
+        course: the problem, and how far to go.
+        cut: clouds in blocks, by the identity of the cloud, that problems share.
         engine: "numba" or "tiles".
-        cut: clouds in blocks, by the address of their points, that problems share.
         memory: bytes that points and kept tiles may take.
     """
 
     def __init__(
-        self,
-        clouds: tuple[tuple[Array, Array], tuple[Array, Array]],
-        penalty: Marginals,
-        eps: float,
-        *,
-        tol: float,
-        budget: float,
-        rate: Callable[[float], float],
-        watch: Callable[[float, float], None] = lambda eps, error: None,
-        cut: dict[int, Cells] | None = None,
-        engine: str = "numba",
-        memory: float | None = None,
+        self, course: Course, cut: dict[int, Cells], engine: str, memory: float | None
     ) -> None:
-        self.engine, self.softmins = engine, partial(SparseSoftmins, engine=engine, memory=memory)
-        self.clouds, self.penalty, self.eps = clouds, penalty, eps
-        self.tol, self.budget, self.rate, self.watch = tol, budget, rate, watch
-        self.steps: list[Step] = []
-        self.dtype = np.float32 if tol >= SINGLE else np.float64
-        self.cut = {} if cut is None else cut
+        problem = course.problem
+        self.course, self.engine, self.memory = course, engine, memory
+        self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
+        self.dtype = np.float32 if self.tol >= SINGLE else np.float64
+        self.whole = _whole(problem.source, cut), _whole(problem.target, cut)
+        self.levels: list[Level] = []
         self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
-        self.interrupted = False
-
-    def solve(self, start: tuple[Array, Array] | None = None) -> Outcome:
-        """The potentials in the order of the points, and the error over all pairs."""
-        if self.clouds[0] is self.clouds[1]:
-            found = self._solve_self(start)
-        else:
-            found = self._solve_pair(start)
-        blocks = [cells.blocks for cells in self.last]
-        f, g, f_prev, g_prev = (
-            t[block.inverse]
-            for t, block in zip(
-                (found.f, found.g, found.f_prev, found.g_prev), (*blocks, *blocks), strict=True
-            )
-        )
-        return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
+        self.stopped = False
 
     # --- two clouds ---
 
-    def _solve_pair(self, start: tuple[Array, Array] | None) -> Outcome:
-        whole = self._whole(0), self._whole(1)
-        both = np.concatenate([cloud[0] for cloud in self.clouds])
-        sides = both.max(0) - both.min(0)
-        first = max(float((sides**2).sum()), self.eps)
-        now = None if start is None else Lifted(whole, start, None)
-        schedule = temperatures(first, self.eps, RATIO) if start is None else [self.eps]
-        for eps in schedule:
-            cells = whole
+    def pair(self, start: Start) -> Found:
+        """Coarse clouds first; then all points, from what these tell."""
+        now = None if start is None else Lifted(self.whole, start, None)
+        for eps in self.course.temperatures(RATIO, start):
+            cells = self.whole
             if eps > self.eps:
-                side = min(CELL * math.sqrt(eps), WIDEST * float(sides.max()))
+                side = min(CELL * math.sqrt(eps), WIDEST * float(self.course.sides.max()))
                 cells = self._cells(0, side), self._cells(1, side)
             if now is None:
                 f, g = (np.zeros(len(c.points)) for c in cells)
             else:
                 f, g = (now.at(k, c) for k, c in enumerate(cells))
             if eps == self.eps:
-                return self._last(cells, f, g)
+                return self._last(f, g)
             now = self._coarse(cells, f, g, eps)
         raise AssertionError("the schedule ends at the last temperature")
 
@@ -128,17 +97,17 @@ class Multilevel:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
         X, Y = (c.blocks for c in cells)
-        softmins = self.softmins(X, Y, self.penalty, eps, COARSE, np.float32)
+        softmins = self._softmins(cells, eps, COARSE, np.float32)
         found = alternate(
             softmins,
             f[X.order],
             g[Y.order],
             tol=max(COARSE, self.tol),
-            budget=1 if self.interrupted else min(SWEEPS, self.budget),
-            rho2=self.rate(eps),
-            watch=lambda f, g, error: self.watch(eps, error),
+            budget=1 if self.stopped else min(SWEEPS, self.course.max_sweeps),
+            rho2=self.course.rate(eps),
+            watch=self.course.watch(eps),
         )
-        self.interrupted |= found.interrupted
+        self.stopped |= found.interrupted
         f_s, g_s = found.f, found.g_prev
         slopes = []
         for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
@@ -153,108 +122,123 @@ class Multilevel:
         values = f_s[X.inverse], g_s[Y.inverse]
         return Lifted(cells, values, (slopes[0], slopes[1]))
 
-    def _last(self, cells: tuple[Cells, Cells], f: Array, g: Array) -> Outcome:
-        began = time.perf_counter()
-        self.last = cells
-        X, Y = (c.blocks for c in cells)
-        softmins = self.softmins(X, Y, self.penalty, self.eps, self.tol, self.dtype)
-        f_s, g_s = f[X.order], g[Y.order]
-        wanted, sweeps = SLACK * self.tol, 0.0
-        while True:
-            found = alternate(
-                softmins,
-                f_s,
-                g_s,
-                tol=wanted,
-                budget=1 if self.interrupted else self.budget - sweeps,
-                rho2=self.rate(self.eps),
-                watch=lambda f, g, error: self.watch(self.eps, error),
-            )
-            sweeps += found.sweeps
-            checked = self._check(softmins, found, sweeps)
-            self.interrupted |= found.interrupted
-            wanted /= 2
-            done = self.interrupted or sweeps >= self.budget or wanted < self.tol / 20
-            if checked.error <= self.tol or done:
-                self._note(softmins, checked, began)
-                return checked
-            f_s, g_s = checked.f, checked.g
+    def _last(self, f: Array, g: Array) -> Found:
+        X, Y = (c.blocks for c in self.whole)
+        state = [f[X.order], g[Y.order]]
 
-    def _check(self, softmins: SparseSoftmins, found: Outcome, sweeps: float) -> Outcome:
+        def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
+            rest = self.course.rate(self.eps), self.course.watch(self.eps)
+            return alternate(softmins, *state, tol=tol, budget=budget, rho2=rest[0], watch=rest[1])
+
+        def resume(found: Outcome, checked: Outcome) -> None:
+            state[:] = checked.f, checked.g
+
+        return self._to_the_end(sweep, self._check, resume)
+
+    def _check(self, exact: PrunedSoftmins, found: Outcome, sweeps: float) -> tuple[Outcome, float]:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
-        exact = self.softmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new, _, _ = exact.step(1, g, f)
         rise = float((new - g).max()) / self.eps
         f_new, error, _ = exact.step(0, f, new)
-        masses = softmins.clouds[0].masses
-        self.omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
-        self.exact = exact
-        error += self.omitted / float(exact.a.sum())
+        masses = exact.clouds[0].masses
+        omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
+        error += omitted / float(exact.a.sum())
         value = exact.dual(f_new, new, exact.kept(0, f_new))
-        return Outcome(f_new, new, f, new, error, sweeps + 1, value)
+        return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
 
     # --- a cloud and itself ---
 
-    def _solve_self(self, start: tuple[Array, Array] | None) -> Outcome:
-        began = time.perf_counter()
-        cells = self._whole(0)
-        self.last = cells, cells
-        X = cells.blocks
-        softmins = self.softmins(X, X, self.penalty, self.eps, self.tol, self.dtype)
+    def own(self, start: Start) -> Found:
+        """At the last temperature only, which is enough for a cloud and itself."""
+        X = self.whole[0].blocks
+        first = self._softmins(self.whole, self.eps, self.tol, self.dtype)
         if start is None:
             zero = np.zeros(X.n)
-            softmins.diagonal()
-            h = softmins.step(0, zero, zero)[0] / 2
-            softmins.built = None
+            first.diagonal()
+            h = first.step(0, zero, zero)[0] / 2
         else:
             h = start[0][X.order]
-        wanted, sweeps = SLACK * self.tol, 0.0
-        while True:
-            found = self_fixed_point(
-                softmins,
-                h,
-                tol=wanted,
-                budget=self.budget - sweeps,
-                watch=lambda error: self.watch(self.eps, error),
-            )
-            sweeps += found.sweeps
-            checked = self._check_self(softmins, found.f_prev, sweeps)
-            wanted /= 2
-            done = found.interrupted or sweeps >= self.budget or wanted < self.tol / 20
-            if checked.error <= self.tol or done:
-                self._note(softmins, checked, began)
-                return checked
-            h = (found.f_prev + 2 * checked.f) / 3
+        state = [h]
 
-    def _check_self(self, softmins: SparseSoftmins, h: Array, sweeps: float) -> Outcome:
-        exact = self.softmins(*softmins.clouds, self.penalty, self.eps, self.tol, np.float64)
+        def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
+            watch = self.course.watch(self.eps)
+            return self_fixed_point(softmins, state[0], tol=tol, budget=budget, watch=watch)
+
+        def resume(found: Outcome, checked: Outcome) -> None:
+            state[0] = (found.f_prev + 2 * checked.f) / 3
+
+        return self._to_the_end(sweep, self._check_own, resume)
+
+    def _check_own(
+        self, exact: PrunedSoftmins, found: Outcome, sweeps: float
+    ) -> tuple[Outcome, float]:
+        h = found.f_prev
         exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
-        self.omitted = float(softmins.clouds[0].masses @ exact.tiles.omitted)
-        self.exact = exact
-        error += self.omitted / float(exact.a.sum())
+        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
+        error += omitted / float(exact.a.sum())
         value = exact.dual(new, h, exact.kept(0, new))
-        return Outcome(new, new, h, h, error, sweeps + 0.5, value)
+        return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
 
     # --- both ---
 
-    def _whole(self, side: int) -> Cells:
-        """The points of a cloud, in blocks that other problems may have cut already."""
-        points, weights = self.clouds[side]
-        return self.cut.setdefault(points.ctypes.data, Cells(points, weights, 0.0))
+    def _to_the_end(
+        self,
+        sweep: Callable[[PrunedSoftmins, float, float], Outcome],
+        check: Callable[[PrunedSoftmins, Outcome, float], tuple[Outcome, float]],
+        resume: Callable[[Outcome, Outcome], None],
+    ) -> Found:
+        """Sweeps at the last temperature, and checks, until one of these finds the tolerance met."""
+        began, wanted, sweeps = time.perf_counter(), SLACK * self.tol, 0.0
+        softmins = self._softmins(self.whole, self.eps, self.tol, self.dtype)
+        while True:
+            budget = 1 if self.stopped else self.course.max_sweeps - sweeps
+            found = sweep(softmins, wanted, budget)
+            sweeps += found.sweeps
+            exact = softmins.like(*softmins.clouds)
+            exact.memory = self.memory
+            checked, omitted = check(exact, found, sweeps)
+            self.stopped |= found.interrupted
+            wanted /= 2
+            spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
+            if checked.error <= self.tol or self.stopped or spent:
+                self._note(softmins, checked, began)
+                how = f"{self.engine} on kept pairs of blocks"
+                return Found(self._in_order(checked), self.levels, how, exact, omitted)
+            resume(found, checked)
+
+    def _in_order(self, found: Outcome) -> Outcome:
+        """Potentials in the order of the points."""
+        X, Y = (cells.blocks.inverse for cells in self.whole)
+        f, f_prev, g, g_prev = found.f[X], found.f_prev[X], found.g[Y], found.g_prev[Y]
+        return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
+
+    def _softmins(
+        self, cells: tuple[Cells, Cells], eps: float, tol: float, dtype: Any
+    ) -> PrunedSoftmins:
+        X, Y = (c.blocks for c in cells)
+        return PrunedSoftmins(X, Y, self.penalty, eps, tol, dtype, self.engine, self.memory)
 
     def _cells(self, side: int, width: float) -> Cells:
         """The cells of a cloud; the points themselves where these are few enough."""
         before = self.cells[side]
         if before is None or before[0] != width:
-            found = Cells(*self.clouds[side], width)
-            before = self.cells[side] = width, self._whole(side) if found.whole else found
+            whole = self.whole[side]
+            found = Cells(whole.points, whole.weights, width)
+            before = self.cells[side] = width, whole if found.whole else found
         return before[1]
 
-    def _note(self, softmins: SparseSoftmins, found: Outcome, began: float) -> None:
+    def _note(self, softmins: PrunedSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n
-        seconds = time.perf_counter() - began
         kept = softmins.kept_fraction
-        self.steps.append(Step(softmins.eps, sizes, found.sweeps, found.error, kept, seconds))
+        self.levels.append(self.course.level(softmins.eps, sizes, found, kept, began))
+
+
+def _whole(cloud: Points, cut: dict[int, Cells]) -> Cells:
+    """The points of a cloud, in blocks that other problems may have cut already."""
+    if id(cloud) not in cut:
+        points, weights = cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
+        cut[id(cloud)] = Cells(points, weights, 0.0)
+    return cut[id(cloud)]

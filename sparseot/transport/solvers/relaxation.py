@@ -12,19 +12,16 @@ by a *trial pair*, and the over-relaxed state is restored where the trial fails.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
+from ..softmins import Array, Outcome, Softmins
+from .progress import Stopped
 
-from ..marginals import Marginals
-from .interruption import Stopped
+__all__ = ["alternate", "close", "guessed_rate", "relaxed_sweeps", "self_fixed_point"]
 
-Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our own
-__all__ = ["Outcome", "Softmins", "alternate", "close", "self_fixed_point"]
+Watch = Callable[[float], None]
+Sweeps = Callable[[Softmins, list[Array], float, float, float, Watch], Outcome]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
 TRIAL = 6.0  # tolerances that the error must come near to for a first trial
@@ -36,113 +33,18 @@ SLOWEST = 0.99  # pace that is believed
 BELIEVED = 0.3  # share of the gap 1 - rho2 below which a measured gap replaces it
 STEPS = 10  # and share of it, inverted, that it may fall to at once
 STEP = 2 / 3  # of the self problem
+CONSTANT = 3.0  # c of a bold rate 1 - (pi c)^2 eps / L^p, to be corrected by what is seen
+GAP = 0.15  # between the rate and 1, at most
 
 
-def dot(a: Array, b: Array) -> float:
-    """The scalar product, on this thread: BLAS would wake others, which spin beside our own."""
-    return float(np.einsum("i,i", a, b))
+def guessed_rate(eps: float, cost: float, damping: float) -> float:
+    """The factor of the slowest error under a plain sweep, at a guess.
 
-
-class Softmins(ABC):
-    """Both softmins of one problem at one temperature; potentials are float64 vectors."""
-
-    a: Array
-    b: Array
-    eps: float
-    penalty: Marginals
-
-    @abstractmethod
-    def first(self, g: Array, f: Array) -> Array:
-        r"""``-eps log sum_j b_j exp((g_j - C_ij) / eps)``, ``(N,)``; ``f`` guesses the result."""
-
-    @abstractmethod
-    def second(self, f: Array, g: Array) -> Array:
-        """The same over the points of the source, ``(M,)``."""
-
-    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
-        """The exact update of one potential, and what its marginal was before it.
-
-        Returns:
-            The damped softmin; the L1 distance, relative to the mass, of the marginal of the
-            plan of (here, there) from the one that is wanted; and the mass of that plan.
-        """
-        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        softmin, ratio = self.exact(side, here, there)
-        lack = np.abs(ratio - self.penalty.wanted(side, here))
-        error = dot(weights, lack) / self.masses[side]
-        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
-
-    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
-        """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
-        softmin = (self.first, self.second)[side](there, here)
-        return softmin, np.exp(np.minimum((here - softmin) / self.eps, 600.0))
-
-    @cached_property
-    def masses(self) -> tuple[float, float]:
-        """The masses of both clouds."""
-        return float(self.a.sum()), float(self.b.sum())
-
-    def dual(self, f: Array, g: Array, total: float) -> float:
-        """The dual objective of two potentials, whose plan has the mass ``total``."""
-        value = -self.eps * (total - math.prod(self.masses))
-        for side, (weights, h) in enumerate(((self.a, f), (self.b, g))):
-            value += dot(weights, self.penalty.worth(side, h))
-        return value
-
-    def kept(self, side: int, h: Array) -> float:
-        """The mass of a plan whose marginal on one side is what its potential wants."""
-        weights, imposed = (self.a, self.b)[side], math.isinf(self.penalty.rhos[side])
-        return self.masses[side] if imposed else dot(weights, self.penalty.wanted(side, h))
-
-    def sweeps(
-        self,
-        state: list[Array],
-        tol: float,
-        budget: float,
-        rho2: float,
-        watch: Callable[[Array, Array, float], None],
-    ) -> Outcome:
-        """Those of :func:`alternate`, or another way to the same end."""
-        return _sweeps(self, state, tol, budget, rho2, watch)
-
-    def fixed_point(
-        self, h: Array, *, tol: float, budget: float, watch: Callable[[float], None]
-    ) -> Outcome:
-        """That of :func:`self_fixed_point`, or another way to the same end."""
-        return self_fixed_point(self, h, tol=tol, budget=budget, watch=watch)
-
-    def shift(self, f: Array, g: Array) -> float:
-        """The constant that is best moved from g to f; zero where both marginals are imposed."""
-        rates = [1 / rho for rho in self.penalty.rhos]
-        if not any(rates):
-            return 0.0
-        logs = []
-        for w, h, rate in zip((self.a, self.b), (f, g), rates, strict=True):
-            exponents = np.where(w > 0, -h * rate, -np.inf)
-            top = exponents.max()
-            logs.append(top + math.log(dot(w, np.exp(exponents - top))))
-        return float(logs[0] - logs[1]) / sum(rates)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Potentials at the end: f is the update of ``g_prev``, g that of ``f_prev``.
-
-    Two clouds end with ``f_prev = f``; a cloud and itself with f = g, the update of one h.
+    ``cost`` is ``L^p`` for the longest side L of the box around both clouds, ``damping`` the product
+    of both factors of the marginals.
     """
-
-    f: Array
-    g: Array
-    f_prev: Array
-    g_prev: Array
-    error: float  # relative L1 error of the marginals of the plan of (f_prev, g_prev)
-    sweeps: float
-    value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself
-    interrupted: bool = False
-
-    def met(self, tol: float) -> bool:
-        """Whether the tolerance was met, by numbers."""
-        return self.error <= tol and math.isfinite(self.value)
+    gap = (math.pi * CONSTANT) ** 2 * eps / max(cost, eps)
+    return damping * (1 - min(gap, GAP))
 
 
 class _Momentum:
@@ -202,7 +104,8 @@ def alternate(
     tol: float,
     budget: float,
     rho2: float = 0.0,
-    watch: Callable[[Array, Array, float], None] = lambda f, g, error: None,
+    watch: Watch = lambda error: None,
+    sweeps: Sweeps | None = None,
 ) -> Outcome:
     """Sweeps until the L1 error of the marginals is at most ``tol`` times the mass.
 
@@ -215,28 +118,29 @@ def alternate(
         rho2: an estimate of the factor by which a plain sweep multiplies the slowest error; 0
             for plain sweeps throughout. Where the dual value falls, the estimate was too bold: it
             is lowered and the sweeps start anew.
-        watch: called with (f, g, error) after each sweep; where it raises Stopped, the sweeps end
+        watch: called with the error after each sweep; where it raises Stopped, the sweeps end
             with the potentials as they are.
+        sweeps: another way than :func:`relaxed_sweeps` to the same end.
     """
-    state = [f, g]
+    state, sweeps = [f, g], sweeps or relaxed_sweeps
     try:
-        return softmins.sweeps(state, tol, budget, rho2, watch)
+        return sweeps(softmins, state, tol, budget, rho2, watch)
     except Stopped:
         found = _trial_pair(softmins, state[0], state[1], 0.0)
         return replace(found, interrupted=True)
 
 
-def _sweeps(
+def relaxed_sweeps(
     softmins: Softmins,
     state: list[Array],
     tol: float,
     budget: float,
     rho2: float,
-    watch: Callable[[Array, Array, float], None],
+    watch: Watch,
 ) -> Outcome:
     """The sweeps of :func:`alternate`; ``state`` holds the last potentials at any moment."""
     f, g = state
-    momentum, sweeps, best = _Momentum(rho2), 0.0, -math.inf
+    momentum, spent, best = _Momentum(rho2), 0.0, -math.inf
     threshold, due = TRIAL * tol, math.inf
     while True:
         state[:] = f, g
@@ -244,10 +148,10 @@ def _sweeps(
         g_new, _, _ = softmins.step(1, g, f)
         g = g + momentum.next() * (g_new - g)
         f_new, error, total = softmins.step(0, f, g)
-        sweeps += 1
-        watch(f, g, error)
-        if plain and (error <= tol or sweeps >= budget):
-            return close(softmins, f_new, g, sweeps)
+        spent += 1
+        watch(error)
+        if plain and (error <= tol or spent >= budget):
+            return close(softmins, f_new, g, spent)
         dual = softmins.dual(f, g, total)
         if not plain and dual < best - FALL * tol * softmins.eps * softmins.masses[0]:
             momentum.restart()
@@ -255,12 +159,12 @@ def _sweeps(
         if not plain:
             momentum.observe(error)
         f = f + momentum.next() * (f_new - f)
-        if not plain and (error <= threshold or sweeps >= min(due, budget)):
-            found, sweeps = _trial_pair(softmins, f, g, sweeps), sweeps + 1.5
-            if found.error <= tol or sweeps >= budget:
+        if not plain and (error <= threshold or spent >= min(due, budget)):
+            found, spent = _trial_pair(softmins, f, g, spent), spent + 1.5
+            if found.error <= tol or spent >= budget:
                 return found
             threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
-            due = sweeps + max(momentum.sweeps(tol / found.error), APART)
+            due = spent + max(momentum.sweeps(tol / found.error), APART)
         if move := softmins.shift(f, g):
             f, g = f + move, g - move
 
@@ -285,7 +189,7 @@ def self_fixed_point(
     *,
     tol: float,
     budget: float,
-    watch: Callable[[float], None] = lambda error: None,
+    watch: Watch = lambda error: None,
 ) -> Outcome:
     """The potential of a cloud with itself, by Chebyshev steps that divide its error by six.
 

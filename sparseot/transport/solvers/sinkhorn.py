@@ -7,46 +7,36 @@ error of the marginals of the plan, over all pairs, is at most ``tol`` times the
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from ...engines.base import Engine, Formula
+from ...engines.base import Engine
 from ...engines.choose import loops_for
 from ...errors import bad_input
 from ...formulas import Radial, Term
-from ...points import Points, bounding_sides, check_positive
-from ..marginals import Marginals
-from ..problem import equal_clouds
+from ...points import bounding_diameter, check_positive
+from ..problem import Problem
 from ..pruned.coarse import Cells
-from ..pruned.memory import check_memory
-from ..pruned.softmins import SparseSoftmins
-from ..solution import Bar, Level, Report, Solution
-from .annealing import Potentials, temperatures
-from .interruption import Interruption
-from .multilevel import Multilevel
-from .relaxation import Array, Outcome, Softmins, alternate
-from .small import softmins_of
+from ..pruned.kept_pairs import KeptPairs
+from ..solution import Potentials, Solution, Solver
+from .all_pairs import solve_all_pairs
+from .course import Course
+from .multilevel import solve_kept_pairs
+from .progress import Bar
 
 __all__ = ["Sinkhorn"]
 
 DEFAULT = 1e-3  # tolerance
 FEW = 1e6  # pairs, below which all of them are visited
 BOXES = 6  # dimension above which boxes bound little
-RATIO = 4.0  # of successive temperatures
-COARSE = 0.01  # tolerance at all temperatures but the last
-CONSTANT = 3.0  # c of a bold rate 1 - (pi c)^2 eps / L^p, to be corrected by what is seen
-GAP = 0.15  # between the rate and 1, at most
+SINGLE = 1e-5  # tolerance that single precision can reach
+ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
 
 
 @dataclass(frozen=True)
-class Sinkhorn:
+class Sinkhorn(Solver):
     """The options of a solve to a tolerance.
 
     Args:
@@ -94,71 +84,63 @@ class Sinkhorn:
                 "tol", f"{self.tol:g}", "a share of the mass, below 1", "1e-3 is usual."
             )
 
+    def solve(self, problem: Problem, start: Potentials | None = None) -> Solution:
+        return self.solve_all([problem], [start])[0]
+
     @torch.no_grad()
-    def solve(
-        self,
-        source: Points,
-        target: Points,
-        cost: Formula,
-        marginals: Marginals,
-        *,
-        p: int,
-        blur: float,
-        diameter: Tensor,
-        engine: Engine,
-        partner: list[int] | None = None,
-        start: Potentials | None = None,
-        cut: dict[int, Cells] | None = None,
-        user: Interruption | None = None,
-    ) -> Solution:
-        """Potentials of the transport from source to target, item by item.
+    def solve_all(
+        self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
+    ) -> list[Solution]:
+        cut: dict[int, Cells] = {}  # clouds in blocks, which problems share
+        return [self._batch(*pair, cut) for pair in zip(problems, starts, strict=True)]
 
-        ``diameter`` is ``(B,)``, the length at which the temperatures start. ``partner`` is that
-        of :meth:`AveragedAnnealing.solve`: an item that is its own partner is a cloud and itself.
-        ``start`` gives potentials to start from, at the last temperature. ``cut`` holds
-        clouds in blocks, for the problems of one divergence; ``user`` may ask it to end.
-        """
-        user = user or Interruption()
-        found: list[Outcome] = []
-        reports: list[Report] = []
-        checks: list[SparseSoftmins] = []
-        dense = self.all_pairs(source, target, cost)
-        for k, length in enumerate(diameter.tolist()):
-            holder = k if partner is None else partner[k]
-            if holder < k:
-                o = found[holder]
-                found.append(Outcome(o.g, o.f, o.g_prev, o.f_prev, o.error, 0, o.value))
-                reports.append(reports[holder])
-                continue
-            here = _item(source, k)
-            own = partner is not None or equal_clouds(source, target, k, marginals)
-            there = here if own and holder == k else _item(target, k)
-            longest = float(bounding_sides(here, there).max())
-            bar, known = Bar(self.progress, user), {} if cut is None else cut
-            problem = _Item(
-                self, cost, marginals, p, blur, max(length, blur), longest, engine, bar, known
+    def _batch(self, problem: Problem, start: Potentials | None, cut: dict[int, Cells]) -> Solution:
+        """Item by item."""
+        why, parts, reports = self.all_pairs(problem), [], []
+        for k in range(len(problem.source.positions)):
+            bar = Bar(self.progress)
+            one = Course(
+                problem.item(k), self.tol or DEFAULT, self.max_sweeps, self.accelerate, bar
             )
-            init = None
+            first = None
             if start is not None:
-                init = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
-            if dense is None:
-                outcome, report, check = problem.solve_multilevel(here, there, init)
-                checks.append(check)
+                first = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
+            if why is None:
+                how = {"engine": loops_for(self.engine) or "numba", "memory": self.memory}
+                found = solve_kept_pairs(one, first, cut, **how)  # type: ignore[arg-type]
             else:
-                outcome, report = problem.solve(here, there, init, dense)
-            found.append(outcome)
-            reports.append(report)
-        parts = ("f", "g", "f_prev", "g_prev")
+                found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
+            parts.append(found)
+            reports.append(found.report(one))
         f, g, f_prev, g_prev = (
-            torch.stack([torch.from_numpy(getattr(o, part)) for o in found]).to(source.positions)
-            for part in parts
+            torch.stack([torch.from_numpy(getattr(part.outcome, name)) for part in parts]).to(
+                problem.source.positions
+            )
+            for name in ("f", "g", "f_prev", "g_prev")
         )
-        return Solution(f, g, f_prev, g_prev, reports, checks)
+        checks = [part.pruned for part in parts if part.pruned is not None]
+        pairs = KeptPairs(checks) if checks else None
+        return Solution(f, g, f_prev, g_prev, reports, pairs)
 
-    def all_pairs(self, source: Points, target: Points, cost: Formula) -> str | None:
+    def rounding(self, problem: Problem) -> float:
+        """None where potentials are found in double precision anyway."""
+        share = 0.1 * (self.tol or DEFAULT)
+        return 0.0 if share < 0.1 * SINGLE or self.all_pairs(problem) is None else share
+
+    def check(self, problem: Problem) -> None:
+        """Refuses a blur at which exponents have no digits left, even in double precision."""
+        diameter = float(bounding_diameter(problem.source, problem.target).max())
+        least = diameter * (ROUNDING / (problem.p * BLIND)) ** (1 / problem.p)
+        if problem.blur < least:
+            wanted = f"at least {least:.2g} for points up to {diameter:.3g} apart"
+            fix = (
+                "Below, rounding alone changes the plan: take a larger blur, or sort out outliers."
+            )
+            raise bad_input("blur", f"{problem.blur:g}", wanted, fix)
+
+    def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""
-        loops = loops_for(self.engine)
-        x, sizes = source.positions, (source.weights.shape[1], target.weights.shape[1])
+        loops, x, cost = loops_for(self.engine), problem.source.positions, problem.cost
         why = None
         if not (isinstance(cost, Radial) and cost.terms == (Term(0.5, 2),)):
             why = "only |x - y|^2 / 2 has bounds on blocks"
@@ -173,150 +155,7 @@ class Sinkhorn:
             raise bad_input(
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
             )
-        if why is None and self.multilevel is None and math.prod(sizes) < FEW:
+        pairs = x.shape[1] * problem.target.positions.shape[1]
+        if why is None and self.multilevel is None and pairs < FEW:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
-
-
-@dataclass
-class _Item:
-    """One problem: its temperatures, and what they took."""
-
-    solver: Sinkhorn
-    cost: Formula
-    penalty: Marginals
-    p: int
-    blur: float
-    length: float  # diameter, where the temperatures start
-    longest: float  # side of the box around both clouds
-    engine: Engine
-    bar: Bar
-    cut: dict[int, Cells]
-
-    def solve_multilevel(
-        self, source: Points, target: Points, init: tuple[Array, Array] | None
-    ) -> tuple[Outcome, Report, SparseSoftmins]:
-        """Over kept pairs of blocks."""
-        began, tol = time.perf_counter(), self.solver.tol or DEFAULT
-        own = _arrays(source)
-        sizes = source.weights.shape[1] + target.weights.shape[1]
-        check_memory(self.solver.memory, sizes, source.positions.shape[-1])
-        solver = Multilevel(
-            (own, own if target is source else _arrays(target)),
-            self.penalty,
-            self.blur**self.p,
-            tol=tol,
-            budget=self.solver.max_sweeps,
-            rate=self.rate if self.solver.accelerate else lambda eps: 0.0,
-            cut=self.cut,
-            engine=loops_for(self.solver.engine) or "numba",
-            memory=self.solver.memory,
-            watch=lambda eps, error: self.bar.update(eps ** (1 / self.p), error, tol),
-        )
-        outcome = solver.solve(init)
-        self.bar.close()
-        levels = tuple(
-            Level(math.sqrt(s.eps), s.points, s.sweeps, s.error, s.kept, s.seconds)
-            for s in solver.steps
-        )
-        report = Report(
-            outcome.met(tol),
-            math.ceil(sum(level.sweeps for level in levels)),
-            outcome.error,
-            outcome.value,
-            tol,
-            f"{solver.engine} on kept pairs of blocks",
-            levels,
-            solver.exact.kept_fraction,
-            solver.omitted,
-            time.perf_counter() - began,
-        )
-        return outcome, report, solver.exact
-
-    def solve(
-        self, source: Points, target: Points, init: tuple[Array, Array] | None, why: str
-    ) -> tuple[Outcome, Report]:
-        """Over all pairs."""
-        began = time.perf_counter()
-        softmins, how = softmins_of(
-            source,
-            target,
-            self.cost,
-            self.penalty,
-            self.blur**self.p,
-            self.engine,
-            asked=self.solver.engine != "auto",
-        )
-        self.tol = self.solver.tol or DEFAULT
-        levels: list[Level] = []
-        if target is source:
-            h = np.zeros_like(softmins.a)
-            h = softmins.step(0, h, h)[0] / 2 if init is None else init[0]
-            budget = self.solver.max_sweeps
-            outcome = softmins.fixed_point(
-                h,
-                tol=self.tol,
-                budget=budget,
-                watch=lambda e: self.bar.update(self.blur, e, self.tol),
-            )
-            self.bar.close()
-            levels.append(self._level(softmins, outcome, began))
-        else:
-            outcome = self._anneal(softmins, init, levels)
-        n_iter = math.ceil(sum(level.sweeps for level in levels))
-        report = Report(
-            outcome.met(self.tol),
-            n_iter,
-            outcome.error,
-            outcome.value,
-            self.tol,
-            f"{how} ({why})",
-            tuple(levels),
-            seconds=time.perf_counter() - began,
-        )
-        return outcome, report
-
-    def _anneal(
-        self, softmins: Softmins, init: tuple[Array, Array] | None, levels: list[Level]
-    ) -> Outcome:
-        last, interrupted = self.blur**self.p, False
-        f, g = init or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
-        for eps in temperatures(self.length**self.p, last, RATIO) if init is None else [last]:
-            began = time.perf_counter()
-            softmins.eps = eps
-            outcome = alternate(
-                softmins,
-                f,
-                g,
-                tol=self.tol if eps == last else max(COARSE, self.tol),
-                budget=1 if interrupted else self.solver.max_sweeps if eps == last else 30,
-                rho2=self.rate(eps) if self.solver.accelerate else 0.0,
-                watch=lambda f, g, error, eps=eps: self.bar.update(  # type: ignore[misc]
-                    eps ** (1 / self.p), error, self.tol
-                ),
-            )
-            interrupted |= outcome.interrupted
-            levels.append(self._level(softmins, outcome, began))
-            f, g = outcome.f, outcome.g_prev
-        self.bar.close()
-        return outcome
-
-    def rate(self, eps: float) -> float:
-        """The factor of the slowest error under a plain sweep, at a guess."""
-        damping = math.prod(1 / (1 + eps / rho) for rho in self.penalty.rhos)
-        gap = (math.pi * CONSTANT) ** 2 * eps / max(self.longest**self.p, eps)
-        return damping * (1 - min(gap, GAP))
-
-    def _level(self, softmins: Softmins, outcome: Outcome, began: float) -> Level:
-        sizes = len(softmins.a), len(softmins.b)
-        seconds = time.perf_counter() - began
-        blur = softmins.eps ** (1 / self.p)
-        return Level(blur, sizes, outcome.sweeps, outcome.error, 1.0, seconds)
-
-
-def _arrays(cloud: Points) -> tuple[Any, Any]:
-    return cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
-
-
-def _item(cloud: Points, k: int) -> Points:
-    return Points(cloud.positions[k : k + 1].detach(), cloud.weights[k : k + 1].detach())
