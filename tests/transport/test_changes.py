@@ -73,7 +73,7 @@ PHASES = [  # where Ctrl-C may come: a function, and the call of it
     ("pruned.softmins.PrunedSoftmins.exact", 40),
     ("pruned.softmins.PrunedSoftmins.products", 2),
     ("solvers.multilevel.Multilevel._check", 1),
-    ("solvers.multilevel.Multilevel._check_self", 1),
+    ("solvers.multilevel.Multilevel._check_own", 1),
     ("solvers.all_pairs.DenseSoftmins._softmin", 1),
     ("solvers.all_pairs.DenseSoftmins._softmin", 30),
     ("solvers.relaxation.close", 1),

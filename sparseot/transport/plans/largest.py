@@ -16,7 +16,7 @@ from torch import Tensor
 from ..problem import Problem
 from ..pruned.clouds import SIZE
 from ..pruned.kept_pairs import KeptPairs
-from ..solvers.relaxation import Array
+from ..softmins import Array
 
 __all__ = ["sparse_entries"]
 

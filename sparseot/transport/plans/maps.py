@@ -25,7 +25,7 @@ from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import KeptPairs
 from ..pruned.softmins import PrunedSoftmins
-from ..solvers.relaxation import Array
+from ..softmins import Array
 
 __all__ = ["mapped", "mapped_points"]
 

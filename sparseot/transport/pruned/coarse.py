@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ...pairs import voxels
-from ..solvers.relaxation import Array
+from ..softmins import Array
 from .clouds import BlockCloud
 
 __all__ = ["Cells", "Lifted"]

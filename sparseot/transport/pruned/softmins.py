@@ -19,7 +19,7 @@ from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
 from ...engines.threads import share
 from ..marginals import Marginals
-from ..solvers.relaxation import Array, Softmins
+from ..softmins import Array, Softmins
 from .clouds import GROUP, SIZE, BlockCloud, Frame
 from .memory import check_memory
 

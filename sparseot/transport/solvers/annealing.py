@@ -76,13 +76,11 @@ class AveragedAnnealing(Solver):
         source, target = problem.source, problem.target
         towards = _Update(problem, source, target)
         if problem.symmetric:
-            f, g, *before = self._averaged(problem, lengths, towards, lambda now, f, *old: f)
-        else:
-            back = _Update(problem, target, source)
-            f, g, *before = self._averaged(
-                problem, lengths, towards, lambda now, f_new, f, g: back(*now, f, g)
-            )
-        return Solution(f, g, before[1], before[0])
+            return Solution(*self._averaged(problem, lengths, towards, lambda now, f, *old: f))
+        back = _Update(problem, target, source)
+        return Solution(
+            *self._averaged(problem, lengths, towards, lambda now, _, f, g: back(*now, f, g))
+        )
 
     def _together(self, problems: Sequence[Problem], lengths: Tensor) -> list[Solution]:
         """All problems, and those of two clouds from both sides: second potentials are another's first."""
