@@ -25,7 +25,7 @@ from ...operators.small import product
 from ...points import Points
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
-from ..solvers.annealing import Potentials
+from ..solution import Potentials
 from ..solvers.small import FEW, StoredSoftmins
 from .coupling import Coupling, Stored, Summed, profiles
 from .envelope import dual
