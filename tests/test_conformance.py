@@ -9,7 +9,7 @@ from sparseot import kernels
 from sparseot.engines.choose import ENGINES, choose_engine, load
 from sparseot.engines.tiles import Tiles
 from sparseot.formulas import Radial, Term, ground_cost
-from sparseot.operators.autograd import kernel_sum
+from sparseot.operators.autograd.kernel_sums import kernel_sum
 from sparseot.pairs import Blocks
 
 from .clouds import cloud

@@ -11,7 +11,7 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import Opaque, as_cost
-from ..operators.softmin import first_order, softmin
+from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
 from ..transport.marginals import Marginals, marginals
 from ..transport.solvers.self_transport import self_potential

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..formulas import as_kernel
-from ..operators.autograd import kernel_sum, quadratic_form
+from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..points import points_pair
 
 __all__ = ["kernel_norm"]

@@ -18,7 +18,7 @@ from ..errors import bad_input
 from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
-from .autograd import kernel_sum
+from .autograd.kernel_sums import kernel_sum
 from .base import Array, Operator, as_tensor, like
 
 __all__ = ["KernelMatrix"]

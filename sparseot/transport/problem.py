@@ -10,7 +10,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula, PlanPairs
 from ..errors import bad_input
 from ..formulas import Opaque, Radial, gibbs
-from ..operators.autograd import kernel_sum
+from ..operators.autograd.kernel_sums import kernel_sum
 from ..points import Points
 from .marginals import Marginals
 

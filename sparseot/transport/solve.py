@@ -13,8 +13,8 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
+from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, points_pair
-from .derivatives.functions import outside
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem

@@ -84,7 +84,7 @@ def test_directions_share_one_factor_and_one_product(stored, monkeypatch):
         return true(*args, **options)
 
     monkeypatch.setattr(products, "_each", watched)
-    monkeypatch.setattr("sparseot.transport.derivatives.curvature.curvature", counted)
+    monkeypatch.setattr("sparseot.transport.derivatives.curvatures.curvature", counted)
     value, x, _ = problem()
     wanted = hessian(value, x)
     assert columns == [1] * 24 and len(made) == 2  # of x and y, and of x with itself

@@ -26,7 +26,7 @@ from torch import Tensor
 from ...formulas import Radial
 from ..problem import Problem
 from ..solution import Solution
-from .curvature import Curvatures
+from .curvatures import Curvatures
 from .envelope import dual, envelope
 from .functions import PotentialsRule, ValueRule
 

@@ -13,7 +13,6 @@ None, and takes no work.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -22,13 +21,11 @@ from torch import Tensor
 from ...errors import bad_input
 from ...formulas import Radial
 from ...operators.small import product
-from ...points import Points
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
 from ..solvers.small import FEW, StoredSoftmins
 from .coupling import Coupling, Stored, Summed, profiles
-from .envelope import dual
 from .implicit import Cloud, Couple, Own, Side
 from .systems import Definite
 
@@ -283,29 +280,3 @@ def _meet(x: Tensor, y: Tensor | None) -> bool:
     together = torch.cat(points)
     meet = len(torch.unique(together, dim=0)) < len(together)
     return meet or (y is None and len(points[0]) < len(x))
-
-
-class Curvatures:
-    """The second derivatives of a solved problem, item by item, made where they are asked for."""
-
-    def __init__(self, problem: Problem, found: Potentials, converged: bool = True) -> None:
-        self.problem, self.found, self.converged = problem, found, converged
-        self.made: dict[int, Curvature] = {}
-
-    def __getitem__(self, item: int) -> Curvature:
-        if item not in self.made:
-            if not self.converged:
-                warnings.warn(
-                    "Second derivatives of a plan that has not converged are off by about as much "
-                    "as its marginals: allow more sweeps with Sinkhorn(max_sweeps=...).",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-            self.made[item] = curvature(self.problem, self.found, item)
-        return self.made[item]
-
-    def dual(self, leaves: list[Tensor]) -> Tensor:
-        """The dual value ``(B,)`` as a function of other tensors x, y, a, b of the same numbers."""
-        x, y, a, b = leaves
-        source = Points(x, a)
-        return dual(self.problem.of(source, Points(y, b)), self.found)

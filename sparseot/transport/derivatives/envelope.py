@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...formulas import Opaque
-from ...operators.softmin import first_order, softmin
+from ...operators.autograd.softmin import first_order, softmin
 from ...points import Points
 from ..problem import Problem
 from ..solution import Potentials

@@ -8,67 +8,19 @@ and maps over directions are all there: ``grad``, ``jacrev``, ``jvp`` and ``hess
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...errors import bad_input
-from ...points import unwrap
-from .curvature import Curvatures
-from .linear import Rule, Wanted, hessian_times, kept, potentials_along, potentials_dual
+from ...operators.autograd.transforms import AtClouds
+from .curvatures import Curvatures
+from .linear import Wanted, hessian_times, kept, potentials_along, potentials_dual
 
-__all__ = ["PotentialsRule", "ValueRule", "outside"]
-
-
-T = TypeVar("T")
+__all__ = ["PotentialsRule", "ValueRule"]
 
 
-def outside(run: Callable[[], T], like: Tensor) -> T:
-    """What ``run`` returns, outside of the transforms of ``torch.func`` that ``like`` may be in.
-
-    There, all that torch computes is wrapped and holds no numbers; but for the forward pass of a
-    function.
-    """
-    if unwrap(like) is like:
-        return run()
-    found: list[T] = []
-    _Outside.apply(like, lambda: found.append(run()))
-    return found[0]
-
-
-class _AtClouds(Rule):
-    """A function of four tensors of solved clouds, which no transform may turn into several."""
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        raise bad_input(
-            "torch.vmap",
-            "a map over points or weights",
-            "clouds that are solved as they are",
-            "Give the batch itself: (B, N, D) points and (B, N) weights.",
-        )
-
-
-class _Outside(_AtClouds):
-    """Nothing, as a function of something."""
-
-    @staticmethod
-    def forward(like: Tensor, run: Callable[[], None]) -> Tensor:
-        run()
-        return like.new_zeros(())
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Any) -> None:
-        return None
-
-
-class ValueRule(_AtClouds):
+class ValueRule(AtClouds):
     """The value ``(B,)`` of solved clouds."""
 
     @staticmethod
@@ -104,7 +56,7 @@ class ValueRule(_AtClouds):
         return torch.stack(parts).sum(0)
 
 
-class _Gradient(_AtClouds):
+class _Gradient(AtClouds):
     """The gradient of the envelope theorem; the Hessian is symmetric, so its adjoint is itself."""
 
     @staticmethod
@@ -140,7 +92,7 @@ class _Gradient(_AtClouds):
         )
 
 
-class PotentialsRule(_AtClouds):
+class PotentialsRule(AtClouds):
     """Both potentials, with the derivative of the implicit function theorem."""
 
     @staticmethod

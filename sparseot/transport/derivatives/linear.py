@@ -8,16 +8,15 @@ where ``torch.vmap`` maps over them, they are so many more. What the products ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
-from .curvature import Curvatures
+from ...operators.autograd.transforms import Rule
+from .curvatures import Curvatures
 
-__all__ = ["Rule", "Wanted", "hessian_times", "kept", "potentials_along", "potentials_dual"]
+__all__ = ["Wanted", "hessian_times", "kept", "potentials_along", "potentials_dual"]
 
 Wanted = tuple[bool, ...]
 
@@ -56,14 +55,6 @@ def _columns(directions: Sequence[Tensor | None]) -> list[Tensor | None]:
 def _single(found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Of products with one direction its column."""
     return tuple(t[..., 0] if t.dim() > 1 else t for t in found)
-
-
-class Rule(Function):
-    """A function whose signature, which torch reads at each call, is read once."""
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls.forward.__signature__ = signature(cls.forward)  # type: ignore[attr-defined]
 
 
 class _Linear(Rule):

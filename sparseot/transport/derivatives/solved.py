@@ -8,12 +8,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...operators.unchanged import Versions, of_unchanged
+from ...operators.autograd.unchanged import Versions, of_unchanged
 from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
 from .attach import attach, attached_value
-from .curvature import Curvatures
+from .curvatures import Curvatures
 from .envelope import without_second
 
 __all__ = ["Answer", "Solved", "divergence"]

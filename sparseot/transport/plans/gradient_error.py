@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 from ...formulas import Radial
-from ...operators.autograd import kernel_sum
+from ...operators.autograd.kernel_sums import kernel_sum
 from ...points import Points
 from ..derivatives.coupling import profiles
 from ..derivatives.solved import Solved

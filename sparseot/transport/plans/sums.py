@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...formulas import Opaque, Radial
-from ...operators.autograd import kernel_sum
+from ...operators.autograd.kernel_sums import kernel_sum
 from ...points import Points
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs

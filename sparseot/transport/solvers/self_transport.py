@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
-from ...operators.softmin import softmin
+from ...operators.autograd.softmin import softmin
 from ...points import Points
 from ..marginals import Marginals
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
-from ..engines.base import Engine, Formula, Pairs, centred, reductions
-from ..formulas import Opaque, Radial
+from ...engines.base import Engine, Formula, Pairs, centred, reductions
+from ...formulas import Opaque, Radial
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
-from ..engines.base import Engine, Formula, Pairs
-from ..formulas import Opaque, Radial, Symbolic, gibbs
-from ..points import log_weights
-from .autograd import by_rows, kernel_sum, kernel_sum_vjp
+from ...engines.base import Engine, Formula, Pairs
+from ...formulas import Opaque, Radial, Symbolic, gibbs
+from ...points import log_weights
+from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
 
 __all__ = ["first_order", "softmin"]
 
