@@ -30,6 +30,7 @@ from torch import Tensor
 from .errors import bad_input
 
 __all__ = [
+    "CLOSED",
     "Points",
     "bounding_diameter",
     "bounding_sides",
@@ -43,6 +44,8 @@ __all__ = [
     "points_pair",
     "refuse_transforms",
 ]
+
+CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and beyond all exponents
 
 # torch.func has had it since 2.7; without it, its transforms say that they cannot read numbers
 unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda t: t)
@@ -110,9 +113,9 @@ def refuse_transforms(*tensors: Any) -> None:
 
 
 def log_weights(a: Tensor) -> Tensor:
-    """Logarithms, -1e30 for zero: finite, as fast arithmetic wants, and beyond all exponents."""
+    """Logarithms; ``CLOSED``, -1e30, for zero."""
     # Not .log(): it wakes OpenMP's threads, which then spin for milliseconds beside our own.
-    return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, -1e30)
+    return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, CLOSED)
 
 
 def points_pair(

@@ -72,7 +72,7 @@ def test_potentials():
 def test_directions_share_one_factor_and_one_product(stored, monkeypatch):
     """By autograd one product a row, of one factor; by ``torch.func`` one product for all."""
     monkeypatch.setattr(curvature, "STORED", 2**22 if stored else 0)
-    monkeypatch.setattr(curvature, "FEW", 2**16 if stored else 0)
+    monkeypatch.setattr(curvature, "STORED_PAIRS", 2**16 if stored else 0)
     columns, made, each, true = [], [], products._each, curvature.curvature
 
     def watched(like, need, directions, product):
@@ -116,7 +116,7 @@ def test_vectorised_autograd(monkeypatch):
     value, x, a = problem()
     torch.testing.assert_close(hessian(value, x, vectorize=True), hessian(value, x), **CLOSE)
     monkeypatch.setattr(curvature, "STORED", 0)
-    monkeypatch.setattr(curvature, "FEW", 0)
+    monkeypatch.setattr(curvature, "STORED_PAIRS", 0)
     with pytest.raises(ValueError, match="vectorize: got True.*torch.func.hessian"):
         hessian(value, x, vectorize=True)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
+from ..base import KEPT_BLOCK
 from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
 from .pairs import OPTIONS
 from .pairs import exp2 as exp2_of_one
@@ -23,7 +24,7 @@ from .pairs import exp2 as exp2_of_one
 __all__ = ["B", "SHARED", "products", "screen", "sums", "transpose"]
 
 SHARED = True  # row blocks are shared among threads
-B = 32  # points in a block
+B = KEPT_BLOCK
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 
 

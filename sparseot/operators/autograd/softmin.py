@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
 from ...formulas import Opaque, Radial, Symbolic, gibbs
-from ...points import log_weights
+from ...points import CLOSED, log_weights
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
 
 __all__ = ["first_order", "softmin"]
@@ -95,7 +95,7 @@ class _Softmin(Function):
         if ctx.total is None:  # 1 but for the rounding of f / eps, which would scale whole rows
             with torch.no_grad():
                 ctx.total = kernel_sum(kernel, x, y, one, row, col, **ctx.there)
-        row, total = row.where(open_rows, -1e30), ctx.total.where(open_rows[..., None], 1)
+        row, total = row.where(open_rows, CLOSED), ctx.total.where(open_rows[..., None], 1)
         weight = -ctx.eps * cotangent[..., None] / total
         asked = (need_x, need_y, need_g, False, False)
         gx, gy, gv, _, _ = kernel_sum_vjp(kernel, x, y, one, row, col, weight, asked, **ctx.there)

@@ -24,10 +24,9 @@ from ...engines.base import Engine, Pairs, reductions
 from ...errors import bad_input
 from ...formulas import Radial, Term, gibbs
 from ...operators.small import exp_, product, squares
+from ...points import CLOSED
 
 __all__ = ["Coupling", "Stored", "Summed", "profiles"]
-
-CLOSED = -1e30  # the logarithm of zero
 
 
 def profiles(cost: Radial, eps: float) -> tuple[Radial, Radial, Radial]:

@@ -24,7 +24,7 @@ from ...operators.small import product
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
-from ..solvers.small import FEW, StoredSoftmins
+from ..solvers.small import STORED_PAIRS, StoredSoftmins
 from .coupling import Coupling, Stored, Summed, profiles
 from .implicit import Cloud, Couple, Own, Side
 from .systems import Definite
@@ -220,7 +220,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         return Curvature(side, other, tol, coincident)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
-    if count <= FEW and x.device.type == "cpu":
+    if count <= STORED_PAIRS and x.device.type == "cpu":
         few = StoredSoftmins.of(problem.item(k))
         return at(*few.polished(f, g, problem.symmetric))
     return _refined(at, f, g) if count <= STORED else at(f, g)

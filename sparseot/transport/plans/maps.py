@@ -23,7 +23,7 @@ from torch import Tensor
 from ...engines.base import LOG2E
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
-from ..pruned.kept_pairs import KeptPairs
+from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Array
 
@@ -31,7 +31,6 @@ __all__ = ["mapped", "mapped_points"]
 
 MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
 FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
-FEW = 1e6  # pairs, below which all of them are visited
 LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
 
 
@@ -46,7 +45,7 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
-    if not isinstance(pairs, KeptPairs) or count < FEW:
+    if not isinstance(pairs, KeptPairs) or count < WORTH:
         return _means(problem, g, x=points)[0]
     softmins, images = _softmin(problem, f), mapped(problem, f, g)
     found = []

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ...engines.base import LOG2E
+from ...engines.base import KEPT_BLOCK, LOG2E
 from ...pairs import partition
+from ...points import CLOSED
 
 __all__ = ["GROUP", "SIZE", "BlockCloud", "Frame"]
 
 Array = np.ndarray[Any, Any]
-SIZE = 32  # points in a block: fewer pairs are kept than with 64, at nearly the same rate
+SIZE = KEPT_BLOCK
 GROUP = 16  # blocks in a group, the upper level of the screen
-NOTHING = -1e30  # the logarithm of a weight of zero
 
 
 class BlockCloud:
@@ -57,14 +57,14 @@ class BlockCloud:
         """Logarithms in base 2, block after block; -1e30 for zero and for what was filled in."""
         full = np.zeros(self.blocks * SIZE)
         full[: self.n] = self.weights
-        logs = np.full(len(full), NOTHING)
+        logs = np.full(len(full), CLOSED)
         np.log2(full, where=full > 0, out=logs)
         return logs.reshape(self.blocks, SIZE)
 
     @cached_property
     def filled_in(self) -> Array:
         """Zero for each point, -1e30 for the copies that fill the last blocks."""
-        return np.where(np.arange(self.blocks * SIZE) < self.n, 0.0, NOTHING).reshape(-1, SIZE)
+        return np.where(np.arange(self.blocks * SIZE) < self.n, 0.0, CLOSED).reshape(-1, SIZE)
 
     @cached_property
     def masses(self) -> Array:
@@ -141,7 +141,7 @@ class Frame:
         """What the screen reads of the blocks and of their groups; ``total`` is the mass."""
         cloud, unit = self.cloud, self.unit
         heights = self.heights.copy()
-        heights[cloud.filled :] = NOTHING
+        heights[cloud.filled :] = CLOSED
         masses, groups = cloud.masses, cloud.masses.reshape(cloud.groups, GROUP)
         shares = _log2(masses * cloud.filled / total)
         blocks = (
@@ -164,6 +164,6 @@ class Frame:
 
 
 def _log2(x: Array) -> Array:
-    out = np.full(len(x), NOTHING)
+    out = np.full(len(x), CLOSED)
     np.log2(x, where=x > 0, out=out)
     return out

@@ -13,7 +13,9 @@ from ...engines.base import Formula, PlanPairs, Reductions
 from .clouds import SIZE
 from .softmins import PrunedSoftmins
 
-__all__ = ["KeptPairs"]
+__all__ = ["WORTH", "KeptPairs"]
+
+WORTH = 1e6  # pairs, below which choosing some of them costs more than visiting all
 
 
 class KeptPairs(PlanPairs):

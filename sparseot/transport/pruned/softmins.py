@@ -18,6 +18,7 @@ import torch
 from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
 from ...engines.threads import share
+from ...points import CLOSED
 from ..marginals import Marginals
 from ..softmins import Array, Softmins
 from .clouds import GROUP, SIZE, BlockCloud, Frame
@@ -213,7 +214,7 @@ class PrunedSoftmins(Softmins):
         cols = self._known(1 - side, col).bias + logs
         own, other = self.parts[side], self.parts[1 - side]
         tiles = self.tiles.starts[side], self.tiles.blocks[side]
-        return (*tiles, *own, rows, *other, cols.clip(-1e30).astype(self.dtype))
+        return (*tiles, *own, rows, *other, cols.clip(CLOSED).astype(self.dtype))
 
     def _run(self, loop: Any, side: int, *args: Any) -> None:
         """Shares the row blocks among threads, by their numbers of tiles."""

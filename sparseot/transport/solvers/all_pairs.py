@@ -13,7 +13,7 @@ from ..softmins import Array, Outcome, Softmins
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
-from .small import FEW, StoredSoftmins, compiled_fixed_point, newton_sweeps
+from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, newton_sweeps
 
 __all__ = ["DenseSoftmins", "solve_all_pairs"]
 
@@ -56,7 +56,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     """The potentials of a problem; small ones are stored, unless an engine was ``asked`` for."""
     problem = course.problem
     pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
-    few = pairs <= FEW and not asked and problem.source.positions.device.type == "cpu"
+    few = pairs <= STORED_PAIRS and not asked and problem.source.positions.device.type == "cpu"
     if few and isinstance(problem.cost, Radial):
         softmins: Softmins = StoredSoftmins.of(problem)
         how = "numba on a stored matrix"

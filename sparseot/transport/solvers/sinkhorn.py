@@ -19,7 +19,7 @@ from ...formulas import Radial, Term
 from ...points import bounding_diameter, check_positive
 from ..problem import Problem
 from ..pruned.coarse import Cells
-from ..pruned.kept_pairs import KeptPairs
+from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..solution import Potentials, Solution, Solver
 from .all_pairs import solve_all_pairs
 from .course import Course
@@ -29,7 +29,6 @@ from .progress import Bar
 __all__ = ["Sinkhorn"]
 
 DEFAULT = 1e-3  # tolerance
-FEW = 1e6  # pairs, below which all of them are visited
 BOXES = 6  # dimension above which boxes bound little
 SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
@@ -156,6 +155,6 @@ class Sinkhorn(Solver):
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
             )
         pairs = x.shape[1] * problem.target.positions.shape[1]
-        if why is None and self.multilevel is None and pairs < FEW:
+        if why is None and self.multilevel is None and pairs < WORTH:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...engines.choose import stored_loops
 from ...formulas import Radial
 from ...operators.small import squares
+from ...points import CLOSED
 from ..marginals import Marginals
 from ..problem import Problem
 from ..softmins import Array, Outcome, Softmins
@@ -19,11 +20,12 @@ from .relaxation import Watch, close, relaxed_sweeps
 
 __all__ = ["StoredSoftmins", "compiled_fixed_point", "newton_sweeps"]
 
-FEW = 1 << 16  # pairs, up to which one thread on a stored matrix is faster than all on the points
+STORED_PAIRS = (
+    1 << 16
+)  # pairs, up to which one thread on a stored matrix is faster than all on the points
 PATIENCE = 60  # compiled sweeps, within which Newton's method ends if it finds a way,
 RELAXED = 200  # and over-relaxed ones, from which it sets out again
 EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
-CLOSED = -1e30  # the logarithm of zero
 
 
 class StoredSoftmins(Softmins):
