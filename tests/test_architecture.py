@@ -30,7 +30,9 @@ def test_every_file_that_the_page_names_exists():
     """In backticks, by the end of its path."""
     named = re.findall(r"`([\w/]+\.(?:py|md|mjs|toml))`", PAGE)
     folders = ("sparseot", "widgets", "docs", "tests")
-    there = [f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*.*")]
+    there = [
+        f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*.*")
+    ]
     there += [f"/{path.name}" for path in ROOT.iterdir()]
     missing = {name for name in named if not any(path.endswith(f"/{name}") for path in there)}
     assert len(named) > 20 and not missing

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..formulas import Radial
+from ..formulas import GroundCost, Radial
 from ..pairs import BlockPairs
 from .base import LOG2E, Engine, Formula, Reductions, centred
 from .loops import pairs as loops
@@ -86,12 +86,11 @@ class _LoopReductions(Reductions):
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
-        assert isinstance(cost, Radial)
-        (term,) = cost.terms
+        assert isinstance(cost, GroundCost)
         out = np.empty(self.rows, self.x.dtype)
-        rates = self.real(term.factor * LOG2E) / eps.numpy()
+        rates = self.real(cost.factor * LOG2E) / eps.numpy()
         scalings = self._scaling(col, self.y), self._scaling(guess, self.x)
-        self._run(1, loops.logsumexp, self.y, *scalings, rates, term.power, out)
+        self._run(1, loops.logsumexp, self.y, *scalings, rates, cost.power, out)
         out *= self.real(1 / LOG2E)
         return torch.from_numpy(out)
 

@@ -2,12 +2,14 @@
 
 from .base import Kernel, Mixture, Single
 from .functions import Opaque, Pointwise, Symbolic
-from .given import as_cost, as_kernel, as_kernels, gibbs, ground_cost
+from .given import as_cost, as_kernel, as_kernels, ground_cost
+from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
 
 __all__ = [
     "Energy",
     "Gaussian",
+    "GroundCost",
     "InverseMultiquadric",
     "Kernel",
     "Laplacian",
@@ -21,6 +23,5 @@ __all__ = [
     "as_cost",
     "as_kernel",
     "as_kernels",
-    "gibbs",
     "ground_cost",
 ]

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..engines.base import Engine, Formula, PlanPairs
+from ..engines.base import Engine, PlanPairs
 from ..errors import bad_input
-from ..formulas import Opaque, Radial, gibbs
+from ..formulas import GroundCost, Opaque, Symbolic
 from ..operators.autograd.kernel_sums import kernel_sum
 from ..points import Points
 from .marginals import Marginals
 
-__all__ = ["Problem"]
+__all__ = ["Cost", "Problem"]
+
+Cost = GroundCost | Opaque | Symbolic
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Problem:
 
     source: Points
     target: Points
-    cost: Formula
+    cost: Cost
     penalty: Marginals
     p: int
     blur: float
@@ -90,10 +92,8 @@ class Problem:
         y, col = self.target.positions.detach(), self.target.log_weights + g / self.eps
         pairs = None if with_cost or x is not None else self.pairs
         x = self.source.positions.detach() if x is None else x
-        if isinstance(self.cost, Radial):
-            kernel = gibbs(self.cost, self.eps)
-            if with_cost:
-                kernel = Radial(self.cost.terms, kernel.rate, kernel.decay)
+        if isinstance(self.cost, GroundCost):
+            kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)
             return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
         if not isinstance(self.cost, Opaque):
             fix = "Give the cost as a Python function of (x, y)."
@@ -122,6 +122,6 @@ class Problem:
         """Costs ``(B, N, M)`` of small blocks of points."""
         if isinstance(self.cost, Opaque):
             return self.cost(x, y)
-        assert isinstance(self.cost, Radial)
+        assert isinstance(self.cost, GroundCost)
         costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
         return costs

@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
-from ...formulas import Opaque, Radial, Symbolic, gibbs
+from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
 
@@ -70,7 +70,7 @@ class _Softmin(Function):
         b: Tensor,
         g: Tensor,
         f: Tensor,
-        cost: Radial,
+        cost: GroundCost,
         eps: float,
         engine: Engine,
         pairs: Pairs | None,
@@ -85,7 +85,7 @@ class _Softmin(Function):
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]
-        kernel, one = gibbs(ctx.cost, ctx.eps), torch.ones_like(b)[..., None]
+        kernel, one = ctx.cost.gibbs(ctx.eps), torch.ones_like(b)[..., None]
         # Rows without cotangent and columns without weight are closed: their potentials are
         # those of points that carry nothing, so that exponents there know no bound.
         open_rows = cotangent != 0

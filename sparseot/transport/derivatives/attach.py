@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ..problem import Problem
 from ..solution import Solution
 from .curvatures import Curvatures
@@ -35,7 +35,7 @@ __all__ = ["attach", "attached_value"]
 
 def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
     """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
-    if not (found.reports and isinstance(problem.cost, Radial)):
+    if not (found.reports and isinstance(problem.cost, GroundCost)):
         f = envelope(problem, found.f, found.g_prev)
         return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
     f, g = PotentialsRule.apply(*_arguments(problem), curvatures)
@@ -49,7 +49,7 @@ def attached_value(
 
     None takes the dual objective of the potentials after one exact update.
     """
-    if value is not None and isinstance(problem.cost, Radial):
+    if value is not None and isinstance(problem.cost, GroundCost):
         result: Tensor = ValueRule.apply(*_arguments(problem), value, curvatures)
         return result
     frozen = dual(problem, found, barred=True)

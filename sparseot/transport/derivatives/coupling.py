@@ -22,26 +22,11 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from ...engines.base import Engine, Pairs, reductions
 from ...errors import bad_input
-from ...formulas import Radial, Term, gibbs
+from ...formulas import GroundCost, Radial
 from ...operators.small import exp_, product, squares
 from ...points import CLOSED
 
-__all__ = ["Coupling", "Stored", "Summed", "profiles"]
-
-
-def profiles(cost: Radial, eps: float) -> tuple[Radial, Radial, Radial]:
-    """The three kernels of this module."""
-    (term,) = cost.terms
-    kernel, first = gibbs(cost, eps), term.factor * term.power / 2
-    second = first * (term.power - 2) / 2
-    terms = (
-        kernel.terms,
-        (Term(2 * first, term.power - 2),),
-        (Term(4 * second, term.power - 4), Term(-4 * first**2 / eps, 2 * term.power - 4)),
-    )
-    kept = (tuple(t for t in group if t.factor) for group in terms)
-    one, two, three = (Radial(group, kernel.rate, kernel.decay) for group in kept)
-    return one, two, three
+__all__ = ["Coupling", "Stored", "Summed"]
 
 
 class Coupling(ABC):
@@ -93,7 +78,7 @@ class Stored(Coupling):
         b: Tensor,
         f: Tensor,
         g: Tensor,
-        cost: Radial,
+        cost: GroundCost,
         eps: float,
     ) -> Stored:
         """The matrices of two clouds and their potentials."""
@@ -102,7 +87,7 @@ class Stored(Coupling):
         if bool((a == 0).any()) and bool((b == 0).any()):  # those of both know no bound
             exponents.masked_fill_((a == 0)[:, None] & (b == 0), CLOSED)
         e = exp_(exponents)
-        kernels, matrices = profiles(cost, eps), {0: e}
+        kernels, matrices = cost.profiles(eps), {0: e}
         if cost.singular:
             matrices |= {k: e * kernels[k].polynomial(apart) for k in (1, 2)}
         return cls(kernels, matrices)

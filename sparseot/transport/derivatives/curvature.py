@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ...operators.small import product
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
 from ..solvers.small import STORED_PAIRS, StoredSoftmins
-from .coupling import Coupling, Stored, Summed, profiles
+from .coupling import Coupling, Stored, Summed
 from .implicit import Cloud, Couple, Own, Side
 from .systems import Definite
 
@@ -191,7 +191,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     the solve to rounding.
     """
     cost, eps, k = problem.cost, problem.eps, item
-    if not isinstance(cost, Radial):
+    if not isinstance(cost, GroundCost):
         fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
         raise bad_input("cost", repr(cost), "a radial cost", fix)
     x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
@@ -213,7 +213,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         if count <= STORED:
             e = Stored.of(x, y, a, b, f, g, cost, eps)
         else:
-            rest = profiles(cost, eps), problem.engine, pairs
+            rest = cost.profiles(eps), problem.engine, pairs
             e = Summed((x, y), (a, b), (f / eps, g / eps), *rest)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ...operators.base import Array, Operator
 from ...points import Points
 from ..problem import Problem
@@ -107,7 +107,7 @@ class UnrolledHessian(Operator):
 
 def unrolled_value(problem: Problem, source: Points, target: Points, n_iter: int) -> Tensor:
     """The dual value ``(B,)`` after some updates, as a function that autograd sees through."""
-    if not isinstance(problem.cost, Radial):
+    if not isinstance(problem.cost, GroundCost):
         raise bad_input("cost", repr(problem.cost), "a radial cost")
     squares = (source.positions[:, :, None] - target.positions[:, None]).square().sum(-1)
     apart: Tensor | float = 1.0

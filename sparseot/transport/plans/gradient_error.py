@@ -25,10 +25,9 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ...operators.autograd.kernel_sums import kernel_sum
 from ...points import Points
-from ..derivatives.coupling import profiles
 from ..derivatives.solved import Solved
 from ..pruned.kept_pairs import KeptPairs
 from .interval import interval
@@ -43,7 +42,7 @@ DIGITS = 1e-13  # of a variance, relative to the squared deviation: what double 
 def gradient_error(solved: list[Solved], side: int, steps: int, dtype: torch.dtype) -> Tensor:
     """Bounds ``(B,)`` on the sum of the errors' lengths, of the gradient in one cloud, of that dtype."""
     parts = [solved[0]] + ([solved[1 + side]] if len(solved) == 3 else [])
-    if not isinstance(parts[0].problem.cost, Radial):
+    if not isinstance(parts[0].problem.cost, GroundCost):
         fix = "Only multiples of the distance and of its square are bounded."
         raise bad_input("gradient_error", "a cost that is a function", "a radial cost", fix)
     returned = torch.stack([_returned(part, side) / k for k, part in enumerate(parts, 1)]).sum(0)
@@ -135,33 +134,32 @@ def _bernstein(variance: float, deviation: float, divergence: float) -> float:
 def _forces(sums: PlanSums) -> tuple[Tensor, Tensor]:
     r"""The sums :math:`\sum_j b_j e_{ij} \partial_1 C(x_i, y_j)`, ``(N, D)``, and a force for no sums."""
     problem = sums.problem
-    assert isinstance(problem.cost, Radial)
+    assert isinstance(problem.cost, GroundCost)
     x, y = problem.source.positions, problem.target.positions
     centre = y.mean(1, keepdim=True)
     v = torch.cat((torch.ones_like(y[..., :1]), y - centre), -1)
     col = problem.target.log_weights + sums.g / problem.eps
-    kernel = profiles(problem.cost, problem.eps)[1]
+    kernel = problem.cost.profiles(problem.eps)[1]
     row = (sums.f / problem.eps)[None]
     out = kernel_sum(kernel, x, y, v, row, col, engine=problem.engine, pairs=problem.pairs)[0]
-    (term,), way = problem.cost.terms, (x - centre)[0]
-    centred = 2 * term.factor * way if term.power == 2 else torch.zeros_like(way)
-    return out[:, :1] * way - out[:, 1:], centred
+    way = (x - centre)[0]
+    return out[:, :1] * way - out[:, 1:], problem.cost.force(way)
 
 
 def _spread(sums: PlanSums, mean: Tensor) -> tuple[Tensor, float]:
     """Variances ``(N,)`` of the forces in each row, and the largest deviation from its mean."""
     problem = sums.problem
-    assert isinstance(problem.cost, Radial)
-    (term,) = problem.cost.terms
-    if term.power == 1:  # forces of one length
-        variance = (term.factor**2 - mean.square().sum(-1)).clamp(min=0)
-        return variance, 2 * abs(term.factor)
+    assert isinstance(problem.cost, GroundCost)
+    factor = problem.cost.factor
+    if problem.cost.power == 1:  # forces of one length
+        variance = (factor**2 - mean.square().sum(-1)).clamp(min=0)
+        return variance, 2 * factor
     x, y = problem.source.positions[0], problem.target.positions[0]
-    scale, centre = 2 * term.factor, y.mean(0)
+    scale, centre = 2 * factor, y.mean(0)
     squares = (y - centre).square().sum(-1)
     partner = x - mean / scale
     mean_square = sums.rows(squares) / sums.unit.clamp(min=TINY)
     variance = mean_square - (partner - centre).square().sum(-1)
     low, high = y.amin(0), y.amax(0)
     deviation = float(torch.maximum(partner - low, high - partner).norm(dim=-1).max())
-    return scale**2 * variance.clamp(min=0), abs(scale) * deviation
+    return scale**2 * variance.clamp(min=0), scale * deviation

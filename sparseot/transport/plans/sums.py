@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...formulas import Opaque, Radial
+from ...formulas import GroundCost, Opaque
 from ...operators.autograd.kernel_sums import kernel_sum
 from ...points import Points
 from ..problem import Problem
@@ -57,7 +57,7 @@ class PlanSums:
         self.sound = bool((self.r <= HUGE * self.a).all() and self.w.isfinite().all())
         corners = [c.positions[0] for c in (source, target)]
         span = float((torch.cat(corners).amax(0) - torch.cat(corners).amin(0)).norm())
-        cost = span**problem.p / problem.p if isinstance(problem.cost, Radial) else 0.0
+        cost = problem.cost.largest(span) if isinstance(problem.cost, GroundCost) else 0.0
         self.size = float(self.f.abs().max() + self.g.abs().max()) + cost
 
     def rows(self, v: Tensor) -> Tensor:
@@ -80,15 +80,13 @@ class PlanSums:
         x, y = problem.source.positions, problem.target.positions
         if isinstance(problem.cost, Opaque):
             return float(u @ torch.cat([problem.cost(r, y)[0] @ v for r in x.split(256, 1)]))
-        assert isinstance(problem.cost, Radial)
-        (term,) = problem.cost.terms
-        if term.power != 2:
+        assert isinstance(problem.cost, GroundCost)
+
+        def product(v: Tensor) -> Tensor:
             costs = kernel_sum(problem.cost, x, y, v[None, :, None], engine=problem.engine)
-            return float(u @ costs[0, :, 0])
-        centre = (x[0].mean(0) + y[0].mean(0)) / 2
-        x0, y0 = x[0] - centre, y[0] - centre
-        squares = (u @ (x0**2).sum(1)) * v.sum() + (v @ (y0**2).sum(1)) * u.sum()
-        return term.factor * float(squares - 2 * (u @ x0) @ (v @ y0))
+            return costs[0, :, 0]
+
+        return problem.cost.bilinear(u, x[0], v, y[0], product)
 
     def whole(self, value: float) -> float:
         """The value for the masses as they are."""

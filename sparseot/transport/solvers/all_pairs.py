@@ -7,7 +7,7 @@ import time
 import numpy as np
 import torch
 
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ..problem import Problem
 from ..softmins import Array, Outcome, Softmins
 from ..solution import Level
@@ -57,7 +57,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     problem = course.problem
     pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
     few = pairs <= STORED_PAIRS and not asked and problem.source.positions.device.type == "cpu"
-    if few and isinstance(problem.cost, Radial):
+    if few and isinstance(problem.cost, GroundCost):
         softmins: Softmins = StoredSoftmins.of(problem)
         how = "numba on a stored matrix"
     else:

@@ -15,7 +15,7 @@ import torch
 from ...engines.base import Engine
 from ...engines.choose import loops_for
 from ...errors import bad_input
-from ...formulas import Radial, Term
+from ...formulas import GroundCost
 from ...points import bounding_diameter, check_positive
 from ..problem import Problem
 from ..pruned.coarse import Cells
@@ -141,7 +141,7 @@ class Sinkhorn(Solver):
         """None, or why all pairs are visited."""
         loops, x, cost = loops_for(self.engine), problem.source.positions, problem.cost
         why = None
-        if not (isinstance(cost, Radial) and cost.terms == (Term(0.5, 2),)):
+        if not (isinstance(cost, GroundCost) and cost.bounded_on_boxes):
             why = "only |x - y|^2 / 2 has bounds on blocks"
         elif x.device.type != "cpu":
             why = f"points on {x.device.type}"

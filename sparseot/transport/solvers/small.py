@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...engines.choose import stored_loops
-from ...formulas import Radial
+from ...formulas import GroundCost
 from ...operators.small import squares
 from ...points import CLOSED
 from ..marginals import Marginals
@@ -51,7 +51,7 @@ class StoredSoftmins(Softmins):
     def of(cls, problem: Problem) -> StoredSoftmins:
         """Those of a batch of one."""
         clouds, cost = (problem.source, problem.target), problem.cost
-        assert isinstance(cost, Radial)
+        assert isinstance(cost, GroundCost)
         x, y = (c.positions[0].detach().double() for c in clouds)
         a, b = (c.weights[0].detach().double().numpy() for c in clouds)
         costs = cost.polynomial(squares(x, y)).numpy()
