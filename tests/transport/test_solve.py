@@ -210,7 +210,7 @@ def interrupt_after(sweeps):
     class Impatient(Bar):
         count = 0
 
-        def update(self, blur, error, tol):
+        def _show(self, blur, error, tol):
             Impatient.count += 1
             if Impatient.count == sweeps:
                 raise KeyboardInterrupt
