@@ -1,6 +1,8 @@
 """What the files around the library promise: the version, the hooks, how to cite, what to report."""
 
+import datetime
 import importlib.metadata
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -28,3 +30,17 @@ def test_a_tree_that_is_not_installed_has_a_version_too(monkeypatch):
     exec(compile(source.read_text(), source, "exec"), names)
     assert names["__version__"] == "0+unknown"
     assert Version(names["__version__"]) < Version(PROJECT["version"])
+
+
+def test_released_versions_have_a_date():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", changelog, flags=re.MULTILINE)
+    assert headings
+    dates = []
+    for heading in headings:
+        if heading == "Unreleased" or heading == f"{PROJECT['version']} (unreleased)":
+            continue
+        version, date = heading.split(" - ")
+        dates.append((datetime.date.fromisoformat(date), Version(version)))
+    assert dates == sorted(dates, reverse=True), "newest first"
+    assert "Unreleased" not in headings[1:], "what is not released stands on top"
