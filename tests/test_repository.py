@@ -3,17 +3,23 @@
 import datetime
 import importlib.metadata
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.version import Version
 
 import sparseot
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def read_yaml(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def test_the_library_knows_its_version():
@@ -30,6 +36,20 @@ def test_a_tree_that_is_not_installed_has_a_version_too(monkeypatch):
     exec(compile(source.read_text(), source, "exec"), names)
     assert names["__version__"] == "0+unknown"
     assert Version(names["__version__"]) < Version(PROJECT["version"])
+
+
+def test_hooks_are_the_lint_steps_of_make_test():
+    recipe = (ROOT / "Makefile").read_text().split("\ntest:")[1].split("\n\n")[0]
+    steps = re.findall(r"^\t@\$\(BIN\)/(.+)$", recipe, flags=re.MULTILINE)
+    repos = read_yaml(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"], "other repositories have other versions"
+    hooks = repos[0]["hooks"]
+    assert [shlex.split(hook["entry"]) for hook in hooks] == [
+        shlex.split(f".venv/bin/{step}") for step in steps
+    ]
+    assert {"ruff", "mypy", "lint-imports"} == {step.split()[0] for step in steps}
+    assert all(hook["language"] == "system" for hook in hooks)
+    assert not any(hook["pass_filenames"] for hook in hooks), "make test looks at all files"
 
 
 def test_released_versions_have_a_date():
