@@ -52,6 +52,27 @@ def test_hooks_are_the_lint_steps_of_make_test():
     assert not any(hook["pass_filenames"] for hook in hooks), "make test looks at all files"
 
 
+def test_the_citation_says_what_pyproject_says():
+    citation = read_yaml(ROOT / "CITATION.cff")
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert citation["title"] == PROJECT["name"]
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"]
+    assert citation["authors"] == PROJECT["authors"]
+    assert citation["keywords"] == PROJECT["keywords"]
+    assert citation["message"] and citation["abstract"]
+
+
+def test_cited_papers_are_in_the_bibliographies():
+    files = [*(ROOT / "docs" / "guide").glob("*.md"), *(ROOT / "sparseot").rglob("*.py")]
+    texts = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in files)
+    for paper in read_yaml(ROOT / "CITATION.cff")["references"]:
+        title, author = re.escape(paper["title"]), paper["authors"][0]["family-names"]
+        entry = rf"{author}[^*\"]*\b{paper['year']}\b[^*\"]*[*\"]{title}"  # *title* or "title"
+        assert re.search(entry, texts, re.IGNORECASE), f"no bibliography has {author}, {title}"
+        assert ("doi" in paper) != ("url" in paper), paper["title"]
+
+
 def test_released_versions_have_a_date():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", changelog, flags=re.MULTILINE)
