@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from packaging.version import Version
 
@@ -16,6 +17,7 @@ import sparseot
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+GITHUB = ROOT / ".github"
 
 
 def read_yaml(path: Path) -> dict:
@@ -85,3 +87,37 @@ def test_released_versions_have_a_date():
         dates.append((datetime.date.fromisoformat(date), Version(version)))
     assert dates == sorted(dates, reverse=True), "newest first"
     assert "Unreleased" not in headings[1:], "what is not released stands on top"
+
+
+def test_issue_forms_are_whole():
+    forms = sorted((GITHUB / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert [form.stem for form in forms] == ["bug", "feature"]
+    for form in map(read_yaml, forms):
+        assert form["name"] and form["description"]
+        ids = [field["id"] for field in form["body"]]
+        assert len(set(ids)) == len(ids)
+        assert all(field["attributes"]["label"] for field in form["body"])
+
+
+def test_the_command_of_the_bug_form_prints_the_versions(capsys):
+    fields = {field["id"]: field for field in read_yaml(GITHUB / "ISSUE_TEMPLATE/bug.yml")["body"]}
+    (command,) = re.findall("^python .+$", fields["versions"]["attributes"]["description"], re.M)
+    python, flag, code = shlex.split(command)
+    assert (python, flag) == ("python", "-c")
+    exec(code, {})
+    printed = capsys.readouterr().out.splitlines()
+    assert f"sparseot {sparseot.__version__}" in printed
+    assert f"torch {torch.__version__}" in printed
+
+
+def test_the_workflow_runs_all_checks_on_the_oldest_python():
+    workflow = read_yaml(GITHUB / "workflows" / "ci.yml")
+    assert set(workflow[True]) == {"push", "pull_request"}  # YAML 1.1 reads "on" as true
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    assert job["timeout-minutes"] == 90
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    (setup,) = (step["with"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert f">={setup['python-version']}" == PROJECT["requires-python"]
+    for file in setup["cache-dependency-path"].split():
+        assert (ROOT / file).is_file()
