@@ -5,18 +5,22 @@ import inspect
 import json
 import os
 import runpy
+import sys
 from pathlib import Path
 
 from sphinx_gallery.downloads import generate_zipfiles
 from sphinx_gallery.utils import zip_files
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import tutorials  # noqa: E402
 
 project = "sparseot"
 author = "The sparseot developers"
 copyright = "2026, " + author
 
 extensions = [
+    "tutorials",  # beside this file, and before Sphinx-Gallery
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -105,6 +109,12 @@ sphinx_gallery_conf = {
     "junit": "sphinx-gallery/junit.xml",
 }
 
+# All that results depend on, beside the scripts.
+MADE_WITH = tutorials.fingerprint(
+    [HERE.parent / "sparseot", HERE.parent / "widgets" / "sparseot_widgets"],
+    [repr(sphinx_gallery_conf), (HERE.parent / "constraints.txt").read_text()],
+)
+
 # --- the public names ------------------------------------------------------------------------
 
 autosummary_ignore_module_all = False
@@ -155,6 +165,8 @@ def same_notebooks(app) -> None:
 
 def setup(app) -> None:
     """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
+    tutorials.remove_leftovers(HERE.parent / "gallery", HERE / "auto_gallery")
+    tutorials.forget_results(HERE / "auto_gallery", MADE_WITH)
     app.connect("builder-inited", same_notebooks, priority=600)
     page = HERE / "api" / "index.rst"
     page.parent.mkdir(exist_ok=True)
