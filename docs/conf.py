@@ -163,11 +163,28 @@ def same_notebooks(app) -> None:
     generate_zipfiles(pages, HERE, app.config.sphinx_gallery_conf)
 
 
+TAG = "\N{LABEL} "  # before "Tags:"; few fonts have it, and a box is drawn where none does
+
+
+def untagged_page(app, name: str, source: list[str]) -> None:
+    """Take the symbol out of the pages of tutorials."""
+    source[0] = source[0].replace(TAG, "")
+
+
+def untagged_script(app, error) -> None:
+    """Take it out of the script that lists all tags of a gallery."""
+    script = Path(app.outdir) / "_static" / "sg-tags.js"
+    if script.exists():
+        script.write_text(script.read_text(encoding="utf-8").replace(TAG, ""), encoding="utf-8")
+
+
 def setup(app) -> None:
     """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
     tutorials.remove_leftovers(HERE.parent / "gallery", HERE / "auto_gallery")
     tutorials.forget_results(HERE / "auto_gallery", MADE_WITH)
     app.connect("builder-inited", same_notebooks, priority=600)
+    app.connect("source-read", untagged_page)
+    app.connect("build-finished", untagged_script)
     page = HERE / "api" / "index.rst"
     page.parent.mkdir(exist_ok=True)
     names = public_names("sparseot", "sparseot")
