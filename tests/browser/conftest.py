@@ -43,6 +43,9 @@ def artefacts() -> Path:
     return ARTEFACTS
 
 
+OWN = ("data:", "blob:")  # what a page asks itself for
+
+
 class Watch:
     """What went wrong in a tab: errors, and requests that left this machine."""
 
@@ -63,11 +66,9 @@ class Watch:
             self.errors.append(f"console: {message.text}")
 
     def _request(self, request) -> None:
-        if request.url.startswith(("data:", "blob:")):
-            return
         self.count += 1
         self._on_the_way.add(request)
-        if not request.url.startswith(self._inside):
+        if not request.url.startswith(self._inside) and not request.url.startswith(OWN):
             self.outside.append(request.url)
 
     def _finished(self, request) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 SITE = Path(__file__).parents[2] / "docs" / "_build" / "html"
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]  # a busy machine is no mistake
+PATIENCE = 120_000  # milliseconds
 
 # Formulas that the page has, that were drawn, and that MathJax could not read.
 FORMULAS = """() => ({
@@ -41,9 +42,23 @@ def pages(missing) -> list[Path]:
     return sorted(p for p in SITE.rglob("*.html") if "_static" not in p.relative_to(SITE).parts)
 
 
+VIEWERS_DRAWN = """() => [...document.querySelectorAll(".sparseot-viewer")]
+  .every(viewer => viewer.querySelector(".sov[data-drawn]"))"""
+
+
+@pytest.fixture
+def tab(chromium):
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    page.close()
+
+
 def open_file(page, file: Path) -> None:
-    page.goto(file.as_uri(), wait_until="load")
+    """Open a page, and wait for its formulas and viewers."""
+    page.goto(file.as_uri(), wait_until="load", timeout=PATIENCE)
     page.evaluate("() => window.MathJax?.startup?.promise")
+    page.wait_for_function(VIEWERS_DRAWN, timeout=PATIENCE)
 
 
 def problems_of(page, formulas: dict) -> list[str]:
@@ -96,17 +111,16 @@ PICTURES = """async viewer => {
 }"""
 
 
-def test_sliders_of_every_viewer_move(pages, chromium, watch):
+def test_sliders_of_every_viewer_move(pages, tab, watch):
     """In the pages as they were built, from files, with nothing that answers."""
     shown = [file for file in pages if 'class="sparseot-viewer"' in file.read_text()]
     assert len(shown) > 10 and {"index", "viewers"} < {file.stem for file in shown}
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    seen = watch(page, inside="file://")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    seen = watch(tab, inside="file://")
     wrong = []
     for file in shown:
-        page.goto(file.as_uri(), wait_until="load")
-        for viewer in page.locator(".sparseot-viewer").all():
-            viewer.locator(".sov[data-drawn]").wait_for()
+        open_file(tab, file)
+        for viewer in tab.locator(".sparseot-viewer").all():
             for slider in viewer.locator("input[type=range]:enabled").all():
                 pictures = []
                 for key in ("Home", "End"):
@@ -114,8 +128,7 @@ def test_sliders_of_every_viewer_move(pages, chromium, watch):
                     pictures.append(viewer.evaluate(PICTURES))
                 if pictures[0] == pictures[1]:
                     wrong.append(f"{file.stem}: {slider.get_attribute('name')} does nothing")
-        wrong += [f"{file.stem}: {problem}" for problem in seen.leave(page)]
-    page.close()
+        wrong += [f"{file.stem}: {problem}" for problem in seen.leave(tab)]
     assert not wrong, "\n".join(wrong)
 
 
@@ -137,16 +150,14 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_screenshots(pages, chromium, artefacts, name):
+def test_screenshots(pages, tab, artefacts, name):
     """Pictures to look at; the theme follows the reader's system."""
-    page = chromium.new_page(device_scale_factor=1)
-    open_file(page, sorted(SITE.glob(KINDS[name]))[0])
+    open_file(tab, sorted(SITE.glob(KINDS[name]))[0])
     for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
+        tab.set_viewport_size({"width": width, "height": 900})
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            page.wait_for_function(
+            tab.emulate_media(color_scheme=theme)
+            tab.wait_for_function(
                 "theme => document.documentElement.dataset.theme === theme", arg=theme
             )
-            page.screenshot(path=artefacts / f"site-{name}-{theme}-{width}.png", full_page=True)
-    page.close()
+            tab.screenshot(path=artefacts / f"site-{name}-{theme}-{width}.png", full_page=True)
