@@ -12,6 +12,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ..engines.openmp import thread_count
 from .brute import best_of, brute
 from .clouds import Clouds, Rows
 from .methods import Found, Options
@@ -48,7 +49,7 @@ def _sample(x: Tensor, own: Tensor, y: Tensor, k: int, same: bool) -> tuple[Tens
     width, missed = min(k + MORE, len(y)), []
     for i in range(0, len(x), ROWS):
         rows = order[i : i + ROWS]
-        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=_workers())
+        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=thread_count())
         here = torch.from_numpy(rows)
         candidates = torch.from_numpy(nearest)
         best, which = best_of(x[here], own[here], y, candidates, k)
@@ -76,7 +77,3 @@ def _complete(
 
 def _alone(points: Tensor) -> Rows:
     return Rows(points.contiguous(), [0, len(points)], torch.arange(len(points)), [0])
-
-
-def _workers() -> int:
-    return torch.get_num_threads()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparseot.graphs import convolutions
+from sparseot.graphs import edges
 from sparseot.nn import DynamicEdgeConv, GravNetConv
 
 
@@ -31,7 +31,7 @@ def dense_edge_conv(conv, x, k, aggr):
 @pytest.mark.parametrize("blocks", [False, True])
 def test_gravnet_is_its_formula(monkeypatch, blocks):
     if blocks:
-        monkeypatch.setattr(convolutions, "CHUNK", 500)
+        monkeypatch.setattr(edges, "CHUNK", 500)
     torch.set_default_dtype(torch.float64)
     try:
         conv = GravNetConv(5, 7, space_dimensions=3, propagate_dimensions=4, k=6)
