@@ -52,8 +52,13 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def thread_count() -> int:
-    """How many threads large work may take: as many as torch, on the processors there are."""
+def thread_count(of_torch: bool = False) -> int:
+    """How many threads large work may take: as many as torch, on the processors there are.
+
+    Torch's own functions may take as many of our threads, if they can be told to work alone there.
+    """
+    if of_torch and _library() == (_nothing, _nothing):
+        return 1
     return min(_local.around or torch.get_num_threads(), available_cpus())
 
 

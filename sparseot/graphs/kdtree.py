@@ -21,6 +21,7 @@ from .ranking import own_rows
 __all__ = ["kdtree"]
 
 MORE = 5  # neighbours beyond k: the point itself, and ties
+WORTH = 2**15  # neighbours that are worth a second thread: some milliseconds
 ROWS = 2**16  # queries between two chances to interrupt
 
 
@@ -49,7 +50,8 @@ def _sample(x: Tensor, own: Tensor, y: Tensor, k: int, same: bool) -> tuple[Tens
     width, missed = min(k + MORE, len(y)), []
     for i in range(0, len(x), ROWS):
         rows = order[i : i + ROWS]
-        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=thread_count())
+        workers = thread_count() if len(rows) * width > WORTH else 1
+        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=workers)
         here = torch.from_numpy(rows)
         candidates = torch.from_numpy(nearest)
         best, which = best_of(x[here], own[here], y, candidates, k)

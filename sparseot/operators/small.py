@@ -21,6 +21,7 @@ from ..engines.threads import share_ranges
 __all__ = ["by_rows", "cholesky", "exp_", "product", "solve", "squares", "substitute"]
 
 SMALL = 1 << 21  # multiplications: half a millisecond on one thread
+FAST = 4  # times as many as others take at a time, by a library
 PANEL = 192  # columns of a factor at a time
 
 
@@ -138,10 +139,11 @@ def solve(factor: Tensor, right: Tensor) -> Tensor:
 
 
 def _share(size: int, run: Callable[[slice], object], work: float, shares: int = 1) -> None:
-    """Runs a library on ranges of rows or columns, on one thread each."""
-    grain = -(-size // (shares * thread_count()))
+    """Runs a library on ranges of rows or columns, on one thread each, where that pays."""
+    many = thread_count(of_torch=True)
+    grain = -(-size // (shares * many)) if many > 1 else size
     with one_thread():
-        share_ranges(size, lambda lo, hi: run(slice(lo, hi)), grain, work)
+        share_ranges(size, lambda lo, hi: run(slice(lo, hi)), grain, work / FAST)
 
 
 def _here(*matrices: Tensor) -> bool:

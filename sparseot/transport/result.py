@@ -57,7 +57,6 @@ class Transport:
         return len(self.solved) == 3
 
     @cached_property
-    @on_one_thread
     def value(self) -> Tensor:
         r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
 
@@ -157,7 +156,6 @@ class Transport:
         return self.reports[0].kept_fraction
 
     @property
-    @on_one_thread
     def dual_potentials(self) -> tuple[Tensor, Tensor]:
         """The pair of potentials with their graph; debiased, less those of the self problems."""
         f, g = self.solved[0].potentials
