@@ -20,9 +20,8 @@ from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zer
 from .simd import OPTIONS
 from .simd import exp2 as exp2_of_one
 
-__all__ = ["B", "SHARED", "products", "screen", "sums", "transpose"]
+__all__ = ["B", "products", "screen", "sums", "transpose"]
 
-SHARED = True  # row blocks are shared among threads
 B = 32  # points in a block
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import Array
 from .clouds import Clouds, as_clouds, points_tensor
@@ -17,6 +18,7 @@ from .ranking import squared_distances
 __all__ = ["knn_recall"]
 
 
+@on_one_thread
 def knn_recall(
     x: Array,
     indices: Array,

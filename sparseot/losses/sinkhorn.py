@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
+from ..engines.openmp import on_one_thread
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
 from ..operators.unchanged import of_unchanged
@@ -31,6 +32,7 @@ from ..transport.solve import solve_clouds
 __all__ = ["sinkhorn_divergence"]
 
 
+@on_one_thread
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,

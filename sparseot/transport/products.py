@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from ..engines.openmp import on_one_thread
+
 if TYPE_CHECKING:
     from .attach import Curvatures
 
@@ -203,6 +205,7 @@ class _Held(Rule):
         return _Held.apply(*inputs), in_dims
 
 
+@on_one_thread
 def _each(
     like: Sequence[Tensor],
     need: Wanted,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..points import unwrap
 from .products import Rule, Wanted, hessian_times, kept, potentials_along, potentials_dual
@@ -110,6 +111,7 @@ class _Gradient(_AtClouds):
     """The gradient of the envelope theorem; the Hessian is symmetric, so its adjoint is itself."""
 
     @staticmethod
+    @on_one_thread
     def forward(
         x: Tensor, y: Tensor, a: Tensor, b: Tensor, need: Wanted, curvatures: Curvatures
     ) -> tuple[Tensor, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
@@ -33,6 +34,7 @@ SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
 
 
+@on_one_thread
 def solve_sample(
     x: Tensor,
     y: Tensor,
@@ -199,7 +201,7 @@ def _say_what_failed(solution: Solution) -> None:
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
             "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
             RuntimeWarning,
-            stacklevel=4,  # whoever called solve_sample, or a loss
+            stacklevel=5,  # whoever called solve_sample, or a loss
         )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..operators.unchanged import Versions
 from ..points import Points
 from .attach import Curvatures, attach, attached_value
@@ -40,11 +41,13 @@ class Solved:
         return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
+    @on_one_thread
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
         return attached_value(self.live, self.solution, self.numbers, self.curvatures)
 
     @cached_property
+    @on_one_thread
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
         live = self.live
