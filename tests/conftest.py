@@ -21,6 +21,13 @@ def _seed():
 
 
 @pytest.fixture
+def shared(monkeypatch):
+    """Work of any size is shared among as many threads as torch has, whatever the machine has."""
+    monkeypatch.setattr("sparseot.engines.openmp.available_cpus", lambda: 8)
+    monkeypatch.setattr("sparseot.engines.threads.WORTH", 0)
+
+
+@pytest.fixture
 def needs_compiler():
     """KeOps tests skip without g++, and fail in CI."""
     if shutil.which("g++") is None:

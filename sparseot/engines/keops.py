@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
@@ -18,11 +20,14 @@ from torch import Tensor
 from ..formulas import GroundCost, Opaque, Pointwise, Radial, Symbolic
 from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions, ShiftedReductions, centred
+from .openmp import NUMBERS, threads_for
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
     from pykeops.torch import Genred, LazyTensor
 
 __all__ = ["KeOps"]
+
+P = ParamSpec("P")
 
 
 class KeOps(Engine):
@@ -51,6 +56,18 @@ class KeOps(Engine):
         return _KeOpsBlocks(x[None], y[None], pairs).entries(kernel)
 
 
+def _on_threads(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """KeOps shares its rows among OpenMP's threads: few rows do without."""
+
+    @wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        sums: Any = args[0]
+        with threads_for(NUMBERS * sums.rows.numel() * sums.cols[-1]):
+            return method(*args, **kwargs)
+
+    return run
+
+
 class _KeOpsReductions(ShiftedReductions):
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.given = x.contiguous(), y.contiguous()
@@ -58,6 +75,7 @@ class _KeOpsReductions(ShiftedReductions):
         self.rows, self.cols = x.shape[:-1], y.shape[:-1]
         self.squares = ((_row(here) - _col(there)) ** 2).sum(-1)
 
+    @_on_threads
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
@@ -84,6 +102,7 @@ class _KeOpsReductions(ShiftedReductions):
         result: Tensor = self._exponent(cost, eps, col).max(2)
         return result.view(self.rows)
 
+    @_on_threads
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
@@ -105,6 +124,7 @@ class _KeOpsBlocks(Reductions):
         self.order = [
             torch.from_numpy(cut.order).to(x.device) for cut in (pairs.rows, pairs.columns)
         ]
+        self.kept = pairs.kept
         self.all_pairs = _KeOpsReductions(x[0, self.order[0]], y[0, self.order[1]])
         self.ranges = tuple(
             torch.from_numpy(part.astype(np.int32)).to(x.device)
@@ -117,7 +137,8 @@ class _KeOpsBlocks(Reductions):
     ) -> Tensor:
         rows, cols = self.order
         row, col = None if row is None else row[0, rows], None if col is None else col[0, cols]
-        out = self.entries(kernel, row, col) @ v[0, cols]
+        with threads_for(NUMBERS * self.kept):
+            out = self.entries(kernel, row, col) @ v[0, cols]
         return torch.empty_like(out).index_copy(0, rows, out)[None]
 
     def entries(self, kernel: Formula, row: Tensor | None = None, col: Tensor | None = None) -> Any:

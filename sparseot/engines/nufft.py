@@ -21,6 +21,7 @@ from ..errors import bad_input
 from ..formulas import Radial
 from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions
+from .openmp import thread_count
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
 __all__ = ["Fourier"]
@@ -124,7 +125,7 @@ class _FourierSums(Reductions):
                 isign=-1 if kind == 1 else 1,
                 dtype=np.complex64 if self.real == torch.float32 else np.complex128,
                 upsampfac=COARSE if self.tol >= 1e-8 else FINE,
-                nthreads=torch.get_num_threads(),
+                nthreads=thread_count(),
                 showwarn=0,
             )
             plan.setpts(*grid.place(points, self.real))

@@ -18,6 +18,7 @@ from ..formulas import GroundCost, Radial
 from ..pairs import BlockPairs
 from .base import LOG2E, Engine, Formula, Reductions, centred
 from .loops import pairs as loops
+from .openmp import thread_count
 from .threads import even, share
 
 __all__ = ["Numba"]
@@ -114,7 +115,7 @@ class _BlockReductions(_LoopReductions):
         self.order = torch.from_numpy(pairs.rows.order), torch.from_numpy(pairs.columns.order)
         super().__init__(x[:, self.order[0]], y[:, self.order[1]])
         self.runs, self.height, self.pairs = pairs.runs, pairs.rows.size, pairs.kept
-        self.shares = 8 * torch.get_num_threads()  # blocks differ in what they meet
+        self.shares = 8 * thread_count()  # blocks differ in what they meet
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None

@@ -1,10 +1,12 @@
-"""A small pool of plain threads for compiled loops that release the interpreter's lock.
+"""A small pool of plain threads for loops that release the interpreter's lock: compiled ones, and torch.
 
-Numba's own threading layers abort when two threads enter them or hang after a fork.
+Numba's own threading layers abort when two threads enter them or hang after a fork; torch's spin while
+they wait (:mod:`.openmp`). These sleep.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +14,11 @@ from typing import Any
 
 import torch
 
+from .openmp import alone, thread_count
+
 __all__ = ["even", "share", "share_ranges", "threads"]
 
+WORTH = 1 << 22  # multiplications
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -21,19 +26,20 @@ def share(loop: Callable[..., Any], ends: Sequence[int], *args: Any) -> None:
     """Runs ``loop(*args, lo, hi)`` on each range between ``ends``; whoever is free takes the next one.
 
     ``loop`` releases the interpreter's lock. With two ends it simply runs. An error, or Ctrl-C in
-    the caller's thread, ends the others after the range that each is at.
+    the caller's thread, ends the others after the range that each is at. Torch builds no graph.
     """
-    ranges = zip(ends[:-1], ends[1:], strict=True)
+    ranges, inference = zip(ends[:-1], ends[1:], strict=True), torch.is_inference_mode_enabled()
 
     def work() -> None:
         try:
-            for lo, hi in ranges:
-                loop(*args, lo, hi)
+            with torch.inference_mode(inference), torch.no_grad():  # threads inherit neither
+                for lo, hi in ranges:
+                    loop(*args, lo, hi)
         finally:
             for _ in ranges:  # after an error nobody starts another range
                 pass
 
-    helpers = min(torch.get_num_threads(), len(ends) - 1) - 1
+    helpers = min(thread_count(), len(ends) - 1) - 1
     futures = [threads().submit(work) for _ in range(helpers)]
     try:
         work()
@@ -43,15 +49,25 @@ def share(loop: Callable[..., Any], ends: Sequence[int], *args: Any) -> None:
         raise error
 
 
-def share_ranges(rows: int, run: Callable[[int, int], object], grain: int | None = None) -> None:
-    """Calls ``run(lo, hi)`` on ranges of ``grain`` rows, by default one range a thread."""
-    grain = max(1, grain or -(-rows // torch.get_num_threads()))
+def share_ranges(
+    rows: int,
+    run: Callable[[int, int], object],
+    grain: int | None = None,
+    work: float = math.inf,
+) -> None:
+    """Calls ``run(lo, hi)`` on ranges of ``grain`` rows, by default one range a thread.
+
+    Less ``work`` than 2^22 multiplications is one range, on this thread: to wake another takes some
+    tenths of a millisecond, or as long as it pleases those who hold its processor.
+    """
+    grain = rows if work < WORTH else grain or -(-rows // thread_count())
+    grain = max(1, grain)
     share(run, [*range(0, rows, grain), rows])
 
 
 def even(total: int, shares: int | None = None) -> list[int]:
     """The ends of equal shares of ``range(total)``; one for each of torch's threads by default."""
-    shares = max(1, min(total, shares or torch.get_num_threads()))
+    shares = max(1, min(total, shares or thread_count()))
     return [total * k // shares for k in range(shares + 1)]
 
 
@@ -59,7 +75,8 @@ def threads() -> ThreadPoolExecutor:
     """The pool, made at its first use and anew in a forked child."""
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sparseot")
+        most = os.cpu_count() or 1
+        _pool = ThreadPoolExecutor(most, thread_name_prefix="sparseot", initializer=alone)
     return _pool
 
 

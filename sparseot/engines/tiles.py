@@ -1,29 +1,34 @@
-"""Any formula, any dimension, CPU or CUDA: tiles of the matrix, in torch, in one reused buffer.
+"""Any formula, any dimension, CPU or CUDA: tiles of the matrix, in torch, in reused buffers.
 
 Smooth radial formulas (powers of the squared distance) are one matrix product per tile on
 centred coordinates; formulas of the distance itself take differences of coordinates, since the
 expanded square loses small distances. Exponentials are taken in base 2: ``torch.exp`` falls to
 a hundredth of its speed where its result underflows, ``torch.exp2`` does not.
+
+On a CPU our own threads take strips of rows, each with a buffer of its own; torch's threads sleep.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import ParamSpec
+import threading
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from ..formulas import GroundCost, Opaque, Radial, Symbolic
-from ..pairs import BlockPairs, Partition
+from ..pairs import BlockPairs
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
+from .block_tiles import BlockTiles, in_full_precision, radial_values
+from .openmp import NUMBERS, one_thread, thread_count, threads_for
+from .threads import share
 
 __all__ = ["Tiles"]
 
-P = ParamSpec("P")
+Strip = Callable[[slice, slice, list[slice]], None]
+WORTH = 1 << 18  # pairs that are worth a thread: some tenths of a millisecond
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 
 
@@ -47,29 +52,8 @@ class Tiles(Engine):
         """Centres the clouds."""
         entries = self.entries or (1 << 26 if x.is_cuda else 1 << 20)
         if pairs is not None:
-            return _BlockTiles(x, y, pairs, entries)
+            return BlockTiles(x, y, pairs, entries)
         return _TileReductions(x, y, entries)
-
-
-def _in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Neither autocast nor TF32 may round distances, whose exponents run into the thousands."""
-
-    @wraps(method)
-    def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        device = args[0].x.device.type  # type: ignore[attr-defined]
-        if device == "cpu":
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
-        matmul = torch.backends.cuda.matmul
-        tf32 = matmul.allow_tf32
-        try:
-            matmul.allow_tf32 = False
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
-        finally:
-            matmul.allow_tf32 = tf32
-
-    return full
 
 
 class _TileReductions(ShiftedReductions):
@@ -79,55 +63,90 @@ class _TileReductions(ShiftedReductions):
         self.x2, self.y2 = self.x.square().sum(-1), self.y.square().sum(-1)
         self.radius = float(torch.maximum(self.x2.detach().max(), self.y2.detach().max()))
         self.yt = self.y.transpose(1, 2).contiguous()
-        self.tiling = _tiling(len(x), x.shape[1], y.shape[1], entries)
-        self.one_tile = self.tiling == (len(x), x.shape[1], y.shape[1])
-        self.buffer = x.new_empty(math.prod(self.tiling))
-        self.cache: tuple[bool, Tensor] | None = None
-        self.costs: Tensor | None = None  # of an opaque cost, when all pairs are one tile
+        sizes = len(x), x.shape[1], y.shape[1]
+        self.whole = math.prod(sizes) <= entries  # then squares and costs are kept
+        # Python functions are called by one thread, which is theirs
+        self.tilings = {many: _tiling(*sizes, entries, many) for many in {1, self._threads()}}
+        self.room = threading.local()
+        self.kept: dict[tuple[int, ...], tuple[bool, Tensor]] = {}  # squares, by the strip
+        self.costs: Tensor | None = None  # of an opaque cost
 
-    @_in_full_precision
+    @in_full_precision
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
         out = v.new_zeros(*self.x.shape[:2], v.shape[-1])
-        for batch, i, j in self._tiles():
-            values = self._values(kernel, batch, i, j, row, col)
-            out[batch, i].baddbmm_(values, v[batch, j])
+
+        def strip(batch: slice, i: slice, columns: list[slice]) -> None:
+            for j in columns:
+                values = self._values(kernel, batch, i, j, row, col)
+                out[batch, i].baddbmm_(values, v[batch, j])
+
+        self._each(strip, kernel, v)
         return out
 
-    @_in_full_precision
+    @in_full_precision
     def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_zeros(self.x.shape[:2])
         row = row.expand_as(out)
-        for batch, i, j in self._tiles():
-            exponent = self._exponent(cost, eps, batch, i, j, col)
-            exponent.add_(row[batch, i, None] * LOG2E)
-            out[batch, i] += exponent.exp2_().sum(-1)
+
+        def strip(batch: slice, i: slice, columns: list[slice]) -> None:
+            for j in columns:
+                exponent = self._exponent(cost, eps, batch, i, j, col)
+                exponent.add_(row[batch, i, None] * LOG2E)
+                out[batch, i] += exponent.exp2_().sum(-1)
+
+        self._each(strip, cost, col)
         return out
 
-    @_in_full_precision
+    @in_full_precision
     def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_full(self.x.shape[:2], -torch.inf)
-        for batch, i, j in self._tiles():
-            highest = self._exponent(cost, eps, batch, i, j, col).amax(-1) / LOG2E
-            out[batch, i] = torch.maximum(out[batch, i], highest)
+
+        def strip(batch: slice, i: slice, columns: list[slice]) -> None:
+            for j in columns:
+                highest = self._exponent(cost, eps, batch, i, j, col).amax(-1) / LOG2E
+                out[batch, i] = torch.maximum(out[batch, i], highest)
+
+        self._each(strip, cost, col)
         return out
 
-    def _tiles(self) -> Iterator[tuple[slice, slice, slice]]:
-        items, rows, cols = self.tiling
-        for b in range(0, len(self.x), items):
-            for i in range(0, self.x.shape[1], rows):
-                for j in range(0, self.y.shape[1], cols):
-                    yield slice(b, b + items), slice(i, i + rows), slice(j, j + cols)
+    def _threads(self) -> int:
+        return thread_count(of_torch=True) if self.x.device.type == "cpu" else 1
+
+    def _each(self, strip: Strip, formula: Formula, v: Tensor) -> None:
+        """Calls ``strip`` for all strips of rows, which our threads share where it pays."""
+        mapped = is_legacy_batchedtensor(v)  # only this thread knows of what is mapped over it
+        many = 1 if isinstance(formula, Opaque) or mapped else max(self.tilings)
+        items, rows, cols = self.tilings[many]
+        (count, height), width = self.x.shape[:2], self.y.shape[1]
+        columns = [slice(j, j + cols) for j in range(0, width, cols)]
+        strips = [
+            (slice(b, b + items), slice(i, i + rows), columns)
+            for b in range(0, count, items)
+            for i in range(0, height, rows)
+        ]
+        if many == 1:
+            with threads_for(NUMBERS * count * height * width):
+                for some in strips:
+                    strip(*some)
+            return
+        with one_thread():
+            share(lambda k, _: strip(*strips[k]), range(len(strips) + 1))
 
     def _buffer(self, batch: slice, i: slice, j: slice) -> Tensor:
+        """This thread's room for a tile."""
         shape = self.x2[batch, i].shape + self.y2[batch, j].shape[1:]
-        return self.buffer[: shape.numel()].view(shape)
+        buffer: Tensor | None = getattr(self.room, "buffer", None)
+        if buffer is None or len(buffer) < shape.numel():
+            buffer = self.room.buffer = self.x.new_empty(shape.numel())
+        return buffer[: shape.numel()].view(shape)
 
     def _squares(self, direct: bool, batch: slice, i: slice, j: slice) -> Tensor:
-        """Squared distances of a tile; kept when the whole problem is one tile."""
-        if self.cache is not None and self.cache[0] >= direct:
-            return self.cache[1]
+        """Squared distances of a tile; kept where all of them are few."""
+        place = batch.start, batch.stop, i.start, i.stop
+        if self.whole and place in self.kept and self.kept[place][0] >= direct:
+            return self.kept[place][1]
         if direct:
             mode = "donot_use_mm_for_euclid_dist"
             squares = torch.cdist(self.x[batch, i], self.y[batch, j], compute_mode=mode).square_()
@@ -136,8 +155,8 @@ class _TileReductions(ShiftedReductions):
             squares += self.x2[batch, i, None]
             squares += self.y2[batch, None, j]
             squares.clamp_(min=0)
-        if self.one_tile:
-            self.cache = direct, squares
+        if self.whole:
+            self.kept[place] = direct, squares
         return squares
 
     def _linear(self, rate: Tensor, batch: slice, i: slice, j: slice, col: Tensor) -> Tensor:
@@ -157,12 +176,12 @@ class _TileReductions(ShiftedReductions):
             costs = self.costs
             if costs is None:
                 costs = cost(self.given[0][batch, i], self.given[1][batch, j])
-                self.costs = costs if self.one_tile else None
+                self.costs = costs if self.whole else None
             scaled = costs / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
         assert isinstance(cost, GroundCost)
         rate = cost.factor / eps
-        if not cost.singular and not self.one_tile:
+        if not cost.singular and not self.whole:
             return self._linear(rate, batch, i, j, col)
         squares = self._squares(cost.singular, batch, i, j)
         root = squares.sqrt() if cost.power == 1 else squares
@@ -200,78 +219,27 @@ class _TileReductions(ShiftedReductions):
         return radial_values(kernel, squares, row[batch, i, None], col[batch, None, j])
 
 
-class _BlockTiles(Reductions):
-    """Kept pairs of blocks, many small tiles at a time; short blocks are filled with nothing."""
+def _tiling(items: int, rows: int, cols: int, entries: int, threads: int) -> tuple[int, int, int]:
+    """Batch items, rows and columns of a tile: near square, of at most ``entries`` pairs.
 
-    def __init__(self, x: Tensor, y: Tensor, pairs: BlockPairs, entries: int) -> None:
-        self.pairs, self.device = pairs, x.device
-        here, there = centred(x, y)
-        rows, cols = _members(pairs.rows, x.device), _members(pairs.columns, x.device)
-        self.x, self.y, self.members = here[0, rows], there[0, cols], (rows, cols)
-        owners = np.repeat(np.arange(len(pairs.rows)), np.diff(pairs.starts))
-        self.tiles = tuple(torch.from_numpy(k).to(x.device) for k in (owners, pairs.cols))
-        self.chunk = max(1, entries // (rows.shape[1] * cols.shape[1]))
-
-    @_in_full_precision
-    def sum(
-        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
-    ) -> Tensor:
-        assert isinstance(kernel, Radial)
-        rows, cols = self.members
-        block = v[0, cols]
-        block.view(-1, v.shape[-1])[len(v[0]) :] = 0
-        out = v.new_zeros(*rows.shape, v.shape[-1])
-        for i, j in zip(*(tiles.split(self.chunk) for tiles in self.tiles), strict=True):
-            logs = (
-                (None if row is None else row[0, rows][i, :, None]),
-                (None if col is None else col[0, cols][j, None]),
-            )
-            values = radial_values(kernel, self._squares(kernel.singular, i, j), *logs)
-            out.index_add_(0, i, values @ block[j])
-        flat, places = out.flatten(0, 1), rows.flatten()
-        size = len(self.pairs.rows.order)
-        return torch.empty_like(flat[:size]).index_copy_(0, places[:size], flat[:size])[None]
-
-    def _squares(self, direct: bool, i: Tensor, j: Tensor) -> Tensor:
-        """Squared distances of the tiles (i, j), about the first point of each row block."""
-        x, y = self.x[i], self.y[j]
-        x, y = x - x[:, :1], y - x[:, :1]
-        if direct:
-            mode = "donot_use_mm_for_euclid_dist"
-            return torch.cdist(x, y, compute_mode=mode).square_()
-        squares = torch.baddbmm(x.square().sum(-1, keepdim=True), x, y.mT, alpha=-2)
-        return squares.add_(y.square().sum(-1)[:, None]).clamp_(min=0)
-
-
-def _members(cut: Partition, device: torch.device) -> Tensor:
-    """The points of each block, ``(C, size)``; the last block repeats its last point."""
-    places = np.minimum(np.arange(len(cut) * cut.size), len(cut.order) - 1)
-    return torch.from_numpy(cut.order[places]).view(len(cut), cut.size).to(device)
-
-
-def radial_values(
-    kernel: Radial, squares: Tensor, row: Tensor | None = None, col: Tensor | None = None
-) -> Tensor:
-    """Values at squared distances, scaled by ``exp(row + col)`` where these are given."""
-    value = kernel.polynomial(squares)
-    if not isinstance(value, Tensor):  # a constant
-        value = torch.full_like(squares, value)
-    if kernel.rate or row is not None:
-        root = squares if kernel.decay == 2 else squares.sqrt()
-        exponent = root * (-LOG2E * kernel.rate)
-        for scaling in (row, col):
-            if scaling is not None:
-                exponent += LOG2E * scaling
-        value = value * exponent.exp2_()
-    return value
-
-
-def _tiling(items: int, rows: int, cols: int, entries: int) -> tuple[int, int, int]:
-    """Batch items, rows and columns of a tile: near square, of at most ``entries`` pairs."""
+    For several threads there are strips of equal size for all of them, if that pays.
+    """
     side = max(1, math.isqrt(entries))
     height = min(rows, max(side, entries // cols))
     width = min(cols, max(1, entries // height))
-    return min(items, max(1, entries // (height * width))), height, width
+    together = min(items, max(1, entries // (height * width)))
+    wanted = min(threads, items * rows * cols // WORTH)
+    if wanted > 1:
+        together = _even(items, together, wanted)
+        height = _even(rows, height, -(-wanted // -(-items // together)))
+        width = _even(cols, min(cols, max(1, entries // (together * height))), 1)
+    return together, height, width
+
+
+def _even(total: int, most: int, threads: int) -> int:
+    """The size of equal parts of at most ``most``, as many as give each thread as much to do."""
+    parts = -(-total // most)
+    return -(-total // (-(-parts // threads) * threads))
 
 
 def _ones(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import Operator
 from .edges import edge_sum
@@ -76,6 +77,7 @@ class Adjacency(Operator):
 
     t = transpose
 
+    @on_one_thread
     def diagonal(self) -> Tensor:
         """The weights of self-loops, ``(..., min(N, M))``."""
         row, col, weights = self.real()
@@ -89,6 +91,7 @@ class Adjacency(Operator):
         """Sums of the weights of each row (``dim=-1``) or column (``dim=-2``)."""
         return self.sum(dim)
 
+    @on_one_thread
     def edge_index(self, flow: str = "source_to_target") -> Tensor:
         """``(2, E)`` edges as PyG has them: neighbours in row 0, centres in row 1.
 
@@ -103,6 +106,7 @@ class Adjacency(Operator):
         """``(E,)`` weights, in the order of :meth:`edge_index`."""
         return self.real()[2]
 
+    @on_one_thread
     def to_sparse_coo(self) -> Tensor:
         """As a torch COO tensor of the same shape.
 
@@ -116,14 +120,17 @@ class Adjacency(Operator):
             torch.stack(where), weights, self.shape, check_invariants=False
         )
 
+    @on_one_thread
     def to_sparse_csr(self) -> Tensor:
         """As a torch CSR tensor; a batch is one block-diagonal matrix. Without gradient."""
         return conversions().torch_csr(self)
 
+    @on_one_thread
     def to_scipy(self) -> Any:
         """As ``scipy.sparse.csr_array``; a batch is one block-diagonal matrix."""
         return conversions().scipy_csr(self)
 
+    @on_one_thread
     def to_dense(self) -> Tensor:
         """The whole matrix, with gradients; refused above 2^28 numbers."""
         self.refuse_dense()
@@ -132,11 +139,13 @@ class Adjacency(Operator):
         flat = weights.new_zeros(self.batches * self.shape[-2] * m)
         return flat.index_add(0, row * m + col % m, weights).view(self.shape)
 
+    @on_one_thread
     def symmetrize(self, kind: str = "union") -> EdgeAdjacency:
         """An edge if either ("union", the larger weight) or both ("mutual", the smaller) have it."""
         row, col, weights = conversions().symmetric(self, kind)
         return EdgeAdjacency(row, col, weights, self.shape, True)
 
+    @on_one_thread
     def normalize(self, kind: str = "row") -> Adjacency:
         r"""Weights scaled to be averages.
 

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..engines.openmp import NUMBERS, on_threads_for
 from ..errors import bad_input
 from .adjacency import KNNAdjacency
+from .edges import edge_mean_max
 from .layers import KNNGraph
+from .linear import Linear
 from .search.methods import Forest
 from .values import clean
 
@@ -19,6 +22,12 @@ __all__ = ["DynamicEdgeConv", "GravNetConv"]
 
 CHUNK = 2**24  # numbers of messages that exist at a time
 Points = Tensor | tuple[Tensor, Tensor]
+
+
+def _messages(self: GravNetConv | DynamicEdgeConv, x: Points, *args: Any, **kwargs: Any) -> float:
+    """The work of the messages, features for each slot."""
+    target = x if isinstance(x, Tensor) else x[-1]
+    return NUMBERS * self._graph[0].k * target.numel()
 
 
 class GravNetConv(nn.Module):
@@ -61,14 +70,15 @@ class GravNetConv(nn.Module):
         method: str | Forest = "auto",
     ) -> None:
         super().__init__()
-        self.lin_s = nn.Linear(in_channels, space_dimensions)
-        self.lin_h = nn.Linear(in_channels, propagate_dimensions)
-        self.lin_out1 = nn.Linear(in_channels, out_channels, bias=False)
-        self.lin_out2 = nn.Linear(2 * propagate_dimensions, out_channels)
+        self.lin_s = Linear(in_channels, space_dimensions)
+        self.lin_h = Linear(in_channels, propagate_dimensions)
+        self.lin_out1 = Linear(in_channels, out_channels, bias=False)
+        self.lin_out2 = Linear(2 * propagate_dimensions, out_channels)
         # exp(-10 d^2) is a Gaussian of this bandwidth; constants are no part of PyG's state_dict
         graph = KNNGraph(k, bandwidth=20**-0.5, loop=True, method=method)
         self._graph = [graph]
 
+    @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features ``(N, out_channels)``, or ``(B, N, out_channels)`` for padded samples.
 
@@ -83,13 +93,11 @@ class GravNetConv(nn.Module):
         other = None if target is source else self.lin_s(source)
         A = self._graph[0].to(space.device)(space, other, **options)
         h = self.lin_h(source)
-        mean = (A @ h) / A.mask.sum(-1, keepdim=True).clamp(min=1)
-
-        def messages(rows: slice, neighbours: Tensor) -> Tensor:
-            return A.weights.flatten(0, -2)[rows, :, None] * neighbours
-
-        largest = _reduce(A, h, messages, "max")
-        out: Tensor = self.lin_out1(target) + self.lin_out2(torch.cat((mean, largest), -1))
+        _, col, _, _ = A.slots()
+        weights, real = (t.reshape(-1, A.mask.shape[-1]) for t in (A.weights, A.mask))
+        both = edge_mean_max(weights, h.reshape(-1, h.shape[-1]), col.view(real.shape), real)
+        both = both.view(*A.mask.shape[:-1], -1)
+        out: Tensor = self.lin_out1(target) + self.lin_out2(both)
         return out
 
 
@@ -133,6 +141,7 @@ class DynamicEdgeConv(nn.Module):
         self.nn, self.aggr = nn, aggr
         self._graph = [KNNGraph(k, weight="connectivity", loop=True, method=method)]
 
+    @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features of the points, see :meth:`GravNetConv.forward`."""
         source, target, options = _sides(x, batch, mask)

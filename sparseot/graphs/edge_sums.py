@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.openmp import thread_count
 from ..engines.threads import share_ranges
 
 __all__ = ["dots", "pulls", "scatter"]
 
 FEATURES = 16  # a cache line of single precision: two threads never write to one
 EDGES = 2**16
+GATHERED = 16  # multiplications that take as long as one number from somewhere
 
 
 @torch.library.custom_op("sparseot::edge_scatter", mutates_args=())
@@ -61,8 +63,9 @@ def _by_features(loop: Any, out: Tensor, *inputs: Tensor) -> None:
     arrays = [t.contiguous().numpy() for t in (*inputs, out)]
     features = out.shape[1]
     lines = -(-features // FEATURES)
-    grain = FEATURES * -(-lines // torch.get_num_threads())
-    share_ranges(features, lambda lo, hi: loop(*arrays, np.uint64(lo), np.uint64(hi)), grain)
+    grain = FEATURES * -(-lines // thread_count())
+    work = GATHERED * len(inputs[0]) * features
+    share_ranges(features, lambda lo, hi: loop(*arrays, np.uint64(lo), np.uint64(hi)), grain, work)
 
 
 def _loops() -> Any:

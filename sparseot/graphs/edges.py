@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
+from ..engines.openmp import NUMBERS, on_one_thread, on_threads_for
 from .edge_sums import dots, pulls, scatter
 
-__all__ = ["edge_dot", "edge_pull", "edge_squares", "edge_sum"]
+__all__ = ["edge_dot", "edge_mean_max", "edge_pull", "edge_squares", "edge_sum"]
 
 CHUNK = 2**21  # numbers that a temporary may have
 
@@ -69,8 +70,14 @@ def edge_squares(squares: Tensor, x: Tensor, y: Tensor, row: Tensor, col: Tensor
     return result
 
 
+def _numbers(ctx: Any, w: Tensor, h: Tensor, *rest: Any) -> float:
+    """The work of a sum along edges."""
+    return NUMBERS * len(w) * h.shape[1]
+
+
 class _EdgeSum(Function):
     @staticmethod
+    @on_threads_for(_numbers)
     def forward(
         ctx: Any, w: Tensor, h: Tensor, row: Tensor, col: Tensor, n: int, in_order: bool
     ) -> Tensor:
@@ -88,6 +95,7 @@ class _EdgeSum(Function):
         )
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w, h, row, col = ctx.saved_tensors
         gw = edge_dot(g, h, row, col) if ctx.needs_input_grad[0] else None
@@ -109,6 +117,7 @@ class _EdgeDot(Function):
         return torch.cat(parts)
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b, row, col = ctx.saved_tensors
         ga = edge_sum(g, b, row, col, len(a), False) if ctx.needs_input_grad[0] else None
@@ -125,6 +134,7 @@ class _EdgeSquares(Function):
         return squares.clone()
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, row, col = ctx.saved_tensors
         c = 2 * g.double()
@@ -144,6 +154,7 @@ class _EdgePull(Function):
         return (sums[:, -1:] * x.to(c.dtype) - sums[:, :-1]).to(x.dtype)
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         c, x, y, row, col = ctx.saved_tensors
         wide = g.to(c.dtype)
@@ -151,3 +162,54 @@ class _EdgePull(Function):
         of_rows = edge_sum(c, c.new_ones(len(y), 1), row, col, len(x), False)
         gy = -edge_sum(c, wide, col, row, len(y), False)
         return gc, (of_rows * wide).to(x.dtype), gy.to(y.dtype), None, None
+
+
+def edge_mean_max(w: Tensor, h: Tensor, col: Tensor, real: Tensor) -> Tensor:
+    """Mean and maximum of ``w[i, s] * h[col[i, s]]`` over the real slots s of each row.
+
+    Args:
+        w: ``(n, k)`` weights, zero where a slot is empty.
+        h: ``(M, F)`` features.
+        col: ``(n, k)`` rows of h.
+        real: ``(n, k)`` False where a slot is empty.
+
+    Returns:
+        ``(n, 2 F)``, zero for rows without neighbours. Of equal maxima the first one counts.
+    """
+    common = torch.promote_types(w.dtype, h.dtype)
+    result: Tensor = _EdgeMeanMax.apply(w.to(common), h.to(common), col, real)
+    return result
+
+
+class _EdgeMeanMax(Function):
+    @staticmethod
+    @on_threads_for(lambda ctx, w, h, *_: NUMBERS * w.numel() * h.shape[1])
+    def forward(ctx: Any, w: Tensor, h: Tensor, col: Tensor, real: Tensor) -> Tensor:
+        (n, k), parts, places = w.shape, [], []
+        count = real.sum(1, keepdim=True).clamp(min=1)
+        step = max(1, CHUNK // max(1, k * h.shape[1]))
+        for lo in range(0, max(1, n), step):
+            some = slice(lo, lo + step)
+            values = w[some, :, None] * h[col[some]]
+            best, which = values.masked_fill(~real[some, :, None], -torch.inf).max(1)
+            best = best.where(real[some].any(1, keepdim=True), 0)
+            parts.append(torch.cat((values.sum(1) / count[some], best), 1))
+            places.append(which)
+        ctx.save_for_backward(w, h, col, real, count, torch.cat(places))
+        return torch.cat(parts)
+
+    @staticmethod
+    @on_one_thread
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        w, h, col, real, count, which = ctx.saved_tensors
+        (n, k), (mean, best) = w.shape, g.split(h.shape[1], 1)
+        row = torch.arange(n, device=w.device).repeat_interleave(k)
+        best, place = best.where(real.any(1, keepdim=True), 0), col.gather(1, which)
+        gw = gh = None
+        if ctx.needs_input_grad[0]:
+            gw = edge_dot(mean, h, row, col.reshape(-1)).view(n, k) / count
+            gw = gw.scatter_add(1, which, best * h.gather(0, place))
+        if ctx.needs_input_grad[1]:
+            gh = edge_sum((w / count).reshape(-1), mean, col.reshape(-1), row, len(h), False)
+            gh = gh.scatter_add(0, place, best * w.gather(1, which))
+        return gw, gh, None, None

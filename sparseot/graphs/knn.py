@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import Array, like
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
@@ -36,6 +37,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
+@on_one_thread
 def knn(
     x: Array,
     y: Array | None = None,
@@ -117,6 +119,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
+@on_one_thread
 def knn_graph(
     x: Tensor,
     k: int,

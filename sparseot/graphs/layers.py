@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
 from ..points import check_positive
 from .adjacency import NAMES, Adjacency, KNNAdjacency
@@ -21,6 +22,11 @@ __all__ = ["KNNGraph"]
 
 WEIGHTS = ("gaussian", "exponential", "inverse", "cosine", "connectivity")
 Weight = str | Callable[[Tensor], Tensor]
+
+
+def _slots(self: KNNGraph, x: Tensor, *args: Any, **kwargs: Any) -> float:
+    """The work of the weights, a few numbers a slot."""
+    return NUMBERS * self.k * math.prod(getattr(x, "shape", ())[:-1])
 
 
 class KNNGraph(nn.Module):
@@ -110,6 +116,7 @@ class KNNGraph(nn.Module):
         """The bandwidth h."""
         return self.log_bandwidth.exp()
 
+    @on_threads_for(_slots)
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
     ) -> Adjacency:
@@ -211,8 +218,9 @@ def neighbours(
         mine if y is None else None if mine is None and theirs is None else (mine, theirs)
         for mine, theirs in ((mask_x, mask_y), (batch_x, batch_y))
     )
-    clouds, found = find(x, y, masks, batches, metric, method, options)
-    squares, indices = place(clouds, found, x.shape[:-1])
+    with one_thread():
+        clouds, found = find(x, y, masks, batches, metric, method, options)
+        squares, indices = place(clouds, found, x.shape[:-1])
     bits = sum(1 << NAMES.index(name) for name in found.methods)
     return squares, indices, torch.tensor([found.evaluations, bits])
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import Array
 from .search.candidates import squared_distances
@@ -17,6 +18,7 @@ from .search.methods import check_integer
 __all__ = ["knn_recall"]
 
 
+@on_one_thread
 def knn_recall(
     x: Array,
     indices: Array,

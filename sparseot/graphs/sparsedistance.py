@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..engines.openmp import NUMBERS, on_threads_for
 from .adjacency import Adjacency
 from .layers import KNNGraph
 from .search.methods import Forest
@@ -76,6 +77,11 @@ def sparse_dense_matmult_batch(sp_a: Adjacency, b: Any) -> Tensor:
     return result
 
 
+def _numbers(A: Tensor, B: Tensor) -> float:
+    return NUMBERS * A.numel() * B.shape[-2]
+
+
+@on_threads_for(_numbers)
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
     """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""
     return torch.cdist(A, B, compute_mode="donot_use_mm_for_euclid_dist")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import Opaque, as_cost
 from ..operators.autograd.softmin import first_order, softmin
@@ -19,6 +20,7 @@ from ..transport.solvers.self_transport import self_potential
 __all__ = ["hausdorff_divergence"]
 
 
+@on_one_thread
 def hausdorff_divergence(
     x: Tensor,
     y: Tensor,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
+from ..engines.openmp import on_one_thread
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..points import points_pair
@@ -16,6 +17,7 @@ from ..points import points_pair
 __all__ = ["kernel_norm"]
 
 
+@on_one_thread
 def kernel_norm(
     x: Tensor,
     y: Tensor,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..engines.choose import ENGINES
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
@@ -126,6 +127,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @on_one_thread
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
+from ..engines.openmp import on_one_thread
 from ..points import refuse_transforms
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
@@ -21,6 +22,7 @@ from ..transport.solvers.sinkhorn import Sinkhorn
 __all__ = ["sinkhorn_divergence"]
 
 
+@on_one_thread
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,

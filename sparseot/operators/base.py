@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from .coarse import Coarse
 from .scipy_operator import scipy_operator
@@ -59,6 +60,7 @@ class Operator(ABC):
         """NumPy's name of the dtype, as SciPy wants it."""
         return _numpy_dtype(self.reference)
 
+    @on_one_thread
     def __matmul__(self, v: Array) -> Array:
         """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
         if isinstance(v, Operator):
@@ -77,6 +79,7 @@ class Operator(ABC):
         out = self.product(block if columns else block[..., None])
         return like(out if columns else out[..., 0], v)
 
+    @on_one_thread
     def sum(self, dim: int = -1) -> Array:
         """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
         axes = len(self.shape)
@@ -88,6 +91,7 @@ class Operator(ABC):
         )
         return like(operator.product(ones)[..., 0], self.reference)
 
+    @on_one_thread
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()

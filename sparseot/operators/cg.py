@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..points import check_positive
 from .base import Array, Operator, as_tensor, like
@@ -83,7 +84,8 @@ def conjugate_gradient(
         raise bad_input("b", f"shape {tuple(b.shape)}", f"({n},) or ({n}, R)")
     if x0 is not None and x0.shape != b.shape:
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
-    with torch.no_grad(), tqdm(unit=" steps", disable=not progress) as bar:
+    bar = tqdm(unit=" steps", disable=not progress)
+    with torch.no_grad(), bar, threads_for(NUMBERS * math.prod(b.shape)):
         right = as_tensor(b, operator.reference).reshape(n, -1)
         if not right.shape[1] or not bool(torch.isfinite(right).all()):
             raise bad_input("b", f"shape {tuple(b.shape)}, NaN or nothing", "finite numbers")
@@ -169,6 +171,12 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
     check_positive(noise=noise)
     if K.y is not K.x or K.batched:
         raise bad_input("K", f"shape {K.shape}", "the matrix of one cloud with itself")
+    with threads_for(K.shape[0] * rank**2):
+        return _Nystrom(_half(K, noise, rank, seed), noise, K)
+
+
+def _half(K: KernelMatrix, noise: float, rank: int, seed: int) -> Tensor:
+    """The matrix H of :class:`_Nystrom`, ``(m, N)``."""
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(K.shape[0], generator=generator)[:rank]
     points = K.x[0].detach().double()  # single precision would not see that it is definite
@@ -179,8 +187,7 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
     lower = torch.linalg.cholesky(corner + jitter * torch.eye(len(corner)).to(corner))
     features = torch.linalg.solve_triangular(lower, columns.mT, upper=False).mT
     inner = features.mT @ features + noise * torch.eye(len(corner)).to(corner)
-    half = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), features.mT, upper=False)
-    return _Nystrom(half, noise, K)
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(inner), features.mT, upper=False)
 
 
 class _Nystrom(Operator):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..formulas import Radial
 from ..pairs import voxels
+from .small import product
 
 __all__ = ["Coarse", "coarsen"]
 
@@ -66,21 +67,26 @@ class Coarse:
 
     def _solve(self, b: np.ndarray[Any, Any], steps: int = 60, tol: float = 1e-2) -> Any:
         """Conjugate gradients for all columns, in the complement of the known eigenvectors."""
-        known = self.vectors.T @ b
-        x = self.vectors @ (known / (1 + SHIFT - self.values)[:, None])
-        r = b - self.vectors @ known
+        known = _times(self.vectors.T, b)
+        x = _times(self.vectors, known / (1 + SHIFT - self.values)[:, None])
+        r = b - _times(self.vectors, known)
         p, square = r, (r * r).sum(0)
         goal = tol**2 * np.maximum(square, np.finfo(float).tiny)
         for _ in range(steps):
             image = (1 + SHIFT) * p - self.matrix @ p
             step = square / np.maximum((p * image).sum(0), np.finfo(float).tiny)
             x, r = x + step * p, r - step * image
-            r = r - self.vectors @ (self.vectors.T @ r)
+            r = r - _times(self.vectors, _times(self.vectors.T, r))
             last, square = square, (r * r).sum(0)
             if (square <= goal).all():
                 break
             p = r + square / np.maximum(last, np.finfo(float).tiny) * p
         return x
+
+
+def _times(left: Any, right: Any) -> Any:
+    """A product of NumPy's matrices, for which its library would wake threads that spin."""
+    return product(torch.from_numpy(left), torch.from_numpy(right)).numpy()
 
 
 def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | None:

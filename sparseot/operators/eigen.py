@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..engines.openmp import threads_for
 from ..errors import bad_input
 from .base import Array, Operator, as_tensor, like
 from .coarse import Coarse
@@ -85,7 +86,8 @@ def eigsh(
         ([98.0, 99.0], True)
     """
     _check(operator, k, which)
-    with torch.no_grad():
+    basis = max(8 * (k + 2), 60)
+    with torch.no_grad(), threads_for(operator.shape[-1] * basis**2):
         return _solve(operator, k, which, tol, max_products, seed, progress)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engines.base import Engine
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import Gaussian
 from ..pairs import Blocks
@@ -40,6 +41,7 @@ class SpectralEmbedding:
     converged: bool
 
 
+@on_one_thread
 def spectral_embedding(
     x: Array,
     n_components: int = 2,
@@ -100,7 +102,7 @@ def spectral_embedding(
             f"sigma={float(sigma):g}; each is a component of its own and takes a coordinate. "
             "Raise sigma, or leave out the points that .isolated lists.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     u = as_tensor(found.vectors, x)[:, first:]
     f = u / as_tensor(L.degrees, x).sqrt()[:, None]

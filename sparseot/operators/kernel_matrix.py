@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine, load
+from ..engines.openmp import NUMBERS, on_one_thread, threads_for
 from ..errors import bad_input
 from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
 from ..pairs import BlockPairs, Blocks
@@ -89,6 +90,7 @@ class KernelMatrix(Operator):
         ((5, 5), [2.949, 3.696, 3.978, 3.696, 2.949])
     """
 
+    @on_one_thread
     def __init__(
         self,
         kernel: Kernel | Callable[[Tensor, Tensor], Tensor],
@@ -158,6 +160,7 @@ class KernelMatrix(Operator):
         out = torch.stack([part.product(block, self.pairs) for part in self.parts]).sum(0)
         return out if self.batched else out[0]
 
+    @on_one_thread
     def error(self, v: Array | None = None, rows: int = 64, seed: int = 0) -> float:
         """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
 
@@ -225,18 +228,21 @@ class KernelMatrix(Operator):
             _swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how
         )
 
+    @on_one_thread
     def diagonal(self) -> Array:
         """The entries ``k(x_i, y_i)``, ``(..., min(N, M))``."""
         size = min(self.shape[-2:])
         values = torch.stack([part.diagonal(size) for part in self.parts]).sum(0)
         return like(values if self.batched else values[0], self.reference)
 
+    @on_one_thread
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()
         values = self._rows(np.arange(self.x.shape[1]), slice(None))
         return like(values if self.batched else values[0], self.reference)
 
+    @on_one_thread
     def __getitem__(self, where: tuple[Any, Any]) -> Array:
         """The submatrix ``K[rows, cols]``: integers, slices or index arrays."""
         if self.batched or not (isinstance(where, tuple) and len(where) == 2):
@@ -264,7 +270,8 @@ class KernelMatrix(Operator):
         """Entries as :meth:`_block` gives them, made a few rows at a time."""
         width = math.prod(self.y[:, cols].shape)
         some = torch.as_tensor(rows).split(max(1, 2**24 // max(1, width)))
-        return torch.cat([self._block(part, cols) for part in some], 1)
+        with threads_for(NUMBERS * len(rows) * width):
+            return torch.cat([self._block(part, cols) for part in some], 1)
 
     def _block(self, rows: Any, cols: Any) -> Tensor:
         """Entries of chosen rows and columns, zero where blocks are not kept, ``(B, n, m)``."""

@@ -9,6 +9,7 @@ import scipy
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
@@ -21,6 +22,7 @@ __all__ = ["Laplacian", "graph_laplacian"]
 NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
+@on_one_thread
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
     r"""The Laplacian of a symmetric matrix of weights, never stored.
 
@@ -110,6 +112,7 @@ class Laplacian(Operator):
         assert isinstance(part.kernel, Radial)
         return coarsen(part.kernel, part.x[0], self._degree, pairs)
 
+    @on_one_thread
     def isolated(self, threshold: float = 1e-3) -> Array:
         """Numbers of the points whose own weight is all of their degree, up to ``threshold``.
 
@@ -123,6 +126,7 @@ class Laplacian(Operator):
         """A Laplacian is symmetric."""
         return self
 
+    @on_one_thread
     def diagonal(self) -> Array:
         """Its diagonal."""
         if self._scale is None:

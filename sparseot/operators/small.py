@@ -1,10 +1,13 @@
-"""Products and factors of stored matrices, on one thread where they are small.
+"""Products and factors of stored matrices: compiled where they are small, else shared by our threads.
 
 A library's product of 15 x 17 numbers wakes threads for four microseconds of work; where other
-processes run, it waits for them for milliseconds.
+processes run, it waits for them for milliseconds. Its large ones run on one thread each here, on
+ranges of rows or columns, and a factorisation is made of them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -12,30 +15,39 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
 from ..engines.choose import matrix_loops
+from ..engines.openmp import NUMBERS, one_thread, thread_count
+from ..engines.threads import share_ranges
 
-__all__ = ["cholesky", "exp_", "product", "solve", "squares", "substitute"]
+__all__ = ["by_rows", "cholesky", "exp_", "product", "solve", "squares", "substitute"]
 
 SMALL = 1 << 21  # multiplications: half a millisecond on one thread
+FAST = 4  # times as many as others take at a time, by a library
+PANEL = 192  # columns of a factor at a time
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` for matrices ``(N, M)`` and ``(M, R)``."""
-    if not _plain(left.numel() * right.shape[1], left, right):
-        return left @ right
-    out = left.new_zeros(len(left), right.shape[1])
-    matrix_loops().multiply(left.contiguous().numpy(), right.contiguous().numpy(), out.numpy())
-    return out
+    work = left.numel() * right.shape[1]
+    if _here(left, right):
+        out = left.new_zeros(len(left), right.shape[1])
+        if _plain(work, left, right):
+            loops = matrix_loops()
+            loops.multiply(left.contiguous().numpy(), right.contiguous().numpy(), out.numpy())
+        else:
+            _share(len(left), lambda k: torch.mm(left[k], right, out=out[k]), work)
+        return out
+    return left @ right
 
 
 def squares(x: Tensor, y: Tensor) -> Tensor:
     """Squared distances ``(N, M)``, from differences of coordinates."""
-    if not _plain(len(x) * y.numel(), x, y):
-        return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
-    here, there = x.numpy(), y.numpy()
-    out = np.zeros((len(x), len(y)))
-    for d in range(x.shape[1]):
-        out += np.square(here[:, None, d] - there[:, d])
-    return torch.from_numpy(out)
+    if _plain(len(x) * y.numel(), x, y):
+        here, there = x.numpy(), y.numpy()
+        out = np.zeros((len(x), len(y)))
+        for d in range(x.shape[1]):
+            out += np.square(here[:, None, d] - there[:, d])
+        return torch.from_numpy(out)
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_()
 
 
 def exp_(exponents: Tensor) -> Tensor:
@@ -46,37 +58,99 @@ def exp_(exponents: Tensor) -> Tensor:
     return exponents
 
 
+def by_rows(entries: Callable[[slice], None], matrix: Tensor) -> None:
+    """Has ``entries`` write ranges of the rows of a matrix, which our threads share."""
+    if _here(matrix):
+        _share(len(matrix), entries, NUMBERS * matrix.numel())
+    else:
+        entries(slice(0, len(matrix)))
+
+
 def cholesky(matrix: Tensor) -> tuple[Tensor, float]:
-    """The factor of a symmetric matrix, which it overwrites, and the smallest pivot (if positive)."""
-    if not _plain(len(matrix) ** 3 // 6, matrix):
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        return factor, 0.0 if bool(failed) else float(factor.diagonal().min()) ** 2
-    matrix = matrix.contiguous()
-    return matrix, matrix_loops().cholesky(matrix.numpy())
+    """The factor of a symmetric matrix, which it overwrites, and the smallest pivot (if positive).
+
+    Panel by panel, what a panel leaves for the rest being subtracted by all threads (Golub and Van
+    Loan, 2013, "Matrix computations", section 4.2.9); above the diagonal stands what stood there.
+    """
+    n = len(matrix)
+    if not _here(matrix):
+        return _pivot(*torch.linalg.cholesky_ex(matrix))
+    if _plain(n**3 // 6, matrix):
+        matrix = matrix.contiguous()
+        return matrix, matrix_loops().cholesky(matrix.numpy())
+    for k in range(0, n, PANEL):
+        corner, rest = matrix[k : k + PANEL, k : k + PANEL], matrix[k + PANEL :, k + PANEL :]
+        factor, least = _pivot(*torch.linalg.cholesky_ex(corner))
+        if not least > 0:
+            return matrix, least
+        corner.copy_(factor)
+        below = matrix[k + PANEL :, k : k + PANEL]
+        below.copy_(substitute(factor, below.mT).mT)
+        _subtract(rest, below)
+    return matrix, float(matrix.diagonal().min()) ** 2
+
+
+def _subtract(rest: Tensor, below: Tensor) -> None:
+    """``rest - below below'``, in place and up to the diagonal."""
+
+    def rows(k: slice) -> None:
+        rest[k, : k.stop].addmm_(below[k], below[: k.stop].mT, alpha=-1)
+
+    _share(len(rest), rows, len(rest) * below.numel() // 2, shares=4)
+
+
+def _pivot(factor: Tensor, failed: Tensor) -> tuple[Tensor, float]:
+    return factor, 0.0 if bool(failed) else float(factor.diagonal().min()) ** 2
 
 
 def substitute(factor: Tensor, right: Tensor) -> Tensor:
     """``L^-1 right``, of a lower factor; what is above its diagonal is not read."""
-    if not _plain(len(factor) * right.numel() // 2, factor, right):
+    work = len(factor) * right.numel() // 2
+    if not _here(factor, right):
         return torch.linalg.solve_triangular(factor, right, upper=False)
     out = right.clone(memory_format=torch.contiguous_format)
-    matrix_loops().substitute(factor.numpy(), out.numpy())
+    if _plain(work, factor, right):
+        matrix_loops().substitute(factor.numpy(), out.numpy())
+        return out
+
+    def columns(k: slice) -> None:
+        out[:, k] = torch.linalg.solve_triangular(factor, right[:, k], upper=False)
+
+    _share(right.shape[1], columns, work)
     return out
 
 
 def solve(factor: Tensor, right: Tensor) -> Tensor:
     """``(L L')^-1 right``."""
-    if not _plain(len(factor) * right.numel(), factor, right):
+    work = len(factor) * right.numel()
+    if not _here(factor, right):
         return torch.cholesky_solve(right, factor)
     out = right.clone(memory_format=torch.contiguous_format)
-    matrix_loops().substitute(factor.numpy(), out.numpy())
-    matrix_loops().substitute_back(factor.numpy(), out.numpy())
+    if _plain(work, factor, right):
+        matrix_loops().substitute(factor.numpy(), out.numpy())
+        matrix_loops().substitute_back(factor.numpy(), out.numpy())
+        return out
+
+    def columns(k: slice) -> None:
+        out[:, k] = torch.cholesky_solve(right[:, k], factor)
+
+    _share(right.shape[1], columns, work)
     return out
+
+
+def _share(size: int, run: Callable[[slice], object], work: float, shares: int = 1) -> None:
+    """Runs a library on ranges of rows or columns, on one thread each, where that pays."""
+    many = thread_count(of_torch=True)
+    grain = -(-size // (shares * many)) if many > 1 else size
+    with one_thread():
+        share_ranges(size, lambda lo, hi: run(slice(lo, hi)), grain, work / FAST)
+
+
+def _here(*matrices: Tensor) -> bool:
+    """Whether these are numbers in this machine's memory."""
+    return all(m.device.type == "cpu" and not is_legacy_batchedtensor(m) for m in matrices)
 
 
 def _plain(work: int, *matrices: Tensor) -> bool:
     """Whether these are few numbers that Numba reads."""
-    return work <= SMALL and all(
-        m.dtype == torch.float64 and m.device.type == "cpu" and not is_legacy_batchedtensor(m)
-        for m in matrices
-    )
+    return work <= SMALL and _here(*matrices) and all(m.dtype == torch.float64 for m in matrices)

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
@@ -22,6 +23,7 @@ __all__ = ["TransportHessian", "hessian"]
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
+@on_one_thread
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None
 ) -> Operator:
@@ -105,6 +107,7 @@ class TransportHessian(Operator):
     def diagonal(self) -> Array:
         return self.to_dense().reshape(self.shape).diagonal()
 
+    @on_one_thread
     def to_dense(self) -> Array:
         """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``; refused above 2^28 numbers."""
         size = self.shape[0]

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
 from .arguments import as_directions, as_new_points, check_entries
@@ -64,6 +65,7 @@ class Transport(Answer):
         return super().value
 
     @cached_property
+    @on_one_thread
     def value_linear(self) -> Tensor:
         r"""The cost :math:`\langle P, C \rangle` of the plan, without its entropy and no debiasing."""
         return self._shown(PlanMatrix(*self._parts, True, self._dtype).cost())
@@ -106,10 +108,12 @@ class Transport(Answer):
         return self._interval[1]
 
     @cached_property
+    @on_one_thread
     def _interval(self) -> tuple[Tensor, Tensor]:
         low, high = value_bounds(self.solved, self._steps)
         return (low, high) if self.batched else (low[0], high[0])
 
+    @on_one_thread
     def gradient_error(self, wrt: str = "x") -> Tensor:
         r"""A bound on the error of the gradient of the value in the points x or y.
 
@@ -165,6 +169,7 @@ class Transport(Answer):
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
+    @on_one_thread
     def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
         """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
 
@@ -199,6 +204,7 @@ class Transport(Answer):
         sums: Tensor = self.plan_operator.sum(-2)
         return sums
 
+    @on_one_thread
     def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
         r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
 
@@ -232,6 +238,7 @@ class Transport(Answer):
                 part.refuse_coincident()
         return found
 
+    @on_one_thread
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
 
@@ -255,6 +262,7 @@ class Transport(Answer):
     def __repr__(self) -> str:
         return text(self)
 
+    @on_one_thread
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""
         return f"<pre>{escape(repr(self))}</pre>{'' if self.batched else picture(*self._parts)}"

@@ -2,7 +2,6 @@ r"""``solve_sample``: entropic transport between two clouds, solved to a toleran
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
-from ..errors import bad_input
+from ..engines.openmp import on_one_thread
+from ..errors import bad_input, warn_user
 from ..formulas import as_cost
 from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, points_pair
@@ -26,6 +26,7 @@ from .solvers.sinkhorn import Sinkhorn
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
+@on_one_thread
 def solve_sample(
     x: Tensor,
     y: Tensor,
@@ -162,12 +163,10 @@ def say_what_failed(solved: list[Solved]) -> None:
     failed = [report for report in reports if not report.converged]
     if failed:
         worst = max(failed, key=lambda report: report.residual)
-        warnings.warn(
+        warn_user(
             f"The marginals are off by {worst.residual:.1e} of the mass after {worst.n_iter} sweeps, "
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
-            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
-            RuntimeWarning,
-            stacklevel=3,  # whoever called solve_sample, or a loss
+            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur."
         )
 
 

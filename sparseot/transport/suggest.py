@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..engines.openmp import on_one_thread
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
 from .pruned.clouds import SIZE
@@ -50,6 +51,7 @@ class BlurReport:
         return "\n".join(lines)
 
 
+@on_one_thread
 def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.
 

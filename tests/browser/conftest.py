@@ -43,26 +43,57 @@ def artefacts() -> Path:
     return ARTEFACTS
 
 
+OWN = ("data:", "blob:")  # what a page asks itself for
+
+
 class Watch:
-    """What went wrong on a page: errors, and requests that left this machine."""
+    """What went wrong in a tab: errors, and requests that left this machine."""
 
     def __init__(self, page, inside: str | tuple[str, ...]):
         self.errors: list[str] = []
         self.outside: list[str] = []
+        self.count = 0  # of requests
+        self._inside = inside
+        self._on_the_way: set = set()
         page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
         page.on("console", self._console)
-        page.on("requestfailed", lambda r: self.errors.append(f"failed: {r.url} {r.failure}"))
-        page.on("request", lambda r: self._request(r.url, inside))
+        page.on("request", self._request)
+        page.on("requestfinished", self._finished)
+        page.on("requestfailed", self._failed)
 
     def _console(self, message) -> None:
         if message.type == "error":
             self.errors.append(f"console: {message.text}")
 
-    def _request(self, url: str, inside) -> None:
-        if not url.startswith(inside) and not url.startswith(("data:", "blob:")):
-            self.outside.append(url)
+    def _request(self, request) -> None:
+        self.count += 1
+        self._on_the_way.add(request)
+        if not request.url.startswith(self._inside) and not request.url.startswith(OWN):
+            self.outside.append(request.url)
+
+    def _finished(self, request) -> None:
+        self._on_the_way.discard(request)
+
+    def _failed(self, request) -> None:
+        self._on_the_way.discard(request)
+        self.errors.append(f"failed: {request.url} {request.failure}")
+
+    def leave(self, page, patience: int = 60_000) -> list[str]:
+        """All that went wrong on a page, once nothing that it asked for is on its way.
+
+        Whoever goes on to the next page earlier would end requests, which then count as failed.
+        """
+        for _ in range(patience // 10):
+            if not self._on_the_way:
+                break
+            page.wait_for_timeout(10)
+        late = [f"no end of {request.url}" for request in self._on_the_way]
+        wrong = [*self.errors, *(f"asks the network: {url}" for url in self.outside), *late]
+        for what in (self.errors, self.outside, self._on_the_way):
+            what.clear()
+        return wrong
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def watch():
     return Watch

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import sparseot as so
+from sparseot.engines import threads
 from sparseot.engines.threads import even, share, share_ranges
 from sparseot.transport.pruned import softmins as sparse
 
 
 @pytest.fixture(params=[1, 2, 3])
-def workers(request):
+def workers(request, shared):
     """The number of torch's threads, for one test."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -49,6 +50,42 @@ def test_every_range_runs_once_and_no_more_at_once_than_threads(workers):
     assert sorted(watched.ranges) == [(0, 4), (4, 8), (8, 10)]
 
 
+def test_little_work_is_one_range_on_the_callers_thread(workers, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH", 1 << 22)
+    share_ranges(10, watched := Watched(), 4, 1e6)
+    assert watched.ranges == [(0, 10)]
+    share_ranges(10, watched := Watched(), 4, 1e7)
+    assert sorted(watched.ranges) == [(0, 4), (4, 8), (8, 10)]
+
+
+def test_the_pool_builds_no_graph_and_takes_tensors_of_inference(workers):
+    """Modes of torch belong to a thread; ours have those of the caller."""
+    weight, out = torch.ones(30, requires_grad=True), torch.zeros(30)
+
+    def double(lo, hi):
+        time.sleep(0.002)
+        out[lo:hi] = 2 * weight[lo:hi]
+
+    share(double, even(30, 10))
+    assert bool((out == 2).all()) and not out.requires_grad
+    with torch.inference_mode():
+        out = torch.zeros(30)
+        share(double, even(30, 10))
+    assert bool((out == 2).all())
+
+
+def test_threads_of_the_pool_let_torch_work_alone(workers):
+    seen, main = set(), threading.get_ident()
+
+    def count(lo, hi):
+        time.sleep(0.002)
+        if threading.get_ident() != main:
+            seen.add(torch.get_num_threads())
+
+    share(count, even(40, 20))
+    assert seen == ({1} if workers > 1 else set())
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_ends_the_others_and_reaches_the_caller(workers, error):
     watched = Watched(fails_at=0, error=error)
@@ -75,6 +112,7 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
         return found
 
     monkeypatch.setattr(loops, "screen", watched)
+    monkeypatch.setattr(sparse, "BOXES", 1)
     x, y = torch.rand(2, 2000, 2)
     so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))
     assert 0 < most[0] <= workers

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparseot.graphs import convolutions
+from sparseot.graphs import convolutions, edges
+from sparseot.graphs.linear import Linear
 from sparseot.nn import DynamicEdgeConv, GravNetConv
 
 
@@ -31,7 +32,7 @@ def dense_edge_conv(conv, x, k, aggr):
 @pytest.mark.parametrize("blocks", [False, True])
 def test_gravnet_is_its_formula(monkeypatch, blocks):
     if blocks:
-        monkeypatch.setattr(convolutions, "CHUNK", 500)
+        monkeypatch.setattr(edges, "CHUNK", 500)
     torch.set_default_dtype(torch.float64)
     try:
         conv = GravNetConv(5, 7, space_dimensions=3, propagate_dimensions=4, k=6)
@@ -70,6 +71,33 @@ def test_batch_vectors_masks_and_pairs_agree(kind):
         torch.testing.assert_close(conv((flat, other), (batch, batch)), conv(flat, batch))
     padded[mask].sum().backward()
     assert all(p.grad.isfinite().all() for p in conv.parameters())
+
+
+@pytest.mark.parametrize("aggr", ["max", "mean", "add"])
+def test_blocks_of_rows_are_computed_again_with_the_same_gradients(monkeypatch, aggr):
+    conv = DynamicEdgeConv(nn.Sequential(nn.Linear(6, 8), nn.Tanh()), k=5, aggr=aggr).double()
+    x = torch.randn(40, 3).double().requires_grad_()
+    inputs = (x, *conv.parameters())
+    whole = torch.autograd.grad(conv(x).square().sum(), inputs)
+    monkeypatch.setattr(convolutions, "CHUNK", 100)
+    calls = []
+    conv.nn[1].register_forward_hook(lambda *_: calls.append(1))
+    torch.testing.assert_close(torch.autograd.grad(conv(x).square().sum(), inputs), whole)
+    assert len(calls) == 2 * 7  # of six rows each
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_layers_are_torchs(bias):
+    ours, theirs = Linear(3, 4, bias=bias).double(), nn.Linear(3, 4, bias=bias).double()
+    theirs.load_state_dict(ours.state_dict())
+    for shape in ((3,), (5, 3), (2, 5, 3), (0, 3)):
+        x = torch.randn(shape).double().requires_grad_()
+        torch.testing.assert_close(ours(x), theirs(x))
+    x = torch.randn(5, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, *_: ours(x), (x, *ours.parameters()))
+    assert torch.autograd.gradgradcheck(lambda x, *_: ours(x), (x, *ours.parameters()))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert ours(x).dtype == theirs(x).dtype
 
 
 def test_unknown_reductions_are_refused():

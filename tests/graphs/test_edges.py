@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sparseot.graphs.edges import edge_dot, edge_pull, edge_sum
+from sparseot.graphs import edges
+from sparseot.graphs.edges import edge_dot, edge_mean_max, edge_pull, edge_sum
 
 
 def graph(edges=60, n=9, m=7, dtype=torch.float64):
@@ -13,7 +14,7 @@ def graph(edges=60, n=9, m=7, dtype=torch.float64):
 
 @pytest.mark.parametrize("features", [1, 16, 37])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_sums_are_those_of_the_matrix(features, threads):
+def test_sums_are_those_of_the_matrix(features, threads, shared):
     w, row, col, n, m = graph()
     A = torch.zeros(n, m, dtype=w.dtype).index_put((row, col), w, accumulate=True)
     x, y = torch.randn(n, features, dtype=w.dtype), torch.randn(m, features, dtype=w.dtype)
@@ -41,6 +42,38 @@ def test_derivatives_of_every_sum():
     for function, inputs in checks:
         assert torch.autograd.gradcheck(function, inputs)
         assert torch.autograd.gradgradcheck(function, inputs)
+
+
+def slots(n=6, k=4, m=5, features=3):
+    """Neighbours of six points, of which the last has none and another one has two."""
+    w, h = torch.rand(n, k).double() + 0.1, torch.randn(m, features).double()
+    real = torch.ones(n, k, dtype=torch.bool)
+    real[2, 2:], real[-1] = False, False
+    return w * real, h, torch.randint(0, m, (n, k)), real
+
+
+@pytest.mark.parametrize("chunk", [2**21, 10])
+def test_mean_and_maximum_of_weighted_features(chunk, monkeypatch):
+    monkeypatch.setattr(edges, "CHUNK", chunk)
+    w, h, col, real = slots()
+    found = edge_mean_max(w, h, col, real)
+    for i in range(len(w)):
+        values = (w[i, :, None] * h[col[i]])[real[i]]
+        if len(values):
+            wanted = torch.cat((values.mean(0), values.amax(0)))
+            torch.testing.assert_close(found[i], wanted)
+    assert not found[-1].any()
+    w.requires_grad_(), h.requires_grad_()
+    assert torch.autograd.gradcheck(lambda w, h: edge_mean_max(w, h, col, real), (w, h))
+    assert torch.autograd.gradgradcheck(lambda w, h: edge_mean_max(w, h, col, real), (w, h))
+
+
+def test_mean_and_maximum_in_mixed_precision():
+    w, h, col, real = slots()
+    found = edge_mean_max(w.float(), h.bfloat16(), col, real)
+    assert found.dtype == torch.float32
+    wanted = edge_mean_max(w, h.bfloat16().double(), col, real)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_nan_and_infinity_stay_where_they_are():

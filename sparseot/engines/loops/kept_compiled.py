@@ -21,9 +21,8 @@ from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zer
 from .pairs import OPTIONS
 from .pairs import exp2 as exp2_of_one
 
-__all__ = ["B", "SHARED", "products", "screen", "sums", "transpose"]
+__all__ = ["B", "products", "screen", "sums", "transpose"]
 
-SHARED = True  # row blocks are shared among threads
 B = KEPT_BLOCK
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 

@@ -1,4 +1,4 @@
-"""The loops of :mod:`.kept_compiled` without a compiler: many tiles at a time, by torch.
+"""The loops of :mod:`.kept_compiled` without a compiler: many tiles at a time, by torch on one thread.
 
 They take the same arrays and give the same sums; see there for what these are. Far slower,
 they serve where nothing can be compiled, and as a second opinion in tests.
@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["SHARED", "products", "screen", "sums", "transpose"]
+__all__ = ["products", "screen", "sums", "transpose"]
 
 Array = np.ndarray[Any, Any]
-SHARED = False  # torch has its own threads
 CHUNK = 1 << 10  # tiles at a time
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
 

@@ -43,7 +43,7 @@ def brute(clouds: Clouds, options: Options) -> Found:
         mine = (np.zeros((loops.QUERIES, width), x.dtype) for width in widths)
         loops.neighbours(*given, *mine, np.uint64(lo), np.uint64(hi))
 
-    share_ranges(len(blocks), run, _grain(clouds))
+    share_ranges(len(blocks), run, *_grain(clouds))
     back = np.empty_like(x_order)
     back[x_order] = np.arange(len(x_order))
     found = torch.from_numpy(squares[back]) / factor**2
@@ -126,11 +126,9 @@ def padded_dimension(dimension: int) -> int:
     return -(-dimension // 4) * 4
 
 
-def _grain(clouds: Clouds) -> int:
-    """Blocks in a range: enough ranges to share, few enough to be quick."""
+def _grain(clouds: Clouds) -> tuple[int, int]:
+    """Blocks in a range, enough ranges to share and few enough to be quick; and the whole work."""
     m, dimension = clouds.x.points.shape
     columns = max(1, int(np.diff(clouds.y.ends).max()))
     work = loops.QUERIES * columns * dimension
-    if m * columns * dimension < 2**22:
-        return m
-    return int(max(1, min(m // (16 * loops.QUERIES), RANGE // work)))
+    return max(1, min(m // (16 * loops.QUERIES), RANGE // work)), m * columns * dimension

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...engines.openmp import threads_for
 from .candidates import CHUNK, own_rows, rank, rescan, scaled
 from .clouds import Clouds
 from .methods import Found, Options
@@ -60,11 +61,12 @@ def by_candidates(clouds: Clouds, options: Options, propose: Propose) -> Found:
         own = own_rows(len(x), clouds.same, options.loop, x.device)
         width = min(options.k + MORE, len(y))
         if len(x) and len(y):
-            candidates, floor = propose(x, y, width)
-            squares, indices = rank(x, own, y, candidates, options.k)
-            evaluations += len(x) * len(y)
-            if width < len(y):
-                evaluations += rescan(x, own, y, squares, indices, floor)
+            with threads_for(len(x) * y.numel()):
+                candidates, floor = propose(x, y, width)
+                squares, indices = rank(x, own, y, candidates, options.k)
+                evaluations += len(x) * len(y)
+                if width < len(y):
+                    evaluations += rescan(x, own, y, squares, indices, floor)
         else:
             squares, indices = rank(x, own, y, own.new_empty(len(x), 0), options.k)
         indices[indices >= 0] += clouds.y.ends[s]

@@ -5,6 +5,7 @@ Dasgupta and Freund (2008) on random projection trees; Dong, Moses and Li (2011)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,11 @@ def _candidates(x: Tensor, y: Tensor, same: bool, options: Options) -> tuple[Ten
     points = points[name]
     orders[0], guests[0] = place[orders[0]], place[guests[0]]
 
-    def another(before: int, tree: int) -> None:
-        plant(points, orders[tree], guests[tree], visits[tree], leaf, seed, tree)
+    def others(before: int, last: int) -> None:
+        for tree in range(before + 1, last + 1):
+            plant(points, orders[tree], guests[tree], visits[tree], leaf, seed, tree)
 
-    share_ranges(trees - 1, another, 1)
+    share_ranges(trees - 1, others, 1, trees * points.size * math.log2(max(2, n / leaf)))
     lists = _Lists(n, size)
     for tree in range(trees):
         lists.scan(points, orders[tree], guests[tree], visits[tree], leaf)
@@ -104,7 +106,7 @@ class _Lists:
             mine = (np.zeros(shape, np.float32) for shape in room)
             descent.scan_leaves(points, *tree, *lists, *mine, np.uint64(lo), np.uint64(hi))
 
-        share_ranges(leaves, run, -(-leaves // RANGES))
+        share_ranges(leaves, run, -(-leaves // RANGES), points.size * leaf)
 
     def descend(self, forward: Numbers, points: Numbers, targets: int) -> int:
         """One pass over the neighbours of ``forward``; returns how many distances it took."""
@@ -118,5 +120,5 @@ class _Lists:
             part = descent.pull(points, *before, *mine, np.uint64(lo), np.uint64(hi))
             evaluations.append(part)
 
-        share_ranges(self.n, run, -(-self.n // RANGES))
+        share_ranges(self.n, run, -(-self.n // RANGES), points.size * int(self.size) ** 2)
         return sum(evaluations)

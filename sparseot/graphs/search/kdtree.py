@@ -12,6 +12,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ...engines.openmp import thread_count
 from .brute import best_of, brute
 from .candidates import own_rows
 from .clouds import Clouds, Rows
@@ -20,6 +21,7 @@ from .methods import Found, Options
 __all__ = ["kdtree"]
 
 MORE = 5  # neighbours beyond k: the point itself, and ties
+WORTH = 2**15  # neighbours that are worth a second thread: some milliseconds
 ROWS = 2**16  # queries between two chances to interrupt
 
 
@@ -48,7 +50,8 @@ def _sample(x: Tensor, own: Tensor, y: Tensor, k: int, same: bool) -> tuple[Tens
     width, missed = min(k + MORE, len(y)), []
     for i in range(0, len(x), ROWS):
         rows = order[i : i + ROWS]
-        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=_workers())
+        workers = thread_count() if len(rows) * width > WORTH else 1
+        distances, nearest = tree.query(queries[rows], np.arange(width) + 1, workers=workers)
         here = torch.from_numpy(rows)
         candidates = torch.from_numpy(nearest)
         best, which = best_of(x[here], own[here], y, candidates, k)
@@ -76,7 +79,3 @@ def _complete(
 
 def _alone(points: Tensor) -> Rows:
     return Rows(points.contiguous(), [0, len(points)], torch.arange(len(points)), [0])
-
-
-def _workers() -> int:
-    return torch.get_num_threads()

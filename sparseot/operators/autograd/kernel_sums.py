@@ -19,6 +19,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
+from ...engines.openmp import NUMBERS, on_one_thread, threads_for
 from ...formulas import Opaque, Radial
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
@@ -63,6 +64,7 @@ class KernelSum(Function):
     """The only kernel sum that autograd knows."""
 
     @staticmethod
+    @on_one_thread
     def forward(
         ctx: Any,
         x: Tensor,
@@ -79,6 +81,7 @@ class KernelSum(Function):
         return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, v, row, col = ctx.saved_tensors
         need = ctx.needs_input_grad
@@ -150,12 +153,14 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
 
 class _QuadraticForm(Function):
     @staticmethod
+    @on_one_thread
     def forward(ctx: Any, x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
         ctx.save_for_backward(x, a)
         ctx.kernel, ctx.engine = kernel, engine
         return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a = ctx.saved_tensors
         v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
@@ -174,8 +179,11 @@ def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
 
 def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
     """``function(rows, *others)`` on row blocks of x, which the backward pass computes anew."""
-    size = max(1, (1 << 24) // (len(x) * others[0].shape[1] * x.shape[-1]))
-    blocks = [
-        checkpoint(function, rows, *others, use_reentrant=False) for rows in x.split(size, dim=1)
-    ]
-    return torch.cat(blocks, 1)
+    work = x.numel() * others[0].shape[1]
+    size = max(1, (1 << 24) // (work // x.shape[1]))
+    with threads_for(NUMBERS * work):
+        blocks = [
+            checkpoint(function, rows, *others, use_reentrant=False)
+            for rows in x.split(size, dim=1)
+        ]
+        return torch.cat(blocks, 1)

@@ -14,6 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
+from ...engines.openmp import on_one_thread
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
@@ -82,6 +83,7 @@ class _Softmin(Function):
         return f.clone()
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]

@@ -23,7 +23,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 from ...engines.base import Engine, Pairs, reductions
 from ...errors import bad_input
 from ...formulas import GroundCost, Radial
-from ...operators.small import exp_, product, squares
+from ...operators.small import by_rows, exp_, product, squares
 from ...points import CLOSED
 
 __all__ = ["Coupling", "Stored", "Summed"]
@@ -82,14 +82,21 @@ class Stored(Coupling):
         eps: float,
     ) -> Stored:
         """The matrices of two clouds and their potentials."""
-        apart = squares(x, y)
-        exponents = (f[:, None] + g - cost.polynomial(apart)) / eps
-        if bool((a == 0).any()) and bool((b == 0).any()):  # those of both know no bound
-            exponents.masked_fill_((a == 0)[:, None] & (b == 0), CLOSED)
-        e = exp_(exponents)
-        kernels, matrices = cost.profiles(eps), {0: e}
-        if cost.singular:
-            matrices |= {k: e * kernels[k].polynomial(apart) for k in (1, 2)}
+        kernels, sizes = cost.profiles(eps), (len(x), len(y))
+        matrices = {k: x.new_empty(sizes) for k in ((0, 1, 2) if cost.singular else (0,))}
+        empty = a == 0, b == 0
+        closed = all(bool(none.any()) for none in empty)
+
+        def entries(rows: slice) -> None:
+            apart = squares(x[rows], y)
+            exponents = (f[rows, None] + g - cost.polynomial(apart)) / eps
+            if closed:  # those between points without weight know no bound
+                exponents.masked_fill_(empty[0][rows, None] & empty[1], CLOSED)
+            e = exp_(exponents)
+            for k, matrix in matrices.items():
+                matrix[rows] = e * kernels[k].polynomial(apart) if k else e
+
+        by_rows(entries, matrices[0])
         return cls(kernels, matrices)
 
     @cached_property

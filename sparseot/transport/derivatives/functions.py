@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...engines.openmp import on_one_thread
 from ...operators.autograd.transforms import AtClouds
 from .curvatures import Curvatures
 from .linear import Wanted, hessian_times, kept, potentials_along, potentials_dual
@@ -60,6 +61,7 @@ class _Gradient(AtClouds):
     """The gradient of the envelope theorem; the Hessian is symmetric, so its adjoint is itself."""
 
     @staticmethod
+    @on_one_thread
     def forward(
         x: Tensor, y: Tensor, a: Tensor, b: Tensor, need: Wanted, curvatures: Curvatures
     ) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...engines.openmp import on_one_thread
 from ...operators.autograd.transforms import Rule
 from .curvatures import Curvatures
 
@@ -193,6 +194,7 @@ class _Held(Rule):
         return _Held.apply(*inputs), in_dims
 
 
+@on_one_thread
 def _each(
     like: Sequence[Tensor],
     need: Wanted,

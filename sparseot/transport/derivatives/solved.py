@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...engines.openmp import on_one_thread
 from ...operators.autograd.unchanged import Versions, of_unchanged
 from ...points import Points
 from ..problem import Problem
@@ -42,12 +43,14 @@ class Solved:
         return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
+    @on_one_thread
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
         value = self.numbers if self.solution.reports else None
         return attached_value(self.live, self.solution, value, self.curvatures)
 
     @cached_property
+    @on_one_thread
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives.
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ...engines.base import LOG2E
+from ...engines.openmp import thread_count
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import WORTH, KeptPairs
@@ -87,7 +88,7 @@ class _NewPoints:
         self.check, self.side, self.eps = check, side, check.eps
         here, self.there = check.clouds[side], check.clouds[1 - side]
         tree = import_module("scipy.spatial").cKDTree(here.points)  # here, for a light import
-        _, nearest = tree.query(points, workers=-1)
+        _, nearest = tree.query(points, workers=thread_count())
         nearest = here.order[nearest]
         x = here.points[here.inverse]
         way = points - x[nearest]

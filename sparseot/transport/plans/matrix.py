@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ...engines.openmp import NUMBERS, on_threads_for
 from ...operators.base import Operator
 from ...points import Points
 from ..problem import Problem
@@ -83,6 +85,7 @@ class PlanMatrix(Operator):
         sums = problem.plan_product(row, g, columns)
         return (torch.cat((squares[0], -x0, torch.ones_like(squares[0])), -1) * sums).sum(-1)
 
+    @on_threads_for(lambda self: NUMBERS * math.prod(self.shape))
     def to_dense(self) -> Tensor:
         """The whole matrix, entry by entry: cheaper than products with all unit vectors."""
         self.refuse_dense()

@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
+from ...engines.openmp import thread_count
 from ...engines.threads import share
 from ...points import CLOSED
 from ..marginals import Marginals
@@ -30,6 +30,7 @@ SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times th
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
 RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
+BOXES = 1 << 15  # pairs of boxes that are worth a thread: some tenths of a millisecond
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
 
@@ -220,7 +221,7 @@ class PrunedSoftmins(Softmins):
         """Shares the row blocks among threads, by their numbers of tiles."""
         starts = self.tiles.starts[side]
         self.pairs += int(starts[-1]) * SIZE**2
-        most = RANGES * torch.get_num_threads() if self.loops.SHARED else 1
+        most = RANGES * thread_count()
         shares = max(1, min(most, int(starts[-1]) >> 8))
         ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
         share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
@@ -285,7 +286,8 @@ def _screened(
     """The tiles that pass, shared among threads: their numbers, their columns, what is dropped."""
     count = len(rows[3])
     counts, omitted = np.zeros(count, np.int64), np.zeros(count)
-    shares = max(1, min(count, RANGES * torch.get_num_threads()))
+    boxes = int(np.diff(starts)[parents].sum()) * int(np.diff(ends).max())
+    shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
     edges = [count * k // shares for k in range(shares + 1)]
     args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
     found: list[Any] = [None] * shares

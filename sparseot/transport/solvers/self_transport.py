@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
+from ...engines.openmp import on_one_thread
 from ...operators.autograd.softmin import softmin
 from ...points import Points
 from ..marginals import Marginals
@@ -45,6 +46,7 @@ def self_potential(
 
 class _SelfPotential(Function):
     @staticmethod
+    @on_one_thread
     def forward(
         ctx: Any, x: Tensor, a: Tensor, cost: Formula, eps: float, damping: float, engine: Engine
     ) -> Tensor:
@@ -63,6 +65,7 @@ class _SelfPotential(Function):
         return f
 
     @staticmethod
+    @on_one_thread
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
         x, a, f = (t.detach() for t in ctx.saved_tensors)

@@ -1,0 +1,158 @@
+"""The threads of torch and of its matrix library, kept asleep while work is small.
+
+They are OpenMP's, which wait for each other and for the next work by spinning, for milliseconds even
+where the work took microseconds. Beside other programs, which hold the processor that one of them
+waits for, most of the time goes there; and torch wakes them for as little as a product of 50 x 50
+numbers. So whoever calls this library works on one thread, and the threads that help with large work
+are our own, which sleep while they wait (:mod:`.threads`).
+
+The number of its threads is a property of the thread that asks OpenMP for work (its internal control
+variable ``nthreads-var``), and so it is with MKL. ``torch.set_num_threads`` sets both, but writes the
+number down for all threads to come as well; hence both are told by themselves, and no other thread
+sees anything of it. Where their symbols are not found, torch keeps its threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from .cpus import available_cpus
+
+__all__ = [
+    "NUMBERS",
+    "all_threads",
+    "alone",
+    "on_one_thread",
+    "on_threads_for",
+    "one_thread",
+    "thread_count",
+    "threads_for",
+]
+
+LARGE = 1 << 27  # multiplications, below which torch stays on one thread: some five milliseconds
+NUMBERS = 32  # multiplications that take as long as it takes to read and write a number
+P = ParamSpec("P")
+R = TypeVar("R")
+Setter = Callable[[int], int]
+
+
+class _Local(threading.local):
+    """Torch's number of threads around the outermost block of this thread; 0 outside of all."""
+
+    around: int = 0
+
+
+_local = _Local()
+
+
+def thread_count(of_torch: bool = False) -> int:
+    """How many threads large work may take: as many as torch, on the processors there are.
+
+    Torch's own functions may take as many of our threads, if they can be told to work alone there.
+    """
+    if of_torch and _library() == (_nothing, _nothing):
+        return 1
+    return min(_local.around or torch.get_num_threads(), available_cpus())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch works on the calling thread alone."""
+    outermost = not _local.around
+    if outermost:
+        _local.around = torch.get_num_threads()
+    try:
+        with _limited(1):
+            yield
+    finally:
+        if outermost:
+            _local.around = 0
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """For large work of torch's inside of :func:`one_thread`: its own threads, while it takes."""
+    with _limited(thread_count()):
+        yield
+
+
+def threads_for(work: float) -> AbstractContextManager[None]:
+    """Torch's own threads for so many multiplications if they are many, else this thread alone."""
+    return all_threads() if work >= LARGE else one_thread()
+
+
+def on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, on the calling thread alone; ``torch.compile`` sees the function itself."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling() or torch.get_num_threads() == 1:
+            return function(*args, **kwargs)
+        with one_thread():
+            return function(*args, **kwargs)
+
+    return run
+
+
+def on_threads_for(work: Callable[..., float]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The same for a function whose work, by its arguments, may be large: then on torch's threads."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            if torch.compiler.is_compiling():
+                return function(*args, **kwargs)
+            with threads_for(work(*args, **kwargs)):
+                return function(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def alone() -> None:
+    """From now on torch works on this thread alone: for threads of our own."""
+    torch.get_num_threads()
+    for tell in _library():
+        tell(1)
+
+
+@contextmanager
+def _limited(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()  # a thread's first call sets its number, which would undo ours
+    if threads == before:
+        yield
+        return
+    openmp, mkl = _library()
+    local = 0
+    try:
+        openmp(threads)
+        local = mkl(threads)
+        yield
+    finally:
+        openmp(before)
+        mkl(local)
+
+
+@cache
+def _library() -> tuple[Setter, Setter]:
+    """What tells OpenMP and MKL a number of threads for the calling thread; MKL's tells the one before."""
+    for name in (torch._C.__file__, "libiomp5md.dll"):
+        try:
+            library = ctypes.PyDLL(name)
+            openmp: Setter = library.omp_set_num_threads
+        except (OSError, AttributeError):
+            continue
+        return openmp, getattr(library, "MKL_Set_Num_Threads_Local", _nothing)
+    return _nothing, _nothing
+
+
+def _nothing(threads: int) -> int:
+    return 0
