@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
 from ..pairs import BlockPairs, Partition
+from ..precision import full_precision
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 
 __all__ = ["Tiles"]
@@ -56,20 +57,17 @@ def _in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(method)
     def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        device = args[0].x.device.type  # type: ignore[attr-defined]
-        if device == "cpu":
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
+        if args[0].x.device.type == "cpu":  # type: ignore[attr-defined]
+            return method(*args, **kwargs)
         matmul = torch.backends.cuda.matmul
         tf32 = matmul.allow_tf32
         try:
             matmul.allow_tf32 = False
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
+            return method(*args, **kwargs)
         finally:
             matmul.allow_tf32 = tf32
 
-    return full
+    return full_precision(full)
 
 
 class _TileReductions(ShiftedReductions):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import bad_input
 from ..points import check_positive
+from ..precision import full_precision
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .clouds import pair_of
 from .methods import Forest, Options, check_integer, check_method
@@ -110,6 +111,7 @@ class KNNGraph(nn.Module):
         """The bandwidth h."""
         return self.log_bandwidth.exp()
 
+    @full_precision
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
     ) -> Adjacency:

@@ -211,5 +211,5 @@ def _warn_once(points: int) -> None:
         f'method="auto" takes the approximate "forest" for {points:,} points: measure it with '
         'sparseot.knn_recall, or ask for method="brute", which is exact. (Said once.)',
         UserWarning,
-        stacklevel=4,
+        stacklevel=6,
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Array
+from ..precision import full_precision
 from .clouds import Clouds, as_clouds, points_tensor
 from .methods import check_integer
 from .ranking import squared_distances
@@ -17,6 +18,7 @@ from .ranking import squared_distances
 __all__ = ["knn_recall"]
 
 
+@full_precision
 def knn_recall(
     x: Array,
     indices: Array,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import Array, like
+from ..precision import full_precision
 from .clouds import Clouds, as_clouds, pair_of, points_tensor
 from .methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
@@ -36,6 +37,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
+@full_precision
 def knn(
     x: Array,
     y: Array | None = None,
@@ -117,6 +119,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
+@full_precision
 def knn_graph(
     x: Tensor,
     k: int,

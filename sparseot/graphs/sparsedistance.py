@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..precision import full_precision
 from .adjacency import Adjacency
 from .layers import KNNGraph
 from .methods import Forest
@@ -63,6 +64,7 @@ class SparseHashedNNDistance(nn.Module):
         )
         self.graph.forest = Forest(leaf_size=bin_size)
 
+    @full_precision
     def forward(
         self, inputs: Tensor, training: bool = True, *, mask: Tensor | None = None
     ) -> Adjacency:
@@ -76,6 +78,7 @@ def sparse_dense_matmult_batch(sp_a: Adjacency, b: Any) -> Tensor:
     return result
 
 
+@full_precision
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
     """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""
     return torch.cdist(A, B, compute_mode="donot_use_mm_for_euclid_dist")

@@ -13,12 +13,14 @@ from ..errors import bad_input
 from ..formulas import Opaque, as_cost
 from ..operators.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
+from ..precision import full_precision
 from ..transport.marginals import Marginals, marginals
 from ..transport.symmetric import self_potential
 
 __all__ = ["hausdorff_divergence"]
 
 
+@full_precision
 def hausdorff_divergence(
     x: Tensor,
     y: Tensor,

@@ -12,10 +12,12 @@ from ..engines.choose import choose_engine
 from ..formulas import as_kernel
 from ..operators.autograd import kernel_sum, quadratic_form
 from ..points import points_pair
+from ..precision import full_precision
 
 __all__ = ["kernel_norm"]
 
 
+@full_precision
 def kernel_norm(
     x: Tensor,
     y: Tensor,

@@ -15,6 +15,7 @@ from ..engines.choose import ENGINES
 from ..errors import bad_input
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
+from ..precision import full_precision
 from ..transport.annealing import AveragedAnnealing
 from ..transport.marginals import marginals
 from ..transport.sinkhorn import Sinkhorn
@@ -126,6 +127,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @full_precision
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)

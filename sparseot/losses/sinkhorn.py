@@ -21,6 +21,7 @@ from ..points import (
     points_pair,
     refuse_transforms,
 )
+from ..precision import full_precision
 from ..transport.annealing import AveragedAnnealing, Potentials
 from ..transport.marginals import Marginals, Reach, marginals
 from ..transport.sinkhorn import Sinkhorn
@@ -29,6 +30,7 @@ from ..transport.solve import solve_sample
 __all__ = ["sinkhorn_divergence"]
 
 
+@full_precision
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,

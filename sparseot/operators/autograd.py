@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from ..engines.base import Engine, Formula, centred
 from ..formulas import Opaque, Radial
 from ..pairs import BlockPairs
+from ..precision import full_precision
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -80,6 +81,7 @@ class KernelSum(Function):
         return engine.bind(x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, v, row, col = ctx.saved_tensors
         need = ctx.needs_input_grad
@@ -157,6 +159,7 @@ class _QuadraticForm(Function):
         return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a = ctx.saved_tensors
         v, weight = a[..., None], (2 * g[:, None] * a)[..., None]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from ..precision import full_precision
 from .coarse import Coarse
 from .scipy_operator import scipy_operator
 
@@ -59,6 +60,7 @@ class Operator(ABC):
         """NumPy's name of the dtype, as SciPy wants it."""
         return _numpy_dtype(self.reference)
 
+    @full_precision
     def __matmul__(self, v: Array) -> Array:
         """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
         if isinstance(v, Operator):
@@ -77,6 +79,7 @@ class Operator(ABC):
         out = self.product(block if columns else block[..., None])
         return like(out if columns else out[..., 0], v)
 
+    @full_precision
     def sum(self, dim: int = -1) -> Array:
         """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
         axes = len(self.shape)
@@ -88,6 +91,7 @@ class Operator(ABC):
         )
         return like(operator.product(ones)[..., 0], self.reference)
 
+    @full_precision
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from ..errors import bad_input
 from ..points import check_positive
+from ..precision import full_precision
 from .base import Array, Operator, as_tensor, like
 from .kernel_matrix import KernelMatrix
 
@@ -36,6 +37,7 @@ class LinearSolution:
     converged: bool
 
 
+@full_precision
 def conjugate_gradient(
     operator: Operator,
     b: Array,
@@ -105,7 +107,7 @@ def conjugate_gradient(
             f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
             "such as nystrom(...), or work in float64.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return LinearSolution(like(x.reshape(b.shape), b), like(residuals, b), products, converged)
 
@@ -151,6 +153,7 @@ def _iterate(
     return x, products
 
 
+@full_precision
 def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) -> Operator:
     r"""A preconditioner of ``K + noise I``: the inverse of its Nyström approximation.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..errors import bad_input
+from ..precision import full_precision
 from .base import Array, Operator, as_tensor, like
 from .coarse import Coarse
 
@@ -41,6 +42,7 @@ class EigenPairs:
         return iter((self.values, self.vectors))
 
 
+@full_precision
 def eigsh(
     operator: Operator,
     k: int = 6,
@@ -124,7 +126,7 @@ def _solve(
             f"eigsh stopped after {multiply.products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return _sorted(operator, values, vectors, residuals, multiply.products, converged)
 

@@ -11,6 +11,7 @@ from ..engines.base import Engine
 from ..errors import bad_input
 from ..formulas import Gaussian
 from ..pairs import Blocks
+from ..precision import full_precision
 from .base import Array, as_tensor, like
 from .eigen import eigsh
 from .kernel_matrix import KernelMatrix
@@ -40,6 +41,7 @@ class SpectralEmbedding:
     converged: bool
 
 
+@full_precision
 def spectral_embedding(
     x: Array,
     n_components: int = 2,
@@ -100,7 +102,7 @@ def spectral_embedding(
             f"sigma={float(sigma):g}; each is a component of its own and takes a coordinate. "
             "Raise sigma, or leave out the points that .isolated lists.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     u = as_tensor(found.vectors, x)[:, first:]
     f = u / as_tensor(L.degrees, x).sqrt()[:, None]

@@ -18,6 +18,7 @@ from ..errors import bad_input
 from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
+from ..precision import full_precision
 from .autograd import kernel_sum
 from .base import Array, Operator, as_tensor, like
 
@@ -158,6 +159,7 @@ class KernelMatrix(Operator):
         out = torch.stack([part.product(block, self.pairs) for part in self.parts]).sum(0)
         return out if self.batched else out[0]
 
+    @full_precision
     def error(self, v: Array | None = None, rows: int = 64, seed: int = 0) -> float:
         """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
 
@@ -225,18 +227,21 @@ class KernelMatrix(Operator):
             _swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how
         )
 
+    @full_precision
     def diagonal(self) -> Array:
         """The entries ``k(x_i, y_i)``, ``(..., min(N, M))``."""
         size = min(self.shape[-2:])
         values = torch.stack([part.diagonal(size) for part in self.parts]).sum(0)
         return like(values if self.batched else values[0], self.reference)
 
+    @full_precision
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()
         values = self._rows(np.arange(self.x.shape[1]), slice(None))
         return like(values if self.batched else values[0], self.reference)
 
+    @full_precision
     def __getitem__(self, where: tuple[Any, Any]) -> Array:
         """The submatrix ``K[rows, cols]``: integers, slices or index arrays."""
         if self.batched or not (isinstance(where, tuple) and len(where) == 2):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
+from ..precision import full_precision
 from .base import Array, Operator, as_tensor, floating, like
 from .coarse import Coarse, coarsen
 from .kernel_matrix import KernelMatrix
@@ -21,6 +22,7 @@ __all__ = ["Laplacian", "graph_laplacian"]
 NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
+@full_precision
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
     r"""The Laplacian of a symmetric matrix of weights, never stored.
 

@@ -16,6 +16,7 @@ from torch.autograd.function import FunctionCtx
 from ..engines.base import Engine, Formula
 from ..formulas import Opaque, Radial, Symbolic, gibbs
 from ..points import log_weights
+from ..precision import full_precision
 from .autograd import by_rows, kernel_sum, kernel_sum_vjp
 
 __all__ = ["first_order", "softmin"]
@@ -77,6 +78,7 @@ class _Softmin(Function):
         return f.clone()
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
+from ..precision import full_precision
 from .coupling import Stored, Summed
 from .curvature import PLACES, Curvature, hessian_product
 from .implicit import Couple, Own, Side
@@ -23,6 +24,7 @@ __all__ = ["TransportHessian", "hessian"]
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
+@full_precision
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None
 ) -> Operator:
@@ -106,6 +108,7 @@ class TransportHessian(Operator):
     def diagonal(self) -> Array:
         return self.to_dense().reshape(self.shape).diagonal()
 
+    @full_precision
     def to_dense(self) -> Array:
         """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``; refused above 2^28 numbers."""
         size = self.shape[0]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
+from ..precision import full_precision
 from .asked import as_directions, as_new_points, check_entries
 from .certificate import TIGHT, value_bounds
 from .curvature import Curvature, hessian_product
@@ -110,10 +111,12 @@ class Transport:
         return self._interval[1]
 
     @cached_property
+    @full_precision
     def _interval(self) -> tuple[Tensor, Tensor]:
         low, high = value_bounds(self.solved, self._steps)
         return (low, high) if self.batched else (low[0], high[0])
 
+    @full_precision
     def gradient_error(self, wrt: str = "x") -> Tensor:
         r"""A bound on the error of the gradient of the value in the points x or y.
 
@@ -175,6 +178,7 @@ class Transport:
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
+    @full_precision
     def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
         """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
 
@@ -209,6 +213,7 @@ class Transport:
         sums: Tensor = self.plan_operator.sum(-2)
         return sums
 
+    @full_precision
     def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
         r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
 
@@ -238,6 +243,7 @@ class Transport:
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
         return [part.curvatures[item] for part in (self.solved[0], *own)]
 
+    @full_precision
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
 
@@ -261,6 +267,7 @@ class Transport:
     def __repr__(self) -> str:
         return text(self)
 
+    @full_precision
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""
         return f"<pre>{escape(repr(self))}</pre>{'' if self.batched else picture(*self._parts)}"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..points import unwrap
+from ..precision import full_precision
 from .products import Rule, Wanted, hessian_times, kept, potentials_along, potentials_dual
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class ValueRule(_AtClouds):
         ctx.save_for_forward(*clouds)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         gradients = _Gradient.apply(*ctx.saved_tensors, ctx.needs_input_grad[:4], ctx.curvatures)
         scaled = (
@@ -95,6 +97,7 @@ class ValueRule(_AtClouds):
         return (*scaled, None, None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         moved = tuple(t is not None for t in tangents[:4])
         gradients = _Gradient.apply(*ctx.saved_tensors, moved, ctx.curvatures)
@@ -128,12 +131,14 @@ class _Gradient(_AtClouds):
         ctx.set_materialize_grads(False)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         need = ctx.needs_input_grad[:4]
         found = hessian_times(ctx.curvatures, need, cotangents, ctx.saved_tensors)
         return (*kept(found, need), None, None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
         found = hessian_times(ctx.curvatures, ctx.need, tangents[:4], ctx.saved_tensors)
         return tuple(
@@ -158,11 +163,13 @@ class PotentialsRule(_AtClouds):
         ctx.save_for_forward(*clouds)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, wf: Tensor, wg: Tensor) -> tuple[Tensor | None, ...]:
         found = potentials_dual(ctx.curvatures, (wf, wg), ctx.saved_tensors)
         return (*kept(found, ctx.needs_input_grad), None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
         df, dg = potentials_along(ctx.curvatures, tangents[:4], ctx.saved_tensors)
         return df, dg

@@ -15,6 +15,7 @@ from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import as_cost
 from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
+from ..precision import full_precision
 from .annealing import Potentials
 from .cells import Cells
 from .kept import KeptPairs
@@ -32,6 +33,7 @@ SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
 
 
+@full_precision
 def solve_sample(
     x: Tensor,
     y: Tensor,
@@ -178,7 +180,7 @@ def _say_what_failed(solution: Solution) -> None:
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
             "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..precision import full_precision
 from .attach import Curvatures, attach, attached_value
 from .problem import Problem
 from .report import Solution
@@ -24,6 +25,7 @@ class Solved:
     solution: Solution
 
     @cached_property
+    @full_precision
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
         numbers = [report.value for report in self.solution.reports]
@@ -31,6 +33,7 @@ class Solved:
         return attached_value(self.problem, self.solution, value, self.curvatures)
 
     @cached_property
+    @full_precision
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives, in the gauge ``<a, f> = <b, g>`` if balanced."""
         f, g = attach(self.problem, self.solution, self.curvatures)

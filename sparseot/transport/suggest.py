@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
+from ..precision import full_precision
 from .blocks import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
@@ -50,6 +51,7 @@ class BlurReport:
         return "\n".join(lines)
 
 
+@full_precision
 def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.
 

@@ -20,6 +20,7 @@ from torch.autograd import Function
 from ..engines.base import Engine, Formula
 from ..operators.softmin import softmin
 from ..points import Points
+from ..precision import full_precision
 from .marginals import Marginals
 
 __all__ = ["self_potential"]
@@ -63,6 +64,7 @@ class _SelfPotential(Function):
         return f
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
         x, a, f = (t.detach() for t in ctx.saved_tensors)
