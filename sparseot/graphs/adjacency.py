@@ -55,9 +55,9 @@ class Adjacency(Operator):
         left, right = args
         if isinstance(left, Adjacency):
             return left.__matmul__(right)
-        if torch.compiler.is_compiling() and left.shape[-1] != right.shape[-2]:
-            return right.__matmul__(left)
-        return NotImplemented
+        if not torch.compiler.is_compiling():
+            return right.__rmatmul__(left)
+        return right.__matmul__(left) if left.shape[-1] != right.shape[-2] else NotImplemented
 
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(..., M, F)``."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..operators.base import Array, like
+from ..operators.arrays import Array, like
 from ..precision import full_precision
 from .clouds import Clouds, as_clouds, pair_of, points_tensor
 from .methods import Forest, Found, Options, check_integer, check_method, search

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..precision import full_precision
+from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
 from .coarse import Coarse
 from .scipy_operator import scipy_operator
 
-__all__ = ["Diagonal", "Operator", "as_tensor", "like"]
+__all__ = ["Array", "Diagonal", "Operator"]
 
-Array = Any  # a torch tensor or a NumPy array
 DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
 
 
@@ -58,7 +58,7 @@ class Operator(ABC):
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's name of the dtype, as SciPy wants it."""
-        return _numpy_dtype(self.reference)
+        return numpy_dtype(self.reference)
 
     @full_precision
     def __matmul__(self, v: Array) -> Array:
@@ -73,11 +73,29 @@ class Operator(ABC):
             rows = ", ".join(map(str, wanted))
             fix = "The vector's length is the number of columns."
             raise bad_input("v", f"shape {tuple(v.shape)}", f"({rows}) or ({rows}, R)", fix)
-        block = as_tensor(v, self.reference)
+        if is_complex(v):
+            return like(self._complex_product(tensor_of(v, "v"), columns), v)
+        block = as_tensor(v, self.reference, "v")
         if columns and not block.shape[-1]:
             return like(block.new_empty(*self.shape[:-1], 0), v)
         out = self.product(block if columns else block[..., None])
         return like(out if columns else out[..., 0], v)
+
+    def __rmatmul__(self, v: Array) -> Array:
+        """``v @ self`` for ``(N,)``, ``(R, N)`` or batches ``(B, N)``, ``(B, R, N)``."""
+        if not isinstance(v, (Tensor, np.ndarray)):
+            return NotImplemented
+        if v.ndim < len(self.shape):
+            return self.T @ v
+        return (self.T @ v.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+    def _complex_product(self, v: Tensor, columns: bool) -> Tensor:
+        """A real matrix multiplies real and imaginary parts: twice as many columns."""
+        parts = torch.stack((v.real, v.imag), -1)
+        out = self @ (parts.flatten(-2) if columns else parts)
+        out = out.unflatten(-1, (-1, 2)) if columns else out
+        out = out.float() if out.itemsize < 4 else out
+        return torch.complex(out[..., 0], out[..., 1])
 
     @full_precision
     def sum(self, dim: int = -1) -> Array:
@@ -152,7 +170,7 @@ class Diagonal(Operator):
     """A diagonal matrix, given by its ``(..., N)`` entries."""
 
     def __init__(self, entries: Array) -> None:
-        self.entries = self.reference = floating(entries)
+        self.entries = self.reference = floating(entries, "entries")
         self.shape = (*entries.shape, entries.shape[-1])
 
     def product(self, v: Tensor) -> Tensor:
@@ -236,42 +254,9 @@ class _Product(Operator):
         return f"{self.left!r} @ {self.right!r}"
 
 
-def as_tensor(array: Array, reference: Array) -> Tensor:
-    """An array as a tensor of the dtype and device of the reference."""
-    if isinstance(array, Tensor):
-        tensor = array
-    else:
-        given = np.asarray(array)
-        if given.dtype.kind not in "fiub" or given.dtype.itemsize > 8:
-            raise bad_input("array", f"dtype {given.dtype}", "real numbers", kind=TypeError)
-        # torch takes neither negative steps nor read-only memory nor the other byte order
-        plain = np.ascontiguousarray(given, given.dtype.newbyteorder("="))
-        tensor = torch.as_tensor(plain if plain.flags.writeable else plain.copy())
-    if isinstance(reference, Tensor):
-        return tensor.to(reference)
-    return tensor.to("cpu", getattr(torch, str(_numpy_dtype(reference))))
-
-
-def like(tensor: Tensor, array: Array) -> Array:
-    """A tensor as an array of the kind of another: a tensor on its device, or a NumPy array."""
-    return tensor.to(array.device) if isinstance(array, Tensor) else tensor.detach().cpu().numpy()
-
-
-def floating(array: Array) -> Array:
-    """The array, in a floating type where it holds integers: 0/1 graphs have fractions too."""
-    if isinstance(array, Tensor):
-        return array if array.is_floating_point() else array.to(torch.get_default_dtype())
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
-
-
 def _check_dtypes(sign: str, left: Operator, right: Operator) -> None:
     if left.dtype != right.dtype:
         fix = "Make both from points of one dtype."
         raise bad_input(
             sign, f"{left.dtype} and {right.dtype}", "operators of one dtype", fix, TypeError
         )
-
-
-def _numpy_dtype(array: Array) -> np.dtype[Any]:
-    name = str(array.dtype).removeprefix("torch.")
-    return np.dtype(name)

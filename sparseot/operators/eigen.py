@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from ..errors import bad_input
 from ..precision import full_precision
-from .base import Array, Operator, as_tensor, like
+from .arrays import Array, as_tensor, like
+from .base import Operator
 from .coarse import Coarse
 
 __all__ = ["EigenPairs", "eigsh"]

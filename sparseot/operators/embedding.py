@@ -12,7 +12,7 @@ from ..errors import bad_input
 from ..formulas import Gaussian
 from ..pairs import Blocks
 from ..precision import full_precision
-from .base import Array, as_tensor, like
+from .arrays import Array, as_tensor, like
 from .eigen import eigsh
 from .kernel_matrix import KernelMatrix
 from .laplacian import graph_laplacian

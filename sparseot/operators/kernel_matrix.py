@@ -19,8 +19,9 @@ from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_ke
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
 from ..precision import full_precision
+from .arrays import Array, as_tensor, like
 from .autograd import kernel_sum
-from .base import Array, Operator, as_tensor, like
+from .base import Operator
 
 __all__ = ["KernelMatrix"]
 
@@ -179,7 +180,7 @@ class KernelMatrix(Operator):
             v = torch.randn(self.shape[1], 3, generator=generator).sign().to(self.x)
             place = int(torch.randint(self.shape[1], (), generator=generator))
             v[:, 0], v[:, 2], v[place, 2] = 1, 0, 1
-        block = as_tensor(v, self.x).reshape(self.shape[1], -1)
+        block = as_tensor(v, self.x, "v").reshape(self.shape[1], -1)
         chosen = torch.randint(self.shape[0], (rows,), generator=generator).to(self.x.device)
         heaviest = self.y[0, block.abs().amax(1).argmax()]  # its neighbour feels the error most
         chosen[0] = (self.x[0] - heaviest).square().sum(-1).argmin()
@@ -296,7 +297,7 @@ class KernelMatrix(Operator):
 
 def _points(name: str, x: Array) -> Tensor:
     if isinstance(x, np.ndarray):
-        return as_tensor(x, x)
+        return as_tensor(x, x, name)
     return x
 
 

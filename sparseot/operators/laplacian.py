@@ -13,7 +13,8 @@ from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
 from ..precision import full_precision
-from .base import Array, Operator, as_tensor, floating, like
+from .arrays import Array, as_tensor, floating, like
+from .base import Operator
 from .coarse import Coarse, coarsen
 from .kernel_matrix import KernelMatrix
 
@@ -67,7 +68,7 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
-        diagonal = floating(K.diagonal())
+        diagonal = floating(K.diagonal(), "K")
         self.reference = diagonal
         degrees = as_tensor(_row_sums(K), diagonal)
         loops = as_tensor(diagonal, diagonal)
