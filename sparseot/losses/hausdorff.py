@@ -15,6 +15,7 @@ from ..operators.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
 from ..precision import full_precision
 from ..transport.marginals import Marginals, marginals
+from ..transport.problem import check_cost
 from ..transport.symmetric import self_potential
 
 __all__ = ["hausdorff_divergence"]
@@ -81,6 +82,7 @@ def hausdorff_divergence(
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
+    check_cost(formula, source, target, own=True)
 
     def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
         """The cloud's own potential on itself and on the other cloud's points."""

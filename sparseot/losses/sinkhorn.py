@@ -24,6 +24,7 @@ from ..points import (
 from ..precision import full_precision
 from ..transport.annealing import AveragedAnnealing, Potentials
 from ..transport.marginals import Marginals, Reach, marginals
+from ..transport.problem import check_cost
 from ..transport.sinkhorn import Sinkhorn
 from ..transport.solve import solve_sample
 
@@ -72,7 +73,8 @@ def sinkhorn_divergence(
         debias: False for the entropic transport cost itself.
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
-            ``(B, M, D)`` tensors that returns ``(B, N, M)``, or a KeOps formula of X and Y.
+            ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too; or a
+            KeOps formula of X and Y.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.
@@ -120,6 +122,7 @@ def sinkhorn_divergence(
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
+    check_cost(formula, source, target, debias)
     problem = _Problem(formula, penalty, p, blur, solver, chosen)
     lengths = bounding_diameter(source, target)
     if diameter is not None:

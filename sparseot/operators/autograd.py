@@ -19,7 +19,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from ..engines.base import Engine, Formula, centred
-from ..formulas import Opaque, Radial
+from ..formulas import Opaque, Radial, finite
 from ..pairs import BlockPairs
 from ..precision import full_precision
 
@@ -54,9 +54,11 @@ def kernel_sum(
     """
     if isinstance(kernel, Opaque):
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
-        if engine.differentiable:
-            return engine.bind(x, y, pairs).sum(kernel, v)
-        return _opaque_sum(kernel, x, y, v)
+        if not engine.differentiable:
+            return _opaque_sum(kernel, x, y, v)
+        out = engine.bind(x, y, pairs).sum(kernel, v)
+        _look_for_infinity(kernel, x, y, v, out)
+        return out
     result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
     return result
 
@@ -173,13 +175,31 @@ class _QuadraticForm(Function):
 
 def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     """Row blocks of an opaque kernel, recomputed in the backward pass."""
-    return by_rows(lambda rows, y, v: kernel(rows, y) @ v, x, y, v)
+
+    clouds = None if y is x else kernel.clouds
+
+    def block(first: int, rows: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        return finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds) @ v
+
+    return by_rows(block, x, y, v)
+
+
+def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
+    """Refuses a kernel that made sums infinite: entries are not seen where they are not made."""
+    bad = (~out.detach().isfinite()).nonzero()
+    if len(bad) and bool(v.isfinite().all()):
+        row = int(bad[0, 1])
+        finite(kernel(x[:, row : row + 1], y), [row], clouds=None if y is x else kernel.clouds)
 
 
 def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-    """``function(rows, *others)`` on row blocks of x, which the backward pass computes anew."""
+    """``function(first, rows, *others)`` on row blocks of x, which the backward pass computes anew.
+
+    ``first`` is the number of the first row of a block.
+    """
     size = max(1, (1 << 24) // (len(x) * others[0].shape[1] * x.shape[-1]))
     blocks = [
-        checkpoint(function, rows, *others, use_reentrant=False) for rows in x.split(size, dim=1)
+        checkpoint(function, k * size, rows, *others, use_reentrant=False)
+        for k, rows in enumerate(x.split(size, dim=1))
     ]
     return torch.cat(blocks, 1)

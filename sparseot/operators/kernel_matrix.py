@@ -15,7 +15,7 @@ from torch import Tensor
 from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine, load
 from ..errors import bad_input
-from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
+from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels, finite
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
 from ..precision import full_precision
@@ -43,7 +43,11 @@ class _Part:
 
     def block(self, rows: Any, cols: Any) -> Tensor:
         """Values between chosen rows and columns, ``(B, n, m)``."""
-        return self.factor * self.kernel.matrix(self.x[:, rows], self.y[:, cols])
+        values = self.kernel.matrix(self.x[:, rows], self.y[:, cols])
+        if isinstance(self.kernel, Opaque):
+            clouds = None if self.y is self.x else self.kernel.clouds
+            finite(values, rows, None if isinstance(cols, slice) else cols, clouds=clouds)
+        return self.factor * values
 
     def at_zero(self) -> float:
         """The value between a point and itself."""
@@ -52,7 +56,11 @@ class _Part:
     def diagonal(self, size: int) -> Tensor:
         """Values between corresponding points, ``(B, size)``."""
         x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
-        return self.factor * self.kernel.matrix(x[:, None], y[:, None]).view(len(self.x), size)
+        values = self.kernel.matrix(x[:, None], y[:, None]).view(len(self.x), size)
+        if isinstance(self.kernel, Opaque):
+            for place in (~values.isfinite()).nonzero()[:1, 1:]:
+                self.block(place, place)  # refuses it
+        return self.factor * values
 
 
 class KernelMatrix(Operator):
@@ -315,5 +323,5 @@ def _swapped(kernel: Any) -> Any:
         return kernel
     given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
     if isinstance(given, Pointwise):
-        return Pointwise(lambda y, x: given.function(x, y))
-    return Opaque(lambda y, x: given(x, y).mT)
+        return Pointwise(lambda y, x: given.function(x, y), given.clouds[::-1])
+    return Opaque(lambda y, x: given(x, y).mT, given.clouds[::-1])

@@ -140,7 +140,7 @@ class _Barrier(Function):
 
 
 def _opaque_softmin(cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float) -> Tensor:
-    def block(rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
         exponent = (g[:, None] - cost(rows, y)) / eps
         highest = exponent.detach().amax(-1)
         sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import LOG2E
+from ..formulas import Opaque
 from .blocks import SIZE, BlockCloud
 from .kept import KeptPairs
 from .problem import Problem
@@ -45,6 +46,8 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
 
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
+    if isinstance(problem.cost, Opaque):
+        problem.cost.check(points, problem.target.positions.detach(), ("points", "the target"))
     engine, pairs = problem.engine, points.shape[1] * g.shape[1]
     if not isinstance(engine, KeptPairs) or pairs < FEW:
         return _means(problem, points, g, None)[0]

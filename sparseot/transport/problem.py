@@ -14,7 +14,7 @@ from ..operators.autograd import kernel_sum
 from ..points import Points
 from .marginals import Marginals
 
-__all__ = ["Problem", "equal_clouds"]
+__all__ = ["Problem", "check_cost", "equal_clouds"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,17 @@ class Problem:
         assert isinstance(self.cost, Radial)
         costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
         return costs
+
+
+def check_cost(cost: Formula, source: Points, target: Points, own: bool) -> None:
+    """Refuses a function that is NaN or infinite between both clouds, or (``own``) within one."""
+    if not isinstance(cost, Opaque):
+        return
+    x, y = source.positions.detach(), target.positions.detach()
+    cost.check(x, y)
+    if own:
+        cost.check(x, x, ("x", "x"))
+        cost.check(y, y, ("y", "y"))
 
 
 def equal_clouds(source: Points, target: Points, k: int, penalty: Marginals) -> bool:

@@ -20,7 +20,7 @@ from .annealing import Potentials
 from .cells import Cells
 from .kept import KeptPairs
 from .marginals import Reach, marginals
-from .problem import Problem
+from .problem import Problem, check_cost
 from .report import Solution
 from .result import Transport
 from .rules import outside
@@ -115,6 +115,7 @@ def solve_sample(
     engine, _ = choose_engine(solver.engine, formula, source.positions)
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
+    outside(lambda: check_cost(formula, source.plain(), target.plain(), debias), source.positions)
     start = _starts(init, problem, debias)
     cut: dict[int, Cells] = {}
     solved = [
