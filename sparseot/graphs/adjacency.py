@@ -163,6 +163,11 @@ class EdgeAdjacency(Adjacency):
         self.row, self.col, self.weights = row, col, weights
         self.reference, self.shape, self.in_order = weights, tuple(shape), in_order
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Edges and weights."""
+        return self.row, self.col, self.weights
+
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """Rows, columns and weights as they are."""
         return self.row, self.col, self.weights, self.in_order
@@ -198,6 +203,11 @@ class KNNAdjacency(Adjacency):
         self.indices, self.weights = indices, weights
         self.distances, self.mask, self.info = distances, mask, info
         self.reference, self.shape = weights, (*indices.shape[:-1], columns)
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Neighbours and weights."""
+        return self.indices, self.mask, self.weights
 
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """All slots; the empty ones have weight zero."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from ..held import Watch, held
 from ..precision import full_precision
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
 from .coarse import Coarse
@@ -45,6 +46,11 @@ class Operator(ABC):
     @abstractmethod
     def diagonal(self) -> Array:
         """The diagonal, ``(..., min(N, M))``."""
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The tensors that its products read, for whoever takes sums of it once and keeps them."""
+        return ()
 
     def coarse(self, pairs: int) -> Coarse | None:
         """A coarse space that holds nearly all of the smallest eigenvectors, if one is known."""
@@ -167,20 +173,31 @@ class Operator(ABC):
 
 
 class Diagonal(Operator):
-    """A diagonal matrix, given by its ``(..., N)`` entries."""
+    """A diagonal matrix, given by its ``(..., N)`` entries, of which it keeps a copy.
+
+    Entries that are part of a graph it keeps as they are; they must not change in place.
+    """
 
     def __init__(self, entries: Array) -> None:
-        self.entries = self.reference = floating(entries, "entries")
+        self.entries = self.reference = held(floating(entries, "entries"))
         self.shape = (*entries.shape, entries.shape[-1])
+        self._watch = Watch(*([self.entries] if isinstance(entries, Tensor) else []))
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The entries, if they are a tensor."""
+        return self._watch.tensors
 
     def product(self, v: Tensor) -> Tensor:
+        self._watch.check("Diagonal", "entries that were")
         return as_tensor(self.entries, v)[..., None] * v
 
     def transpose(self) -> Operator:
         return self
 
     def diagonal(self) -> Array:
-        return self.entries
+        self._watch.check("Diagonal", "entries that were")
+        return held(self.entries)
 
     def __repr__(self) -> str:
         return f"Diagonal({self.shape[-1]:,})"
@@ -193,6 +210,10 @@ class _Sum(Operator):
         _check_dtypes("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.left.live + self.right.live
 
     def product(self, v: Tensor) -> Tensor:
         return self.left.product(v) + self.right.product(v)
@@ -214,6 +235,10 @@ class _Multiple(Operator):
         self.operator, self.factor = operator, factor
         self.shape, self.reference = operator.shape, operator.reference
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.operator.live
+
     def product(self, v: Tensor) -> Tensor:
         return self.factor * self.operator.product(v)
 
@@ -234,6 +259,10 @@ class _Product(Operator):
         _check_dtypes("@", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.left.live + self.right.live
 
     def product(self, v: Tensor) -> Tensor:
         return self.left.product(self.right.product(v))

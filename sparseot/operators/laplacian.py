@@ -12,6 +12,7 @@ from torch import Tensor
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
+from ..held import Watch, held
 from ..precision import full_precision
 from .arrays import Array, as_tensor, floating, like
 from .base import Operator
@@ -37,7 +38,8 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
             form is not; SciPy's ``csgraph.laplacian`` and scikit-learn leave it out.
 
     Returns:
-        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row.
+        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row. It keeps
+        a copy of an array; after a change in place of what it cannot copy it raises RuntimeError.
 
     Raises:
         ValueError: if K is not square, or if a degree is negative.
@@ -68,6 +70,10 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
+        if isinstance(K, Tensor | np.ndarray) or scipy.sparse.issparse(K):
+            K = held(K)
+        known = K.live if isinstance(K, Operator) else [K] if isinstance(K, Tensor) else []
+        self._watch = Watch(*known)  # degrees are summed once
         diagonal = floating(K.diagonal(), "K")
         self.reference = diagonal
         degrees = as_tensor(_row_sums(K), diagonal)
@@ -80,14 +86,20 @@ class Laplacian(Operator):
             lowest = float(degrees.min())
             fix = "Laplacians are defined for non-negative weights."
             raise bad_input("K", f"a negative degree, {lowest:g}", "degrees >= 0", fix)
-        self.degrees = like(degrees, diagonal)
+        self.degrees = like(degrees.clone(), diagonal)
         self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
         self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
         self._diagonal = loops
         self._kept_loops = loops - self._loops  # the part of the diagonal that stays
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Those of the matrix."""
+        return self._watch.tensors
+
     def product(self, v: Tensor) -> Tensor:
         """``L @ v``."""
+        self._watch.check("L", "weights that were")
         if self._scale is None:
             return self._degree[..., None] * v - self._weights(v)
         scale = self._scale[..., None]
