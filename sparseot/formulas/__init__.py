@@ -1,7 +1,7 @@
 """WHAT is summed: ground costs and kernels, each written once."""
 
 from .base import Kernel, Mixture, Single
-from .functions import Opaque, Pointwise, Symbolic
+from .functions import Opaque, Pointwise, Symbolic, finite
 from .given import as_cost, as_kernel, as_kernels, ground_cost
 from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
@@ -23,5 +23,6 @@ __all__ = [
     "as_cost",
     "as_kernel",
     "as_kernels",
+    "finite",
     "ground_cost",
 ]

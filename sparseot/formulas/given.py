@@ -44,13 +44,15 @@ def as_kernel(kernel: Any) -> Radial | Opaque:
         fix = "Losses are linear in their kernel: add the losses of its parts."
         raise bad_input("kernel", f"the sum {kernel}", "one kernel", fix)
     if isinstance(kernel, Radial):
+        kernel.refuse_moved()
         return kernel
     return _opaque("kernel", kernel, "such as kernels.Gaussian(0.1), or a function of (x, y)")
 
 
 def as_kernels(kernel: Any) -> tuple[Single, ...]:
     """The parts of what a user gives as a kernel, which may be a sum."""
-    return kernel.parts if isinstance(kernel, Mixture) else (as_kernel(kernel),)
+    parts = kernel.parts if isinstance(kernel, Mixture) else (kernel,)
+    return tuple(as_kernel(part) for part in parts)
 
 
 def _opaque(name: str, formula: Any, wanted: str) -> Opaque:

@@ -56,9 +56,9 @@ class Adjacency(Operator):
         left, right = args
         if isinstance(left, Adjacency):
             return left.__matmul__(right)
-        if torch.compiler.is_compiling() and left.shape[-1] != right.shape[-2]:
-            return right.__matmul__(left)
-        return NotImplemented
+        if not torch.compiler.is_compiling():
+            return right.__rmatmul__(left)
+        return right.__matmul__(left) if left.shape[-1] != right.shape[-2] else NotImplemented
 
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(..., M, F)``."""
@@ -172,6 +172,11 @@ class EdgeAdjacency(Adjacency):
         self.row, self.col, self.weights = row, col, weights
         self.reference, self.shape, self.in_order = weights, tuple(shape), in_order
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Edges and weights."""
+        return self.row, self.col, self.weights
+
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """Rows, columns and weights as they are."""
         return self.row, self.col, self.weights, self.in_order
@@ -207,6 +212,11 @@ class KNNAdjacency(Adjacency):
         self.indices, self.weights = indices, weights
         self.distances, self.mask, self.info = distances, mask, info
         self.reference, self.shape = weights, (*indices.shape[:-1], columns)
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Neighbours and weights."""
+        return self.indices, self.mask, self.weights
 
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """All slots; the empty ones have weight zero."""

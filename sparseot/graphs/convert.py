@@ -15,6 +15,7 @@ from ..errors import bad_input
 from ..operators.base import Diagonal
 from ..operators.cg import conjugate_gradient
 from ..operators.scaling import symmetric_scaling
+from ..precision import full_precision
 from .adjacency import Adjacency, EdgeAdjacency
 from .edges import edge_sum
 
@@ -135,6 +136,7 @@ class _Scaled(Function):
 
     @staticmethod
     @once_differentiable
+    @full_precision
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w, d, row, col = ctx.saved_tensors
         both = d[row] * d[col]

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
-from ..operators.base import Array, like
+from ..operators.arrays import Array, like
+from ..precision import full_precision
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
 from .search.methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
@@ -37,6 +38,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
+@full_precision
 @on_one_thread
 def knn(
     x: Array,
@@ -119,6 +121,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
+@full_precision
 @on_one_thread
 def knn_graph(
     x: Tensor,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
-from ..operators.base import Array
+from ..operators.arrays import Array, tensor_of
+from ..precision import full_precision
 from .search.candidates import squared_distances
 from .search.clouds import Clouds, as_clouds, points_tensor
 from .search.methods import check_integer
@@ -18,6 +19,7 @@ from .search.methods import check_integer
 __all__ = ["knn_recall"]
 
 
+@full_precision
 @on_one_thread
 def knn_recall(
     x: Array,
@@ -57,7 +59,8 @@ def knn_recall(
         >>> knn_recall(x, knn(x, k=5).indices)
         1.0
     """
-    a, claimed = points_tensor("x", x), torch.as_tensor(np.asarray(indices))
+    given = indices if isinstance(indices, Tensor) else np.asarray(indices)
+    a, claimed = points_tensor("x", x), tensor_of(given, "indices")
     b = None if y is None else points_tensor("y", y)
     clouds = as_clouds(a, b, mask, batch, metric)
     if claimed.shape[:-1] != a.shape[:-1]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engines.openmp import NUMBERS, on_threads_for
+from ..precision import full_precision
 from .adjacency import Adjacency
 from .layers import KNNGraph
 from .search.methods import Forest
@@ -64,6 +65,7 @@ class SparseHashedNNDistance(nn.Module):
         )
         self.graph.forest = Forest(leaf_size=bin_size)
 
+    @full_precision
     def forward(
         self, inputs: Tensor, training: bool = True, *, mask: Tensor | None = None
     ) -> Adjacency:
@@ -81,6 +83,7 @@ def _numbers(A: Tensor, B: Tensor) -> float:
     return NUMBERS * A.numel() * B.shape[-2]
 
 
+@full_precision
 @on_threads_for(_numbers)
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
     """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""

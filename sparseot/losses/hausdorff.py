@@ -14,12 +14,15 @@ from ..errors import bad_input
 from ..formulas import Opaque, as_cost
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
+from ..precision import full_precision
 from ..transport.marginals import Marginals, marginals
+from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
 
 __all__ = ["hausdorff_divergence"]
 
 
+@full_precision
 @on_one_thread
 def hausdorff_divergence(
     x: Tensor,
@@ -81,6 +84,7 @@ def hausdorff_divergence(
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
+    check_cost(formula, source, target, own=True)
 
     def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
         """The cloud's own potential on itself and on the other cloud's points."""

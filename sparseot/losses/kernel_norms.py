@@ -13,10 +13,12 @@ from ..engines.openmp import on_one_thread
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..points import points_pair
+from ..precision import full_precision
 
 __all__ = ["kernel_norm"]
 
 
+@full_precision
 @on_one_thread
 def kernel_norm(
     x: Tensor,

@@ -16,6 +16,7 @@ from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
+from ..precision import full_precision
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.sinkhorn import Sinkhorn
@@ -127,6 +128,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @full_precision
     @on_one_thread
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""

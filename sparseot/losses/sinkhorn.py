@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.openmp import on_one_thread
 from ..points import refuse_transforms
+from ..precision import full_precision
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
 from ..transport.solution import Solver
@@ -22,6 +23,7 @@ from ..transport.solvers.sinkhorn import Sinkhorn
 __all__ = ["sinkhorn_divergence"]
 
 
+@full_precision
 @on_one_thread
 def sinkhorn_divergence(
     x: Tensor,
@@ -65,7 +67,8 @@ def sinkhorn_divergence(
         debias: False for the entropic transport cost itself.
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
-            ``(B, M, D)`` tensors that returns ``(B, N, M)``, or a KeOps formula of X and Y.
+            ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too; or a
+            KeOps formula of X and Y.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.

@@ -14,7 +14,9 @@ from tqdm.auto import tqdm
 from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..points import check_positive
-from .base import Array, Operator, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
+from .base import Operator
 from .kernel_matrix import KernelMatrix
 
 __all__ = ["LinearSolution", "conjugate_gradient", "nystrom"]
@@ -37,6 +39,7 @@ class LinearSolution:
     converged: bool
 
 
+@full_precision
 def conjugate_gradient(
     operator: Operator,
     b: Array,
@@ -80,16 +83,17 @@ def conjugate_gradient(
     check_positive(tol=tol, max_products=max_products)
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
-    if b.shape[0] != n or b.ndim > 2:
+    right = as_tensor(b, operator.reference, "b")
+    if right.dim() not in (1, 2) or len(right) != n:
         raise bad_input("b", f"shape {tuple(b.shape)}", f"({n},) or ({n}, R)")
     if x0 is not None and x0.shape != b.shape:
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
     bar = tqdm(unit=" steps", disable=not progress)
     with torch.no_grad(), bar, threads_for(NUMBERS * math.prod(b.shape)):
-        right = as_tensor(b, operator.reference).reshape(n, -1)
+        right = right.reshape(n, -1)
         if not right.shape[1] or not bool(torch.isfinite(right).all()):
             raise bad_input("b", f"shape {tuple(b.shape)}, NaN or nothing", "finite numbers")
-        x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right).reshape(n, -1)
+        x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right, "x0").reshape(n, -1)
         sizes = right.norm(dim=0)
         x, precondition = x * (sizes > 0), _as_function(preconditioner)
         worst, last, products = 0.0, math.inf, 0
@@ -107,7 +111,7 @@ def conjugate_gradient(
             f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
             "such as nystrom(...), or work in float64.",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     return LinearSolution(like(x.reshape(b.shape), b), like(residuals, b), products, converged)
 
@@ -153,6 +157,7 @@ def _iterate(
     return x, products
 
 
+@full_precision
 def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) -> Operator:
     r"""A preconditioner of ``K + noise I``: the inverse of its Nyström approximation.
 

@@ -14,7 +14,9 @@ from tqdm.auto import tqdm
 
 from ..engines.openmp import threads_for
 from ..errors import bad_input
-from .base import Array, Operator, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
+from .base import Operator
 from .coarse import Coarse
 
 __all__ = ["EigenPairs", "eigsh"]
@@ -42,6 +44,7 @@ class EigenPairs:
         return iter((self.values, self.vectors))
 
 
+@full_precision
 def eigsh(
     operator: Operator,
     k: int = 6,
@@ -126,7 +129,7 @@ def _solve(
             f"eigsh stopped after {multiply.products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return _sorted(operator, values, vectors, residuals, multiply.products, converged)
 

@@ -12,7 +12,8 @@ from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..formulas import Gaussian
 from ..pairs import Blocks
-from .base import Array, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
 from .eigen import eigsh
 from .kernel_matrix import KernelMatrix
 from .laplacian import graph_laplacian
@@ -41,6 +42,7 @@ class SpectralEmbedding:
     converged: bool
 
 
+@full_precision
 @on_one_thread
 def spectral_embedding(
     x: Array,

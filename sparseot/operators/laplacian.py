@@ -13,7 +13,10 @@ from ..engines.openmp import on_one_thread
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
-from .base import Array, Operator, as_tensor, floating, like
+from ..held import Watch, held
+from ..precision import full_precision
+from .arrays import Array, as_tensor, floating, like
+from .base import Operator
 from .coarse import Coarse, coarsen
 from .kernel_matrix import KernelMatrix
 
@@ -22,6 +25,7 @@ __all__ = ["Laplacian", "graph_laplacian"]
 NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
+@full_precision
 @on_one_thread
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
     r"""The Laplacian of a symmetric matrix of weights, never stored.
@@ -36,7 +40,8 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
             form is not; SciPy's ``csgraph.laplacian`` and scikit-learn leave it out.
 
     Returns:
-        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row.
+        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row. It keeps
+        a copy of an array; after a change in place of what it cannot copy it raises RuntimeError.
 
     Raises:
         ValueError: if K is not square, or if a degree is negative.
@@ -67,7 +72,11 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
-        diagonal = floating(K.diagonal())
+        if isinstance(K, Tensor | np.ndarray) or scipy.sparse.issparse(K):
+            K = held(K)
+        known = K.live if isinstance(K, Operator) else [K] if isinstance(K, Tensor) else []
+        self._watch = Watch(*known)  # degrees are summed once
+        diagonal = floating(K.diagonal(), "K")
         self.reference = diagonal
         degrees = as_tensor(_row_sums(K), diagonal)
         loops = as_tensor(diagonal, diagonal)
@@ -79,14 +88,20 @@ class Laplacian(Operator):
             lowest = float(degrees.min())
             fix = "Laplacians are defined for non-negative weights."
             raise bad_input("K", f"a negative degree, {lowest:g}", "degrees >= 0", fix)
-        self.degrees = like(degrees, diagonal)
+        self.degrees = like(degrees.clone(), diagonal)
         self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
         self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
         self._diagonal = loops
         self._kept_loops = loops - self._loops  # the part of the diagonal that stays
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Those of the matrix."""
+        return self._watch.tensors
+
     def product(self, v: Tensor) -> Tensor:
         """``L @ v``."""
+        self._watch.check("L", "weights that were")
         if self._scale is None:
             return self._degree[..., None] * v - self._weights(v)
         scale = self._scale[..., None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import scipy
 
 __all__ = ["scipy_operator"]
@@ -29,12 +30,12 @@ def _class() -> Any:
             super().__init__(operator.dtype, operator.shape)
 
         def _matmat(self, v: Any) -> Any:
-            return self.operator @ v.astype(self.dtype, copy=False)
+            return self.operator @ np.asarray(v)
 
         _matvec = _matmat
 
         def _rmatmat(self, v: Any) -> Any:
-            return self.operator.T @ v.astype(self.dtype, copy=False)
+            return self.operator.T @ np.asarray(v)
 
         _rmatvec = _rmatmat
 

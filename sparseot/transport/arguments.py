@@ -23,6 +23,8 @@ def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
         raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
     if batched and len(points) != len(known):
         raise bad_input("points", f"shape {tuple(points.shape)}", f"{len(known)} items")
+    if points.is_complex():
+        raise bad_input("points", f"dtype {points.dtype}", "real numbers", kind=TypeError)
     if not bool(points.isfinite().all()):
         raise bad_input("points", "NaN or infinite coordinates", "finite numbers")
     return (points if batched else points[None]).detach().to(known)
@@ -40,6 +42,8 @@ def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
     if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
         wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"
         raise bad_input("v", f"shape {tuple(v.shape)}", wanted)
+    if v.is_complex():
+        raise bad_input("v", f"dtype {v.dtype}", "real numbers", kind=TypeError)
     columns = v.detach().double().reshape(*like.shape, -1)
     return columns if batched else columns[None]
 

@@ -12,6 +12,7 @@ from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
+from ..precision import full_precision
 from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
@@ -23,6 +24,7 @@ __all__ = ["TransportHessian", "hessian"]
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
+@full_precision
 @on_one_thread
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None
@@ -107,6 +109,7 @@ class TransportHessian(Operator):
     def diagonal(self) -> Array:
         return self.to_dense().reshape(self.shape).diagonal()
 
+    @full_precision
     @on_one_thread
     def to_dense(self) -> Array:
         """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``; refused above 2^28 numbers."""

@@ -14,7 +14,7 @@ from ..operators.autograd.kernel_sums import kernel_sum
 from ..points import Points
 from .marginals import Marginals
 
-__all__ = ["Cost", "Problem"]
+__all__ = ["Cost", "Problem", "check_cost"]
 
 Cost = GroundCost | Opaque | Symbolic
 
@@ -125,3 +125,14 @@ class Problem:
         assert isinstance(self.cost, GroundCost)
         costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
         return costs
+
+
+def check_cost(cost: Cost, source: Points, target: Points, own: bool) -> None:
+    """Refuses a function that is NaN or infinite between both clouds, or (``own``) within one."""
+    if not isinstance(cost, Opaque):
+        return
+    x, y = source.positions.detach(), target.positions.detach()
+    cost.check(x, y)
+    if own:
+        cost.check(x, x, ("x", "x"))
+        cost.check(y, y, ("y", "y"))

@@ -15,9 +15,10 @@ from ..errors import bad_input, warn_user
 from ..formulas import as_cost
 from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, points_pair
+from ..precision import full_precision
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
-from .problem import Problem
+from .problem import Problem, check_cost
 from .result import Transport
 from .solution import Potentials, Solver
 from .solvers.progress import deferred
@@ -26,6 +27,7 @@ from .solvers.sinkhorn import Sinkhorn
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
+@full_precision
 @on_one_thread
 def solve_sample(
     x: Tensor,
@@ -131,6 +133,7 @@ def solve_clouds(
         plain = outside(lambda: (source.copy(), target.copy()), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
+    outside(lambda: check_cost(formula, *plain, debias), source.positions)
     problems, given = [problem], [(source, target)]
     if debias:
         problems += [problem.own(problem.source), problem.own(problem.target)]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from ...operators.base import Array, as_tensor
+from ...operators.arrays import Array, as_tensor
 
 __all__ = ["Clouds", "Rows", "as_clouds", "offsets", "pair_of", "points_tensor", "unit"]
 
@@ -191,6 +191,4 @@ def offsets(name: str, batch: Tensor, points: int, samples: int) -> list[int]:
 
 def points_tensor(name: str, x: Array) -> Tensor:
     """A NumPy array as a tensor; anything else as it is, to be checked."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
-        return as_tensor(x, x)
-    return x
+    return as_tensor(x, x, name) if isinstance(x, np.ndarray) else x

@@ -20,7 +20,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import NUMBERS, on_one_thread, threads_for
-from ...formulas import Opaque, Radial
+from ...formulas import Opaque, Radial, finite
+from ...precision import full_precision
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -53,9 +54,11 @@ def kernel_sum(
     """
     if isinstance(kernel, Opaque):
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
-        if engine.differentiable:
-            return reductions(engine, x, y, pairs).sum(kernel, v)
-        return _opaque_sum(kernel, x, y, v)
+        if not engine.differentiable:
+            return _opaque_sum(kernel, x, y, v)
+        out = reductions(engine, x, y, pairs).sum(kernel, v)
+        _look_for_infinity(kernel, x, y, v, out)
+        return out
     result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
     return result
 
@@ -81,6 +84,7 @@ class KernelSum(Function):
         return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
+    @full_precision
     @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, v, row, col = ctx.saved_tensors
@@ -160,6 +164,7 @@ class _QuadraticForm(Function):
         return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
 
     @staticmethod
+    @full_precision
     @on_one_thread
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a = ctx.saved_tensors
@@ -174,16 +179,33 @@ class _QuadraticForm(Function):
 
 def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     """Row blocks of an opaque kernel, recomputed in the backward pass."""
-    return by_rows(lambda rows, y, v: kernel(rows, y) @ v, x, y, v)
+
+    clouds = None if y is x else kernel.clouds
+
+    def block(first: int, rows: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        return finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds) @ v
+
+    return by_rows(block, x, y, v)
+
+
+def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
+    """Refuses a kernel that made sums infinite: entries are not seen where they are not made."""
+    bad = (~out.detach().isfinite()).nonzero()
+    if len(bad) and bool(v.isfinite().all()):
+        row = int(bad[0, 1])
+        finite(kernel(x[:, row : row + 1], y), [row], clouds=None if y is x else kernel.clouds)
 
 
 def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-    """``function(rows, *others)`` on row blocks of x, which the backward pass computes anew."""
+    """``function(first, rows, *others)`` on row blocks of x, which the backward pass computes anew.
+
+    ``first`` is the number of the first row of a block.
+    """
     work = x.numel() * others[0].shape[1]
     size = max(1, (1 << 24) // (work // x.shape[1]))
     with threads_for(NUMBERS * work):
         blocks = [
-            checkpoint(function, rows, *others, use_reentrant=False)
-            for rows in x.split(size, dim=1)
+            checkpoint(function, k * size, rows, *others, use_reentrant=False)
+            for k, rows in enumerate(x.split(size, dim=1))
         ]
         return torch.cat(blocks, 1)

@@ -17,6 +17,7 @@ from ...engines.base import Engine, Formula, Pairs
 from ...engines.openmp import on_one_thread
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
+from ...precision import full_precision
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
 
 __all__ = ["first_order", "softmin"]
@@ -83,6 +84,7 @@ class _Softmin(Function):
         return f.clone()
 
     @staticmethod
+    @full_precision
     @on_one_thread
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
@@ -143,7 +145,7 @@ class _Barrier(Function):
 
 
 def _opaque_softmin(cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float) -> Tensor:
-    def block(rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
         exponent = (g[:, None] - cost(rows, y)) / eps
         highest = exponent.detach().amax(-1)
         sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)

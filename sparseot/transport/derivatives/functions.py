@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...engines.openmp import on_one_thread
 from ...operators.autograd.transforms import AtClouds
+from ...precision import full_precision
 from .curvatures import Curvatures
 from .linear import Wanted, hessian_times, kept, potentials_along, potentials_dual
 
@@ -37,6 +38,7 @@ class ValueRule(AtClouds):
         ctx.save_for_forward(*clouds)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         gradients = _Gradient.apply(*ctx.saved_tensors, ctx.needs_input_grad[:4], ctx.curvatures)
         scaled = (
@@ -46,6 +48,7 @@ class ValueRule(AtClouds):
         return (*scaled, None, None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         moved = tuple(t is not None for t in tangents[:4])
         gradients = _Gradient.apply(*ctx.saved_tensors, moved, ctx.curvatures)
@@ -80,12 +83,14 @@ class _Gradient(AtClouds):
         ctx.set_materialize_grads(False)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         need = ctx.needs_input_grad[:4]
         found = hessian_times(ctx.curvatures, need, cotangents, ctx.saved_tensors)
         return (*kept(found, need), None, None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, ...]:
         found = hessian_times(ctx.curvatures, ctx.need, tangents[:4], ctx.saved_tensors)
         return tuple(
@@ -110,11 +115,13 @@ class PotentialsRule(AtClouds):
         ctx.save_for_forward(*clouds)
 
     @staticmethod
+    @full_precision
     def backward(ctx: Any, wf: Tensor, wg: Tensor) -> tuple[Tensor | None, ...]:
         found = potentials_dual(ctx.curvatures, (wf, wg), ctx.saved_tensors)
         return (*kept(found, ctx.needs_input_grad), None)
 
     @staticmethod
+    @full_precision
     def jvp(ctx: Any, *tangents: Any) -> tuple[Tensor, Tensor]:
         df, dg = potentials_along(ctx.curvatures, tangents[:4], ctx.saved_tensors)
         return df, dg

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...engines.openmp import on_one_thread
 from ...operators.autograd.unchanged import Versions, of_unchanged
 from ...points import Points
+from ...precision import full_precision
 from ..problem import Problem
 from ..solution import Solution
 from .attach import attach, attached_value
@@ -43,6 +44,7 @@ class Solved:
         return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
+    @full_precision
     @on_one_thread
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
@@ -50,6 +52,7 @@ class Solved:
         return attached_value(self.live, self.solution, value, self.curvatures)
 
     @cached_property
+    @full_precision
     @on_one_thread
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives.
@@ -108,6 +111,8 @@ class Answer:
         return len(self.solved) == 3
 
     @cached_property
+    @full_precision
+    @on_one_thread
     def value(self) -> Tensor:
         """The value, ``()`` or ``(B,)``, with its derivatives."""
         first = self.solved[0]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...engines.base import LOG2E
 from ...engines.openmp import thread_count
+from ...formulas import Opaque
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import WORTH, KeptPairs
@@ -45,6 +46,8 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
 
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
+    if isinstance(problem.cost, Opaque):
+        problem.cost.check(points, problem.target.positions.detach(), ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
     if not isinstance(pairs, KeptPairs) or count < WORTH:
         return _means(problem, g, x=points)[0]

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...engines.openmp import NUMBERS, on_threads_for
 from ...operators.base import Operator
 from ...points import Points
+from ...precision import full_precision
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 
@@ -45,6 +46,7 @@ class PlanMatrix(Operator):
             self.problem.swapped(), self.g, self.f, self.batched, self.reference.dtype
         )
 
+    @full_precision
     def diagonal(self) -> Tensor:
         problem, size = self.problem, min(self.shape[-2:])
         x, y = (c.positions.detach()[:, :size] for c in (problem.source, problem.target))
@@ -55,6 +57,7 @@ class PlanMatrix(Operator):
         out = out.to(self.reference)
         return out if self.batched else out[0]
 
+    @full_precision
     def cost(self) -> Tensor:
         r"""The ground cost :math:`\langle P, C \rangle` in double precision, ``()`` or ``(B,)``."""
         problem = self.problem
@@ -85,6 +88,7 @@ class PlanMatrix(Operator):
         sums = problem.plan_product(row, g, columns)
         return (torch.cat((squares[0], -x0, torch.ones_like(squares[0])), -1) * sums).sum(-1)
 
+    @full_precision
     @on_threads_for(lambda self: NUMBERS * math.prod(self.shape))
     def to_dense(self) -> Tensor:
         """The whole matrix, entry by entry: cheaper than products with all unit vectors."""

@@ -21,6 +21,7 @@ from ...engines.base import Engine, Formula
 from ...engines.openmp import on_one_thread
 from ...operators.autograd.softmin import softmin
 from ...points import Points
+from ...precision import full_precision
 from ..marginals import Marginals
 
 __all__ = ["self_potential"]
@@ -65,6 +66,7 @@ class _SelfPotential(Function):
         return f
 
     @staticmethod
+    @full_precision
     @on_one_thread
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
