@@ -31,4 +31,4 @@ def warn_user(message: str, kind: type[Warning] = RuntimeWarning) -> None:
         ("sparseot.", "torch.")
     ):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, kind, stacklevel=level - 1)
+    warnings.warn(message, kind, stacklevel=level)

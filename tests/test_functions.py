@@ -8,7 +8,7 @@ import torch
 import sparseot as so
 from sparseot import KernelMatrix, kernels
 from sparseot.nn import KNNGraph
-from sparseot.transport.annealing import AveragedAnnealing
+from sparseot.transport.solvers.annealing import AveragedAnnealing
 
 from .clouds import cloud
 

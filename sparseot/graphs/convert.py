@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..operators.base import Diagonal
 from ..operators.cg import conjugate_gradient
 from ..operators.scaling import symmetric_scaling
@@ -104,11 +104,10 @@ def _doubly_stochastic(A: Adjacency) -> Tensor:
         tol = 1e-12 if weights.dtype == torch.float64 else 1e-7
         scaling = symmetric_scaling(product, _positive(guess).rsqrt(), tol)
     if not scaling.converged:
-        warnings.warn(
+        warn_user(
             f"Row sums are off by up to {scaling.residual:.1e} after {scaling.products} steps: the "
             "pattern may have no doubly stochastic scaling. Self-loops (loop=True) give it one.",
             UserWarning,
-            stacklevel=5,
         )
     d: Tensor = _Scaled.apply(weights, scaling.d, row, col, in_order)
     return (weights * d[row] * d[col]).to(weights.dtype)

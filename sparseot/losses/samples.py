@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ..engines.choose import ENGINES
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
 from ..precision import full_precision
@@ -218,4 +217,4 @@ def _say_what_is_ignored(loss: str, given: dict[str, Any], tol: float | None) ->
     without_effect += [] if loss == "sinkhorn" and tol is None else ["scaling", "diameter"]
     for name in without_effect:
         if given[name] is not DEFAULTS[name] and given[name] != DEFAULTS[name]:
-            warnings.warn(f'{name} has no effect on the loss "{loss}".', UserWarning, stacklevel=3)
+            warn_user(f'{name} has no effect on the loss "{loss}".', UserWarning)

@@ -3,7 +3,6 @@ r"""Linear systems with operators that are known by their products."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..engines.openmp import NUMBERS, threads_for
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..points import check_positive
 from ..precision import full_precision
 from .arrays import Array, as_tensor, like
@@ -106,12 +105,10 @@ def conjugate_gradient(
                 break
     converged = worst <= tol
     if not converged:
-        warnings.warn(
+        warn_user(
             f"conjugate_gradient stopped after {products} products at a relative residual of "
             f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
             "such as nystrom(...), or work in float64.",
-            RuntimeWarning,
-            stacklevel=3,
         )
     return LinearSolution(like(x.reshape(b.shape), b), like(residuals, b), products, converged)
 

@@ -2,7 +2,6 @@ r"""Eigenpairs of symmetric operators, with the residuals that certify them."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..engines.openmp import threads_for
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..precision import full_precision
 from .arrays import Array, as_tensor, like
 from .base import Operator
@@ -125,11 +124,9 @@ def _solve(
     values, vectors, residuals, norm = found
     converged = bool((residuals <= tol * norm).all())
     if not converged:
-        warnings.warn(
+        warn_user(
             f"eigsh stopped after {multiply.products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
-            RuntimeWarning,
-            stacklevel=4,
         )
     return _sorted(operator, values, vectors, residuals, multiply.products, converged)
 

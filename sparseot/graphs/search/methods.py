@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import bad_input
+from ...errors import bad_input, warn_user
 from .clouds import Clouds
 
 __all__ = [
@@ -207,9 +206,8 @@ def _warn_once(points: int) -> None:
     if "forest" in _warned:
         return
     _warned.add("forest")
-    warnings.warn(
+    warn_user(
         f'method="auto" takes the approximate "forest" for {points:,} points: measure it with '
         'sparseot.knn_recall, or ask for method="brute", which is exact. (Said once.)',
         UserWarning,
-        stacklevel=6,
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from torch import Tensor
 
+from ...errors import warn_user
 from ...points import Points
 from ..problem import Problem
 from ..solution import Potentials
@@ -25,11 +24,9 @@ class Curvatures:
     def __getitem__(self, item: int) -> Curvature:
         if item not in self.made:
             if not self.converged:
-                warnings.warn(
+                warn_user(
                     "Second derivatives of a plan that has not converged are off by about as much "
                     "as its marginals: allow more sweeps with Sinkhorn(max_sweeps=...).",
-                    RuntimeWarning,
-                    stacklevel=2,
                 )
             self.made[item] = curvature(self.problem, self.found, item)
         return self.made[item]

@@ -9,7 +9,6 @@ annealing. Differentiating the fixed point gives :math:`(I + \lambda K)\, df = \
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
 from ...engines.openmp import on_one_thread
+from ...errors import warn_user
 from ...operators.autograd.softmin import softmin
 from ...points import Points
 from ...precision import full_precision
@@ -106,10 +106,8 @@ def _damped(
         size = float(change.detach().abs().max())
         if size <= tolerance:
             return value
-    warnings.warn(
+    warn_user(
         f"The {what} did not converge in 100 steps: its last change was {size / scale:.1e}, "
         f"{tolerance / scale:.0e} was wanted.",
-        RuntimeWarning,
-        stacklevel=2,
     )
     return value
