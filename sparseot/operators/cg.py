@@ -6,10 +6,10 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..errors import bad_input
 from ..points import check_positive
@@ -83,6 +83,8 @@ def conjugate_gradient(
         raise bad_input("b", f"shape {tuple(b.shape)}", f"({n},) or ({n}, R)")
     if x0 is not None and x0.shape != b.shape:
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
+    from tqdm.auto import tqdm  # here, for a light import of the library
+
     with torch.no_grad(), tqdm(unit=" steps", disable=not progress) as bar:
         right = as_tensor(b, operator.reference).reshape(n, -1)
         if not right.shape[1] or not bool(torch.isfinite(right).all()):
@@ -117,7 +119,7 @@ def _iterate(
     precondition: Callable[[Tensor], Tensor],
     tol: float,
     max_products: int,
-    bar: tqdm,
+    bar: Any,
 ) -> tuple[Tensor, int]:
     """The solution and the products that it took."""
     tiny = torch.finfo(x.dtype).tiny

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import scipy
-
 __all__ = ["scipy_operator"]
 
 
@@ -22,8 +20,9 @@ def scipy_operator(operator: Any) -> Any:
 @cache
 def _class() -> Any:
     """The subclass, made at first use: SciPy's linear algebra takes long to import."""
+    from scipy.sparse.linalg import LinearOperator
 
-    class ScipyOperator(scipy.sparse.linalg.LinearOperator):
+    class ScipyOperator(LinearOperator):
         def __init__(self, operator: Any) -> None:
             self.operator = operator
             super().__init__(operator.dtype, operator.shape)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from .annealing import Potentials
 from .sparse import SparseSoftmins
 
@@ -71,6 +69,8 @@ class Bar:
         if not self.shown:
             return
         if self.bar is None:
+            from tqdm.auto import tqdm  # here, for a light import of the library
+
             self.bar = tqdm(unit=" sweeps")
         self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
         self.bar.update()

