@@ -1,35 +1,19 @@
 """A real Chromium. Where there is none the tests are skipped, and fail when CI=true."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from tests import missing
+
 ARTEFACTS = Path(__file__).parent / "artefacts"
 
 
 @pytest.fixture(scope="session")
-def missing():
-    """Skip with one clear line, or fail where the thing must be there."""
-
-    def report(what: str, required: bool) -> None:
-        if required:
-            pytest.fail(f"{what}, and here it is required", pytrace=False)
-        pytest.skip(what)
-
-    return report
-
-
-@pytest.fixture(scope="session")
-def chromium(missing):
+def chromium():
     """A headless Chromium."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing("Chromium is not installed", required=os.environ.get("CI") == "true")
-    from playwright.sync_api import sync_playwright
-
+    path = missing.required("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

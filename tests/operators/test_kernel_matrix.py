@@ -191,6 +191,7 @@ def test_derivatives_in_the_length_of_a_kernel(name):
     torch.testing.assert_close(moving.diagonal(), fixed.diagonal())
 
 
+@pytest.mark.slow
 def test_functions_of_two_points_and_their_transposes(needs_compiler):
     """Written once for x_i and y_j: torch and KeOps agree, block pairs and gradients included."""
     kernel = kernels.Pointwise(lambda x_i, y_j: (-((x_i - 2 * y_j) ** 2).sum(-1)).exp())
@@ -212,6 +213,7 @@ def test_functions_of_two_points_and_their_transposes(needs_compiler):
         KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine="tiles")
 
 
+@pytest.mark.slow
 def test_lazy_tensors_for_keops(needs_compiler):
     """All pairs, or the kept ones with ranges, in the order of the blocks."""
     v = torch.randn(20, 1).double()
