@@ -270,14 +270,15 @@ def test_fourier_sums_keep_it_for_single_weights_and_many_waves(dim, sigma, tol)
     K = KernelMatrix(kernels.Gaussian(sigma), x, engine="nufft", tol=tol)
     v = torch.zeros(len(x), 2)
     v[7, 0] = v[20_000, 1] = 1
-    exact = KernelMatrix(kernels.Gaussian(sigma), x.double(), engine="numba") @ v.double()
+    squares = (x.double()[:, None] - x.double()[[7, 20_000]]).square().sum(-1)
+    exact = kernels.Gaussian(sigma)(squares)
     assert (K @ v - exact).abs().max() < tol + 6e-8
     assert K.error() < tol + 6e-8 and K.error(v) < tol + 6e-8
 
 
 def test_the_error_of_clouds_that_are_far_apart_is_a_number():
     x = torch.rand(500, 2)
-    K = KernelMatrix(kernels.Gaussian(0.1), x, x + 300, engine="nufft")
+    K = KernelMatrix(kernels.Gaussian(0.1), x, x + 30, engine="nufft")
     assert K.error() < 1e-6 and K.error(torch.zeros(500)) == 0
 
 
