@@ -12,6 +12,10 @@ MADE := __pycache__ _build api auto_gallery gen artefacts
 SITE_FILES = $(shell find sparseot/. widgets/. gallery/. docs/. tests/browser/. \
   \( $(MADE:%=-name % -o) -false \) -prune -o -print)
 
+# Two processes share the files of the tests; each loads torch, and compiles what it is the first to need.
+PYTEST  := $(PY) -m pytest
+WORKERS := -n 2 --dist loadfile
+
 # How JupyterLab is started on this machine, in a workspace that knows nothing of your other tabs.
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
 LAB_FLAGS = --port=$(PORT) $(if $(DISPLAYS),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -20,11 +24,12 @@ LAB_EXTENSIONS := build/labextensions
 say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test gallery clean
+.PHONY: help lab lint test check gallery clean
 
 help:
 	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
-	@echo "make test             lint, types, import order, tests, a few notebooks"
+	@echo "make test             lint, types, import order, fast tests: 3 minutes, 6 at the first time"
+	@echo "make check            these and the slow ones: KeOps, Chromium, notebooks; 15 minutes"
 	@echo "make gallery          run the tutorials that changed, build the site: $(SITE)/index.html"
 	@echo "make clean            remove what was built; .venv and notebooks/ stay"
 	@echo
@@ -39,7 +44,7 @@ lab: $(VENV)/.docs.stamp
 	  --ServerApp.root_dir=notebooks --LabApp.extra_labextensions_path=$(CURDIR)/$(LAB_EXTENSIONS) \
 	  --LabApp.default_url=/lab/workspaces/sparseot
 
-test: $(VENV)/.test.stamp
+lint: $(VENV)/.test.stamp
 	$(say) "Lint"
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -47,9 +52,18 @@ test: $(VENV)/.test.stamp
 	@$(BIN)/mypy
 	$(say) "Import order"
 	@$(BIN)/lint-imports
-	$(say) "Tests, the examples of the docstrings, and the notebooks of the first steps"
+
+test: lint
+	$(say) "Fast tests, and the examples of the docstrings"
+	@$(PYTEST) $(WORKERS) -m "not (gpu or slow or browser)" --doctest-modules tests sparseot widgets
+
+# Each test runs once: here are those that make test leaves out, but for the site, which make gallery builds.
+check: test
+	$(say) "Slow tests, KeOps and Chromium"
+	@$(PYTEST) $(WORKERS) -m "(slow or browser) and not gpu" tests --ignore tests/browser/test_site.py
+	$(say) "The notebooks of the first steps"
 	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
-	@$(PY) -m pytest --nbmake --doctest-modules tests sparseot widgets docs/_build/notebooks/first_steps
+	@$(PYTEST) --nbmake docs/_build/notebooks/first_steps
 
 gallery: $(SITE)/.complete
 	@echo "Read $(SITE)/index.html"
@@ -60,7 +74,7 @@ $(SITE)/.complete: $(VENV)/.test.stamp $(SITE_FILES)
 	@rm -rf $(SITE) docs/api
 	@$(PY) -m sphinx -b html -d docs/_build/doctrees -W --keep-going -q -E -a docs $(SITE)
 	$(say) "Opening every page offline"
-	@SPARSEOT_SITE_REQUIRED=1 $(PY) -m pytest tests/browser/test_site.py
+	@SPARSEOT_SITE_REQUIRED=1 $(PYTEST) tests/browser/test_site.py
 	@touch $@
 
 clean:

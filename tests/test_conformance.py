@@ -29,7 +29,14 @@ FORMULAS = {
 DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 
-@pytest.fixture(params=list(ENGINES))
+# KeOps compiles for seconds at each formula and dtype: its part of the table is for make check.
+NAMES = [
+    *(name for name in ENGINES if name != "keops"),
+    pytest.param("keops", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=NAMES)
 def engine(request, device):
     """Each engine that can run here."""
     if request.param == "keops":
@@ -42,7 +49,7 @@ def engine(request, device):
 
 
 def thin_out(engine, wanted):
-    """KeOps compiles for seconds at each formula and dtype: it runs part of the table."""
+    """KeOps runs part of the table."""
     if engine.name == "keops" and not wanted:
         pytest.skip("KeOps runs part of the table, one program a formula")
 

@@ -30,6 +30,7 @@ COARSE, FINE = 1.25, 2.0  # upsampling: the fine grid takes twice the time and r
 SINGLE = 2e-6  # what transforms in single precision lose at the least
 COLUMNS, MOST_PLANS = 16, 6  # right-hand sides at a time, and plans that are kept
 FLOOR = 1e-13
+SMALL = 1 << 14  # points and modes, of some milliseconds: other threads are not woken for them
 
 
 class Fourier(Engine):
@@ -117,6 +118,7 @@ class _FourierSums(Reductions):
     def _plan(self, kind: int, transforms: int, grid: Grid, points: Tensor) -> Any:
         """FINUFFT's plan of type 1 (points to modes) or 2 (modes to points), kept."""
         if (kind, transforms) not in self.plans:
+            small = len(points) + grid.size <= SMALL
             plan = finufft.Plan(
                 kind,
                 grid.modes,
@@ -125,7 +127,7 @@ class _FourierSums(Reductions):
                 isign=-1 if kind == 1 else 1,
                 dtype=np.complex64 if self.real == torch.float32 else np.complex128,
                 upsampfac=COARSE if self.tol >= 1e-8 else FINE,
-                nthreads=thread_count(),
+                nthreads=1 if small else thread_count(),
                 showwarn=0,
             )
             plan.setpts(*grid.place(points, self.real))

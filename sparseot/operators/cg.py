@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input, warn_user
@@ -87,6 +87,8 @@ def conjugate_gradient(
         raise bad_input("b", f"shape {tuple(b.shape)}", f"({n},) or ({n}, R)")
     if x0 is not None and x0.shape != b.shape:
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
+    from tqdm.auto import tqdm  # here, for a light import of the library
+
     bar = tqdm(unit=" steps", disable=not progress)
     with torch.no_grad(), bar, threads_for(NUMBERS * math.prod(b.shape)):
         right = right.reshape(n, -1)
@@ -120,7 +122,7 @@ def _iterate(
     precondition: Callable[[Tensor], Tensor],
     tol: float,
     max_products: int,
-    bar: tqdm,
+    bar: Any,
 ) -> tuple[Tensor, int]:
     """The solution and the products that it took."""
     tiny = torch.finfo(x.dtype).tiny

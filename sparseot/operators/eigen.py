@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..engines.openmp import threads_for
 from ..errors import bad_input, warn_user
@@ -135,6 +134,8 @@ class _Counted:
     """The products with an operator, counted and shown."""
 
     def __init__(self, operator: Operator, progress: bool) -> None:
+        from tqdm.auto import tqdm  # here, for a light import of the library
+
         self.operator, self.products = operator, 0
         self.bar = tqdm(unit=" products", disable=not progress)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy
 import torch
 from torch import Tensor
 
@@ -57,12 +56,14 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
         >>> bool((L @ torch.ones(50)).abs().max() < 1e-5)
         True
     """
+    from scipy.sparse import issparse  # here, for a light import of the library
+
     if len(K.shape) < 2 or K.shape[-1] != K.shape[-2]:
         raise bad_input("K", f"shape {tuple(K.shape)}", "a square matrix")
     if isinstance(K, KernelMatrix) and K.y is not K.x:
         fix = "Leave y out: a graph joins the points of one cloud."
         raise bad_input("K", "a matrix between two clouds", "one of a cloud with itself", fix)
-    if scipy.sparse.issparse(K) and abs(K - K.T).max() > 1e-6 * abs(K).max():
+    if issparse(K) and abs(K - K.T).max() > 1e-6 * abs(K).max():
         fix = "Take (K + K.T) / 2."
         raise bad_input("K", "a matrix that is not symmetric", "a symmetric one", fix)
     return Laplacian(K, normed, self_loops)
@@ -72,7 +73,9 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
-        if isinstance(K, Tensor | np.ndarray) or scipy.sparse.issparse(K):
+        from scipy.sparse import issparse  # here, for a light import of the library
+
+        if isinstance(K, Tensor | np.ndarray) or issparse(K):
             K = held(K)
         known = K.live if isinstance(K, Operator) else [K] if isinstance(K, Tensor) else []
         self._watch = Watch(*known)  # degrees are summed once

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy
 
 __all__ = ["scipy_operator"]
 
@@ -23,8 +22,9 @@ def scipy_operator(operator: Any) -> Any:
 @cache
 def _class() -> Any:
     """The subclass, made at first use: SciPy's linear algebra takes long to import."""
+    from scipy.sparse.linalg import LinearOperator
 
-    class ScipyOperator(scipy.sparse.linalg.LinearOperator):
+    class ScipyOperator(LinearOperator):
         def __init__(self, operator: Any) -> None:
             self.operator = operator
             super().__init__(operator.dtype, operator.shape)

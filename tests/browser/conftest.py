@@ -1,35 +1,19 @@
 """A real Chromium. Where there is none the tests are skipped, and fail when CI=true."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from tests import missing
+
 ARTEFACTS = Path(__file__).parent / "artefacts"
 
 
 @pytest.fixture(scope="session")
-def missing():
-    """Skip with one clear line, or fail where the thing must be there."""
-
-    def report(what: str, required: bool) -> None:
-        if required:
-            pytest.fail(f"{what}, and here it is required", pytrace=False)
-        pytest.skip(what)
-
-    return report
-
-
-@pytest.fixture(scope="session")
-def chromium(missing):
+def chromium():
     """A headless Chromium."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing("Chromium is not installed", required=os.environ.get("CI") == "true")
-    from playwright.sync_api import sync_playwright
-
+    path = missing.required("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -78,15 +62,15 @@ class Watch:
         self._on_the_way.discard(request)
         self.errors.append(f"failed: {request.url} {request.failure}")
 
-    def leave(self, page, patience: int = 60_000) -> list[str]:
+    def leave(self, page, patience: int = 10_000) -> list[str]:
         """All that went wrong on a page, once nothing that it asked for is on its way.
 
         Whoever goes on to the next page earlier would end requests, which then count as failed.
         """
-        for _ in range(patience // 10):
+        for _ in range(patience):
             if not self._on_the_way:
                 break
-            page.wait_for_timeout(10)
+            page.evaluate("() => new Promise(done => setTimeout(done, 10))")
         late = [f"no end of {request.url}" for request in self._on_the_way]
         wrong = [*self.errors, *(f"asks the network: {url}" for url in self.outside), *late]
         for what in (self.errors, self.outside, self._on_the_way):

@@ -1,7 +1,6 @@
 """Work in ranges: each done once, by no more threads than allowed, and ended by an error."""
 
 import threading
-import time
 
 import pytest
 import torch
@@ -21,6 +20,11 @@ def workers(request, shared):
     torch.set_num_threads(before)
 
 
+def pause():
+    """A moment in which another thread could start; nothing waits for its end or measures it."""
+    threading.Event().wait(0.002)
+
+
 class Watched:
     """Notes its ranges, and how many run at once."""
 
@@ -32,7 +36,7 @@ class Watched:
         with self.lock:
             self.now, self.most = self.now + 1, max(self.most, self.now + 1)
             self.ranges.append((lo, hi))
-        time.sleep(0.002)
+        pause()
         with self.lock:
             self.now -= 1
         if lo == self.fails_at:
@@ -63,7 +67,7 @@ def test_the_pool_builds_no_graph_and_takes_tensors_of_inference(workers):
     weight, out = torch.ones(30, requires_grad=True), torch.zeros(30)
 
     def double(lo, hi):
-        time.sleep(0.002)
+        pause()
         out[lo:hi] = 2 * weight[lo:hi]
 
     share(double, even(30, 10))
@@ -78,7 +82,7 @@ def test_threads_of_the_pool_let_torch_work_alone(workers):
     seen, main = set(), threading.get_ident()
 
     def count(lo, hi):
-        time.sleep(0.002)
+        pause()
         if threading.get_ident() != main:
             seen.add(torch.get_num_threads())
 
@@ -106,7 +110,7 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
             running[0] += 1
             most[0] = max(most[0], running[0])
         found = screen(*args)
-        time.sleep(0.001)
+        pause()
         with lock:
             running[0] -= 1
         return found

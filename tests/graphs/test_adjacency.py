@@ -100,8 +100,8 @@ def test_gradients_of_products(symmetrize, normalize):
         3, bandwidth=0.5, loop=True, symmetrize=symmetrize, normalize=normalize,
         learnable_bandwidth=True,
     ).double()  # fmt: skip
-    x = torch.rand(10, 2, dtype=torch.float64, requires_grad=True)
-    h = torch.randn(10, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(8, 2, dtype=torch.float64, requires_grad=True)
+    h = torch.randn(8, 2, dtype=torch.float64, requires_grad=True)
     bandwidth = layer.log_bandwidth.detach().clone().requires_grad_()
 
     def product(x, h, log_bandwidth):

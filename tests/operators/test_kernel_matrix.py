@@ -191,6 +191,7 @@ def test_derivatives_in_the_length_of_a_kernel(name):
     torch.testing.assert_close(moving.diagonal(), fixed.diagonal())
 
 
+@pytest.mark.slow
 def test_functions_of_two_points_and_their_transposes(needs_compiler):
     """Written once for x_i and y_j: torch and KeOps agree, block pairs and gradients included."""
     kernel = kernels.Pointwise(lambda x_i, y_j: (-((x_i - 2 * y_j) ** 2).sum(-1)).exp())
@@ -212,6 +213,7 @@ def test_functions_of_two_points_and_their_transposes(needs_compiler):
         KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine="tiles")
 
 
+@pytest.mark.slow
 def test_lazy_tensors_for_keops(needs_compiler):
     """All pairs, or the kept ones with ranges, in the order of the blocks."""
     v = torch.randn(20, 1).double()
@@ -268,14 +270,15 @@ def test_fourier_sums_keep_it_for_single_weights_and_many_waves(dim, sigma, tol)
     K = KernelMatrix(kernels.Gaussian(sigma), x, engine="nufft", tol=tol)
     v = torch.zeros(len(x), 2)
     v[7, 0] = v[20_000, 1] = 1
-    exact = KernelMatrix(kernels.Gaussian(sigma), x.double(), engine="numba") @ v.double()
+    squares = (x.double()[:, None] - x.double()[[7, 20_000]]).square().sum(-1)
+    exact = kernels.Gaussian(sigma)(squares)
     assert (K @ v - exact).abs().max() < tol + 6e-8
     assert K.error() < tol + 6e-8 and K.error(v) < tol + 6e-8
 
 
 def test_the_error_of_clouds_that_are_far_apart_is_a_number():
     x = torch.rand(500, 2)
-    K = KernelMatrix(kernels.Gaussian(0.1), x, x + 300, engine="nufft")
+    K = KernelMatrix(kernels.Gaussian(0.1), x, x + 30, engine="nufft")
     assert K.error() < 1e-6 and K.error(torch.zeros(500)) == 0
 
 

@@ -1,6 +1,7 @@
 """What every kind of viewer keeps: strict keywords, bad input refused, words for all readers."""
 
 import inspect
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,13 +24,19 @@ from tests.widgets.examples import ALONE, EXAMPLES
 KINDS = {name for name in sparseot_widgets.VIEWERS if name != "BaseViewer"}
 
 
+@cache
+def built(name):
+    """An example, made once: no test here moves it."""
+    return EXAMPLES[name]()
+
+
 @pytest.fixture(params=EXAMPLES)
 def example(request):
-    return EXAMPLES[request.param]()
+    return built(request.param)
 
 
 def test_every_kind_has_its_example():
-    kinds = {type(build()).__name__ for build in EXAMPLES.values()}
+    kinds = {type(built(name)).__name__ for name in EXAMPLES}
     assert kinds == KINDS
 
 

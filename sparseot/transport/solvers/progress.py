@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from tqdm.auto import tqdm
-
 __all__ = ["Bar", "Stopped", "deferred"]
 
 
@@ -80,6 +78,8 @@ class Bar:
             self.shown(blur, error, tol)
         elif self.shown:
             if self.bar is None:
+                from tqdm.auto import tqdm  # here, for a light import of the library
+
                 self.bar = tqdm(unit=" sweeps")
             self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
             self.bar.update()
