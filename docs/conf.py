@@ -110,7 +110,7 @@ sphinx_gallery_conf = {
 }
 
 # All that results depend on, beside the scripts.
-MADE_WITH = tutorials.fingerprint(
+tutorials_made_with = tutorials.fingerprint(
     [HERE.parent / "sparseot", HERE.parent / "widgets" / "sparseot_widgets"],
     [repr(sphinx_gallery_conf), (HERE.parent / "constraints.txt").read_text()],
 )
@@ -180,8 +180,6 @@ def untagged_script(app, error) -> None:
 
 def setup(app) -> None:
     """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
-    tutorials.remove_leftovers(HERE.parent / "gallery", HERE / "auto_gallery")
-    tutorials.forget_results(HERE / "auto_gallery", MADE_WITH)
     app.connect("builder-inited", same_notebooks, priority=600)
     app.connect("source-read", untagged_page)
     app.connect("build-finished", untagged_script)

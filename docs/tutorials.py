@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from sphinx_gallery import gen_gallery
+from sphinx_gallery.utils import get_md5sum
 
 run_scripts = gen_gallery.generate_gallery_rst
 
@@ -41,16 +42,23 @@ def fingerprint(packages: list[Path], others: list[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def forget_results(pages: Path, now: str) -> bool:
-    """Let all scripts run again if their results were not computed with what there is `now`."""
+def forget_results(gallery: Path, pages: Path, now: str) -> None:
+    """Let a script run again that changed, or that had no time to finish; all, if `now` is new.
+
+    `now` is a hash of what results depend on beside the scripts. Sphinx-Gallery notes that a script
+    has run before it writes the page, and the names that the script uses at the very end.
+    """
     stamp = pages / STAMP
-    if stamp.exists() and stamp.read_text() == now:
-        return False
-    for record in pages.rglob("*.py.md5"):  # by these Sphinx-Gallery knows that a script has run
-        record.unlink()
+    same = stamp.exists() and stamp.read_text() == now
+    for script in gallery.rglob("*.py"):
+        made = pages / script.relative_to(gallery)
+        begun, names = made.with_name(f"{made.name}.md5"), made.with_suffix(".codeobj.json")
+        finished = begun.exists() and names.exists()
+        if not (same and finished and begun.read_text() == get_md5sum(script, mode="t")):
+            begun.unlink(missing_ok=True)
+            names.unlink(missing_ok=True)
     pages.mkdir(exist_ok=True)
     stamp.write_text(now)
-    return True
 
 
 def remove_leftovers(gallery: Path, pages: Path) -> None:
@@ -66,14 +74,23 @@ def remove_leftovers(gallery: Path, pages: Path) -> None:
 
 def run(app) -> None:
     """Run what has to be run, in workers; what a lost worker leaves, in this process."""
+    settings, source = app.config.sphinx_gallery_conf, Path(app.srcdir)
+    gallery, pages = source / settings["examples_dirs"], source / settings["gallery_dirs"]
+    remove_leftovers(gallery, pages)
+    forget_results(gallery, pages, app.config.tutorials_made_with)
     try:
         run_scripts(app)
     except BrokenProcessPool:
         print("A worker was lost; the other scripts run one after the other", file=sys.stderr)
-        app.config.sphinx_gallery_conf["parallel"] = False
+        forget_results(gallery, pages, app.config.tutorials_made_with)
+        settings["parallel"] = False
         run_scripts(app)
 
 
 def setup(app) -> None:
-    """A local extension, to be loaded before Sphinx-Gallery, which then runs scripts by `run`."""
+    """A local extension, to be loaded before Sphinx-Gallery, which then runs scripts by `run`.
+
+    The setting ``tutorials_made_with`` is what :func:`fingerprint` gives.
+    """
+    app.add_config_value("tutorials_made_with", "", "", str)
     gen_gallery.generate_gallery_rst = run

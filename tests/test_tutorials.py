@@ -1,5 +1,6 @@
 """Which tutorials run again when the site is built, and that a lost worker does not end the build."""
 
+import hashlib
 import os
 import runpy
 import subprocess
@@ -74,11 +75,38 @@ def test_leftovers_of_removed_tutorials_go_and_no_others(tutorials, tmp_path):
     assert not (pages / "gone").exists() and (pages / "images").exists()
 
 
+def test_scripts_that_changed_or_never_finished_run_again(tutorials, tmp_path):
+    gallery, pages = tmp_path / "gallery", tmp_path / "pages"
+    gallery.mkdir()
+    pages.mkdir()
+
+    def ran(name: str, finished: bool = True) -> None:
+        """What Sphinx-Gallery leaves of a script that ran."""
+        text = (gallery / f"{name}.py").read_bytes()
+        (pages / f"{name}.py.md5").write_text(hashlib.md5(text).hexdigest())
+        if finished:
+            (pages / f"{name}.codeobj.json").write_text("{}")
+
+    def kept(now: str) -> set[str]:
+        tutorials["forget_results"](gallery, pages, now)
+        return {path.name.removesuffix(".py.md5") for path in pages.glob("*.py.md5")}
+
+    for name in ("plot_a", "plot_b", "plot_c"):
+        (gallery / f"{name}.py").write_text(f"print('{name}')\n")
+    assert kept("library") == set()
+    for name in ("plot_a", "plot_b", "plot_c"):
+        ran(name, finished=name != "plot_b")
+    assert kept("library") == {"plot_a", "plot_c"}
+    (gallery / "plot_c.py").write_text("print(1)\n")
+    assert kept("library") == {"plot_a"}
+    ran("plot_c", finished=False)
+    assert kept("library") == {"plot_a"}, "names of the run before count for nothing"
+    assert kept("other library") == set()
+
+
 CONF = f"""
 import os, sys
-from pathlib import Path
 sys.path.insert(0, {str(ROOT / "docs")!r})
-import tutorials
 extensions = ["tutorials", "sphinx_gallery.gen_gallery"]
 sphinx_gallery_conf = {{
     "examples_dirs": "scripts", "gallery_dirs": "pages", "parallel": 2,
@@ -86,7 +114,7 @@ sphinx_gallery_conf = {{
 }}
 exclude_patterns = ["scripts"]
 os.environ["MAIN"] = str(os.getpid())
-tutorials.forget_results(Path(__file__).parent / "pages", os.environ["MADE_WITH"])
+tutorials_made_with = os.environ["MADE_WITH"]
 """
 
 SCRIPT = '''"""
