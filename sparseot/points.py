@@ -51,6 +51,10 @@ CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and b
 unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda t: t)
 
 
+# Coordinates whose squared distances are numbers still, in any dimension.
+LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
+
+
 @dataclass(frozen=True)
 class Points:
     """A batch of weighted clouds: positions ``(B, N, D)``, weights ``(B, N)``."""
@@ -270,9 +274,16 @@ def _check_positions(name: str, x: Tensor) -> None:
 
 
 def _check_finite(name: str, x: Tensor) -> None:
-    if not bool(torch.isfinite(x).all()):
+    largest, most = float(x.detach().abs().amax()), LARGEST[x.dtype]
+    if largest <= most:
+        return
+    if not math.isfinite(largest):
         count = int((~torch.isfinite(x)).sum())
         raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")
+    got, wanted = f"coordinates up to {largest:.2g}", f"at most {most:g} in {x.dtype}"
+    raise bad_input(
+        name, got, wanted, "Squares of distances would be infinite: rescale the points."
+    )
 
 
 def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:

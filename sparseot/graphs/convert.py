@@ -88,14 +88,15 @@ def _positive(degrees: Tensor) -> Tensor:
 
 def _doubly_stochastic(A: Adjacency) -> Tensor:
     row, col, weights, in_order = A.slots()
+    if not bool(((weights >= 0) & weights.isfinite()).all()):
+        got = '"sinkhorn" of weights that are negative, NaN or infinite'
+        raise bad_input("normalize", got, "finite weights >= 0")
     if A.shape[-1] != A.shape[-2] or not _is_symmetric(A):
         fix = 'Symmetrise first: KNNGraph(symmetrize="union"), or .symmetrize().'
         raise bad_input("normalize", '"sinkhorn" of a directed graph', "a symmetric one", fix)
     n = A.batches * A.shape[-1]
     with torch.no_grad():
         w = weights.double()
-        if bool((w < 0).any()):
-            raise bad_input("normalize", '"sinkhorn" of negative weights', "weights >= 0")
         guess = edge_sum(w, w.new_ones(n, 1), row, col, n, in_order)[:, 0]
 
         def product(v: Tensor) -> Tensor:
@@ -138,6 +139,8 @@ class _Scaled(Function):
     @full_precision
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         w, d, row, col = ctx.saved_tensors
+        if not bool(g.isfinite().all()):  # loss scalers look for such gradients, and go on
+            return torch.full_like(w, torch.nan), None, None, None, None
         both = d[row] * d[col]
         n, one = len(d), torch.ones_like(d)
         P = EdgeAdjacency(row, col, w.double() * both, (n, n), ctx.in_order)

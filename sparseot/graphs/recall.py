@@ -66,6 +66,8 @@ def knn_recall(
     if claimed.shape[:-1] != a.shape[:-1]:
         wanted = f"{(*a.shape[:-1], 'k')}, a row for each point of x"
         raise bad_input("indices", f"shape {tuple(claimed.shape)}", wanted)
+    if claimed.is_floating_point() or claimed.is_complex():
+        raise bad_input("indices", f"dtype {claimed.dtype}", "integers", kind=TypeError)
     claimed = claimed.reshape(-1, claimed.shape[-1]).to(a.device)
     generator = torch.Generator().manual_seed(check_integer("seed", seed, 0))
     drawn = torch.randperm(len(clouds.x.where), generator=generator)[:samples]

@@ -2,6 +2,7 @@ r"""The smoothed Hausdorff divergence between two weighted clouds."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -65,7 +66,8 @@ def hausdorff_divergence(
         A number, ``(B,)`` numbers for a batch, or two potentials. First derivatives are exact.
 
     Raises:
-        ValueError, TypeError: if an argument is not as described.
+        ValueError, TypeError: if an argument is not as described. A result that is NaN or infinite is
+        a warning.
 
     References:
         Feydy and Trouvé, 2018, "Global divergences between measures: from Hausdorff distance to
@@ -95,6 +97,7 @@ def hausdorff_divergence(
     f_x, f_y = distance_to(source, target)
     g_y, g_x = distance_to(target, source)
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
+    _say_if_infinite(on_x, on_y)
     if potentials:
         on_x, on_y = on_x.to(x.dtype), on_y.to(x.dtype)
         return (on_x, on_y) if batched else (on_x[0], on_y[0])
@@ -119,6 +122,16 @@ def _extended(
         col = points.log_weights + f / eps
         value = -eps * engine.bind(x, y).logsumexp(cost, temperature, col)
     return penalty.damping(eps) * softmin(cost, x, y, points.weights, f, value, eps, engine=engine)
+
+
+def _say_if_infinite(*potentials: Tensor) -> None:
+    if not all(bool(f.isfinite().all()) for f in potentials):
+        warnings.warn(
+            "The Hausdorff divergence is not finite: costs are too large for this blur. Take a larger "
+            "one, or rescale the points.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _refuse_learning(cost: Formula) -> None:

@@ -92,9 +92,13 @@ def conjugate_gradient(
     bar = tqdm(unit=" steps", disable=not progress)
     with torch.no_grad(), bar, threads_for(NUMBERS * math.prod(b.shape)):
         right = right.reshape(n, -1)
-        if not right.shape[1] or not bool(torch.isfinite(right).all()):
-            raise bad_input("b", f"shape {tuple(b.shape)}, NaN or nothing", "finite numbers")
         x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right, "x0").reshape(n, -1)
+        for name, block in (("b", right), ("x0", x)):
+            if not right.shape[1] or not bool(torch.isfinite(block).all()):
+                got = f"shape {tuple(b.shape)}, NaN, infinity or nothing"
+                raise bad_input(name, got, "finite numbers")
+        unit = _unit(right)
+        right, x = right / unit, x / unit
         sizes = right.norm(dim=0)
         x, precondition = x * (sizes > 0), _as_function(preconditioner)
         worst, last, products = 0.0, math.inf, 0
@@ -112,7 +116,14 @@ def conjugate_gradient(
             f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
             "such as nystrom(...), or work in float64.",
         )
-    return LinearSolution(like(x.reshape(b.shape), b), like(residuals, b), products, converged)
+    x = (x * unit).reshape(b.shape)
+    return LinearSolution(like(x, b), like(residuals, b), products, converged)
+
+
+def _unit(right: Tensor) -> Tensor:
+    """A power of two for each column, about its largest entry: squares are then numbers."""
+    power = torch.frexp(right.abs().amax(0)).exponent.clamp(-120, 120)
+    return torch.exp2(power.to(right))
 
 
 def _iterate(
@@ -172,7 +183,7 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
     References:
         Frangella, Tropp and Udell, 2023, "Randomized Nyström preconditioning".
     """
-    check_positive(noise=noise)
+    check_positive(noise=noise, rank=rank)
     if K.y is not K.x or K.batched:
         raise bad_input("K", f"shape {K.shape}", "the matrix of one cloud with itself")
     with threads_for(K.shape[0] * rank**2):
@@ -188,7 +199,10 @@ def _half(K: KernelMatrix, noise: float, rank: int, seed: int) -> Tensor:
     columns = KernelMatrix(K.kernel, points, points[chosen], tol=0).to_dense().detach()
     corner = columns[chosen]
     jitter = 1e-10 * float(corner.diagonal().sum())
-    lower = torch.linalg.cholesky(corner + jitter * torch.eye(len(corner)).to(corner))
+    lower, failed = torch.linalg.cholesky_ex(corner + jitter * torch.eye(len(corner)).to(corner))
+    if int(failed) or not bool(lower.isfinite().all()):
+        fix = "Gaussian and Laplacian kernels are; others may need a larger noise, or no preconditioner."
+        raise bad_input("K", "a matrix that is not positive definite", "x' K x > 0", fix)
     features = torch.linalg.solve_triangular(lower, columns.mT, upper=False).mT
     inner = features.mT @ features + noise * torch.eye(len(corner)).to(corner)
     return torch.linalg.solve_triangular(torch.linalg.cholesky(inner), features.mT, upper=False)

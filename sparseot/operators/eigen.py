@@ -75,7 +75,8 @@ def eigsh(
         :class:`EigenPairs`, of the kind, dtype and device of the operator's points.
 
     Raises:
-        ValueError: if k or which is not as described, or the operator is not square or symmetric.
+        ValueError: if k or which is not as described, or the operator is not square, symmetric and
+            finite.
 
     References:
         Saad, 2011, "Numerical methods for large eigenvalue problems", sections 6.4 and 8.4.
@@ -109,29 +110,45 @@ def _solve(
         tol = 1e-9 if reference.dtype == torch.float64 else 1e-5
     block = k + 2
     if n <= min(max(8 * block, 60), 4096):  # the basis would be the whole space
-        ritz, vectors = torch.linalg.eigh(as_tensor(operator.to_dense(), reference))
+        ritz, vectors = torch.linalg.eigh(_finite(as_tensor(operator.to_dense(), reference)))
         chosen = _preference(ritz, which)[:k]
         values, vectors = ritz[chosen], vectors[:, chosen]
-        residuals = (operator.product(vectors) - vectors * values).norm(dim=0)
-        return _sorted(operator, values, vectors, residuals, n, True)
+        residuals = (_finite(operator.product(vectors)) - vectors * values).norm(dim=0)
+        found = values, vectors, residuals, max(norm, float(ritz.abs().max()))
+        return _judged(operator, *found, tol, n)
 
     multiply = _Counted(operator, progress)
     with multiply.bar:
         coarse = operator.coarse(block + 1) if which == "SA" else None
         basis, precondition = _start(multiply, coarse, block, reference, seed)
         found = _iterate(multiply, basis, precondition, k, which, tol, norm, max_products)
-    values, vectors, residuals, norm = found
+    return _judged(operator, *found, tol, multiply.products)
+
+
+def _judged(
+    operator: Operator,
+    values: Tensor,
+    vectors: Tensor,
+    residuals: Tensor,
+    norm: float,
+    tol: float,
+    products: int,
+) -> EigenPairs:
+    """The pairs in increasing order, and whether all residuals are below the tolerance."""
     converged = bool((residuals <= tol * norm).all())
     if not converged:
         warn_user(
-            f"eigsh stopped after {multiply.products} products with a relative residual of "
+            f"eigsh stopped after {products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
         )
-    return _sorted(operator, values, vectors, residuals, multiply.products, converged)
+    order = values.argsort()
+    parts = values[order], vectors[:, order], residuals[order]
+    values_, vectors_, residuals_ = (like(part, operator.reference) for part in parts)
+    return EigenPairs(values_, vectors_, residuals_, products, converged)
 
 
 class _Counted:
-    """The products with an operator, counted and shown."""
+    """The products with an operator, counted, shown, and refused where they are not finite."""
 
     def __init__(self, operator: Operator, progress: bool) -> None:
         from tqdm.auto import tqdm  # here, for a light import of the library
@@ -142,7 +159,15 @@ class _Counted:
     def __call__(self, v: Tensor) -> Tensor:
         self.products += v.shape[1]
         self.bar.update(v.shape[1])
-        return self.operator.product(v)
+        return _finite(self.operator.product(v))
+
+
+def _finite(product: Tensor) -> Tensor:
+    """NaN would pass every test of symmetry, and of convergence that asks for what is too large."""
+    if not bool(product.isfinite().all()):
+        fix = "Look at its weights and at its diagonal."
+        raise bad_input("operator", "products with NaN or infinity", "finite numbers", fix)
+    return product
 
 
 def _start(
@@ -201,21 +226,6 @@ def _iterate(
         images = torch.cat((images, multiply(fresh)), 1)
 
 
-def _sorted(
-    operator: Operator,
-    values: Tensor,
-    vectors: Tensor,
-    residuals: Tensor,
-    products: int,
-    converged: bool,
-) -> EigenPairs:
-    """The pairs in increasing order, as arrays of the operator's kind."""
-    order = values.argsort()
-    parts = values[order], vectors[:, order], residuals[order]
-    values_, vectors_, residuals_ = (like(part, operator.reference) for part in parts)
-    return EigenPairs(values_, vectors_, residuals_, products, converged)
-
-
 def _preference(ritz: Tensor, which: str) -> Tensor:
     """Indices of Ritz values, the wanted ones first."""
     key: dict[str, Any] = {"LA": -ritz, "SA": ritz, "LM": -ritz.abs()}
@@ -254,7 +264,7 @@ def _check_symmetry(operator: Operator) -> float:
     n, generator = operator.shape[-1], torch.Generator().manual_seed(1)
     reference = as_tensor(operator.reference, operator.reference)
     pair = torch.randn(n, 2, generator=generator, dtype=torch.float64).to(reference)
-    image = operator.product(pair)
+    image = _finite(operator.product(pair))
     form = pair.mT @ image
     size = float(pair.norm(dim=0).max() * image.norm(dim=0).max())
     rounding = 1e-10 if reference.dtype == torch.float64 else 1e-6

@@ -43,7 +43,7 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
         a copy of an array; after a change in place of what it cannot copy it raises RuntimeError.
 
     Raises:
-        ValueError: if K is not square, or if a degree is negative.
+        ValueError: if K is not square, or if a degree is negative, NaN or infinite.
 
     References:
         von Luxburg, 2007, "A tutorial on spectral clustering", section 3.
@@ -87,6 +87,9 @@ class Laplacian(Operator):
         degrees = degrees - self._loops
         if isinstance(K, KernelMatrix) and any(part.engine.approximate for part in K.parts):
             degrees = degrees.where(degrees.abs() > NOISE, 0)
+        if not bool(degrees.isfinite().all()):
+            fix = "Look at the weights."
+            raise bad_input("K", "NaN or infinite degrees", "finite numbers", fix)
         if bool((degrees < 0).any()):
             lowest = float(degrees.min())
             fix = "Laplacians are defined for non-negative weights."

@@ -411,3 +411,20 @@ def test_bad_input():
         K[np.array([[0, 1], [2, 3]]), 0]
     with pytest.raises(ValueError, match="kernel with a length to differentiate"):
         kernels.Gaussian(torch.tensor(1.0, requires_grad=True)) * kernels.Energy()
+
+
+@pytest.mark.parametrize("how", ["numba", "tiles", "nufft", "blocks", "function"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_products_with_what_is_no_number_are_none(how, bad):
+    """Compiled loops assume finite numbers; the result must not look like one."""
+    kernel = (lambda x, y: torch.cdist(x, y) + 1) if how == "function" else KERNEL
+    options = {"pairs": Blocks(9.0, 8)} if how == "blocks" else {"engine": how}
+    K = KernelMatrix(kernel, X, **({} if how == "function" else options))
+    v = torch.ones(30, 3, dtype=torch.float64)
+    v[4, 1] = bad
+    found = K @ v
+    assert not found[:, 1].isfinite().any()
+    if how != "nufft":  # two columns ride in one transform
+        assert found[:, [0, 2]].isfinite().all()
+    clean = v.nan_to_num(1.0, 1.0)
+    assert torch.isnan(torch.tensor(K.error(v))) and K.error(clean) < 1e-5

@@ -6,6 +6,7 @@ sample alone has the same neighbours as in a batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from ...operators.arrays import Array, as_tensor
 
 __all__ = ["Clouds", "Rows", "as_clouds", "offsets", "pair_of", "points_tensor", "unit"]
 
+SMALLEST, LARGEST = 1e-140, 1e150  # of the largest coordinate, in double precision
+UNIT = {torch.float32: 120, torch.float64: 1000}  # powers of two that are numbers
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -152,17 +155,30 @@ def _rows(
         ends, local = offsets(name, batch, len(x), samples), [0] * samples
     elif x.dim() == 2:
         ends, local = [0] + [ends[1]] * samples, [0] * samples
-    if not bool(torch.isfinite(flat).all()):
-        bad = int((~torch.isfinite(flat)).sum())
-        fix = "Clean them, or hide padding with mask=."
-        raise bad_input(name, f"{bad} NaN or infinite coordinates", "finite numbers", fix)
+    _check_finite(name, flat, metric)
     if metric == "cosine":
         flat = unit(flat)
     return Rows(flat.contiguous(), ends, where, local)
 
 
+def _check_finite(name: str, flat: Tensor, metric: str) -> None:
+    """Real points are numbers, and so are the squares of their distances."""
+    largest = float(flat.abs().amax()) if flat.numel() else 0.0
+    if not math.isfinite(largest):
+        bad = int((~torch.isfinite(flat)).sum())
+        fix = "Clean them, or hide padding with mask=."
+        raise bad_input(name, f"{bad} NaN or infinite coordinates", "finite numbers", fix)
+    if metric == "euclidean" and not (largest == 0 or SMALLEST <= largest <= LARGEST):
+        wanted = f"between {SMALLEST:g} and {LARGEST:g}"
+        fix = "Squares of distances would be infinite, or zero: rescale the points."
+        raise bad_input(name, f"coordinates up to {largest:.2g}", wanted, fix)
+
+
 def unit(x: Tensor) -> Tensor:
     """The points on the unit sphere; the origin stays where it is."""
+    largest, most = x.detach().abs().amax(-1, keepdim=True), UNIT[x.dtype]
+    power = torch.frexp(largest).exponent.clamp(-most, most)
+    x = x * torch.exp2(-power.to(x))  # squares of very large or small numbers are no numbers
     square = x.square().sum(-1, keepdim=True)
     return x * torch.where(square > 0, square, 1).rsqrt()
 

@@ -9,6 +9,8 @@ annealing. Differentiating the fixed point gives :math:`(I + \lambda K)\, df = \
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -99,15 +101,17 @@ def _damped(
     ``floor`` is what rounding leaves, relative to ``scale``: nothing below it is asked for.
     """
     tolerance = max(floor, 1e-10 if start.dtype == torch.float64 else 1e-5) * scale
-    value = start
-    for _ in range(100):
+    value, steps = start, 0
+    while steps < 100:
         change = defect(value)
-        value = value + STEP * change
+        value, steps = value + STEP * change, steps + 1
         size = float(change.detach().abs().max())
-        if size <= tolerance:
+        if size <= tolerance < math.inf:
             return value
+        if not math.isfinite(size):  # nothing that follows would be a number
+            break
     warn_user(
-        f"The {what} did not converge in 100 steps: its last change was {size / scale:.1e}, "
+        f"The {what} did not converge in {steps} steps: its last change was {size / scale:.1e}, "
         f"{tolerance / scale:.0e} was wanted.",
     )
     return value
