@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from .frames import STILL
+
 SITE = Path(__file__).parents[2] / "docs" / "_build" / "html"
 
 pytestmark = pytest.mark.browser
@@ -63,9 +65,6 @@ def test_every_page_is_whole_and_offline(pages, chromium, watch):
     assert not problems, "\n".join(problems)
 
 
-# Viewers draw at the next frame after a key.
-DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
 # Every canvas of a viewer as one text.
 PICTURES = """viewer => [...viewer.querySelectorAll("canvas")].map(c => c.toDataURL()).join()"""
 
@@ -85,7 +84,7 @@ def test_sliders_of_every_viewer_move(pages, chromium, watch):
                 pictures = []
                 for key in ("Home", "End"):
                     slider.press(key)
-                    page.evaluate(DRAWN)
+                    viewer.evaluate(STILL)
                     pictures.append(viewer.evaluate(PICTURES))
                 if pictures[0] == pictures[1]:
                     still.append(f"{file.stem}: {slider.get_attribute('name')}")
