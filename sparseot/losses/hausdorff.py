@@ -2,7 +2,6 @@ r"""The smoothed Hausdorff divergence between two weighted clouds."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Opaque, as_cost
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
@@ -126,11 +125,9 @@ def _extended(
 
 def _say_if_infinite(*potentials: Tensor) -> None:
     if not all(bool(f.isfinite().all()) for f in potentials):
-        warnings.warn(
+        warn_user(
             "The Hausdorff divergence is not finite: costs are too large for this blur. Take a larger "
             "one, or rescale the points.",
-            RuntimeWarning,
-            stacklevel=4,
         )
 
 

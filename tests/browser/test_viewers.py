@@ -9,6 +9,8 @@ import pytest
 
 from tests.widgets.examples import EXAMPLES
 
+from .frames import STILL
+
 pytestmark = pytest.mark.browser
 
 # How many pixels of each canvas are not empty, and a hash of all of them.
@@ -50,12 +52,8 @@ def opened(request, chromium, watch, tmp_path):
 
 def drawn(page) -> None:
     """Wait until the picture stands still."""
-    page.evaluate("() => { window.before = undefined; }")
-    page.wait_for_function(
-        """() => { const root = document.querySelector(".sov"); const drawn = root?.dataset.drawn;
-        const still = drawn && drawn === window.before; window.before = drawn; return still; }""",
-        polling=120,
-    )
+    page.locator(".sov").wait_for()
+    page.locator("body").evaluate(STILL)
 
 
 def hashes(page) -> list[int]:

@@ -10,7 +10,6 @@ annealing. Differentiating the fixed point gives :math:`(I + \lambda K)\, df = \
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
