@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,7 +35,6 @@ from .kept import KeptPairs
 from .plan_sums import PlanSums
 from .problem import Problem
 from .solved import Solved
-from .sparse import SparseSoftmins
 
 __all__ = ["gradient_error"]
 
@@ -171,10 +169,5 @@ def _turned(problem: Problem, f: Tensor, g: Tensor, item: int) -> Engine:
     engine = problem.engine
     if not isinstance(engine, KeptPairs):
         return engine
-    Y, X = engine.checks[item].clouds
-    old = engine.checks[item]
-    rest = problem.eps, old.tol, np.float64, old.engine
-    check = SparseSoftmins(X, Y, problem.penalty, *rest)
-    rows, cols = (t[item].double().numpy() for t in (f, g))
-    check.build(rows[X.order], cols[Y.order], 0.0)
+    check = engine.checks[item].turned(*(t[item].double().numpy() for t in (f, g)))
     return KeptPairs([check] * len(engine.checks), engine.other, torch.float64)

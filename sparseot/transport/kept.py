@@ -12,7 +12,6 @@ from torch import Tensor
 from ..engines.base import Engine, Formula, Reductions
 from ..formulas import Radial
 from ..pairs import BlockPairs
-from .blocks import SIZE
 from .sparse import SparseSoftmins
 
 __all__ = ["KeptPairs"]
@@ -31,9 +30,12 @@ class KeptPairs(Engine):
 
     def __init__(self, checks: list[SparseSoftmins], other: Engine, dtype: torch.dtype) -> None:
         self.checks, self.other = checks, other
-        single = dtype == torch.float32
         for check in checks:
             check.trim()
+            alike = check.alike
+            if alike:  # who asks for their sums cannot say from which side
+                check.tiles = check.tiles.both_ways()
+            single = dtype == torch.float32 and not alike
             check.recast(np.float32 if single else np.float64)
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
@@ -63,21 +65,16 @@ class KeptPairs(Engine):
         """The pairs of one item, in double precision."""
         return KeptPairs([copy(self.checks[item])], self.other, torch.float64)
 
-    def missed(self, f: Tensor, g: Tensor) -> Tensor:
-        """Bounds on what the rows' sums of the first item miss, ``(N,)``, at these potentials."""
-        check = self.checks[0]
-        X, Y = check.clouds
-        assert check.built is not None
-        rise = (f.numpy()[X.order] - check.built[0]).max() + (
-            g.numpy()[Y.order] - check.built[1]
-        ).max()
-        factor = np.exp(min(max(rise / check.eps, 0.0), 600.0))
-        bounds = np.repeat(check.screened.omitted, SIZE)[: X.n] * factor
-        return torch.from_numpy(bounds[X.inverse])
+    def missed(self, f: Tensor, g: Tensor, side: int = 0) -> Tensor:
+        """Bounds ``(B, N)`` on what the sums of the rows miss at these potentials.
 
-    def side(self, x: Tensor) -> int:
-        """Which of both clouds these points are."""
-        return 0 if self._are(x, 0) else 1
+        With ``side`` 1 for the sums of the columns, f being the potential of the target.
+        """
+        found = []
+        for check, *both in zip(self.checks, f.numpy(), g.numpy(), strict=True):
+            rows = check.turned(*both) if side else check
+            found.append(torch.from_numpy(rows.missed(*both)))
+        return torch.stack(found)
 
     def _are(self, x: Tensor, side: int) -> bool:
         clouds = [check.clouds[side] for check in self.checks]

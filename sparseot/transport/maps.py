@@ -14,6 +14,8 @@ against the bound on what was dropped, and rows that may miss something are take
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -33,33 +35,54 @@ MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
 FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
 FEW = 1e6  # pairs, below which all of them are visited
 LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
+HALF = 0.5  # of a row whose kept pairs hold what matters; the whole is one
 
 
-def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
-    """The mean ``(B, N, D)`` of the partners of each point of the source."""
-    means, total = _means(problem, problem.source.positions.detach(), g, _softmin(problem, f))
-    if bool(((total > LOWEST) & (total < HIGHEST)).all()):
-        return means
-    return _means(problem, problem.source.positions.detach(), g, None)[0]
+def mapped(problem: Problem, f: Tensor, g: Tensor, side: int = 0) -> Tensor:
+    """The mean ``(B, N, D)`` of the partners of each point of the source.
+
+    Rows whose visited pairs may miss a share of the sum are taken over all pairs; ``side`` is 1
+    for a problem seen from the target of the one that was solved.
+    """
+    x, engine, rho = problem.source.positions.detach(), problem.engine, problem.penalty.rhos[0]
+    means, total = _means(problem, x, g, _softmin(problem, f))
+    known = (total > LOWEST) & (total < HIGHEST)
+    if isinstance(engine, KeptPairs):
+        known &= total > HALF
+        if not math.isinf(rho):  # sums of the plan, which are near one where they are imposed
+            sums = (-f / rho).double().exp() * total
+            known &= engine.missed(f.double(), g.double(), side) <= engine.checks[0].tol * sums
+    for k, row in enumerate(known):
+        lost = (~row).nonzero()[:, 0]
+        if len(lost):
+            means[k, lost] = _over_all_pairs(problem, k, x[k : k + 1, lost], g)
+    return means
 
 
-def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
+def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor, side: int = 0) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
     engine, pairs = problem.engine, points.shape[1] * g.shape[1]
     if not isinstance(engine, KeptPairs) or pairs < FEW:
-        return _means(problem, points, g, None)[0]
-    side = engine.side(problem.source.positions)
-    softmins, images = _softmin(problem, f), mapped(problem, f, g)
+        items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
+        return torch.stack(items)
+    softmins, images = _softmin(problem, f), mapped(problem, f, g, side)
     found = []
     for k, check in enumerate(engine.checks):
         new = _NewPoints(check, side, *(t[k].double().numpy() for t in (softmins, images, points)))
         out, lost = new.means(g[k].double().numpy())
         some = torch.from_numpy(out).to(points)
         if len(lost):
-            one = problem.item(k)
-            some[lost] = _means(one, points[k : k + 1, lost], g[k : k + 1], None)[0][0]
+            some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g)
         found.append(some)
     return torch.stack(found)
+
+
+def _over_all_pairs(problem: Problem, k: int, points: Tensor, g: Tensor) -> Tensor:
+    """The map ``(K, D)`` of one item at any points ``(1, K, D)``."""
+    one = problem.item(k)
+    if isinstance(one.engine, KeptPairs):  # which would know the points of the source
+        one = replace(one, engine=one.engine.other)
+    return _means(one, points, g[k : k + 1], None)[0][0]
 
 
 def _softmin(problem: Problem, f: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class Multilevel:
         rate: the factor of the slowest error under a plain sweep, as a function of eps.
         watch: called as ``watch(eps, error)`` after each sweep.
         engine: "numba" or "tiles".
-        cut: clouds in blocks, by the address of their points, that problems share.
+        cut: clouds in blocks, by the addresses of points and weights, that problems share.
         memory: bytes that points and kept tiles may take.
     """
 
@@ -73,7 +73,7 @@ class Multilevel:
         budget: float,
         rate: Callable[[float], float],
         watch: Callable[[float, float], None] = lambda eps, error: None,
-        cut: dict[int, Cells] | None = None,
+        cut: dict[tuple[int, int], Cells] | None = None,
         engine: str = "numba",
         memory: float | None = None,
     ) -> None:
@@ -145,9 +145,10 @@ class Multilevel:
             cloud, other = softmins.clouds[side], softmins.clouds[1 - side]
             damping = 1 / (1 + eps / self.penalty.rhos[side])
             logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
-            ones = np.ones((other.n, 1))
-            sums = softmins.products(side, here, there + logs, np.hstack((ones, other.points)))
-            mean = sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
+            ones, centre = np.ones((other.n, 1)), other.points.mean(0)
+            columns = np.hstack((ones, other.points - centre))
+            sums = softmins.products(side, here, there + logs, columns)
+            mean = centre + sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
         values = f_s[X.inverse], g_s[Y.inverse]
@@ -236,7 +237,8 @@ class Multilevel:
     def _whole(self, side: int) -> Cells:
         """The points of a cloud, in blocks that other problems may have cut already."""
         points, weights = self.clouds[side]
-        return self.cut.setdefault(points.ctypes.data, Cells(points, weights, 0.0))
+        key = points.ctypes.data, weights.ctypes.data
+        return self.cut.setdefault(key, Cells(points, weights, 0.0))
 
     def _cells(self, side: int, width: float) -> Cells:
         """The cells of a cloud; the points themselves where these are few enough."""

@@ -229,9 +229,9 @@ class Transport:
         if inverse:
             problem, f, g = problem.swapped(), g, f
         if points is None:
-            return self._shown(mapped(problem, f, g))
+            return self._shown(mapped(problem, f, g, int(inverse)))
         new = as_new_points(points, problem.source.positions, self.batched)
-        return self._shown(mapped_points(problem, f, g, new))
+        return self._shown(mapped_points(problem, f, g, new, int(inverse)))
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""

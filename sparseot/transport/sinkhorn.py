@@ -106,7 +106,7 @@ class Sinkhorn:
         engine: Engine,
         partner: list[int] | None = None,
         start: Potentials | None = None,
-        cut: dict[int, Cells] | None = None,
+        cut: dict[tuple[int, int], Cells] | None = None,
     ) -> Solution:
         """Potentials of the transport from source to target, item by item.
 
@@ -187,7 +187,7 @@ class _Item:
     longest: float  # side of the box around both clouds
     engine: Engine
     bar: Bar
-    cut: dict[int, Cells]
+    cut: dict[tuple[int, int], Cells]
 
     def solve_multilevel(
         self, source: Points, target: Points, init: tuple[Array, Array] | None

@@ -114,7 +114,7 @@ def solve_sample(
     problem = Problem(source, target, formula, penalty, p, blur, engine)
     clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
     start = _starts(init, problem, debias)
-    cut: dict[int, Cells] = {}
+    cut: dict[tuple[int, int], Cells] = {}
     solved = [
         _solve(solver, replace(problem, source=here, target=there), first, x.dtype, cut)
         for (here, there), first in zip(clouds, start, strict=True)
@@ -143,7 +143,7 @@ def _solve(
     problem: Problem,
     start: Potentials | None,
     dtype: torch.dtype,
-    cut: dict[int, Cells],
+    cut: dict[tuple[int, int], Cells],
 ) -> Solved:
     items, plain = len(problem.source.positions), problem.plain()
 
