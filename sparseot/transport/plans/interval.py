@@ -32,6 +32,7 @@ __all__ = ["TIGHT", "Interval", "interval", "value_bounds"]
 
 TINY = 1e-290  # added to sums under the logarithm of a lower bound: none may underflow
 ROUNDING = 4e-15  # relative to the largest potential and cost
+UNIT = 1.1e-16  # of double precision
 TIGHT = 20  # conjugate gradient steps of a tight certificate
 
 
@@ -54,7 +55,9 @@ def interval(sums: PlanSums, steps: int = 0) -> Interval:
     """
     problem, f, g, item = sums.given
     imposed = [math.isinf(rho) for rho in problem.penalty.rhos]
-    slack = ROUNDING * sums.size * float(torch.maximum(sums.a.sum(), sums.b.sum()))
+    ma, mb = (sums.mass * float(w.sum()) for w in (sums.a, sums.b))
+    slack = ROUNDING * (sums.size * max(ma, mb) + sums.eps * ma * mb)
+    wrong = UNIT * sums.size / sums.eps  # of the marginals of a plan: its exponents lose digits
     lower, upper = _lower(sums), _trivial(sums)
     if all(imposed):
         upper = min(upper, _rounded(sums))
@@ -64,7 +67,13 @@ def interval(sums: PlanSums, steps: int = 0) -> Interval:
         upper = min(upper, _repaired(sums, steps)) if steps and not problem.symmetric else upper
     elif sums.sound:
         upper = min(upper, _penalised(sums))
-    return Interval(lower - slack, upper + slack)
+    return Interval(lower - slack, upper + slack + wrong * _spread(sums) * max(ma, mb))
+
+
+def _spread(sums: PlanSums) -> float:
+    """What a unit of mass may cost at another place, by the potentials."""
+    heights = [h[w > 0] for h, w in ((sums.f, sums.a), (sums.g, sums.b))]
+    return sum(float(h.max() - h.min()) for h in heights)
 
 
 def value_bounds(solved: list[Solved], steps: int) -> tuple[Tensor, Tensor]:
@@ -232,9 +241,18 @@ def _penalised(sums: PlanSums) -> float:
     value = float(linear - eps * rows.sum() + eps * sums.a.sum() * sums.b.sum())
     for weights, marginal, r in ((sums.a, rows, rho), (sums.b, cols, other)):
         if not math.isinf(r):
-            ratio = torch.where(weights > 0, marginal / torch.where(weights > 0, weights, 1), 1.0)
-            value += r * float(torch.xlogy(marginal, ratio).sum() - marginal.sum() + weights.sum())
+            value += r * float(weights @ _divergence(marginal, weights))
     return value if math.isfinite(value) else math.inf
+
+
+def _divergence(marginal: Tensor, weights: Tensor) -> Tensor:
+    """``t log t - t + 1`` of their ratio t, with all digits where it is near one."""
+    ratio = torch.where(weights > 0, marginal / torch.where(weights > 0, weights, 1), 1.0)
+    excess = torch.where(
+        weights > 0, (marginal - weights) / torch.where(weights > 0, weights, 1), 0
+    )
+    near = excess.abs() < 0.5
+    return torch.where(near, ratio * excess.log1p(), torch.xlogy(ratio, ratio)) - excess
 
 
 def _at_most(wanted: Tensor, found: Tensor) -> Tensor:

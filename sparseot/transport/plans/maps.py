@@ -14,6 +14,7 @@ against the bound on what was dropped, and rows that may miss something are take
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 
 import numpy as np
@@ -34,14 +35,28 @@ __all__ = ["mapped", "mapped_points"]
 MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
 FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
 LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
+HALF = 0.5  # of a row whose kept pairs hold what matters; the whole is one
 
 
 def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
-    """The mean ``(B, N, D)`` of the partners of each point of the source."""
+    """The mean ``(B, N, D)`` of the partners of each point of the source.
+
+    Rows whose visited pairs may miss a share of the sum are taken over all pairs.
+    """
+    pairs, rho = problem.pairs, problem.penalty.rhos[0]
     means, total = _means(problem, g, _softmin(problem, f))
-    if bool(((total > LOWEST) & (total < HIGHEST)).all()):
-        return means
-    return _means(problem, g)[0]
+    known = (total > LOWEST) & (total < HIGHEST)
+    if isinstance(pairs, KeptPairs):
+        known &= total > HALF
+        if not math.isinf(rho):  # sums of the plan, which are near one where they are imposed
+            sums = (-f / rho).double().exp() * total
+            known &= pairs.missed(f.double(), g.double()) <= pairs.checks[0].tol * sums
+    for k, row in enumerate(known):
+        lost = (~row).nonzero()[:, 0]
+        if len(lost):
+            x = problem.source.positions.detach()[k : k + 1, lost]
+            means[k, lost] = _over_all_pairs(problem, k, x, g)
+    return means
 
 
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
@@ -50,7 +65,8 @@ def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Ten
         problem.cost.check(points, problem.target.positions.detach(), ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
     if not isinstance(pairs, KeptPairs) or count < WORTH:
-        return _means(problem, g, x=points)[0]
+        items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
+        return torch.stack(items)
     softmins, images = _softmin(problem, f), mapped(problem, f, g)
     found = []
     for k, check in enumerate(pairs.checks):
@@ -59,10 +75,14 @@ def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Ten
         out, lost = new.means(g[k].double().numpy())
         some = torch.from_numpy(out).to(points)
         if len(lost):
-            one = problem.item(k)
-            some[lost] = _means(one, g[k : k + 1], x=points[k : k + 1, lost])[0][0]
+            some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g)
         found.append(some)
     return torch.stack(found)
+
+
+def _over_all_pairs(problem: Problem, k: int, points: Tensor, g: Tensor) -> Tensor:
+    """The map ``(K, D)`` of one item at any points ``(1, K, D)``."""
+    return _means(problem.item(k), g[k : k + 1], x=points)[0][0]
 
 
 def _softmin(problem: Problem, f: Tensor) -> Tensor:

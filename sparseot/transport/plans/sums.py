@@ -52,7 +52,8 @@ class PlanSums:
         self.r = self.a * self.unit
         self.w = torch.zeros_like(self.a)
         if pairs is not None:
-            self.w = pairs.missed(self.f - self.eps * math.log(self.mass), self.g)
+            f = self.f - self.eps * math.log(self.mass)
+            self.w = pairs.missed(f[None], self.g[None])[0]
         self.omitted = float(self.a @ self.w) * self.mass
         self.sound = bool((self.r <= HUGE * self.a).all() and self.w.isfinite().all())
         corners = [c.positions[0] for c in (source, target)]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ...engines.base import Formula, PlanPairs, Reductions
-from .clouds import SIZE
 from .softmins import PrunedSoftmins
 
 __all__ = ["WORTH", "KeptPairs"]
@@ -60,25 +59,16 @@ class KeptPairs(PlanPairs):
 
     def screened_for(self, item: int, f: Tensor, g: Tensor) -> KeptPairs:
         """The pairs of one item, chosen for the rows of its potentials f ``(N,)`` and g ``(M,)``."""
-        old = self.checks[item]
-        X, Y = old.clouds[self.side], old.clouds[1 - self.side]
-        check = old.like(X, Y)
-        rows, cols = (t.double().numpy() for t in (f, g))
-        check.build(rows[X.order], cols[Y.order], 0.0)
-        return self._double([check], 0)
+        both = (t.double().numpy() for t in (f, g))
+        return self._double([self.checks[item].seen_from(self.side, *both)], 0)
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
-        """Bounds on what the rows' sums of the first item miss, ``(N,)``, at these potentials."""
-        assert self.side == 0, "bounds are known for the rows that were screened"
-        check = self.checks[0]
-        X, Y = check.clouds
-        assert check.built is not None
-        rise = (f.numpy()[X.order] - check.built[0]).max() + (
-            g.numpy()[Y.order] - check.built[1]
-        ).max()
-        factor = np.exp(min(max(rise / check.eps, 0.0), 600.0))
-        bounds = np.repeat(check.screened.omitted, SIZE)[: X.n] * factor
-        return torch.from_numpy(bounds[X.inverse])
+        """Bounds ``(B, N)`` on what the sums of the rows miss at these potentials."""
+        found = []
+        for check, *both in zip(self.checks, f.numpy(), g.numpy(), strict=True):
+            rows = check.seen_from(1, *both) if self.side else check
+            found.append(torch.from_numpy(rows.missed(*both)))
+        return torch.stack(found)
 
     def _double(self, checks: list[PrunedSoftmins], side: int | None = None) -> KeptPairs:
         for check in checks:

@@ -8,8 +8,6 @@ The list holds as long as the potentials rise by less than the margin it was mad
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,45 +21,14 @@ from ..marginals import Marginals
 from ..softmins import Array, Softmins
 from .clouds import GROUP, SIZE, BlockCloud, Frame
 from .memory import check_memory
+from .tile_lists import RANGES, Tiles, screened
 
-__all__ = ["PrunedSoftmins", "Tiles"]
+__all__ = ["PrunedSoftmins"]
 
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
-RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
-BOXES = 1 << 15  # pairs of boxes that are worth a thread: some tenths of a millisecond
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
-
-
-@dataclass
-class Tiles:
-    """Kept tiles, row block after row block, and column block after column block."""
-
-    starts: tuple[Array, Array]
-    blocks: tuple[Array, Array]
-    places: Array  # of the tiles of columns among those of rows
-    omitted: Array  # bound on what each row block's sums miss
-    loops: ModuleType  # that will visit them
-
-    @staticmethod
-    def of(counts: Array, cols: Array, omitted: Array, columns: int, loops: ModuleType) -> Tiles:
-        """From the rows' tiles; ``columns`` is the number of column blocks."""
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        begins = np.concatenate(([0], np.cumsum(np.bincount(cols, minlength=columns))))
-        rows, places = np.empty_like(cols), np.empty(len(cols), np.int64)
-        loops.transpose(starts, cols, begins[:-1].copy(), rows, places)
-        return Tiles((starts, begins), (cols, rows), places, omitted, loops)
-
-    def only(self, keep: Array) -> Tiles:
-        """Those tiles, told in the order of rows."""
-        owners = np.repeat(np.arange(len(self.starts[0]) - 1), np.diff(self.starts[0]))
-        counts = np.bincount(owners[keep], minlength=len(self.starts[0]) - 1)
-        columns = len(self.starts[1]) - 1
-        return Tiles.of(counts, self.blocks[0][keep], self.omitted, columns, self.loops)
-
-    def __len__(self) -> int:
-        return len(self.blocks[0])
 
 
 class _Known(NamedTuple):
@@ -78,7 +45,8 @@ class PrunedSoftmins(Softmins):
         penalty: how marginals are held.
         eps: the temperature.
         tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
-        dtype: of the loops; float32 leaves an error of some 1e-6 of the mass.
+        dtype: of the loops; float32 leaves an error of some 1e-6 of the mass, and is not taken
+            where it would leave more than a tenth of the tolerance.
         engine: "numba" for compiled loops, "tiles" for torch.
         memory: bytes that points and tiles may take, more is an error.
     """
@@ -97,7 +65,8 @@ class PrunedSoftmins(Softmins):
         self.engine, self.loops = engine, tile_loops(engine)
         self.clouds, self.memory = (source, target), memory
         self.a, self.b = source.weights, target.weights
-        self.penalty, self.eps, self.tol, self.dtype = penalty, eps, tol, dtype
+        self.penalty, self.eps, self.tol = penalty, eps, tol
+        self.dtype = self._enough(dtype)
         self.built: tuple[Array, Array] | None = None
         self.known: list[_Known | None] = [None, None]
         self.peaks: list[Array | None] = [None, None]
@@ -131,17 +100,14 @@ class PrunedSoftmins(Softmins):
         self.built = None
         frames = self._frame(f, g)
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
-        (rows, groups), (cols, near) = (
-            frame.boxes(float(cloud.weights.sum()))
-            for frame, cloud in zip(frames, self.clouds, strict=True)
-        )
+        (rows, groups), (cols, near) = (frame.boxes() for frame in frames)
         X, Y = self.clouds
         one = np.zeros(X.groups, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
         whole = np.array([0, Y.groups])
-        counts, found, lost = _screened(self.loops.screen, groups, near, *one, whole, threshold)
+        counts, found, lost = screened(self.loops.screen, groups, near, *one, whole, threshold)
         starts = np.concatenate(([0], np.cumsum(counts)))
         parents = np.arange(X.blocks) // GROUP
-        counts, found, omitted = _screened(
+        counts, found, omitted = screened(
             self.loops.screen, rows, cols, parents, starts, found, Y.ends, threshold
         )
         omitted += lost[parents]
@@ -152,10 +118,34 @@ class PrunedSoftmins(Softmins):
         self.age, self.final = 0, margin <= 0
         self.builds += 1
 
+    def seen_from(self, side: int, f: Array, g: Array) -> PrunedSoftmins:
+        """The same problem from one side, whose pairs are chosen for the rows there.
+
+        The potentials f of that side and g of the other are in the order of the points.
+        """
+        X, Y = self.clouds[side], self.clouds[1 - side]
+        new = self.like(X, Y)
+        new.build(f[X.order], g[Y.order], 0.0)
+        return new
+
+    def missed(self, f: Array, g: Array) -> Array:
+        """Bounds ``(N,)`` on what the rows' sums miss, for potentials in the order of the points."""
+        assert self.built is not None
+        X, Y = self.clouds
+        rise = (f[X.order] - self.built[0]).max() + (g[Y.order] - self.built[1]).max()
+        factor = math.exp(min(max(rise / self.eps, 0.0), 600.0))
+        bounds: Array = np.repeat(self.screened.omitted, SIZE)[: X.n] * factor
+        return bounds[X.inverse]
+
     def recast(self, dtype: Any) -> None:
         """From now on the loops run in this dtype."""
-        self.dtype = dtype
-        self.parts = [frame.loops(dtype) for frame in self.frames]
+        self.dtype = self._enough(dtype)
+        self.parts = [frame.loops(self.dtype) for frame in self.frames]
+
+    def _enough(self, dtype: Any) -> Any:
+        """This dtype, or float64 where blocks are so wide that float32 would miss the tolerance."""
+        lost = sum(cloud.rounding(self.eps) for cloud in self.clouds)
+        return dtype if lost <= SHARE * self.tol else np.float64
 
     def diagonal(self) -> None:
         """Keeps each block with itself, to see where a cloud is dense."""
@@ -168,9 +158,9 @@ class PrunedSoftmins(Softmins):
 
     def _frame(self, f: Array, g: Array) -> list[Frame]:
         self.known = [None, None]
-        frames = [Frame.of(self.clouds[0], f, self.eps)]
-        same = self.clouds[0] is self.clouds[1] and f is g
-        frames.append(frames[0] if same else Frame.of(self.clouds[1], g, self.eps))
+        (X, Y), origin = self.clouds, self.clouds[0].centres[0]
+        frames = [Frame.of(X, f, self.eps, origin)]
+        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.eps, origin))
         self.frames, self.parts = frames, [frame.loops(self.dtype) for frame in frames]
         return frames
 
@@ -271,29 +261,3 @@ class PrunedSoftmins(Softmins):
     def kept_fraction(self) -> float:
         """The share of the pairs that the tiles hold."""
         return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].n * self.clouds[1].n))
-
-
-def _screened(
-    screen: Any,
-    rows: Any,
-    cols: Any,
-    parents: Array,
-    starts: Array,
-    near: Array,
-    ends: Array,
-    threshold: float,
-) -> tuple[Array, Array, Array]:
-    """The tiles that pass, shared among threads: their numbers, their columns, what is dropped."""
-    count = len(rows[3])
-    counts, omitted = np.zeros(count, np.int64), np.zeros(count)
-    boxes = int(np.diff(starts)[parents].sum()) * int(np.diff(ends).max())
-    shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
-    edges = [count * k // shares for k in range(shares + 1)]
-    args: tuple[Any, ...] = rows, cols, parents, starts, near, ends, threshold, counts, omitted
-    found: list[Any] = [None] * shares
-
-    def part(k: int, _: int) -> None:
-        found[k] = screen(*args, edges[k], edges[k + 1])
-
-    share(part, range(shares + 1))
-    return counts, np.concatenate(found), omitted

@@ -114,9 +114,10 @@ class Multilevel:
             cloud, other = softmins.clouds[side], softmins.clouds[1 - side]
             damping = 1 / (1 + eps / self.penalty.rhos[side])
             logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
-            ones = np.ones((other.n, 1))
-            sums = softmins.products(side, here, there + logs, np.hstack((ones, other.points)))
-            mean = sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
+            ones, centre = np.ones((other.n, 1)), other.points.mean(0)
+            columns = np.hstack((ones, other.points - centre))
+            sums = softmins.products(side, here, there + logs, columns)
+            mean = centre + sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
             slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
         values = f_s[X.inverse], g_s[Y.inverse]
