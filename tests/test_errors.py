@@ -20,7 +20,9 @@ CALLS = {
     "a solve": solve,
     "a loss": lambda: so.sinkhorn_divergence(X, X + 0.5, blur=0.01, solver=FEW),
     "an argument": lambda: so.SamplesLoss("gaussian", reach=1.0),
-    "eigenpairs": lambda: so.eigsh(so.KernelMatrix(so.kernels.Gaussian(0.3), X), k=5, tol=1e-15),
+    "eigenpairs": lambda: so.eigsh(
+        so.KernelMatrix(so.kernels.Gaussian(0.1), torch.rand(400, 2).double()), k=5, max_products=8
+    ),
     "a linear system": lambda: so.conjugate_gradient(
         so.KernelMatrix(so.kernels.Gaussian(0.3), X), X[:, 0], max_products=2
     ),

@@ -90,10 +90,15 @@ def test_negative_costs_are_costs():
 
 
 def test_looking_costs_one_evaluation():
-    """However many sweeps follow: where all pairs are one tile, its costs are kept."""
-    cost = Bad(0.0, torch.ones(2), torch.ones(2))
-    found = so.solve_sample(X, Y, blur=0.1, cost=cost)
-    assert found.converged and found.n_iter > 3 and cost.calls <= 3
+    """However many sweeps follow: where all pairs are one tile, its costs are kept.
+
+    Two more give the value its derivatives in what the function may have learned.
+    """
+    for grad, calls in ((False, 3), (True, 5)):
+        cost = Bad(0.0, torch.ones(2), torch.ones(2))
+        with torch.set_grad_enabled(grad):
+            found = so.solve_sample(X, Y, blur=0.1, cost=cost)
+        assert found.converged and found.n_iter > 3 and cost.calls <= calls
 
 
 def test_new_points_of_a_map():

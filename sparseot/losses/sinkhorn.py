@@ -92,6 +92,7 @@ def sinkhorn_divergence(
         Séjourné et al., 2019, proposition 12.
 
     Example:
+        >>> import torch
         >>> x, y = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
         >>> print(f"{sinkhorn_divergence(x, y):.2f}")
         12.50

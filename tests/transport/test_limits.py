@@ -32,7 +32,7 @@ def test_a_solve_keeps_within_its_memory(dim, blur):
     found = solve(memory + 64 * (4000 // 32 + 16) * (3000 // 32 + 16))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    tiles = found.solved[0].solution.checks[0].screened
+    tiles = found.solved[0].problem.pairs.checks[0].screened
     assert found.converged and peak < 1.1 * (memory + 64 * len(tiles)) + 2**20
 
 
