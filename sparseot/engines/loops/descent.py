@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .algebra import less_gram, solve
+from .algebra import RIDGE, less_gram, solve
 from .pairs import HIGHEST, LOWEST, OPTIONS, exp2
 
 __all__ = ["descend", "fixed_point", "half_step"]
@@ -22,6 +22,8 @@ LOG2E = math.log2(math.e)
 FIRST = 3  # sweeps before Newton's method: they find the supports
 REACH = 3.0  # temperatures by which a step may move a potential
 STEP = 2 / 3  # of the self problem: divides its error by three
+EMPTY = 1e-200  # sums of points that no mass reaches yet: their steps would be beyond all numbers
+FARTHEST = 1e250  # a step that is no number, or nearly none
 FLOPS = 0.2  # nanoseconds of a multiplication, where an exponential takes one
 
 
@@ -90,7 +92,7 @@ def _lack(weights, h, eps, rate, sums, lack):
         wanted = weights[i] * np.exp(min(-h[i] * rate, 600.0))
         lack[i] = eps * (wanted - sums[i])
         diagonal = sums[i] + eps * rate * wanted
-        sums[i] = 1 / np.sqrt(diagonal) if diagonal > 0 else 0.0
+        sums[i] = 1 / np.sqrt(diagonal) if diagonal > EMPTY else 0.0
         lack[i] *= sums[i]
 
 
@@ -119,6 +121,8 @@ def _newton(cost, a, b, f, g, eps, rate_a, rate_b):
             q2[j] -= H[i, j] * q1[i]
     S = np.empty((m, m))
     less_gram(H, S)
+    for j in range(m):  # parts that nearly depend on each other would leave pivots of rounding
+        S[j, j] += RIDGE
     if mass > 0:
         for j in range(m):
             for k in range(j + 1):
@@ -134,6 +138,8 @@ def _newton(cost, a, b, f, g, eps, rate_a, rate_b):
     for j in range(m):
         q2[j] *= d2[j]
         largest = max(largest, abs(q2[j]))
+    if largest > FARTHEST:
+        return 0.0
     length = min(1.0, REACH * eps / largest)
     for i in range(n):
         f[i] += length * q1[i]
