@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..engines.openmp import NUMBERS, on_threads_for
+from ..operators.arrays import tensor_of
 from ..precision import full_precision
 from .adjacency import Adjacency
 from .layers import KNNGraph
@@ -75,7 +77,7 @@ class SparseHashedNNDistance(nn.Module):
 
 def sparse_dense_matmult_batch(sp_a: Adjacency, b: Any) -> Tensor:
     """The product ``sp_a @ b`` of ``(B, N, N)`` and ``(B, N, C)``, a tensor also for an array b."""
-    result: Tensor = sp_a @ torch.as_tensor(b)
+    result: Tensor = sp_a @ (b if isinstance(b, Tensor) else tensor_of(np.asarray(b), "b"))
     return result
 
 

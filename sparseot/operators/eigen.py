@@ -113,7 +113,7 @@ def _solve(
         ritz, vectors = torch.linalg.eigh(_finite(as_tensor(operator.to_dense(), reference)))
         chosen = _preference(ritz, which)[:k]
         values, vectors = ritz[chosen], vectors[:, chosen]
-        residuals = (_finite(operator.product(vectors)) - vectors * values).norm(dim=0)
+        residuals = _norms(_finite(operator.product(vectors)) - vectors * values)
         found = values, vectors, residuals, max(norm, float(ritz.abs().max()))
         return _judged(operator, *found, tol, n)
 
@@ -142,7 +142,7 @@ def _judged(
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
         )
     order = values.argsort()
-    parts = values[order], vectors[:, order], residuals[order]
+    parts = values[order], vectors[:, order], residuals[order].to(values)
     values_, vectors_, residuals_ = (like(part, operator.reference) for part in parts)
     return EigenPairs(values_, vectors_, residuals_, products, converged)
 
@@ -212,7 +212,7 @@ def _iterate(
         goal = tol * norm
         vectors, error = basis @ rotation[:, :block], images @ rotation[:, :block]
         error -= vectors * values[:block]
-        sizes = error.norm(dim=0)
+        sizes = _norms(error)
         multiply.bar.set_postfix_str(f"residual {float(sizes[:k].max()):.1e}")
         if bool((sizes[:k] <= goal).all()) or multiply.products >= max_products:
             return values[:k], vectors[:, :k], sizes[:k], norm
@@ -236,7 +236,7 @@ def _preference(ritz: Tensor, which: str) -> Tensor:
 def _orthonormal(block: Tensor, basis: Tensor) -> Tensor:
     """The block made orthonormal to the basis and in itself; twice is enough (Kahan, Parlett)."""
     for _ in range(2):
-        block = block / block.norm(dim=0).clamp_min(torch.finfo(block.dtype).tiny)
+        block = block / _norms(block).clamp_min(torch.finfo(block.dtype).tiny).to(block)
         block = block - basis @ (basis.mT @ block)
         block = torch.linalg.qr(block).Q
     return block
@@ -265,15 +265,20 @@ def _check_symmetry(operator: Operator) -> float:
     reference = as_tensor(operator.reference, operator.reference)
     pair = torch.randn(n, 2, generator=generator, dtype=torch.float64).to(reference)
     image = _finite(operator.product(pair))
-    form = pair.mT @ image
-    size = float(pair.norm(dim=0).max() * image.norm(dim=0).max())
+    form = pair.double().mT @ image.double()
+    size = float(_norms(pair).max() * _norms(image).max())
     rounding = 1e-10 if reference.dtype == torch.float64 else 1e-6
     if float((form[0, 1] - form[1, 0]).abs()) > rounding * size:
         fix = (
             "For others take the eigenpairs of K.T @ K, whose values are the squared singular ones."
         )
         raise bad_input("operator", "one that is not symmetric", "a symmetric operator", fix)
-    return float((image.norm(dim=0) / pair.norm(dim=0)).max())
+    return float((_norms(image) / _norms(pair)).max())
+
+
+def _norms(block: Tensor) -> Tensor:
+    """Norms of the columns in double precision, where squares neither overflow nor vanish."""
+    return torch.linalg.vector_norm(block, dim=0, dtype=torch.float64)
 
 
 def _gram(left: Tensor, right: Tensor) -> Tensor:

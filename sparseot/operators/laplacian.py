@@ -40,7 +40,7 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
 
     Returns:
         An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row. It keeps
-        a copy of an array; after a change in place of what it cannot copy it raises RuntimeError.
+        a copy of an array; after a change in place of a tensor or an operator it raises RuntimeError.
 
     Raises:
         ValueError: if K is not square, or if a degree is negative, NaN or infinite.
@@ -75,7 +75,7 @@ class Laplacian(Operator):
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
         from scipy.sparse import issparse  # here, for a light import of the library
 
-        if isinstance(K, Tensor | np.ndarray) or issparse(K):
+        if isinstance(K, np.ndarray) or issparse(K):
             K = held(K)
         known = K.live if isinstance(K, Operator) else [K] if isinstance(K, Tensor) else []
         self._watch = Watch(*known)  # degrees are summed once

@@ -238,3 +238,28 @@ def test_small_operators_are_held_to_the_tolerance_too():
     torch.testing.assert_close(found.values, exact)
     assert not found.converged and 1e-12 < found.residuals.max() < 1e-4 * 40
     assert eigsh(K, 3, tol=1e-2).converged
+
+
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+def test_eigenvalues_of_any_size(n, size):
+    """Single precision: the squares of such residuals are zero, or infinite, and so is their norm."""
+    entries = torch.linspace(1, 2, n)
+    found = eigsh(Diagonal(size * entries), 3, "LA")
+    assert found.converged and found.residuals.isfinite().all()
+    torch.testing.assert_close(found.values / size, entries[-3:], rtol=1e-5, atol=0)
+    lopsided = csr_array(np.triu(np.ones((n, n))) * size)
+
+    class Lopsided(Operator):
+        shape, reference = (n, n), torch.empty(0)
+
+        def product(self, v):
+            return torch.as_tensor(lopsided @ v.numpy()).to(v)
+
+        def transpose(self):
+            raise NotImplementedError
+
+        diagonal = transpose
+
+    with pytest.raises(ValueError, match="not symmetric"):
+        eigsh(Lopsided(), 3)
