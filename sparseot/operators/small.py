@@ -22,6 +22,7 @@ __all__ = ["by_rows", "cholesky", "exp_", "product", "solve", "squares", "substi
 
 SMALL = 1 << 21  # multiplications: half a millisecond on one thread
 FAST = 4  # times as many as others take at a time, by a library
+ROOM = 1 << 17  # numbers of a temporary
 PANEL = 192  # columns of a factor at a time
 
 
@@ -59,9 +60,13 @@ def exp_(exponents: Tensor) -> Tensor:
 
 
 def by_rows(entries: Callable[[slice], None], matrix: Tensor) -> None:
-    """Has ``entries`` write ranges of the rows of a matrix, which our threads share."""
+    """Has ``entries`` write ranges of the rows of a matrix, which our threads share.
+
+    Temporaries of so few rows stay in the cache.
+    """
     if _here(matrix):
-        _share(len(matrix), entries, NUMBERS * matrix.numel())
+        rows = max(1, ROOM // matrix.shape[1])
+        _share(len(matrix), entries, NUMBERS * matrix.numel(), rows)
     else:
         entries(slice(0, len(matrix)))
 
@@ -96,7 +101,8 @@ def _subtract(rest: Tensor, below: Tensor) -> None:
     def rows(k: slice) -> None:
         rest[k, : k.stop].addmm_(below[k], below[: k.stop].mT, alpha=-1)
 
-    _share(len(rest), rows, len(rest) * below.numel() // 2, shares=4)
+    quarter = -(-len(rest) // (4 * thread_count()))  # the last rows are the longest
+    _share(len(rest), rows, len(rest) * below.numel() // 2, quarter)
 
 
 def _pivot(factor: Tensor, failed: Tensor) -> tuple[Tensor, float]:
@@ -138,10 +144,10 @@ def solve(factor: Tensor, right: Tensor) -> Tensor:
     return out
 
 
-def _share(size: int, run: Callable[[slice], object], work: float, shares: int = 1) -> None:
+def _share(size: int, run: Callable[[slice], object], work: float, grain: int = 0) -> None:
     """Runs a library on ranges of rows or columns, on one thread each, where that pays."""
     many = thread_count(of_torch=True)
-    grain = -(-size // (shares * many)) if many > 1 else size
+    grain = (grain or -(-size // many)) if many > 1 else size
     with one_thread():
         share_ranges(size, lambda lo, hi: run(slice(lo, hi)), grain, work / FAST)
 

@@ -86,6 +86,16 @@ def test_blocks_of_rows_are_computed_again_with_the_same_gradients(monkeypatch, 
     assert len(calls) == 2 * 7  # of six rows each
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_gravnet_compiles_without_a_break():
+    conv, x = GravNetConv(5, 7, 3, 4, k=6), torch.rand(50, 5, requires_grad=True)
+    compiled, inputs = torch.compile(lambda x: conv(x), fullgraph=True), (x, *conv.parameters())
+    torch.testing.assert_close(compiled(x), conv(x))
+    fast = torch.autograd.grad(compiled(x).square().sum(), inputs)
+    torch.testing.assert_close(fast, torch.autograd.grad(conv(x).square().sum(), inputs))
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear_layers_are_torchs(bias):
     ours, theirs = Linear(3, 4, bias=bias).double(), nn.Linear(3, 4, bias=bias).double()
