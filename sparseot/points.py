@@ -67,10 +67,6 @@ class Points:
         """Logarithms of the weights, ``(B, N)``; -1e30 stands for the logarithm of zero."""
         return log_weights(self.weights.detach())
 
-    def plain(self) -> Points:
-        """The same numbers, see :func:`numbers`."""
-        return Points(numbers(self.positions), numbers(self.weights))
-
     @cached_property
     def items(self) -> list[Points]:
         """Each cloud as a batch of one, without its graph; the same objects whenever asked."""

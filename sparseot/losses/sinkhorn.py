@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.openmp import on_one_thread
+from ..errors import bad_input
 from ..points import refuse_transforms
 from ..precision import full_precision
 from ..transport.derivatives.solved import Answer
@@ -97,7 +98,10 @@ def sinkhorn_divergence(
         >>> print(f"{sinkhorn_divergence(x, y):.2f}")
         12.50
     """
-    solver = solver or Sinkhorn()
+    solver = Sinkhorn() if solver is None else solver
+    if not isinstance(solver, Solver):
+        fix = "Sinkhorn(tol=...) and AveragedAnnealing(scaling=...) are solvers."
+        raise bad_input("solver", type(solver).__name__, "a solver", fix, TypeError)
     if isinstance(solver, Sinkhorn):
         solver = with_tolerance(solver, tol)
     else:
@@ -105,7 +109,7 @@ def sinkhorn_divergence(
     if isinstance(solver, AveragedAnnealing) and diameter is not None:
         solver = replace(solver, diameter=diameter)
     if engine != "auto":
-        solver = replace(solver, engine=engine)  # type: ignore[type-var]
+        solver = solver.on(engine)
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost}
     with deferred(signals=False):
         found = Answer(*solve_clouds(x, y, a, b, blur=blur, solver=solver, **common), x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -80,6 +81,12 @@ class Solver(ABC):
     """
 
     engine: str | Engine  # how sums over all pairs are taken
+
+    def on(self, engine: str | Engine) -> Solver:
+        """The same solver, by another engine."""
+        other = copy(self)
+        object.__setattr__(other, "engine", engine)  # solvers may be frozen
+        return other
 
     def rounding(self, problem: Problem) -> float:
         """The share of an entry of the plan that may be lost to the rounding of single precision."""

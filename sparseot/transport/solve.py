@@ -90,7 +90,7 @@ def solve_sample(
         12.50 True
     """
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
-    solver = with_tolerance(solver or Sinkhorn(), tol)
+    solver = with_tolerance(Sinkhorn() if solver is None else solver, tol)
     with deferred():
         solved, batched = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
         say_what_failed(solved)
@@ -150,6 +150,9 @@ def solve_clouds(
 
 def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
     """The solver, with the tolerance of the function that it was given to unless it has its own."""
+    if not isinstance(solver, Sinkhorn):
+        fix = "Schedules that ask for no tolerance belong to sinkhorn_divergence."
+        raise bad_input("solver", type(solver).__name__, "Sinkhorn(...)", fix, TypeError)
     check_positive(tol=tol)
     return replace(solver, tol=solver.tol or tol)
 

@@ -9,6 +9,7 @@ import sparseot as so
 from sparseot.engines import threads
 from sparseot.engines.threads import even, share, share_ranges
 from sparseot.transport.pruned import softmins as sparse
+from sparseot.transport.pruned import tile_lists
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -116,7 +117,7 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
         return found
 
     monkeypatch.setattr(loops, "screen", watched)
-    monkeypatch.setattr(sparse, "BOXES", 1)
+    monkeypatch.setattr(tile_lists, "BOXES", 1)
     x, y = torch.rand(2, 2000, 2)
     so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))
     assert 0 < most[0] <= workers

@@ -1,5 +1,6 @@
 """Clouds that are changed in place after a solve, and users who end one."""
 
+import pickle
 import signal
 
 import pytest
@@ -59,7 +60,7 @@ def test_values_are_read_and_potentials_refused_after_a_change():
     with torch.no_grad():
         x += 1
     assert found.value.item() == value
-    with pytest.raises(RuntimeError, match="changed in place after the solve"):
+    with pytest.raises(RuntimeError, match="changed in place after it was made"):
         _ = found.potential_a
     with torch.no_grad():
         assert found.potential_a.isfinite().all()
@@ -143,3 +144,69 @@ def test_gradients_are_the_same_each_time():
     (x, _), (y, _) = cloud(14, 2), cloud(12, 2)
     loss = so.SamplesLoss(blur=0.3, tol=1e-9)
     assert torch.autograd.gradcheck(loss, (x.requires_grad_(), y.requires_grad_()), nondet_tol=0.0)
+
+
+def test_an_interruption_that_comes_too_late_is_raised(monkeypatch):
+    """After the last sweep there is nothing to end: it is not swallowed."""
+    solve = __import__("sparseot.transport.solve", fromlist=["solve"])
+    usual = solve.say_what_failed
+    monkeypatch.setattr(
+        solve, "say_what_failed", lambda s: (signal.raise_signal(signal.SIGINT), usual(s))
+    )
+    (x, _), (y, _) = cloud(20, 2), cloud(20, 2)
+    with pytest.raises(KeyboardInterrupt):
+        so.solve_sample(x, y, blur=0.3)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_small_cloud_and_itself_can_be_watched_and_ended():
+    x, _ = cloud(30, 2)
+    seen = []
+    so.solve_sample(x, x, blur=0.1, solver=so.Sinkhorn(progress=lambda *told: seen.append(told)))
+    assert seen
+
+    def impatient(*told):
+        raise KeyboardInterrupt
+
+    found = so.solve_sample(x, x, blur=0.1, solver=so.Sinkhorn(progress=impatient))
+    assert found.value.isfinite()
+    with pytest.raises(KeyboardInterrupt):
+        so.sinkhorn_divergence(x, x + 1, blur=0.1, solver=so.Sinkhorn(progress=impatient))
+
+
+@pytest.mark.parametrize("function", [True, False])
+def test_numbers_are_read_from_the_copies(function):
+    """Potentials of a function, and the gauge of all: whatever has become of clouds and weights."""
+    (x, a), (y, b) = cloud(12, 2), cloud(9, 2)
+    cost = (lambda x, y: (x[:, :, None] - y[:, None]).square().sum(-1)) if function else None
+    wanted = so.solve_sample(x, y, a, b, blur=0.3, cost=cost).potential_a
+    found = so.solve_sample(x, y, a, b, blur=0.3, cost=cost)
+    x *= 3
+    a.copy_(a.sort().values)
+    torch.testing.assert_close(found.potential_a, wanted)
+
+
+def test_results_can_be_pickled():
+    x, y = torch.rand(1, 30, 2).double(), torch.rand(1, 20, 2).double()
+    x.mul_(1.1)
+    found = so.solve_sample(x, y, blur=0.1)
+    again = pickle.loads(pickle.dumps(found))
+    torch.testing.assert_close(again.potential_a, found.potential_a)
+    torch.testing.assert_close(again.map(), found.map())
+
+
+def test_solvers_are_solvers():
+    from ..solvers import Converged
+
+    (x, a), (y, b) = cloud(12, 2), cloud(9, 2)
+    values = [
+        so.sinkhorn_divergence(x, y, a, b, blur=0.3, solver=solver, engine=engine)
+        for solver in (Converged(), so.Sinkhorn(tol=1e-9))
+        for engine in ("auto", "tiles")
+    ]
+    for value in values:
+        torch.testing.assert_close(value, values[0], rtol=1e-6, atol=0)
+    with pytest.raises(TypeError, match="solver: got str, wanted a solver"):
+        so.sinkhorn_divergence(x, y, solver="sinkhorn")
+    with pytest.raises(TypeError, match=r"wanted Sinkhorn\(\.\.\.\)"):
+        so.solve_sample(x, y, blur=0.1, solver=Converged())

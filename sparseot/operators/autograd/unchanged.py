@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-__all__ = ["Versions", "of_unchanged"]
-
-
-class Versions:
-    """The state of some tensors, to be compared with a later one."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.seen = [(t, t._version) for t in tensors if not t.is_inference()]
-
-    def check(self) -> None:
-        """Raises RuntimeError where a derivative would reach a tensor that has changed."""
-        if not torch.is_grad_enabled() or not any(t.requires_grad for t, _ in self.seen):
-            return
-        if any(t._version != version for t, version in self.seen):
-            raise RuntimeError(
-                "Points or weights were changed in place after the solve, so that derivatives "
-                "would be taken where nothing was solved. Change a copy, x = x + step, or read "
-                "the numbers under torch.no_grad()."
-            )
+__all__ = ["of_unchanged"]
 
 
 def of_unchanged(value: Tensor, *tensors: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...engines.openmp import on_one_thread
-from ...operators.autograd.unchanged import Versions, of_unchanged
-from ...points import Points
+from ...held import Watch
+from ...operators.autograd.unchanged import of_unchanged
+from ...points import Points, unwrap
 from ...precision import full_precision
 from ..problem import Problem
 from ..solution import Solution
@@ -35,7 +36,7 @@ class Solved:
     given: tuple[Points, Points]
 
     def __post_init__(self) -> None:
-        self.versions = Versions([t for c in self.given for t in (c.positions, c.weights)])
+        self.watch = Watch(*(t for c in self.given for t in (c.positions, c.weights)))
 
     @cached_property
     def numbers(self) -> Tensor:
@@ -60,7 +61,8 @@ class Solved:
         Solved to a tolerance and balanced, they are in the gauge ``<a, f> = <b, g>``.
         """
         live = self.live
-        self.versions.check()
+        if live is not self.problem:
+            self.watch.check("potentials", "the clouds of a result were")
         f, g = attach(live, self.solution, self.curvatures)
         if live.symmetric or not live.penalty.imposed or not self.solution.reports:
             return f, g
@@ -76,8 +78,11 @@ class Solved:
 
     @property
     def live(self) -> Problem:
-        """The problem of the clouds as they came."""
-        return self.problem.of(*self.given)
+        """The problem of the clouds as they came, where derivatives are to reach them."""
+        tensors = [t for c in self.given for t in (c.positions, c.weights)]
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        inside = any(unwrap(t) is not t for t in tensors)  # of a transform of torch.func
+        return self.problem.of(*self.given) if wanted or inside else self.problem
 
 
 def divergence(parts: list[Tensor], problem: Problem) -> Tensor:

@@ -17,10 +17,11 @@ class Stopped(Exception):
 
 
 class _User:
-    """Who may ask a solve to end."""
+    """Who may ask a solve to end; ``waits`` for its result, or takes an interruption as it comes."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, waits: bool = True) -> None:
+        self.waits = waits
+        self.asked = self.heard = False
 
     def note(self, number: int, frame: Any) -> None:
         """A handler of signals: the first is noted, one that follows is not waited with."""
@@ -37,9 +38,10 @@ def deferred(signals: bool = True) -> Iterator[None]:
     """Within, all solves have one user; the first Ctrl-C is noted instead of raised.
 
     Only where it would raise KeyboardInterrupt, in the main thread; a program's own handler stays.
-    Without ``signals`` Ctrl-C is Python's.
+    One that came too late to end any sweep is raised at the end. Without ``signals`` Ctrl-C is
+    Python's.
     """
-    user, usual = _User(), signal.default_int_handler
+    user, usual = _User(waits=signals), signal.default_int_handler
     token = _user.set(user)
     main = threading.current_thread() is threading.main_thread()
     signals = signals and main and signal.getsignal(signal.SIGINT) is usual
@@ -51,6 +53,8 @@ def deferred(signals: bool = True) -> Iterator[None]:
         if signals:
             signal.signal(signal.SIGINT, usual)
         _user.reset(token)
+    if signals and user.asked and not user.heard:
+        raise KeyboardInterrupt
 
 
 class Bar:
@@ -69,8 +73,11 @@ class Bar:
         try:
             self._show(blur, error, tol)
         except KeyboardInterrupt:
+            if not self.user.waits:
+                raise
             self.user.asked = True
         if self.user.asked:
+            self.user.heard = True
             raise Stopped
 
     def _show(self, blur: float, error: float, tol: float) -> None:

@@ -16,6 +16,7 @@ from ...points import CLOSED
 from ..marginals import Marginals
 from ..problem import Problem
 from ..softmins import Array, Outcome, Softmins
+from .progress import Stopped
 from .relaxation import Watch, close, relaxed_sweeps
 
 __all__ = ["StoredSoftmins", "compiled_fixed_point", "newton_sweeps"]
@@ -123,9 +124,13 @@ def compiled_fixed_point(
     budget: float,
     watch: Watch = lambda error: None,
 ) -> Outcome:
-    """The potential of a cloud with itself, in one call."""
+    """The potential of a cloud with itself, in one call; ``watch`` hears of its end."""
     h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
     matrix = softmins.costs[0], softmins.a, softmins.logs[0], float(softmins.eps), softmins.rates[0]
     error, passes = softmins.loops.fixed_point(*matrix, h, new, float(tol), most)
     value = softmins.dual(new, h, softmins.kept(0, new))
+    try:
+        watch(error)
+    except Stopped:  # what was found is there
+        return Outcome(new, new, h, h, error, passes / 2, value, True)
     return Outcome(new, new, h, h, error, passes / 2, value)
