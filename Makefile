@@ -61,9 +61,9 @@ test: lint
 check: test
 	$(say) "Slow tests, KeOps and Chromium"
 	@$(PYTEST) $(WORKERS) -m "(slow or browser) and not gpu" tests --ignore tests/browser/test_site.py
-	$(say) "The notebooks of the first steps"
-	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
-	@$(PYTEST) --nbmake docs/_build/notebooks/first_steps
+	$(say) "The notebooks of the first steps (nbmake passes over folders named _build)"
+	@$(PY) docs/notebooks.py gallery build/notebooks
+	@$(PYTEST) --nbmake build/notebooks/first_steps
 
 gallery: $(SITE)/.complete
 	@echo "Read $(SITE)/index.html"

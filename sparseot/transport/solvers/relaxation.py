@@ -159,7 +159,7 @@ def relaxed_sweeps(
         if not plain:
             momentum.observe(error)
         f = f + momentum.next() * (f_new - f)
-        if not plain and (error <= threshold or spent >= min(due, budget)):
+        if not plain and (error <= threshold or spent >= due or spent >= budget):
             found, spent = _trial_pair(softmins, f, g, spent), spent + 1.5
             if found.error <= tol or spent >= budget:
                 return found
