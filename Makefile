@@ -7,6 +7,15 @@ BIN  := $(VENV)/bin
 PY   := $(BIN)/python
 SITE := docs/_build/html
 
+# What the site is made of; folders, too, so that a file which is gone counts as a change.
+MADE := __pycache__ _build api auto_gallery gen artefacts
+SITE_FILES = $(shell find sparseot/. widgets/. gallery/. docs/. tests/browser/. \
+  \( $(MADE:%=-name % -o) -false \) -prune -o -print)
+
+# Two processes share the files of the tests; each loads torch, and compiles what it is the first to need.
+PYTEST  := $(PY) -m pytest
+WORKERS := -n 2 --dist loadfile
+
 # How JupyterLab is started on this machine, in a workspace that knows nothing of your other tabs.
 DISPLAYS := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s))
 LAB_FLAGS = --port=$(PORT) $(if $(DISPLAYS),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -15,12 +24,13 @@ LAB_EXTENSIONS := build/labextensions
 say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test gallery clean
+.PHONY: help lab lint test check gallery clean
 
 help:
 	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
-	@echo "make test             lint, types, import order, tests, a few notebooks"
-	@echo "make gallery          run all tutorials and build the site: $(SITE)/index.html"
+	@echo "make test             lint, types, import order, fast tests: 3 minutes, 6 at the first time"
+	@echo "make check            these and the slow ones: KeOps, Chromium, notebooks; 15 minutes"
+	@echo "make gallery          run the tutorials that changed, build the site: $(SITE)/index.html"
 	@echo "make clean            remove what was built; .venv and notebooks/ stay"
 	@echo
 	@echo "The first call makes .venv (PYTHON=$(PYTHON)) and takes minutes, the next ones seconds."
@@ -34,7 +44,7 @@ lab: $(VENV)/.docs.stamp
 	  --ServerApp.root_dir=notebooks --LabApp.extra_labextensions_path=$(CURDIR)/$(LAB_EXTENSIONS) \
 	  --LabApp.default_url=/lab/workspaces/sparseot
 
-test: $(VENV)/.test.stamp
+lint: $(VENV)/.test.stamp
 	$(say) "Lint"
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -42,17 +52,30 @@ test: $(VENV)/.test.stamp
 	@$(BIN)/mypy
 	$(say) "Import order"
 	@$(BIN)/lint-imports
-	$(say) "Tests, the examples of the docstrings, and the notebooks of the first steps"
-	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
-	@$(PY) -m pytest --nbmake --doctest-modules tests sparseot widgets docs/_build/notebooks/first_steps
 
-gallery: $(VENV)/.test.stamp docs/_build/.library.stamp
-	$(say) "Running the tutorials and building the site"
+test: lint
+	$(say) "Fast tests, and the examples of the docstrings"
+	@$(PYTEST) $(WORKERS) -m "not (gpu or slow or browser)" --doctest-modules tests sparseot widgets
+
+# Each test runs once: here are those that make test leaves out, but for the site, which make gallery builds.
+check: test
+	$(say) "Slow tests, KeOps and Chromium"
+	@$(PYTEST) $(WORKERS) -m "(slow or browser) and not gpu" tests --ignore tests/browser/test_site.py
+	$(say) "The notebooks of the first steps"
+	@$(PY) docs/notebooks.py gallery docs/_build/notebooks
+	@$(PYTEST) --nbmake docs/_build/notebooks/first_steps
+
+gallery: $(SITE)/.complete
+	@echo "Read $(SITE)/index.html"
+
+# It is there if the site was built and every page opened, so that nothing is done until a file changes.
+$(SITE)/.complete: $(VENV)/.test.stamp $(SITE_FILES)
+	$(say) "Running the tutorials that changed, or all if the library did, and building the site"
 	@rm -rf $(SITE) docs/api
 	@$(PY) -m sphinx -b html -d docs/_build/doctrees -W --keep-going -q -E -a docs $(SITE)
 	$(say) "Opening every page offline"
-	@SPARSEOT_SITE_REQUIRED=1 $(PY) -m pytest tests/browser/test_site.py
-	@echo "Read $(SITE)/index.html"
+	@SPARSEOT_SITE_REQUIRED=1 $(PYTEST) tests/browser/test_site.py
+	@touch $@
 
 clean:
 	rm -rf build docs/_build docs/auto_gallery docs/api docs/gen tests/browser/artefacts
@@ -68,7 +91,3 @@ $(VENV)/.%.stamp: pyproject.toml constraints.txt | $(BIN)/activate
 	$(say) "Installing sparseot[$*] into $(VENV), as pinned by constraints.txt"
 	@$(PY) -m pip install -qq --disable-pip-version-check -e ".[$*]" -c constraints.txt
 	@touch $@
-
-# Sphinx-Gallery runs a script again when the script changed; we also do when the library changed.
-docs/_build/.library.stamp: docs/conf.py $(shell find sparseot widgets gallery -name '*.py' -path '*sparseot*' -o -name '*.rst')
-	@rm -rf docs/auto_gallery docs/gen && mkdir -p docs/_build && touch $@

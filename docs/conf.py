@@ -5,18 +5,22 @@ import inspect
 import json
 import os
 import runpy
+import sys
 from pathlib import Path
 
 from sphinx_gallery.downloads import generate_zipfiles
 from sphinx_gallery.utils import zip_files
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import tutorials  # noqa: E402
 
 project = "sparseot"
 author = "The sparseot developers"
 copyright = "2026, " + author
 
 extensions = [
+    "tutorials",  # beside this file, and before Sphinx-Gallery
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -58,7 +62,7 @@ html_theme_options = {
     },
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
-    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+    "secondary_sidebar_items": {"**": ["page-toc", "sg_download_links"], "index": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
@@ -104,6 +108,12 @@ sphinx_gallery_conf = {
     "inspect_global_variables": False,
     "junit": "sphinx-gallery/junit.xml",
 }
+
+# All that results depend on, beside the scripts.
+tutorials_made_with = tutorials.fingerprint(
+    [HERE.parent / "sparseot", HERE.parent / "widgets" / "sparseot_widgets"],
+    [repr(sphinx_gallery_conf), (HERE.parent / "constraints.txt").read_text()],
+)
 
 # --- the public names ------------------------------------------------------------------------
 
@@ -153,9 +163,26 @@ def same_notebooks(app) -> None:
     generate_zipfiles(pages, HERE, app.config.sphinx_gallery_conf)
 
 
+TAG = "\N{LABEL} "  # before "Tags:"; few fonts have it, and a box is drawn where none does
+
+
+def untagged_page(app, name: str, source: list[str]) -> None:
+    """Take the symbol out of the pages of tutorials."""
+    source[0] = source[0].replace(TAG, "")
+
+
+def untagged_script(app, error) -> None:
+    """Take it out of the script that lists all tags of a gallery."""
+    script = Path(app.outdir) / "_static" / "sg-tags.js"
+    if script.exists():
+        script.write_text(script.read_text(encoding="utf-8").replace(TAG, ""), encoding="utf-8")
+
+
 def setup(app) -> None:
     """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
     app.connect("builder-inited", same_notebooks, priority=600)
+    app.connect("source-read", untagged_page)
+    app.connect("build-finished", untagged_script)
     page = HERE / "api" / "index.rst"
     page.parent.mkdir(exist_ok=True)
     names = public_names("sparseot", "sparseot")

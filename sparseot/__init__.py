@@ -1,8 +1,10 @@
 """Kernel matrices, neighbour graphs and transport plans between point clouds, never stored."""
 
+from importlib import metadata as _metadata
+
 from . import datasets, kernels, nn
+from .graphs.knn import knn, knn_graph
 from .graphs.recall import knn_recall
-from .graphs.search import knn, knn_graph
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
@@ -16,9 +18,14 @@ from .operators.laplacian import graph_laplacian
 from .pairs import Blocks
 from .transport.hessian import hessian
 from .transport.result import Transport
-from .transport.sinkhorn import Sinkhorn
 from .transport.solve import solve_sample
+from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
+
+try:  # pyproject.toml has the version, the installed package knows it
+    __version__ = _metadata.version("sparseot")
+except _metadata.PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
 
 __all__ = [
     "Blocks",

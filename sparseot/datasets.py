@@ -3,6 +3,8 @@
 Nothing is downloaded and no file is read: the caller brings the picture, as an array.
 """
 
+from __future__ import annotations
+
 from operator import index as as_integer
 
 import numpy as np

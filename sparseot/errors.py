@@ -1,6 +1,9 @@
-"""One way to refuse bad input: what came, what was wanted, how to fix it."""
+"""One way to refuse bad input: what came, what was wanted, how to fix it; and one to warn."""
 
-__all__ = ["bad_input"]
+import sys
+import warnings
+
+__all__ = ["bad_input", "warn_user"]
 
 
 def bad_input(
@@ -19,3 +22,13 @@ def bad_input(
         The exception; the caller raises it, so that the traceback ends at the check.
     """
     return kind(f"{argument}: got {got}, wanted {wanted}." + (f" {fix}" if fix else ""))
+
+
+def warn_user(message: str, kind: type[Warning] = RuntimeWarning) -> None:
+    """Warns at the line of whoever called this library, however deep inside of it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        ("sparseot.", "torch.")
+    ):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, kind, stacklevel=level)

@@ -2,7 +2,7 @@
 
 from .graphs.convolutions import DynamicEdgeConv, GravNetConv
 from .graphs.layers import KNNGraph
-from .graphs.methods import Forest
+from .graphs.search.methods import Forest
 from .graphs.sparsedistance import (
     SparseHashedNNDistance,
     pairwise_dist,

@@ -19,7 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from torch import Tensor
 from .errors import bad_input
 
 __all__ = [
+    "CLOSED",
     "Points",
     "bounding_diameter",
     "bounding_sides",
@@ -42,8 +45,14 @@ __all__ = [
     "refuse_transforms",
 ]
 
+CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and beyond all exponents
+
 # torch.func has had it since 2.7; without it, its transforms say that they cannot read numbers
 unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda t: t)
+
+
+# Coordinates whose squared distances are numbers still, in any dimension.
+LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,20 @@ class Points:
         """Logarithms of the weights, ``(B, N)``; -1e30 stands for the logarithm of zero."""
         return log_weights(self.weights.detach())
 
-    def plain(self) -> Points:
-        """The same numbers, see :func:`numbers`."""
-        return Points(numbers(self.positions), numbers(self.weights))
+    @cached_property
+    def items(self) -> list[Points]:
+        """Each cloud as a batch of one, without its graph; the same objects whenever asked."""
+        pairs = zip(self.positions.detach().split(1), self.weights.detach().split(1), strict=True)
+        return [Points(*pair) for pair in pairs]
+
+    def equals(self, other: Points) -> bool:
+        """Whether these are the same numbers."""
+        pairs = ((self.positions, other.positions), (self.weights, other.weights))
+        return self is other or all(s.shape == t.shape and torch.equal(s, t) for s, t in pairs)
+
+    def copy(self) -> Points:
+        """The same numbers in memory of their own: nothing changes them."""
+        return Points(numbers(self.positions).clone(), numbers(self.weights).clone())
 
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
@@ -81,10 +101,9 @@ def numbers(t: Tensor) -> Tensor:
     return plain
 
 
-def refuse_transforms(source: Points, target: Points) -> None:
+def refuse_transforms(*tensors: Any) -> None:
     """Raises ValueError inside of ``torch.func``, for losses that it cannot see through."""
-    tensors = (source.positions, target.positions, source.weights, target.weights)
-    if any(unwrap(t) is not t for t in tensors):
+    if any(isinstance(t, Tensor) and unwrap(t) is not t for t in tensors):
         raise bad_input(
             "torch.func",
             "a loss that is not solved to a tolerance",
@@ -94,9 +113,9 @@ def refuse_transforms(source: Points, target: Points) -> None:
 
 
 def log_weights(a: Tensor) -> Tensor:
-    """Logarithms, -1e30 for zero: finite, as fast arithmetic wants, and beyond all exponents."""
+    """Logarithms; ``CLOSED``, -1e30, for zero."""
     # Not .log(): it wakes OpenMP's threads, which then spin for milliseconds beside our own.
-    return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, -1e30)
+    return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, CLOSED)
 
 
 def points_pair(
@@ -251,9 +270,16 @@ def _check_positions(name: str, x: Tensor) -> None:
 
 
 def _check_finite(name: str, x: Tensor) -> None:
-    if not bool(torch.isfinite(x).all()):
+    largest, most = float(x.detach().abs().amax()), LARGEST[x.dtype]
+    if largest <= most:
+        return
+    if not math.isfinite(largest):
         count = int((~torch.isfinite(x)).sum())
         raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")
+    got, wanted = f"coordinates up to {largest:.2g}", f"at most {most:g} in {x.dtype}"
+    raise bad_input(
+        name, got, wanted, "Squares of distances would be infinite: rescale the points."
+    )
 
 
 def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:

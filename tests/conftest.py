@@ -1,10 +1,16 @@
 """What all tests share: the device, the seed, and the rule for what may be missing."""
 
-import os
-import shutil
-
 import pytest
 import torch
+
+from . import caches, missing
+
+caches.share()
+
+
+@pytest.hookimpl(trylast=True)  # after tests were left out by their marks
+def pytest_collection_modifyitems(config, items):
+    missing.tell_once(config, items)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -30,7 +36,4 @@ def shared(monkeypatch):
 @pytest.fixture
 def needs_compiler():
     """KeOps tests skip without g++, and fail in CI."""
-    if shutil.which("g++") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("g++ is missing in CI: KeOps cannot be tested")
-        pytest.skip("g++ is missing: KeOps cannot compile")
+    missing.required("needs_compiler")

@@ -43,11 +43,16 @@ def transport(x, y, a, b, *, p=2, blur, reach=None, steps=20_000, tol=1e-14):
 
 
 def sinkhorn_divergence(x, y, a, b, **options):
-    """The debiased value, converged, from its definition."""
+    """The debiased value, converged, from its definition (Séjourné et al., 2019, definition 6)."""
     ab, aa, bb = (
         transport(*pair, **options)[0] for pair in ((x, y, a, b), (x, x, a, a), (y, y, b, b))
     )
-    return ab - aa / 2 - bb / 2
+    return ab - aa / 2 - bb / 2 + mass_term(a, b, options["blur"], options.get("p", 2))
+
+
+def mass_term(a, b, blur, p=2):
+    """What a divergence of different masses has beside its three transport costs."""
+    return blur**p / 2 * (a.sum() - b.sum()) ** 2
 
 
 def divergence(p, q):

@@ -4,36 +4,33 @@ from dataclasses import dataclass
 
 import torch
 
-from sparseot.transport.annealing import Potentials
+from sparseot.transport.solution import Solution, Solver
 
 from .dense import cost_matrix
 
 
 @dataclass(frozen=True)
-class Converged:
+class Converged(Solver):
     """Dense, float64; what ``AveragedAnnealing`` tends to as scaling tends to 1."""
 
     steps: int = 10_000
 
+    engine = "auto"
+
     @torch.no_grad()
-    def solve(self, source, target, cost, marginals, *, p, blur, diameter, engine, partner=None):
+    def solve(self, problem, start=None):
         """Both potentials at convergence, item by item: the previous iterates are the last."""
-        eps = blur**p
-        scale = eps * marginals.damping(eps)
-        pairs = {}
+        eps, source, target = problem.eps, problem.source, problem.target
+        scale, pairs = eps * problem.penalty.damping(eps), []
         for k in range(len(source.positions)):
-            holder = k if partner is None else partner[k]
-            if holder < k:
-                pairs[k] = pairs[holder][::-1]  # of one gauge
-                continue
-            c = cost_matrix(source.positions[k], target.positions[k], p)
+            c = cost_matrix(source.positions[k], target.positions[k], problem.p)
             logs = source.log_weights[k], target.log_weights[k]
-            symmetric = partner is not None and holder == k
-            pairs[k] = self._item(c, *logs, scale, eps, symmetric)
-        f, g = (torch.stack(potentials) for potentials in zip(*pairs.values(), strict=True))
-        return Potentials(
-            self._engine_step(source, target, cost, f, g, scale, eps, engine),
-            self._engine_step(target, source, cost, g, f, scale, eps, engine),
+            pairs.append(self._item(c, *logs, scale, eps, problem.symmetric))
+        f, g = (torch.stack(potentials) for potentials in zip(*pairs, strict=True))
+        rest = problem.cost, scale, eps, problem.engine
+        return Solution(
+            self._engine_step(source, target, f, g, *rest),
+            self._engine_step(target, source, g, f, *rest),
             f,
             g,
         )
@@ -50,7 +47,7 @@ class Converged:
                 break
         return f, g
 
-    def _engine_step(self, here, there, cost, f, g, scale, eps, engine):
+    def _engine_step(self, here, there, f, g, cost, scale, eps, engine):
         """The last softmin by the engine, as a schedule would end."""
         sums = engine.bind(here.positions.detach(), there.positions.detach())
         temperature = f.new_full((len(f),), eps)

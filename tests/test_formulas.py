@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sparseot import kernels
-from sparseot.formulas import Opaque, gibbs, ground_cost
+from sparseot.formulas import Opaque, ground_cost
 
 KERNELS = [
     kernels.Gaussian(0.7),
@@ -48,7 +48,7 @@ def test_gibbs_kernels_are_the_exponentials_of_costs():
     for p in (1, 2):
         cost = ground_cost(p)
         torch.testing.assert_close(cost(s), s.sqrt() ** p / p)
-        torch.testing.assert_close(gibbs(cost, 0.3)(s), (-cost(s) / 0.3).exp())
+        torch.testing.assert_close(cost.gibbs(0.3)(s), (-cost(s) / 0.3).exp())
 
 
 def test_repr_names_the_scale():

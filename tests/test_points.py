@@ -20,6 +20,12 @@ BAD_CLOUDS = {
     "arrays": (X.numpy(), Y, TypeError, "x: got ndarray, wanted a torch tensor.*as_tensor"),
     "NaN": (X, torch.full((4, 2), NAN), ValueError, "y: got 8 NaN or infinite coordinates"),
     "infinite": (X * torch.inf, Y, ValueError, "x: got 10 NaN or infinite"),
+    "beyond squares": (
+        X * 1e19,
+        Y,
+        ValueError,
+        r"x: got coordinates up to .*e\+18, wanted at most",
+    ),
     "empty": (X[:0], Y, ValueError, r"x: got an empty cloud, shape \(0, 2\)"),
     "no dimension": (X[:, :0], Y[:, :0], ValueError, "empty cloud"),
 }

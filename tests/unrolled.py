@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .dense import cost_matrix
+from .dense import cost_matrix, mass_term
 
 
 def potentials(x, y, a, b, *, p=2, blur, reach=None, steps=400):
@@ -33,7 +33,8 @@ def transport(x, y, a, b, *, p=2, blur, reach=None, steps=400):
 def divergence(x, y, a, b, **options):
     """The debiased value."""
     own = transport(x, x, a, a, **options) + transport(y, y, b, b, **options)
-    return transport(x, y, a, b, **options) - own / 2
+    term = mass_term(a, b, options["blur"], options.get("p", 2))
+    return transport(x, y, a, b, **options) - own / 2 + term
 
 
 def rhos(reach, p):

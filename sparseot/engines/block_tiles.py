@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..formulas import Radial
 from ..pairs import BlockPairs, Partition
+from ..precision import full_precision
 from .base import LOG2E, Formula, Reductions, centred
 from .openmp import NUMBERS, threads_for
 
@@ -25,20 +26,17 @@ def in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(method)
     def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        device = args[0].x.device.type  # type: ignore[attr-defined]
-        if device == "cpu":
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
+        if args[0].x.device.type == "cpu":  # type: ignore[attr-defined]
+            return method(*args, **kwargs)
         matmul = torch.backends.cuda.matmul
         tf32 = matmul.allow_tf32
         try:
             matmul.allow_tf32 = False
-            with torch.autocast(device, enabled=False):
-                return method(*args, **kwargs)
+            return method(*args, **kwargs)
         finally:
             matmul.allow_tf32 = tf32
 
-    return full
+    return full_precision(full)
 
 
 class BlockTiles(Reductions):

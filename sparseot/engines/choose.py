@@ -27,11 +27,11 @@ __all__ = [
 
 ENGINES = {
     "tiles": ("tiles", "Tiles"),
-    "numba": ("blocks", "Loops"),
-    "nufft": ("fft", "Fourier"),
+    "numba": ("numba_pairs", "Numba"),
+    "nufft": ("nufft", "Fourier"),
     "keops": ("keops", "KeOps"),
 }
-TILE_LOOPS = {"numba": "sparse_simd", "tiles": "sparse_tiles"}
+TILE_LOOPS = {"numba": "kept_compiled", "tiles": "kept_torch"}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -46,7 +46,7 @@ def load(name: str, **options: Any) -> Engine:
 
 def tile_loops(name: str) -> ModuleType:
     """The loops over kept pairs of blocks, of the engine of that name."""
-    return import_module(f"{__package__}.{TILE_LOOPS[name]}")
+    return import_module(f"{__package__}.loops.{TILE_LOOPS[name]}")
 
 
 def loops_for(engine: str | Engine) -> str | None:
@@ -58,12 +58,12 @@ def loops_for(engine: str | Engine) -> str | None:
 
 def matrix_loops() -> ModuleType:
     """The compiled products and factors of small matrices."""
-    return import_module(f"{__package__}.matrices")
+    return import_module(f"{__package__}.loops.algebra")
 
 
 def stored_loops() -> ModuleType:
     """The compiled loops over a matrix that is stored."""
-    return import_module(f"{__package__}.stored")
+    return import_module(f"{__package__}.loops.descent")
 
 
 def choose_engine(

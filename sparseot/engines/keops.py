@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..formulas import Opaque, Pointwise, Radial, Symbolic
+from ..formulas import GroundCost, Opaque, Pointwise, Radial, Symbolic
 from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions, ShiftedReductions, centred
 from .openmp import NUMBERS, threads_for
@@ -112,10 +112,9 @@ class _KeOpsReductions(ShiftedReductions):
         return -symbolic_softmin(cost, x, y, col, eps) / eps[:, None]
 
     def _exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Any:
-        assert isinstance(cost, Radial)
-        (term,) = cost.terms
-        root = self.squares if term.power == 2 else self.squares.sqrt()
-        return _col(col[..., None]) - root * LazyTensor((term.factor / eps)[:, None, None, None])
+        assert isinstance(cost, GroundCost)
+        root = self.squares if cost.power == 2 else self.squares.sqrt()
+        return _col(col[..., None]) - root * LazyTensor((cost.factor / eps)[:, None, None, None])
 
 
 class _KeOpsBlocks(Reductions):

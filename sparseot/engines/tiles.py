@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ..formulas import Opaque, Radial, Symbolic
+from ..formulas import GroundCost, Opaque, Radial, Symbolic
 from ..pairs import BlockPairs
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 from .block_tiles import BlockTiles, in_full_precision, radial_values
@@ -179,13 +179,12 @@ class _TileReductions(ShiftedReductions):
                 self.costs = costs if self.whole else None
             scaled = costs / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
-        assert isinstance(cost, Radial)
-        (term,) = cost.terms
-        rate = term.factor / eps
+        assert isinstance(cost, GroundCost)
+        rate = cost.factor / eps
         if not cost.singular and not self.whole:
             return self._linear(rate, batch, i, j, col)
         squares = self._squares(cost.singular, batch, i, j)
-        root = squares.sqrt() if term.power == 1 else squares
+        root = squares.sqrt() if cost.power == 1 else squares
         scaled = torch.mul(
             root, (-LOG2E * rate[batch])[:, None, None], out=self._buffer(batch, i, j)
         )

@@ -1,13 +1,15 @@
 """WHAT is summed: ground costs and kernels, each written once."""
 
 from .base import Kernel, Mixture, Single
-from .functions import Opaque, Pointwise, Symbolic
-from .given import as_cost, as_kernel, as_kernels, gibbs, ground_cost
+from .functions import Opaque, Pointwise, Symbolic, finite
+from .given import as_cost, as_kernel, as_kernels, ground_cost
+from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
 
 __all__ = [
     "Energy",
     "Gaussian",
+    "GroundCost",
     "InverseMultiquadric",
     "Kernel",
     "Laplacian",
@@ -21,6 +23,6 @@ __all__ = [
     "as_cost",
     "as_kernel",
     "as_kernels",
-    "gibbs",
+    "finite",
     "ground_cost",
 ]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..errors import bad_input
 from .base import Single
 
-__all__ = ["Opaque", "Pointwise", "Symbolic"]
+__all__ = ["Opaque", "Pointwise", "Symbolic", "finite"]
+
+NUMBERS = 1 << 24  # that a block of rows may hold, a difference of coordinates for each pair
+Numbers = Sequence[int] | Tensor | None
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,21 @@ class Opaque(Single):
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
+    clouds: tuple[str, str] = ("x", "y")  # what errors call its two arguments
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Values for all pairs, checked for their shape."""
         return self._checked(self.function(x, y), (len(x), x.shape[1], y.shape[1]))
 
     matrix = __call__
+
+    def check(self, x: Tensor, y: Tensor, clouds: tuple[str, str] = ("x", "y")) -> None:
+        """Refuses a cost that is not finite between two clouds; evaluates it once for all pairs."""
+        rows = max(1, NUMBERS // (len(x) * y.shape[1] * x.shape[-1]))
+        with torch.no_grad():
+            for i in range(0, x.shape[1], rows):
+                values = self(x[:, i : i + rows], y)
+                finite(values, range(i, i + rows), clouds=clouds, what="cost")
 
     def scaled(self, factor: float) -> Opaque:
         """The multiple of this kernel."""
@@ -74,3 +88,42 @@ class Symbolic:
     """
 
     expression: str
+
+
+def finite(
+    values: Tensor,
+    rows: Numbers = None,
+    cols: Numbers = None,
+    *,
+    clouds: tuple[str, str] | None = ("x", "y"),
+    what: str = "kernel",
+) -> Tensor:
+    """The values ``(B, N, M)`` of a function, if all of them are finite.
+
+    Args:
+        values: between all points of two clouds, or some of them.
+        rows: the numbers of these points; None where they are all there.
+        cols: likewise.
+        clouds: their names; None for one cloud and itself.
+        what: the argument that the function came as.
+
+    Raises:
+        ValueError: with the numbers of the first two points between which it is NaN or infinite.
+    """
+    plain = values.detach()
+    if math.isfinite(float(plain.sum())):  # one pass, and one number from the device
+        return values
+    bad = (~plain.isfinite()).nonzero()
+    if not len(bad):  # only their sum was too large
+        return values
+    b, *pair = bad[0].tolist()
+    i, j = (
+        int(k if known is None else known[k]) for k, known in zip(pair, (rows, cols), strict=True)
+    )
+    where = f"points {i} and {j} of one cloud"
+    if clouds is not None:
+        where = f"{clouds[0]}[{i}] and {clouds[1]}[{j}]"
+    where += f", item {b}" if len(plain) > 1 else ""
+    fix = "Where two points must not meet, give a large number, far above all others."
+    got = f"a function that is {plain[b, pair[0], pair[1]].item()} between {where}"
+    raise bad_input(what, got, "finite values", fix)

@@ -7,19 +7,20 @@ from typing import Any
 from ..errors import bad_input
 from .base import Mixture, Single
 from .functions import Opaque, Symbolic
-from .radial import Radial, Term
+from .ground import GroundCost
+from .radial import Radial
 
-__all__ = ["as_cost", "as_kernel", "as_kernels", "gibbs", "ground_cost"]
+__all__ = ["as_cost", "as_kernel", "as_kernels", "ground_cost"]
 
 
-def ground_cost(p: int) -> Radial:
+def ground_cost(p: int) -> GroundCost:
     """The cost ``|x - y|^p / p`` for p = 1 or 2."""
     if isinstance(p, bool) or p not in (1, 2):
         raise bad_input("p", repr(p), "1 or 2", "Other costs can be given as cost=function(x, y).")
-    return Radial((Term(1 / p, int(p)),))
+    return GroundCost(1 / p, int(p))
 
 
-def as_cost(cost: Any, p: int) -> Radial | Opaque | Symbolic:
+def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
     """A ground cost from what a user gives: None for ``|x - y|^p / p``, a formula or a function.
 
     Of the radial formulas, multiples of the distance and of its square are costs.
@@ -31,16 +32,10 @@ def as_cost(cost: Any, p: int) -> Radial | Opaque | Symbolic:
     if isinstance(cost, Radial):
         plain = cost.rate == 0 and cost.offset == 0 and len(cost.terms) == 1
         if plain and cost.terms[0].power in (1, 2) and cost.terms[0].factor > 0:
-            return cost
+            return GroundCost(cost.terms[0].factor, cost.terms[0].power)
         wanted = "a multiple of the distance or of its square"
         raise bad_input("cost", repr(cost), wanted, "Give others as a function of (x, y).")
     return _opaque("cost", cost, "a function of (x, y), a KeOps formula string, or None")
-
-
-def gibbs(cost: Radial, eps: float) -> Radial:
-    """The Gibbs kernel ``exp(-cost / eps)``: a Gaussian for p = 2, a Laplacian for p = 1."""
-    (term,) = cost.terms
-    return Radial((Term(1.0, 0),), rate=term.factor / eps, decay=term.power)
 
 
 def as_kernel(kernel: Any) -> Radial | Opaque:
@@ -49,13 +44,15 @@ def as_kernel(kernel: Any) -> Radial | Opaque:
         fix = "Losses are linear in their kernel: add the losses of its parts."
         raise bad_input("kernel", f"the sum {kernel}", "one kernel", fix)
     if isinstance(kernel, Radial):
+        kernel.refuse_moved()
         return kernel
     return _opaque("kernel", kernel, "such as kernels.Gaussian(0.1), or a function of (x, y)")
 
 
 def as_kernels(kernel: Any) -> tuple[Single, ...]:
     """The parts of what a user gives as a kernel, which may be a sum."""
-    return kernel.parts if isinstance(kernel, Mixture) else (as_kernel(kernel),)
+    parts = kernel.parts if isinstance(kernel, Mixture) else (kernel,)
+    return tuple(as_kernel(part) for part in parts)
 
 
 def _opaque(name: str, formula: Any, wanted: str) -> Opaque:

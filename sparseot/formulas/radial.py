@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from ..held import Watch
 from ..points import check_positive
 from .base import Single
 from .functions import Opaque
@@ -37,7 +38,8 @@ class Term:
 class Radial(Single):
     """A radial profile, ``exp(-rate * s ** (decay / 2)) * sum of terms``.
 
-    ``length`` is the tensor that gave the profile its scale, where derivatives in it are wanted.
+    ``length`` is the tensor that gave the profile its scale, where derivatives in it are wanted;
+    ``watch`` tells whether it has changed since.
     """
 
     terms: tuple[Term, ...]
@@ -45,6 +47,11 @@ class Radial(Single):
     decay: int = 2
     offset: float = 0.0
     length: Tensor | None = field(default=None, compare=False)
+    watch: Watch | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.length is not None and self.watch is None:
+            object.__setattr__(self, "watch", Watch(self.length))
 
     def __call__(self, s: Any) -> Any:
         """Values at squared distances ``s``, a tensor or a KeOps LazyTensor."""
@@ -82,10 +89,15 @@ class Radial(Single):
         unit = Radial(self.terms, self.rate * size**self.decay, self.decay, self.offset / size**2)
         return unit, self.length**term.power
 
+    def refuse_moved(self) -> None:
+        """Raises RuntimeError where the length is no longer what the profile was made of."""
+        if self.watch is not None:
+            self.watch.check("kernel", "a length that was")
+
     def scaled(self, factor: float) -> Radial:
         """The multiple of this profile."""
         terms = tuple(Term(factor * term.factor, term.power) for term in self.terms)
-        return Radial(terms, self.rate, self.decay, self.offset, self.length)
+        return Radial(terms, self.rate, self.decay, self.offset, self.length, self.watch)
 
     def times(self, other: Single) -> Single:
         """The product: a radial profile where it has the form of one, else a function of points."""

@@ -14,7 +14,7 @@ from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import Operator
 from .edges import edge_sum
-from .methods import EXACT, METHODS
+from .search.methods import EXACT, METHODS
 from .values import slots
 
 __all__ = ["Adjacency", "EdgeAdjacency", "KNNAdjacency"]
@@ -56,9 +56,9 @@ class Adjacency(Operator):
         left, right = args
         if isinstance(left, Adjacency):
             return left.__matmul__(right)
-        if torch.compiler.is_compiling() and left.shape[-1] != right.shape[-2]:
-            return right.__matmul__(left)
-        return NotImplemented
+        if not torch.compiler.is_compiling():
+            return right.__rmatmul__(left)
+        return right.__matmul__(left) if left.shape[-1] != right.shape[-2] else NotImplemented
 
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(..., M, F)``."""
@@ -123,12 +123,12 @@ class Adjacency(Operator):
     @on_one_thread
     def to_sparse_csr(self) -> Tensor:
         """As a torch CSR tensor; a batch is one block-diagonal matrix. Without gradient."""
-        return exports().torch_csr(self)
+        return conversions().torch_csr(self)
 
     @on_one_thread
     def to_scipy(self) -> Any:
         """As ``scipy.sparse.csr_array``; a batch is one block-diagonal matrix."""
-        return exports().scipy_csr(self)
+        return conversions().scipy_csr(self)
 
     @on_one_thread
     def to_dense(self) -> Tensor:
@@ -142,7 +142,7 @@ class Adjacency(Operator):
     @on_one_thread
     def symmetrize(self, kind: str = "union") -> EdgeAdjacency:
         """An edge if either ("union", the larger weight) or both ("mutual", the smaller) have it."""
-        row, col, weights = exports().symmetric(self, kind)
+        row, col, weights = conversions().symmetric(self, kind)
         return EdgeAdjacency(row, col, weights, self.shape, True)
 
     @on_one_thread
@@ -152,7 +152,7 @@ class Adjacency(Operator):
         "row": rows sum to one. "symmetric": :math:`D^{-1/2} A D^{-1/2}` with the degrees of rows
         and of columns. "sinkhorn": rows and columns sum to one, for a symmetric adjacency.
         """
-        return self.reweighted(exports().normalized(self, kind))
+        return self.reweighted(conversions().normalized(self, kind))
 
     @abstractmethod
     def reweighted(self, weights: Tensor) -> Adjacency:
@@ -171,6 +171,11 @@ class EdgeAdjacency(Adjacency):
     ) -> None:
         self.row, self.col, self.weights = row, col, weights
         self.reference, self.shape, self.in_order = weights, tuple(shape), in_order
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Edges and weights."""
+        return self.row, self.col, self.weights
 
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """Rows, columns and weights as they are."""
@@ -207,6 +212,11 @@ class KNNAdjacency(Adjacency):
         self.indices, self.weights = indices, weights
         self.distances, self.mask, self.info = distances, mask, info
         self.reference, self.shape = weights, (*indices.shape[:-1], columns)
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Neighbours and weights."""
+        return self.indices, self.mask, self.weights
 
     def slots(self) -> tuple[Tensor, Tensor, Tensor, bool]:
         """All slots; the empty ones have weight zero."""
@@ -257,6 +267,6 @@ class KNNAdjacency(Adjacency):
         return f"KNNAdjacency({size}, k={self.indices.shape[-1]}, method {self.method}: {kind})"
 
 
-def exports() -> Any:
+def conversions() -> Any:
     """What needs SciPy or is seldom used, loaded at its first use."""
-    return import_module(f"{__package__}.exports")
+    return import_module(f"{__package__}.convert")

@@ -11,11 +11,12 @@ from torch.utils.checkpoint import checkpoint
 
 from ..engines.openmp import NUMBERS, on_threads_for
 from ..errors import bad_input
+from ..precision import full_precision
 from .adjacency import KNNAdjacency
 from .edges import edge_mean_max
 from .layers import KNNGraph
 from .linear import Linear
-from .methods import Forest
+from .search.methods import Forest
 from .values import clean
 
 __all__ = ["DynamicEdgeConv", "GravNetConv"]
@@ -44,6 +45,9 @@ class GravNetConv(nn.Module):
         k: number of neighbours, the point itself counted, as in PyG.
         num_workers: without effect.
         method: how to search, see :func:`sparseot.knn`.
+
+    Under ``torch.autocast`` it computes, and returns, in the precision of its parameters; features
+    in half precision are brought to it.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -78,6 +82,7 @@ class GravNetConv(nn.Module):
         graph = KNNGraph(k, bandwidth=20**-0.5, loop=True, method=method)
         self._graph = [graph]
 
+    @full_precision
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features ``(N, out_channels)``, or ``(B, N, out_channels)`` for padded samples.
@@ -88,7 +93,7 @@ class GravNetConv(nn.Module):
             batch: ``(N,)`` sorted sample of each point; a pair for a pair.
             mask: ``(B, N)`` True for real points; a pair for a pair.
         """
-        source, target, options = _sides(x, batch, mask)
+        source, target, options = _sides(x, batch, mask, self)
         space = self.lin_s(target)
         other = None if target is source else self.lin_s(source)
         A = self._graph[0].to(space.device)(space, other, **options)
@@ -112,6 +117,9 @@ class DynamicEdgeConv(nn.Module):
         aggr: "max", "mean" or "add".
         num_workers: without effect.
         method: how to search, see :func:`sparseot.knn`.
+
+    Under ``torch.autocast`` it computes, and returns, in the precision of its parameters; features
+    in half precision are brought to it.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -141,10 +149,11 @@ class DynamicEdgeConv(nn.Module):
         self.nn, self.aggr = nn, aggr
         self._graph = [KNNGraph(k, weight="connectivity", loop=True, method=method)]
 
+    @full_precision
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features of the points, see :meth:`GravNetConv.forward`."""
-        source, target, options = _sides(x, batch, mask)
+        source, target, options = _sides(x, batch, mask, self)
         with torch.no_grad():
             graph = self._graph[0].to(target.device)
             A = graph(target, None if target is source else source, **options)
@@ -157,20 +166,31 @@ class DynamicEdgeConv(nn.Module):
         return _reduce(A, source, messages, self.aggr)
 
 
-def _sides(x: Points, batch: Any, mask: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
+def _sides(
+    x: Points, batch: Any, mask: Any, layer: nn.Module
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Source and target without padding, and the arguments of the search, which runs from target to source."""
     if isinstance(x, Tensor):
-        x = clean(x, mask)
+        x = clean(_widened(x, layer), mask)
         return x, x, {"batch": batch, "mask": mask}
     if x[0] is x[1]:
-        return _sides(x[0], batch and batch[0], mask and mask[0])
+        return _sides(x[0], batch and batch[0], mask and mask[0], layer)
     of_source, of_target = (None, None) if mask is None else mask
-    source, target = clean(x[0], of_source), clean(x[1], of_target)
+    source, target = (
+        clean(_widened(side, layer), real)
+        for side, real in zip(x, (of_source, of_target), strict=True)
+    )
     swapped = {
         name: None if pair is None else (pair[1], pair[0])
         for name, pair in (("batch", batch), ("mask", mask))
     }
     return source, target, swapped
+
+
+def _widened(x: Tensor, layer: nn.Module) -> Tensor:
+    """Features in half precision, as layers before give them under autocast, in the layer's own."""
+    weight = next(layer.parameters(), x)
+    return x.to(torch.promote_types(x.dtype, weight.dtype)) if x.itemsize < 4 else x
 
 
 def _reduce(

@@ -20,7 +20,7 @@ from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
 from ..engines.openmp import NUMBERS, on_one_thread, on_threads_for
-from .sums import dots, pulls, scatter
+from .edge_sums import dots, pulls, scatter
 
 __all__ = ["edge_dot", "edge_mean_max", "edge_pull", "edge_squares", "edge_sum"]
 

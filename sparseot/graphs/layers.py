@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
 from ..points import check_positive
+from ..precision import full_precision
 from .adjacency import NAMES, Adjacency, KNNAdjacency
-from .clouds import pair_of
-from .methods import Forest, Options, check_integer, check_method
-from .search import METRICS, find
+from .knn import METRICS, find
+from .search.clouds import pair_of
+from .search.methods import Forest, Options, check_integer, check_method
 from .values import attach, clean, place, to_distances
 
 __all__ = ["KNNGraph"]
@@ -116,6 +117,7 @@ class KNNGraph(nn.Module):
         """The bandwidth h."""
         return self.log_bandwidth.exp()
 
+    @full_precision
     @on_threads_for(_slots)
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
@@ -166,7 +168,7 @@ class KNNGraph(nn.Module):
     def _profile(self, distances: Tensor, squares: Tensor | None) -> Tensor:
         """The weight function; the Gaussian reads squares, which are smooth at zero."""
         if callable(self.weight):
-            return self.weight(distances)
+            return _finite(self.weight(distances), distances)
         h = self.bandwidth.to(distances.dtype)
         if self.weight == "gaussian":
             squares = distances.square() if squares is None else squares
@@ -189,6 +191,17 @@ class KNNGraph(nn.Module):
         """What ``print`` shows."""
         shown = f"k={self.k}, weight={self.weight!r}, bandwidth={self.bandwidth.item():.3g}"
         return shown + f", metric={self.metric!r}, method={self.method!r}, seed={int(self.seed)}"
+
+
+def _finite(weights: Tensor, distances: Tensor) -> Tensor:
+    """What a function made of distances, refused where it is NaN or infinite."""
+    if torch.compiler.is_compiling() or bool(weights.detach().isfinite().all()):
+        return weights
+    bad = ~weights.detach().isfinite()
+    got = (
+        f"a function that is {weights[bad][0].item()} at the distance {distances[bad][0].item():g}"
+    )
+    raise bad_input("weight", got, "finite values")
 
 
 @torch.library.custom_op("sparseot::neighbours", mutates_args=())

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
-from ..operators.base import Array
-from .clouds import Clouds, as_clouds, points_tensor
-from .methods import check_integer
-from .ranking import squared_distances
+from ..operators.arrays import Array, tensor_of
+from ..precision import full_precision
+from .search.candidates import squared_distances
+from .search.clouds import Clouds, as_clouds, points_tensor
+from .search.methods import check_integer
 
 __all__ = ["knn_recall"]
 
 
+@full_precision
 @on_one_thread
 def knn_recall(
     x: Array,
@@ -57,12 +59,15 @@ def knn_recall(
         >>> knn_recall(x, knn(x, k=5).indices)
         1.0
     """
-    a, claimed = points_tensor("x", x), torch.as_tensor(np.asarray(indices))
+    given = indices if isinstance(indices, Tensor) else np.asarray(indices)
+    a, claimed = points_tensor("x", x), tensor_of(given, "indices")
     b = None if y is None else points_tensor("y", y)
     clouds = as_clouds(a, b, mask, batch, metric)
     if claimed.shape[:-1] != a.shape[:-1]:
         wanted = f"{(*a.shape[:-1], 'k')}, a row for each point of x"
         raise bad_input("indices", f"shape {tuple(claimed.shape)}", wanted)
+    if claimed.is_floating_point() or claimed.is_complex():
+        raise bad_input("indices", f"dtype {claimed.dtype}", "integers", kind=TypeError)
     claimed = claimed.reshape(-1, claimed.shape[-1]).to(a.device)
     generator = torch.Generator().manual_seed(check_integer("seed", seed, 0))
     drawn = torch.randperm(len(clouds.x.where), generator=generator)[:samples]

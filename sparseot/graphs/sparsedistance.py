@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..engines.openmp import NUMBERS, on_threads_for
+from ..operators.arrays import tensor_of
+from ..precision import full_precision
 from .adjacency import Adjacency
 from .layers import KNNGraph
-from .methods import Forest
+from .search.methods import Forest
 
 __all__ = ["SparseHashedNNDistance", "pairwise_dist", "sparse_dense_matmult_batch"]
 
@@ -64,6 +67,7 @@ class SparseHashedNNDistance(nn.Module):
         )
         self.graph.forest = Forest(leaf_size=bin_size)
 
+    @full_precision
     def forward(
         self, inputs: Tensor, training: bool = True, *, mask: Tensor | None = None
     ) -> Adjacency:
@@ -73,7 +77,7 @@ class SparseHashedNNDistance(nn.Module):
 
 def sparse_dense_matmult_batch(sp_a: Adjacency, b: Any) -> Tensor:
     """The product ``sp_a @ b`` of ``(B, N, N)`` and ``(B, N, C)``, a tensor also for an array b."""
-    result: Tensor = sp_a @ torch.as_tensor(b)
+    result: Tensor = sp_a @ (b if isinstance(b, Tensor) else tensor_of(np.asarray(b), "b"))
     return result
 
 
@@ -81,6 +85,7 @@ def _numbers(A: Tensor, B: Tensor) -> float:
     return NUMBERS * A.numel() * B.shape[-2]
 
 
+@full_precision
 @on_threads_for(_numbers)
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
     """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""

@@ -10,16 +10,19 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Opaque, as_cost
-from ..operators.softmin import first_order, softmin
+from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
+from ..precision import full_precision
 from ..transport.marginals import Marginals, marginals
-from ..transport.symmetric import self_potential
+from ..transport.problem import check_cost
+from ..transport.solvers.self_transport import self_potential
 
 __all__ = ["hausdorff_divergence"]
 
 
+@full_precision
 @on_one_thread
 def hausdorff_divergence(
     x: Tensor,
@@ -62,7 +65,8 @@ def hausdorff_divergence(
         A number, ``(B,)`` numbers for a batch, or two potentials. First derivatives are exact.
 
     Raises:
-        ValueError, TypeError: if an argument is not as described.
+        ValueError, TypeError: if an argument is not as described. A result that is NaN or infinite is
+        a warning.
 
     References:
         Feydy and Trouvé, 2018, "Global divergences between measures: from Hausdorff distance to
@@ -74,13 +78,14 @@ def hausdorff_divergence(
         12.50
     """
     source, target, batched = points_pair(x, y, a, b)
-    refuse_transforms(source, target)
+    refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
     _refuse_learning(formula)
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
+    check_cost(formula, source, target, own=True)
 
     def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
         """The cloud's own potential on itself and on the other cloud's points."""
@@ -91,6 +96,7 @@ def hausdorff_divergence(
     f_x, f_y = distance_to(source, target)
     g_y, g_x = distance_to(target, source)
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
+    _say_if_infinite(on_x, on_y)
     if potentials:
         on_x, on_y = on_x.to(x.dtype), on_y.to(x.dtype)
         return (on_x, on_y) if batched else (on_x[0], on_y[0])
@@ -115,6 +121,14 @@ def _extended(
         col = points.log_weights + f / eps
         value = -eps * engine.bind(x, y).logsumexp(cost, temperature, col)
     return penalty.damping(eps) * softmin(cost, x, y, points.weights, f, value, eps, engine=engine)
+
+
+def _say_if_infinite(*potentials: Tensor) -> None:
+    if not all(bool(f.isfinite().all()) for f in potentials):
+        warn_user(
+            "The Hausdorff divergence is not finite: costs are too large for this blur. Take a larger "
+            "one, or rescale the points.",
+        )
 
 
 def _refuse_learning(cost: Formula) -> None:

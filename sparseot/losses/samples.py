@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,12 +12,13 @@ from torch import Tensor
 
 from ..engines.choose import ENGINES
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
-from ..transport.annealing import AveragedAnnealing
+from ..precision import full_precision
 from ..transport.marginals import marginals
-from ..transport.sinkhorn import Sinkhorn
+from ..transport.solvers.annealing import AveragedAnnealing
+from ..transport.solvers.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
 from .sinkhorn import sinkhorn_divergence
@@ -116,7 +116,7 @@ class SamplesLoss(torch.nn.Module):
         given = {name: value for name, value in locals().items() if name in DEFAULTS}
         check_positive(blur=blur, diameter=diameter, tol=tol)
         marginals(reach, p), Sinkhorn(tol)  # these check their arguments
-        AveragedAnnealing(scaling), ground_cost(p)  # these check their arguments
+        AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
         learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]
@@ -127,6 +127,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @full_precision
     @on_one_thread
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
@@ -216,4 +217,4 @@ def _say_what_is_ignored(loss: str, given: dict[str, Any], tol: float | None) ->
     without_effect += [] if loss == "sinkhorn" and tol is None else ["scaling", "diameter"]
     for name in without_effect:
         if given[name] is not DEFAULTS[name] and given[name] != DEFAULTS[name]:
-            warnings.warn(f'{name} has no effect on the loss "{loss}".', UserWarning, stacklevel=3)
+            warn_user(f'{name} has no effect on the loss "{loss}".', UserWarning)

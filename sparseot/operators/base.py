@@ -17,12 +17,14 @@ from torch import Tensor
 
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
+from ..held import Watch, held
+from ..precision import full_precision
+from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
 from .coarse import Coarse
 from .scipy_operator import scipy_operator
 
-__all__ = ["Diagonal", "Operator", "as_tensor", "like"]
+__all__ = ["Array", "Diagonal", "Operator"]
 
-Array = Any  # a torch tensor or a NumPy array
 DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
 
 
@@ -46,6 +48,11 @@ class Operator(ABC):
     def diagonal(self) -> Array:
         """The diagonal, ``(..., min(N, M))``."""
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The tensors that its products read, for whoever takes sums of it once and keeps them."""
+        return ()
+
     def coarse(self, pairs: int) -> Coarse | None:
         """A coarse space that holds nearly all of the smallest eigenvectors, if one is known."""
         return None
@@ -58,8 +65,9 @@ class Operator(ABC):
     @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy's name of the dtype, as SciPy wants it."""
-        return _numpy_dtype(self.reference)
+        return numpy_dtype(self.reference)
 
+    @full_precision
     @on_one_thread
     def __matmul__(self, v: Array) -> Array:
         """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
@@ -73,12 +81,31 @@ class Operator(ABC):
             rows = ", ".join(map(str, wanted))
             fix = "The vector's length is the number of columns."
             raise bad_input("v", f"shape {tuple(v.shape)}", f"({rows}) or ({rows}, R)", fix)
-        block = as_tensor(v, self.reference)
+        if is_complex(v):
+            return like(self._complex_product(tensor_of(v, "v"), columns), v)
+        block = as_tensor(v, self.reference, "v")
         if columns and not block.shape[-1]:
             return like(block.new_empty(*self.shape[:-1], 0), v)
         out = self.product(block if columns else block[..., None])
         return like(out if columns else out[..., 0], v)
 
+    def __rmatmul__(self, v: Array) -> Array:
+        """``v @ self`` for ``(N,)``, ``(R, N)`` or batches ``(B, N)``, ``(B, R, N)``."""
+        if not isinstance(v, (Tensor, np.ndarray)):
+            return NotImplemented
+        if v.ndim < len(self.shape):
+            return self.T @ v
+        return (self.T @ v.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+    def _complex_product(self, v: Tensor, columns: bool) -> Tensor:
+        """A real matrix multiplies real and imaginary parts: twice as many columns."""
+        parts = torch.stack((v.real, v.imag), -1)
+        out = self @ (parts.flatten(-2) if columns else parts)
+        out = out.unflatten(-1, (-1, 2)) if columns else out
+        out = out.float() if out.itemsize < 4 else out
+        return torch.complex(out[..., 0], out[..., 1])
+
+    @full_precision
     @on_one_thread
     def sum(self, dim: int = -1) -> Array:
         """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
@@ -91,6 +118,7 @@ class Operator(ABC):
         )
         return like(operator.product(ones)[..., 0], self.reference)
 
+    @full_precision
     @on_one_thread
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
@@ -149,20 +177,31 @@ class Operator(ABC):
 
 
 class Diagonal(Operator):
-    """A diagonal matrix, given by its ``(..., N)`` entries."""
+    """A diagonal matrix, given by its ``(..., N)`` entries, of which it keeps a copy.
+
+    Entries that are part of a graph it keeps as they are; they must not change in place.
+    """
 
     def __init__(self, entries: Array) -> None:
-        self.entries = self.reference = floating(entries)
+        self.entries = self.reference = held(floating(entries, "entries"))
         self.shape = (*entries.shape, entries.shape[-1])
+        self._watch = Watch(*([self.entries] if isinstance(entries, Tensor) else []))
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The entries, if they are a tensor."""
+        return self._watch.tensors
 
     def product(self, v: Tensor) -> Tensor:
+        self._watch.check("Diagonal", "entries that were")
         return as_tensor(self.entries, v)[..., None] * v
 
     def transpose(self) -> Operator:
         return self
 
     def diagonal(self) -> Array:
-        return self.entries
+        self._watch.check("Diagonal", "entries that were")
+        return held(self.entries)
 
     def __repr__(self) -> str:
         return f"Diagonal({self.shape[-1]:,})"
@@ -175,6 +214,10 @@ class _Sum(Operator):
         _check_dtypes("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.left.live + self.right.live
 
     def product(self, v: Tensor) -> Tensor:
         return self.left.product(v) + self.right.product(v)
@@ -195,6 +238,10 @@ class _Multiple(Operator):
     def __init__(self, operator: Operator, factor: float) -> None:
         self.operator, self.factor = operator, factor
         self.shape, self.reference = operator.shape, operator.reference
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.operator.live
 
     def product(self, v: Tensor) -> Tensor:
         return self.factor * self.operator.product(v)
@@ -217,6 +264,10 @@ class _Product(Operator):
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        return self.left.live + self.right.live
+
     def product(self, v: Tensor) -> Tensor:
         return self.left.product(self.right.product(v))
 
@@ -236,42 +287,9 @@ class _Product(Operator):
         return f"{self.left!r} @ {self.right!r}"
 
 
-def as_tensor(array: Array, reference: Array) -> Tensor:
-    """An array as a tensor of the dtype and device of the reference."""
-    if isinstance(array, Tensor):
-        tensor = array
-    else:
-        given = np.asarray(array)
-        if given.dtype.kind not in "fiub" or given.dtype.itemsize > 8:
-            raise bad_input("array", f"dtype {given.dtype}", "real numbers", kind=TypeError)
-        # torch takes neither negative steps nor read-only memory nor the other byte order
-        plain = np.ascontiguousarray(given, given.dtype.newbyteorder("="))
-        tensor = torch.as_tensor(plain if plain.flags.writeable else plain.copy())
-    if isinstance(reference, Tensor):
-        return tensor.to(reference)
-    return tensor.to("cpu", getattr(torch, str(_numpy_dtype(reference))))
-
-
-def like(tensor: Tensor, array: Array) -> Array:
-    """A tensor as an array of the kind of another: a tensor on its device, or a NumPy array."""
-    return tensor.to(array.device) if isinstance(array, Tensor) else tensor.detach().cpu().numpy()
-
-
-def floating(array: Array) -> Array:
-    """The array, in a floating type where it holds integers: 0/1 graphs have fractions too."""
-    if isinstance(array, Tensor):
-        return array if array.is_floating_point() else array.to(torch.get_default_dtype())
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
-
-
 def _check_dtypes(sign: str, left: Operator, right: Operator) -> None:
     if left.dtype != right.dtype:
         fix = "Make both from points of one dtype."
         raise bad_input(
             sign, f"{left.dtype} and {right.dtype}", "operators of one dtype", fix, TypeError
         )
-
-
-def _numpy_dtype(array: Array) -> np.dtype[Any]:
-    name = str(array.dtype).removeprefix("torch.")
-    return np.dtype(name)

@@ -3,18 +3,19 @@ r"""Linear systems with operators that are known by their products."""
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..engines.openmp import NUMBERS, threads_for
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..points import check_positive
-from .base import Array, Operator, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
+from .base import Operator
 from .kernel_matrix import KernelMatrix
 
 __all__ = ["LinearSolution", "conjugate_gradient", "nystrom"]
@@ -37,6 +38,7 @@ class LinearSolution:
     converged: bool
 
 
+@full_precision
 def conjugate_gradient(
     operator: Operator,
     b: Array,
@@ -80,16 +82,23 @@ def conjugate_gradient(
     check_positive(tol=tol, max_products=max_products)
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
-    if b.shape[0] != n or b.ndim > 2:
+    right = as_tensor(b, operator.reference, "b")
+    if right.dim() not in (1, 2) or len(right) != n:
         raise bad_input("b", f"shape {tuple(b.shape)}", f"({n},) or ({n}, R)")
     if x0 is not None and x0.shape != b.shape:
         raise bad_input("x0", f"shape {tuple(x0.shape)}", f"{tuple(b.shape)}, as b has")
+    from tqdm.auto import tqdm  # here, for a light import of the library
+
     bar = tqdm(unit=" steps", disable=not progress)
     with torch.no_grad(), bar, threads_for(NUMBERS * math.prod(b.shape)):
-        right = as_tensor(b, operator.reference).reshape(n, -1)
-        if not right.shape[1] or not bool(torch.isfinite(right).all()):
-            raise bad_input("b", f"shape {tuple(b.shape)}, NaN or nothing", "finite numbers")
-        x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right).reshape(n, -1)
+        right = right.reshape(n, -1)
+        x = torch.zeros_like(right) if x0 is None else as_tensor(x0, right, "x0").reshape(n, -1)
+        for name, block in (("b", right), ("x0", x)):
+            if not right.shape[1] or not bool(torch.isfinite(block).all()):
+                got = f"shape {tuple(b.shape)}, NaN, infinity or nothing"
+                raise bad_input(name, got, "finite numbers")
+        unit = _unit(right)
+        right, x = right / unit, x / unit
         sizes = right.norm(dim=0)
         x, precondition = x * (sizes > 0), _as_function(preconditioner)
         worst, last, products = 0.0, math.inf, 0
@@ -102,14 +111,19 @@ def conjugate_gradient(
                 break
     converged = worst <= tol
     if not converged:
-        warnings.warn(
+        warn_user(
             f"conjugate_gradient stopped after {products} products at a relative residual of "
             f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
             "such as nystrom(...), or work in float64.",
-            RuntimeWarning,
-            stacklevel=2,
         )
-    return LinearSolution(like(x.reshape(b.shape), b), like(residuals, b), products, converged)
+    x = (x * unit).reshape(b.shape)
+    return LinearSolution(like(x, b), like(residuals, b), products, converged)
+
+
+def _unit(right: Tensor) -> Tensor:
+    """A power of two for each column, about its largest entry: squares are then numbers."""
+    power = torch.frexp(right.abs().amax(0)).exponent.clamp(-120, 120)
+    return torch.exp2(power.to(right))
 
 
 def _iterate(
@@ -119,7 +133,7 @@ def _iterate(
     precondition: Callable[[Tensor], Tensor],
     tol: float,
     max_products: int,
-    bar: tqdm,
+    bar: Any,
 ) -> tuple[Tensor, int]:
     """The solution and the products that it took."""
     tiny = torch.finfo(x.dtype).tiny
@@ -153,6 +167,7 @@ def _iterate(
     return x, products
 
 
+@full_precision
 def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) -> Operator:
     r"""A preconditioner of ``K + noise I``: the inverse of its Nyström approximation.
 
@@ -168,7 +183,7 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
     References:
         Frangella, Tropp and Udell, 2023, "Randomized Nyström preconditioning".
     """
-    check_positive(noise=noise)
+    check_positive(noise=noise, rank=rank)
     if K.y is not K.x or K.batched:
         raise bad_input("K", f"shape {K.shape}", "the matrix of one cloud with itself")
     with threads_for(K.shape[0] * rank**2):
@@ -184,7 +199,10 @@ def _half(K: KernelMatrix, noise: float, rank: int, seed: int) -> Tensor:
     columns = KernelMatrix(K.kernel, points, points[chosen], tol=0).to_dense().detach()
     corner = columns[chosen]
     jitter = 1e-10 * float(corner.diagonal().sum())
-    lower = torch.linalg.cholesky(corner + jitter * torch.eye(len(corner)).to(corner))
+    lower, failed = torch.linalg.cholesky_ex(corner + jitter * torch.eye(len(corner)).to(corner))
+    if int(failed) or not bool(lower.isfinite().all()):
+        fix = "Gaussian and Laplacian kernels are; others may need a larger noise, or no preconditioner."
+        raise bad_input("K", "a matrix that is not positive definite", "x' K x > 0", fix)
     features = torch.linalg.solve_triangular(lower, columns.mT, upper=False).mT
     inner = features.mT @ features + noise * torch.eye(len(corner)).to(corner)
     return torch.linalg.solve_triangular(torch.linalg.cholesky(inner), features.mT, upper=False)

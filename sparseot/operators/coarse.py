@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy
 import torch
 from torch import Tensor
 
@@ -98,6 +97,8 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
         degrees: ``(N,)`` the row sums of the matrix.
         pairs: how many eigenpairs of the small graph are wanted.
     """
+    from scipy.sparse import linalg  # here, for a light import of the library
+
     sigma = (2 * kernel.rate) ** -0.5
     points = x.detach().cpu().double().numpy()
     if len(points) < LEAST_POINTS or points.shape[1] > 3:
@@ -118,10 +119,10 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
     matrix = _graph(kernel, centroids, counts, CUTOFF * sigma)
     start = np.random.default_rng(0).standard_normal(len(counts))
     try:
-        values, vectors = scipy.sparse.linalg.eigsh(
+        values, vectors = linalg.eigsh(
             matrix, pairs, which="LA", ncv=4 * pairs, v0=start, tol=1e-3, maxiter=200
         )
-    except scipy.sparse.linalg.ArpackNoConvergence:  # too many eigenvalues crowd at the end
+    except linalg.ArpackNoConvergence:  # too many eigenvalues crowd at the end
         return None
     own = torch.from_numpy(members).to(x.device)
     mass = degrees.new_zeros(len(counts)).index_add_(0, own, degrees)
@@ -131,13 +132,16 @@ def coarsen(kernel: Radial, x: Tensor, degrees: Tensor, pairs: int) -> Coarse | 
 
 def _graph(kernel: Radial, centroids: Any, mass: Any, radius: float) -> Any:
     """The normed adjacency of the voxels, in CSR."""
+    from scipy.sparse import csr_array
+    from scipy.spatial import cKDTree
+
     nodes = len(mass)
-    i, j = scipy.spatial.cKDTree(centroids).query_pairs(radius, output_type="ndarray").T
+    i, j = cKDTree(centroids).query_pairs(radius, output_type="ndarray").T
     squares = ((centroids[i] - centroids[j]) ** 2).sum(1)
     values = kernel(torch.from_numpy(squares)).numpy() * mass[i] * mass[j]
     own = kernel(torch.zeros(1, dtype=torch.float64)).numpy() * mass**2
     diagonal = np.arange(nodes)
-    weights = scipy.sparse.csr_array(
+    weights = csr_array(
         (
             np.concatenate((values, values, own)),
             (np.concatenate((i, j, diagonal)), np.concatenate((j, i, diagonal))),

@@ -2,7 +2,6 @@ r"""Eigenpairs of symmetric operators, with the residuals that certify them."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..engines.openmp import threads_for
-from ..errors import bad_input
-from .base import Array, Operator, as_tensor, like
+from ..errors import bad_input, warn_user
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
+from .base import Operator
 from .coarse import Coarse
 
 __all__ = ["EigenPairs", "eigsh"]
@@ -42,6 +42,7 @@ class EigenPairs:
         return iter((self.values, self.vectors))
 
 
+@full_precision
 def eigsh(
     operator: Operator,
     k: int = 6,
@@ -74,7 +75,8 @@ def eigsh(
         :class:`EigenPairs`, of the kind, dtype and device of the operator's points.
 
     Raises:
-        ValueError: if k or which is not as described, or the operator is not square or symmetric.
+        ValueError: if k or which is not as described, or the operator is not square, symmetric and
+            finite.
 
     References:
         Saad, 2011, "Numerical methods for large eigenvalue problems", sections 6.4 and 8.4.
@@ -108,40 +110,64 @@ def _solve(
         tol = 1e-9 if reference.dtype == torch.float64 else 1e-5
     block = k + 2
     if n <= min(max(8 * block, 60), 4096):  # the basis would be the whole space
-        ritz, vectors = torch.linalg.eigh(as_tensor(operator.to_dense(), reference))
+        ritz, vectors = torch.linalg.eigh(_finite(as_tensor(operator.to_dense(), reference)))
         chosen = _preference(ritz, which)[:k]
         values, vectors = ritz[chosen], vectors[:, chosen]
-        residuals = (operator.product(vectors) - vectors * values).norm(dim=0)
-        return _sorted(operator, values, vectors, residuals, n, True)
+        residuals = _norms(_finite(operator.product(vectors)) - vectors * values)
+        found = values, vectors, residuals, max(norm, float(ritz.abs().max()))
+        return _judged(operator, *found, tol, n)
 
     multiply = _Counted(operator, progress)
     with multiply.bar:
         coarse = operator.coarse(block + 1) if which == "SA" else None
         basis, precondition = _start(multiply, coarse, block, reference, seed)
         found = _iterate(multiply, basis, precondition, k, which, tol, norm, max_products)
-    values, vectors, residuals, norm = found
+    return _judged(operator, *found, tol, multiply.products)
+
+
+def _judged(
+    operator: Operator,
+    values: Tensor,
+    vectors: Tensor,
+    residuals: Tensor,
+    norm: float,
+    tol: float,
+    products: int,
+) -> EigenPairs:
+    """The pairs in increasing order, and whether all residuals are below the tolerance."""
     converged = bool((residuals <= tol * norm).all())
     if not converged:
-        warnings.warn(
-            f"eigsh stopped after {multiply.products} products with a relative residual of "
+        warn_user(
+            f"eigsh stopped after {products} products with a relative residual of "
             f"{float(residuals.max()) / norm:.1e}, {tol:.0e} was wanted: raise max_products or tol.",
-            RuntimeWarning,
-            stacklevel=3,
         )
-    return _sorted(operator, values, vectors, residuals, multiply.products, converged)
+    order = values.argsort()
+    parts = values[order], vectors[:, order], residuals[order].to(values)
+    values_, vectors_, residuals_ = (like(part, operator.reference) for part in parts)
+    return EigenPairs(values_, vectors_, residuals_, products, converged)
 
 
 class _Counted:
-    """The products with an operator, counted and shown."""
+    """The products with an operator, counted, shown, and refused where they are not finite."""
 
     def __init__(self, operator: Operator, progress: bool) -> None:
+        from tqdm.auto import tqdm  # here, for a light import of the library
+
         self.operator, self.products = operator, 0
         self.bar = tqdm(unit=" products", disable=not progress)
 
     def __call__(self, v: Tensor) -> Tensor:
         self.products += v.shape[1]
         self.bar.update(v.shape[1])
-        return self.operator.product(v)
+        return _finite(self.operator.product(v))
+
+
+def _finite(product: Tensor) -> Tensor:
+    """NaN would pass every test of symmetry, and of convergence that asks for what is too large."""
+    if not bool(product.isfinite().all()):
+        fix = "Look at its weights and at its diagonal."
+        raise bad_input("operator", "products with NaN or infinity", "finite numbers", fix)
+    return product
 
 
 def _start(
@@ -186,7 +212,7 @@ def _iterate(
         goal = tol * norm
         vectors, error = basis @ rotation[:, :block], images @ rotation[:, :block]
         error -= vectors * values[:block]
-        sizes = error.norm(dim=0)
+        sizes = _norms(error)
         multiply.bar.set_postfix_str(f"residual {float(sizes[:k].max()):.1e}")
         if bool((sizes[:k] <= goal).all()) or multiply.products >= max_products:
             return values[:k], vectors[:, :k], sizes[:k], norm
@@ -200,21 +226,6 @@ def _iterate(
         images = torch.cat((images, multiply(fresh)), 1)
 
 
-def _sorted(
-    operator: Operator,
-    values: Tensor,
-    vectors: Tensor,
-    residuals: Tensor,
-    products: int,
-    converged: bool,
-) -> EigenPairs:
-    """The pairs in increasing order, as arrays of the operator's kind."""
-    order = values.argsort()
-    parts = values[order], vectors[:, order], residuals[order]
-    values_, vectors_, residuals_ = (like(part, operator.reference) for part in parts)
-    return EigenPairs(values_, vectors_, residuals_, products, converged)
-
-
 def _preference(ritz: Tensor, which: str) -> Tensor:
     """Indices of Ritz values, the wanted ones first."""
     key: dict[str, Any] = {"LA": -ritz, "SA": ritz, "LM": -ritz.abs()}
@@ -225,7 +236,7 @@ def _preference(ritz: Tensor, which: str) -> Tensor:
 def _orthonormal(block: Tensor, basis: Tensor) -> Tensor:
     """The block made orthonormal to the basis and in itself; twice is enough (Kahan, Parlett)."""
     for _ in range(2):
-        block = block / block.norm(dim=0).clamp_min(torch.finfo(block.dtype).tiny)
+        block = block / _norms(block).clamp_min(torch.finfo(block.dtype).tiny).to(block)
         block = block - basis @ (basis.mT @ block)
         block = torch.linalg.qr(block).Q
     return block
@@ -253,16 +264,21 @@ def _check_symmetry(operator: Operator) -> float:
     n, generator = operator.shape[-1], torch.Generator().manual_seed(1)
     reference = as_tensor(operator.reference, operator.reference)
     pair = torch.randn(n, 2, generator=generator, dtype=torch.float64).to(reference)
-    image = operator.product(pair)
-    form = pair.mT @ image
-    size = float(pair.norm(dim=0).max() * image.norm(dim=0).max())
+    image = _finite(operator.product(pair))
+    form = pair.double().mT @ image.double()
+    size = float(_norms(pair).max() * _norms(image).max())
     rounding = 1e-10 if reference.dtype == torch.float64 else 1e-6
     if float((form[0, 1] - form[1, 0]).abs()) > rounding * size:
         fix = (
             "For others take the eigenpairs of K.T @ K, whose values are the squared singular ones."
         )
         raise bad_input("operator", "one that is not symmetric", "a symmetric operator", fix)
-    return float((image.norm(dim=0) / pair.norm(dim=0)).max())
+    return float((_norms(image) / _norms(pair)).max())
+
+
+def _norms(block: Tensor) -> Tensor:
+    """Norms of the columns in double precision, where squares neither overflow nor vanish."""
+    return torch.linalg.vector_norm(block, dim=0, dtype=torch.float64)
 
 
 def _gram(left: Tensor, right: Tensor) -> Tensor:

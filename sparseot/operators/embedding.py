@@ -2,17 +2,17 @@ r"""Spectral coordinates of a cloud: the smoothest functions on its graph."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..engines.base import Engine
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Gaussian
 from ..pairs import Blocks
-from .base import Array, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
 from .eigen import eigsh
 from .kernel_matrix import KernelMatrix
 from .laplacian import graph_laplacian
@@ -41,6 +41,7 @@ class SpectralEmbedding:
     converged: bool
 
 
+@full_precision
 @on_one_thread
 def spectral_embedding(
     x: Array,
@@ -97,12 +98,10 @@ def spectral_embedding(
     found = eigsh(L, n_components + first, which="SA", tol=tol, progress=progress)
     isolated = L.isolated(min(max(float(found.values[-1]), 1e-3), 0.5))
     if len(isolated):
-        warnings.warn(
+        warn_user(
             f"{len(isolated)} of {K.shape[0]} points have no neighbours within reach of "
             f"sigma={float(sigma):g}; each is a component of its own and takes a coordinate. "
             "Raise sigma, or leave out the points that .isolated lists.",
-            RuntimeWarning,
-            stacklevel=3,
         )
     u = as_tensor(found.vectors, x)[:, first:]
     f = u / as_tensor(L.degrees, x).sqrt()[:, None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,46 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.base import Engine, centred
-from ..engines.choose import choose_engine, load
+from ..engines.base import Engine
+from ..engines.choose import load
 from ..engines.openmp import NUMBERS, on_one_thread, threads_for
 from ..errors import bad_input
-from ..formulas import Kernel, Mixture, Opaque, Pointwise, Radial, Single, as_kernels
+from ..formulas import Kernel, Radial, as_kernels
+from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
-from .autograd import kernel_sum
-from .base import Array, Operator, as_tensor, like
+from ..precision import full_precision
+from .arrays import Array, as_tensor, like
+from .base import Operator
+from .parts import make_part, swapped
 
 __all__ = ["KernelMatrix"]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One kernel of a sum, on points in the units that it wants, and its engine."""
-
-    kernel: Radial | Opaque
-    x: Tensor
-    y: Tensor
-    factor: Tensor | float
-    engine: Engine
-    why: str
-
-    def product(self, v: Tensor, pairs: BlockPairs | None) -> Tensor:
-        out = kernel_sum(self.kernel, self.x, self.y, v, engine=self.engine, pairs=pairs)
-        return self.factor * out
-
-    def block(self, rows: Any, cols: Any) -> Tensor:
-        """Values between chosen rows and columns, ``(B, n, m)``."""
-        return self.factor * self.kernel.matrix(self.x[:, rows], self.y[:, cols])
-
-    def at_zero(self) -> float:
-        """The value between a point and itself."""
-        return float(self.factor * self.kernel.matrix(self.x[:1, :1], self.x[:1, :1]))
-
-    def diagonal(self, size: int) -> Tensor:
-        """Values between corresponding points, ``(B, size)``."""
-        x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
-        return self.factor * self.kernel.matrix(x[:, None], y[:, None]).view(len(self.x), size)
 
 
 class KernelMatrix(Operator):
@@ -60,7 +33,8 @@ class KernelMatrix(Operator):
     ``K @ v`` multiplies vectors ``(M,)``, blocks ``(M, R)`` and batches ``(B, M, R)``; blocks cost
     little more than vectors. What comes in goes out: tensors give tensors with gradients in the
     points and in v, NumPy arrays give arrays. SciPy's ``aslinearoperator``, ``eigsh``, ``cg`` and
-    the like take K as it is.
+    the like take K as it is. It keeps its own copy of the points; those that are part of a graph it
+    keeps as they are, for autograd, and after a change in place it raises RuntimeError.
 
     Args:
         kernel: ``kernels.Gaussian(sigma)`` and its like, sums and products of them, a
@@ -103,15 +77,18 @@ class KernelMatrix(Operator):
     ) -> None:
         self.kernel, self.reference = kernel, x
         self.asked, self.tol = engine, _tolerance(tol)
-        x = _points("x", x)
+        x, kernels = _points("x", x), as_kernels(kernel)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
-        self.x = source.positions
-        self.y = self.x if y is None else target.positions
+        self.x = held(source.positions)
+        self.y = self.x if y is None else held(target.positions)
+        lengths = (k.length for k in kernels if isinstance(k, Radial) and k.length is not None)
+        self._watch = Watch(self.x, self.y, *lengths)
         self.shape = (*x.shape[:-2], self.x.shape[1], self.y.shape[1])
-        self.symmetric = y is None and all(isinstance(k, Radial) for k in as_kernels(kernel))
+        self.symmetric = y is None and all(isinstance(k, Radial) for k in kernels)
         self._transposed: KernelMatrix | None = None
         self.pairs = self._block_pairs(pairs)
-        self.parts = tuple(self._part(kernel) for kernel in as_kernels(kernel))
+        clouds, how = (self.x, self.y, self.pairs), (engine, self.tol)
+        self.parts = tuple(make_part(kernel, *clouds, *how) for kernel in kernels)
 
     def _block_pairs(self, pairs: Blocks | BlockPairs | None) -> BlockPairs | None:
         if pairs is None:
@@ -130,20 +107,6 @@ class KernelMatrix(Operator):
             raise bad_input("pairs", f"block pairs of {sizes} points", f"of {self.shape} points")
         return pairs
 
-    def _part(self, kernel: Single) -> _Part:
-        assert isinstance(kernel, Radial | Opaque)
-        x, y = self.x, self.y
-        factor: Tensor | float = 1.0
-        if isinstance(kernel, Radial) and kernel.length is not None:
-            length, (x, y) = kernel.length.to(x), centred(x, y)
-            kernel, scale = kernel.at_unit_length()
-            x, y, factor = x / length, y / length, scale.to(x)
-        engine, why = choose_engine(self.asked, kernel, x, y, self.pairs, self.tol)
-        if engine.approximate and not self.tol:
-            fix = 'Give a tolerance, or leave engine="auto".'
-            raise bad_input("tol", "0", f"a positive number for the engine {engine.name}", fix)
-        return _Part(kernel, x, y, factor, engine, why)
-
     @property
     def engine(self) -> Engine:
         """The engine that sums the first part of the kernel."""
@@ -154,12 +117,23 @@ class KernelMatrix(Operator):
         """The part of all pairs that is visited."""
         return 1.0 if self.pairs is None else self.pairs.kept_fraction
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The points, and the lengths of kernels that are learnt."""
+        return self._watch.tensors
+
+    def _refuse_moved(self) -> None:
+        """Blocks, the units of the points and the choice of the engine were made once."""
+        self._watch.check("K", "points or a length that were")
+
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(M, R)`` or ``(B, M, R)``, differentiable to any order."""
+        self._refuse_moved()
         block = v if self.batched else v[None]
         out = torch.stack([part.product(block, self.pairs) for part in self.parts]).sum(0)
         return out if self.batched else out[0]
 
+    @full_precision
     @on_one_thread
     def error(self, v: Array | None = None, rows: int = 64, seed: int = 0) -> float:
         """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
@@ -180,7 +154,7 @@ class KernelMatrix(Operator):
             v = torch.randn(self.shape[1], 3, generator=generator).sign().to(self.x)
             place = int(torch.randint(self.shape[1], (), generator=generator))
             v[:, 0], v[:, 2], v[place, 2] = 1, 0, 1
-        block = as_tensor(v, self.x).reshape(self.shape[1], -1)
+        block = as_tensor(v, self.x, "v").reshape(self.shape[1], -1)
         chosen = torch.randint(self.shape[0], (rows,), generator=generator).to(self.x.device)
         heaviest = self.y[0, block.abs().amax(1).argmax()]  # its neighbour feels the error most
         chosen[0] = (self.x[0] - heaviest).square().sum(-1).argmin()
@@ -201,6 +175,7 @@ class KernelMatrix(Operator):
         With block pairs, its ranges are set and its rows and columns stand in the order of the
         blocks, ``K.pairs.rows.order`` and ``K.pairs.columns.order``.
         """
+        self._refuse_moved()
         keops: Any = load("keops")
         lazy = 0.0
         for part in self.parts:
@@ -215,6 +190,7 @@ class KernelMatrix(Operator):
         """The matrix of the same kernel from y to x; kernels are symmetric functions."""
         if self.symmetric:
             return self
+        self._refuse_moved()
         if self._transposed is None:
             self._transposed = self._transpose()
             self._transposed._transposed = self
@@ -224,17 +200,18 @@ class KernelMatrix(Operator):
         shown = (self.y, self.x) if self.batched else (self.y[0], self.x[0])
         clouds = (like(points, self.reference) for points in shown)
         how: dict[str, Any] = {"engine": self.asked, "tol": self.tol}
-        return KernelMatrix(
-            _swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how
-        )
+        return KernelMatrix(swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how)
 
+    @full_precision
     @on_one_thread
     def diagonal(self) -> Array:
         """The entries ``k(x_i, y_i)``, ``(..., min(N, M))``."""
+        self._refuse_moved()
         size = min(self.shape[-2:])
         values = torch.stack([part.diagonal(size) for part in self.parts]).sum(0)
         return like(values if self.batched else values[0], self.reference)
 
+    @full_precision
     @on_one_thread
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
@@ -242,6 +219,7 @@ class KernelMatrix(Operator):
         values = self._rows(np.arange(self.x.shape[1]), slice(None))
         return like(values if self.batched else values[0], self.reference)
 
+    @full_precision
     @on_one_thread
     def __getitem__(self, where: tuple[Any, Any]) -> Array:
         """The submatrix ``K[rows, cols]``: integers, slices or index arrays."""
@@ -268,6 +246,7 @@ class KernelMatrix(Operator):
 
     def _rows(self, rows: Any, cols: Any) -> Tensor:
         """Entries as :meth:`_block` gives them, made a few rows at a time."""
+        self._refuse_moved()
         width = math.prod(self.y[:, cols].shape)
         some = torch.as_tensor(rows).split(max(1, 2**24 // max(1, width)))
         with threads_for(NUMBERS * len(rows) * width):
@@ -288,17 +267,13 @@ class KernelMatrix(Operator):
         size = " x ".join(f"{n:,}" for n in self.shape)
         pairs = f", {100 * self.kept_fraction:.2g} % of the pairs" if self.pairs else ""
         kernel = " + ".join(map(repr, as_kernels(self.kernel)))
-        how = "; ".join(dict.fromkeys(self._how(part) for part in self.parts))
+        how = "; ".join(dict.fromkeys(part.how() for part in self.parts))
         return f"KernelMatrix({kernel}, {size}, {self.dtype}{pairs}, {how})"
-
-    def _how(self, part: _Part) -> str:
-        tol = f", tol {part.engine.tol:g}" if part.engine.approximate else ""
-        return f"engine {part.engine.name}: {part.why}{tol}"
 
 
 def _points(name: str, x: Array) -> Tensor:
     if isinstance(x, np.ndarray):
-        return as_tensor(x, x)
+        return as_tensor(x, x, name)
     return x
 
 
@@ -306,15 +281,3 @@ def _tolerance(tol: float) -> float:
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
         raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
     return float(tol)
-
-
-def _swapped(kernel: Any) -> Any:
-    """The kernel of (y, x): a function of two points need not be symmetric."""
-    if isinstance(kernel, Mixture):
-        return Mixture(tuple(_swapped(part) for part in kernel.parts))
-    if isinstance(kernel, Radial):
-        return kernel
-    given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
-    if isinstance(given, Pointwise):
-        return Pointwise(lambda y, x: given.function(x, y))
-    return Opaque(lambda y, x: given(x, y).mT)

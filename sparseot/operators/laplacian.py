@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy
 import torch
 from torch import Tensor
 
@@ -13,7 +12,10 @@ from ..engines.openmp import on_one_thread
 from ..engines.spectrum import is_gaussian
 from ..errors import bad_input
 from ..formulas import Radial
-from .base import Array, Operator, as_tensor, floating, like
+from ..held import Watch, held
+from ..precision import full_precision
+from .arrays import Array, as_tensor, floating, like
+from .base import Operator
 from .coarse import Coarse, coarsen
 from .kernel_matrix import KernelMatrix
 
@@ -22,6 +24,7 @@ __all__ = ["Laplacian", "graph_laplacian"]
 NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
+@full_precision
 @on_one_thread
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
     r"""The Laplacian of a symmetric matrix of weights, never stored.
@@ -36,10 +39,11 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
             form is not; SciPy's ``csgraph.laplacian`` and scikit-learn leave it out.
 
     Returns:
-        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row.
+        An operator; ``.degrees`` are the row sums. A point without neighbours has a zero row. It keeps
+        a copy of an array; after a change in place of a tensor or an operator it raises RuntimeError.
 
     Raises:
-        ValueError: if K is not square, or if a degree is negative.
+        ValueError: if K is not square, or if a degree is negative, NaN or infinite.
 
     References:
         von Luxburg, 2007, "A tutorial on spectral clustering", section 3.
@@ -52,12 +56,14 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
         >>> bool((L @ torch.ones(50)).abs().max() < 1e-5)
         True
     """
+    from scipy.sparse import issparse  # here, for a light import of the library
+
     if len(K.shape) < 2 or K.shape[-1] != K.shape[-2]:
         raise bad_input("K", f"shape {tuple(K.shape)}", "a square matrix")
     if isinstance(K, KernelMatrix) and K.y is not K.x:
         fix = "Leave y out: a graph joins the points of one cloud."
         raise bad_input("K", "a matrix between two clouds", "one of a cloud with itself", fix)
-    if scipy.sparse.issparse(K) and abs(K - K.T).max() > 1e-6 * abs(K).max():
+    if issparse(K) and abs(K - K.T).max() > 1e-6 * abs(K).max():
         fix = "Take (K + K.T) / 2."
         raise bad_input("K", "a matrix that is not symmetric", "a symmetric one", fix)
     return Laplacian(K, normed, self_loops)
@@ -67,7 +73,13 @@ class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
-        diagonal = floating(K.diagonal())
+        from scipy.sparse import issparse  # here, for a light import of the library
+
+        if isinstance(K, np.ndarray) or issparse(K):
+            K = held(K)
+        known = K.live if isinstance(K, Operator) else [K] if isinstance(K, Tensor) else []
+        self._watch = Watch(*known)  # degrees are summed once
+        diagonal = floating(K.diagonal(), "K")
         self.reference = diagonal
         degrees = as_tensor(_row_sums(K), diagonal)
         loops = as_tensor(diagonal, diagonal)
@@ -75,18 +87,27 @@ class Laplacian(Operator):
         degrees = degrees - self._loops
         if isinstance(K, KernelMatrix) and any(part.engine.approximate for part in K.parts):
             degrees = degrees.where(degrees.abs() > NOISE, 0)
+        if not bool(degrees.isfinite().all()):
+            fix = "Look at the weights."
+            raise bad_input("K", "NaN or infinite degrees", "finite numbers", fix)
         if bool((degrees < 0).any()):
             lowest = float(degrees.min())
             fix = "Laplacians are defined for non-negative weights."
             raise bad_input("K", f"a negative degree, {lowest:g}", "degrees >= 0", fix)
-        self.degrees = like(degrees, diagonal)
+        self.degrees = like(degrees.clone(), diagonal)
         self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
         self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
         self._diagonal = loops
         self._kept_loops = loops - self._loops  # the part of the diagonal that stays
 
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """Those of the matrix."""
+        return self._watch.tensors
+
     def product(self, v: Tensor) -> Tensor:
         """``L @ v``."""
+        self._watch.check("L", "weights that were")
         if self._scale is None:
             return self._degree[..., None] * v - self._weights(v)
         scale = self._scale[..., None]

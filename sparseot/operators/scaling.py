@@ -10,6 +10,7 @@ symmetric one: an eigenvector of P to the eigenvalue :math:`\lambda` shrinks by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,15 +36,15 @@ def symmetric_scaling(product: Product, d: Tensor, tol: float, max_iter: int = 1
     """The scaling of a symmetric non-negative matrix, from a first guess d > 0.
 
     Rows without entries keep their guess. Where there is no scaling (the pattern lacks total
-    support, as a star without loops does) ``converged`` is False.
+    support, as a star without loops does) ``converged`` is False, and so it is for NaN and infinity.
     """
     residual = torch.inf
     for products in range(1, max_iter + 1):
         sums = product(d)
-        filled = sums > 0
+        filled = sums != 0
         error = (d * sums - 1).abs().where(filled, 0)
         residual = float(error.max()) if error.numel() else 0.0
-        if residual <= tol:
-            return Scaling(d, residual, True, products)
+        if residual <= tol or not math.isfinite(residual):
+            return Scaling(d, residual, residual <= tol, products)
         d = (d / sums.where(filled, 1)).sqrt().where(filled, d)
     return Scaling(d, residual, False, max_iter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import scipy
+import numpy as np
 
 __all__ = ["scipy_operator"]
 
@@ -22,19 +22,20 @@ def scipy_operator(operator: Any) -> Any:
 @cache
 def _class() -> Any:
     """The subclass, made at first use: SciPy's linear algebra takes long to import."""
+    from scipy.sparse.linalg import LinearOperator
 
-    class ScipyOperator(scipy.sparse.linalg.LinearOperator):
+    class ScipyOperator(LinearOperator):
         def __init__(self, operator: Any) -> None:
             self.operator = operator
             super().__init__(operator.dtype, operator.shape)
 
         def _matmat(self, v: Any) -> Any:
-            return self.operator @ v.astype(self.dtype, copy=False)
+            return self.operator @ np.asarray(v)
 
         _matvec = _matmat
 
         def _rmatmat(self, v: Any) -> Any:
-            return self.operator.T @ v.astype(self.dtype, copy=False)
+            return self.operator.T @ np.asarray(v)
 
         _rmatvec = _rmatmat
 

@@ -12,18 +12,19 @@ from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
-from .coupling import Stored, Summed
-from .curvature import PLACES, Curvature, hessian_product
-from .implicit import Couple, Own, Side
-from .kept import KeptPairs
+from ..precision import full_precision
+from .derivatives.coupling import Stored, Summed
+from .derivatives.curvature import PLACES, Curvature, hessian_product
+from .derivatives.implicit import Couple, Own, Side
+from .derivatives.unrolled import UnrolledHessian
 from .result import Transport
-from .unrolled import UnrolledHessian
 
 __all__ = ["TransportHessian", "hessian"]
 
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
+@full_precision
 @on_one_thread
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None
@@ -56,7 +57,7 @@ def hessian(
 
     References:
         Cuturi, Meng-Papaxanthos, Tian, Bunne, Davis and Teboul, 2022, "Optimal transport tools
-        (OTT)"; the system: :mod:`sparseot.transport.implicit`.
+        (OTT)"; the system: :mod:`sparseot.transport.derivatives.implicit`.
 
     Example:
         >>> import torch, sparseot
@@ -108,6 +109,7 @@ class TransportHessian(Operator):
     def diagonal(self) -> Array:
         return self.to_dense().reshape(self.shape).diagonal()
 
+    @full_precision
     @on_one_thread
     def to_dense(self) -> Array:
         """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``; refused above 2^28 numbers."""
@@ -138,6 +140,8 @@ class TransportHessian(Operator):
         found = build(*sides, self.parts[0].system.tol)
         if len(self.parts) > 1:
             found = found - build_own(self.parts[1])
+            if self.wrt in "ab" and not first.balanced:  # of eps (m_a - m_b)^2 / 2
+                found = found + first.eps
         if first.balanced and self.wrt in "ab":
             found = found - found.mean(0)
             found = found - found.mean(1, keepdim=True)
@@ -154,7 +158,7 @@ class TransportHessian(Operator):
         e = self.parts[0].here.e
         how = "all pairs, factored"
         if isinstance(e, Summed):
-            kept = isinstance(e.engine, KeptPairs)
+            kept = e.pairs is not None
             pairs = f"{100 * found.kept_fraction:.2g} % of the pairs" if kept else "all pairs"
             how = f"{pairs}, conjugate gradients, residual {self.residual:.1e}"
         state = f"marginals off by {found.residual:.1e}"
@@ -167,7 +171,7 @@ def _in_points(here: Side, there: Side, tol: float) -> Tensor:
     """Stored: ``blockdiag(bend + a tau / r force force') + Y' S^+ Y``, ``(N D, N D)``."""
     assert isinstance(here.e, Stored)
     n, dim = here.x.shape
-    force, ratio = here.force[1], here.tau / here.total
+    force, ratio = here.force[1], here.tau * here.inverse
     pulls = here.e.matrix(1)[..., None] * (here.x[:, None] - here.y)  # d_1 C times e, (N, M, D)
     spread = pulls - here.e.matrix(0)[..., None] * (ratio[:, None] * force)[:, None]
     right = (here.a[:, None, None] * there.a[:, None] * spread).transpose(0, 1)

@@ -9,6 +9,12 @@ after an exact update of both potentials is
 while its derivatives, by the envelope theorem, are those of the same expression with
 :math:`\rho + \varepsilon` and :math:`\varepsilon\, (m_a m_b - m_a - m_b)` (Séjourné, Feydy, Vialard,
 Trouvé and Peyré, 2019, proposition 12). As rho grows, the penalty tends to the constraint.
+
+Debiased, masses that differ add :math:`\tfrac\varepsilon2 (m_a - m_b)^2` to the divergence (the same
+authors, definition 6): it makes it positive, and zero for equal measures only.
+
+Points without mass do not count, however far they are: the exponential of a potential of theirs may
+be beyond all numbers, and is held at a large one, which their weight then removes.
 """
 
 from __future__ import annotations
@@ -16,7 +22,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import bad_input
@@ -25,10 +34,57 @@ from ..points import Points, check_balanced, check_positive
 __all__ = ["Balanced", "KullbackLeibler", "Marginals", "Sides", "marginals"]
 
 
+LARGEST = {torch.float32: 85.0, torch.float64: 600.0}  # exponents whose exponentials are numbers
+BOUNDED = (
+    40.0  # of points without mass: squares of their exponentials are numbers, in all precisions
+)
+
+
 class Marginals(ABC):
     """A penalty on both marginals, seen through the dual problem."""
 
     rhos: tuple[float, float]  # weight of the penalty on either side; infinite where imposed
+
+    @property
+    def imposed(self) -> bool:
+        """Whether both marginals are imposed."""
+        return all(map(math.isinf, self.rhos))
+
+    def swapped(self) -> Marginals:
+        """The penalty seen from the target; the same where both sides are held alike."""
+        return self
+
+    def wanted(self, side: int, h: Any) -> Any:
+        """What a potential wants its marginal to be, relative to the weights: ``exp(-h / rho)``.
+
+        For arrays and tensors; one where the marginal is imposed.
+        """
+        return 1.0 if math.isinf(self.rhos[side]) else _exponential(-h / self.rhos[side])
+
+    def worth(self, side: int, h: Any) -> Any:
+        """What a potential adds to the dual objective for a unit of weight: h, or its price.
+
+        The price is ``-rho (exp(-h / rho) - 1)``, the conjugate of the penalty.
+        """
+        rho = self.rhos[side]
+        return h if math.isinf(rho) else -rho * _exponential(-h / rho, minus_one=True)
+
+    def held(self, side: int, h: Tensor, weights: Tensor, eps: float) -> Tensor:
+        """The potential, lowered at points without weight whose rows of the plan know no bound.
+
+        At an optimum rows sum to ``exp(-h / rho)`` for a unit of weight.
+        """
+        if math.isinf(self.rhos[side]):
+            return h
+        excess = (-h / self.rhos[side] - BOUNDED).clamp(min=0)
+        return h - eps * excess.where(weights == 0, 0.0)
+
+    def mass_term(self, source: Points, target: Points, eps: float) -> Tensor:
+        """What a debiased divergence adds for masses that differ, ``(B,)``."""
+        difference = source.mass - target.mass
+        if self.imposed:  # they differ by rounding
+            difference = torch.zeros_like(difference)
+        return eps / 2 * difference**2
 
     @abstractmethod
     def damping(self, eps: Tensor | float) -> Tensor | float:
@@ -96,13 +152,16 @@ class KullbackLeibler(Marginals):
 
     def saturated(self, f: Tensor, eps: float) -> Tensor:
         """``(rho + eps) (1 - exp(-f / rho))``, at most ``rho + eps``."""
-        return -(self.rho + eps) * (-f / self.rho).expm1()
+        return (1 + eps / self.rho) * self.worth(0, f)
 
     def value(self, source: Points, target: Points, f: Tensor, g: Tensor, eps: float) -> Tensor:
         """The formula of this module; what is detached corrects the value, not its derivative."""
         ma, mb = source.mass, target.mass
-        excess = (source.weights * (-f / self.rho).expm1()).sum(-1)
-        excess = excess + (target.weights * (-g / self.rho).expm1()).sum(-1)
+        worths = (
+            cloud.weights * self.worth(0, _bounded(h, cloud.weights, self.rho))
+            for cloud, h in ((source, f), (target, g))
+        )
+        excess = -sum(w.sum(-1) for w in worths) / self.rho
         kept = excess + ma + mb
         return eps * (ma * mb - ma - mb) - (self.rho + eps) * excess + (eps / 2 * kept).detach()
 
@@ -116,6 +175,10 @@ class Sides(Marginals):
     """
 
     rhos: tuple[float, float]
+
+    def swapped(self) -> Sides:
+        """Both sides exchanged."""
+        return Sides(self.rhos[::-1])
 
     def check(self, source: Points, target: Points) -> None:
         """One penalty is enough to hold any masses."""
@@ -134,10 +197,25 @@ class Sides(Marginals):
         """Its derivatives are those of one penalty; a side that is imposed adds ``<a, f>``."""
         ma, mb = source.mass, target.mass
         total = eps * (ma * mb - ma - mb)
-        for cloud, h, rho in zip((source, target), (f, g), self.rhos, strict=True):
-            worth = h if math.isinf(rho) else -(rho + eps) * (-h / rho).expm1()
+        for side, (cloud, h) in enumerate(((source, f), (target, g))):
+            h = _bounded(h, cloud.weights, self.rhos[side])
+            worth = (1 + eps / self.rhos[side]) * self.worth(side, h)
             total = total + (cloud.weights * worth).sum(-1)
         return total
+
+
+def _bounded(h: Tensor, weights: Tensor, rho: float) -> Tensor:
+    """A potential whose exponentials are moderate at points without weight, for the gradient there."""
+    return h.where((weights > 0) | (h > -BOUNDED * rho), -BOUNDED * rho)
+
+
+def _exponential(t: Any, minus_one: bool = False) -> Any:
+    """The exponential of an array or a tensor, less one if asked, held where it would be infinite."""
+    if isinstance(t, Tensor):
+        t = t.clamp(max=LARGEST[t.dtype])
+        return t.expm1() if minus_one else t.exp()
+    t = np.minimum(t, LARGEST[torch.float64])
+    return np.expm1(t) if minus_one else np.exp(t)
 
 
 Reach = float | tuple[float | None, float | None] | None

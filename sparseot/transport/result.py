@@ -13,27 +13,31 @@ from torch import Tensor
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
-from .asked import as_directions, as_new_points, check_entries
-from .certificate import TIGHT, value_bounds
-from .curvature import Curvature, hessian_product
-from .entries import sparse_entries
-from .gradient_error import gradient_error
-from .maps import mapped, mapped_points
-from .plan import PlanMatrix
+from ..precision import full_precision
+from .arguments import as_directions, as_new_points, check_entries
+from .derivatives.curvature import Curvature, hessian_product
+from .derivatives.solved import Answer, Solved
+from .plans.gradient_error import gradient_error
+from .plans.interval import TIGHT, value_bounds
+from .plans.largest import sparse_entries
+from .plans.maps import mapped, mapped_points
+from .plans.matrix import PlanMatrix
+from .plans.summary import picture, text
 from .problem import Problem
-from .report import Level, Report
-from .sinkhorn import Sinkhorn
-from .solved import Solved
-from .summary import picture, text
+from .solution import Level, Report
+from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["Transport"]
 
 
-class Transport:
+class Transport(Answer):
     """The result of :func:`solve_sample`.
 
-    All tensors have the dtype of the points; batches ``(B, N, D)`` give a leading axis B to
-    everything.
+    All tensors have the dtype of the points, but for ``lower``, ``upper`` and ``gradient_error()``,
+    which are float64; batches ``(B, N, D)`` give a leading axis B to everything.
+
+    The result has copies of the clouds: where these are changed in place, its numbers, plans and maps
+    stay those of what was solved, and derivatives are refused as autograd does.
 
     Attributes:
         converged: whether the tolerance was met (in all items and, debiased, all three problems).
@@ -43,18 +47,14 @@ class Transport:
     """
 
     def __init__(self, solved: list[Solved], batched: bool, like: Tensor, solver: Sinkhorn) -> None:
-        self.solved, self.batched, self.solver = solved, batched, solver
-        self._dtype = like.dtype
+        super().__init__(solved, batched, like)
+        self.solver = solver
         reports = [report for part in solved for report in part.solution.reports]
         self.converged = all(report.converged for report in reports)
         self.residual = max(report.residual for report in reports)
         self.n_iter = max(report.n_iter for report in reports)
         self.tol = reports[0].tol
-
-    @property
-    def debias(self) -> bool:
-        """Whether the value is a divergence."""
-        return len(self.solved) == 3
+        _ = self.value  # its graph is that of now, whatever happens to the clouds
 
     @cached_property
     def value(self) -> Tensor:
@@ -63,10 +63,7 @@ class Transport:
         It is the dual objective of the potentials, which the error of the marginals reaches only
         in its square. First and second derivatives in x, y, a and b are exact.
         """
-        value = self.solved[0].value
-        for own in self.solved[1:]:
-            value = value - own.value / 2
-        return self._shown(value)
+        return super().value
 
     @cached_property
     @on_one_thread
@@ -102,21 +99,23 @@ class Transport:
         r"""A lower bound of the true value, to which ``value`` is an approximation.
 
         Computed in double precision from the potentials as they are, converged or not, and from a
-        bound on every pair that was not visited (see "Transport at scale" in the guide).
+        bound on every pair that was not visited (see "Transport at scale" in the guide). Float64.
         """
         return self._interval[0]
 
     @cached_property
     def upper(self) -> Tensor:
-        """An upper bound of the true value."""
+        """An upper bound of the true value, float64."""
         return self._interval[1]
 
     @cached_property
+    @full_precision
     @on_one_thread
     def _interval(self) -> tuple[Tensor, Tensor]:
         low, high = value_bounds(self.solved, self._steps)
         return (low, high) if self.batched else (low[0], high[0])
 
+    @full_precision
     @on_one_thread
     def gradient_error(self, wrt: str = "x") -> Tensor:
         r"""A bound on the error of the gradient of the value in the points x or y.
@@ -129,6 +128,9 @@ class Transport:
 
         Args:
             wrt: "x" or "y".
+
+        Returns:
+            ``()`` or ``(B,)``, float64.
 
         Raises:
             ValueError: for a cost that is a function, or another argument.
@@ -155,15 +157,6 @@ class Transport:
         """The share of all pairs that were visited at the last temperature."""
         return self.reports[0].kept_fraction
 
-    @property
-    def dual_potentials(self) -> tuple[Tensor, Tensor]:
-        """The pair of potentials with their graph; debiased, less those of the self problems."""
-        f, g = self.solved[0].potentials
-        own = [part.potentials[0] for part in self.solved[1:]]
-        if own:
-            f, g = f - own[0], g - own[1]
-        return self._shown(f), self._shown(g)
-
     @cached_property
     def plan_operator(self) -> Operator:
         """The plan as a matrix that is not stored: ``@``, ``.T``, ``.sum()``, ``.diagonal()``."""
@@ -179,6 +172,7 @@ class Transport:
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
+    @full_precision
     @on_one_thread
     def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
         """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
@@ -214,6 +208,7 @@ class Transport:
         sums: Tensor = self.plan_operator.sum(-2)
         return sums
 
+    @full_precision
     @on_one_thread
     def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
         r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
@@ -242,8 +237,13 @@ class Transport:
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
-        return [part.curvatures[item] for part in (self.solved[0], *own)]
+        found = [part.curvatures[item] for part in (self.solved[0], *own)]
+        if wrt in "xy":
+            for part in found:
+                part.refuse_coincident()
+        return found
 
+    @full_precision
     @on_one_thread
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
@@ -268,6 +268,7 @@ class Transport:
     def __repr__(self) -> str:
         return text(self)
 
+    @full_precision
     @on_one_thread
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""
@@ -293,7 +294,3 @@ class Transport:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
         return self._shown(self.solved[which].potentials[0])
-
-    def _shown(self, t: Tensor) -> Tensor:
-        t = t.to(self._dtype)
-        return t if self.batched else t[0]

@@ -2,37 +2,32 @@ r"""``solve_sample``: entropic transport between two clouds, solved to a toleran
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import on_one_thread
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import as_cost
-from ..points import Points, bounding_diameter, check_positive, lacks_digits, points_pair
-from .annealing import Potentials
-from .cells import Cells
-from .kept import KeptPairs
+from ..operators.autograd.transforms import outside
+from ..points import Points, check_positive, lacks_digits, points_pair
+from ..precision import full_precision
+from .derivatives.solved import Solved
 from .marginals import Reach, marginals
-from .problem import Problem
-from .report import Solution
+from .problem import Problem, check_cost
 from .result import Transport
-from .rules import outside
-from .sinkhorn import Sinkhorn
-from .solved import Solved
+from .solution import Potentials, Solver
+from .solvers.progress import deferred
+from .solvers.sinkhorn import Sinkhorn
 
-__all__ = ["solve_sample"]
-
-SINGLE = 1e-5  # tolerance that single precision can reach
-ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
+__all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
+@full_precision
 @on_one_thread
 def solve_sample(
     x: Tensor,
@@ -94,34 +89,72 @@ def solve_sample(
         >>> print(f"{result.value:.2f}", result.converged)
         12.50 True
     """
+    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
+    solver = with_tolerance(Sinkhorn() if solver is None else solver, tol)
+    with deferred():
+        solved, batched = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
+        say_what_failed(solved)
+        return Transport(solved, batched, x, solver)
+
+
+def solve_clouds(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor | None,
+    b: Tensor | None,
+    *,
+    blur: float,
+    p: int,
+    reach: Reach,
+    debias: bool,
+    cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
+    solver: Solver,
+    init: Transport | None = None,
+) -> tuple[list[Solved], bool]:
+    """The problem of two clouds and, debiased, those of each and itself, solved; and if it is a batch.
+
+    The one way from clouds to solutions, whatever the solver.
+    """
     source, target, batched = points_pair(x, y, a, b)
-    check_positive(blur=blur, tol=tol)
+    check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
     if debias and penalty.rhos[0] != penalty.rhos[1]:
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
-    solver = solver or Sinkhorn()
-    solver = replace(solver, tol=solver.tol or tol)
-    share = 0.1 * (solver.tol or tol)
-    if share < 0.1 * SINGLE or solver.all_pairs(source, target, formula) is None:
-        share = 0.0  # potentials are found in double precision
-    plain = source.plain(), target.plain()
+    engine, _ = choose_engine(solver.engine, formula, source.positions)
+    plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+    problem = Problem(*plain, formula, penalty, p, blur, engine)
+    share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
-        if all(map(math.isinf, penalty.rhos)):
+        if penalty.imposed:
             target = _of_mass(target, source)
-    outside(lambda: _check_blur(*plain, p, blur), source.positions)
-    engine, _ = choose_engine(solver.engine, formula, source.positions)
-    problem = Problem(source, target, formula, penalty, p, blur, engine)
-    clouds = [(source, target)] + ([(source, source), (target, target)] if debias else [])
-    start = _starts(init, problem, debias)
-    cut: dict[int, Cells] = {}
-    solved = [
-        _solve(solver, replace(problem, source=here, target=there), first, x.dtype, cut)
-        for (here, there), first in zip(clouds, start, strict=True)
-    ]
-    return Transport(solved, batched, x, solver)
+        plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+        problem = problem.of(*plain)
+    outside(lambda: solver.check(problem), source.positions)
+    outside(lambda: check_cost(formula, *plain, debias), source.positions)
+    problems, given = [problem], [(source, target)]
+    if debias:
+        problems += [problem.own(problem.source), problem.own(problem.target)]
+        given += [(source, source), (target, target)]
+    starts = _starts(init, problem, debias)
+    found = outside(lambda: solver.solve_all(problems, starts), source.positions)
+    solved = []
+    for one, solution, clouds in zip(problems, found, given, strict=True):
+        if solution.pairs is not None:
+            one = replace(one, pairs=solution.pairs.to(x.dtype))
+        solved.append(Solved(one, solution, clouds))
+    return solved, batched
+
+
+def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
+    """The solver, with the tolerance of the function that it was given to unless it has its own."""
+    if not isinstance(solver, Sinkhorn):
+        fix = "Schedules that ask for no tolerance belong to sinkhorn_divergence."
+        raise bad_input("solver", type(solver).__name__, "Sinkhorn(...)", fix, TypeError)
+    check_positive(tol=tol)
+    return replace(solver, tol=solver.tol or tol)
 
 
 def _of_mass(cloud: Points, other: Points) -> Points:
@@ -130,57 +163,16 @@ def _of_mass(cloud: Points, other: Points) -> Points:
     return Points(cloud.positions, cloud.weights * ratio[:, None])
 
 
-def _check_blur(source: Points, target: Points, p: int, blur: float) -> None:
-    """Refuses a blur at which exponents have no digits left, even in double precision."""
-    diameter = float(bounding_diameter(source, target).max())
-    least = diameter * (ROUNDING / (p * BLIND)) ** (1 / p)
-    if blur < least:
-        wanted = f"at least {least:.2g} for points up to {diameter:.3g} apart"
-        fix = "Below, rounding alone changes the plan: take a larger blur, or sort out outliers."
-        raise bad_input("blur", f"{blur:g}", wanted, fix)
-
-
-def _solve(
-    solver: Sinkhorn,
-    problem: Problem,
-    start: Potentials | None,
-    dtype: torch.dtype,
-    cut: dict[int, Cells],
-) -> Solved:
-    items, plain = len(problem.source.positions), problem.plain()
-
-    def run() -> Solution:
-        return solver.solve(
-            plain.source,
-            plain.target,
-            problem.cost,
-            problem.penalty,
-            p=problem.p,
-            blur=problem.blur,
-            diameter=bounding_diameter(plain.source, plain.target),
-            engine=problem.engine,
-            partner=list(range(items)) if problem.symmetric else None,
-            start=start,
-            cut=cut,
-        )
-
-    solution = outside(run, problem.source.positions)
-    _say_what_failed(solution)
-    if solution.checks:
-        problem = replace(problem, engine=KeptPairs(solution.checks, problem.engine, dtype))
-    return Solved(problem, solution)
-
-
-def _say_what_failed(solution: Solution) -> None:
-    failed = [report for report in solution.reports if not report.converged]
+def say_what_failed(solved: list[Solved]) -> None:
+    """One warning where a tolerance was asked for and not met."""
+    reports = [report for part in solved for report in part.solution.reports]
+    failed = [report for report in reports if not report.converged]
     if failed:
         worst = max(failed, key=lambda report: report.residual)
-        warnings.warn(
+        warn_user(
             f"The marginals are off by {worst.residual:.1e} of the mass after {worst.n_iter} sweeps, "
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
-            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur.",
-            RuntimeWarning,
-            stacklevel=5,
+            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur."
         )
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..engines.openmp import on_one_thread
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
-from .blocks import SIZE
+from ..precision import full_precision
+from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
 
@@ -51,6 +52,7 @@ class BlurReport:
         return "\n".join(lines)
 
 
+@full_precision
 @on_one_thread
 def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.

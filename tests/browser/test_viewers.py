@@ -1,10 +1,15 @@
 """Every viewer in a page of its own, opened as a file in Chromium: keys, drags, themes, no network."""
 
 import re
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.widgets.examples import EXAMPLES
+
+from .frames import STILL
 
 pytestmark = pytest.mark.browser
 
@@ -20,12 +25,20 @@ INK = """() => [...document.querySelectorAll(".sov canvas")].map(canvas => {
 })"""
 
 
+@cache
+def written(name):
+    """The text of a page with this viewer, recorded once for all tests."""
+    viewer = EXAMPLES[name]()
+    viewer.title = f"{name} <img src=x onerror=console.error('injected')>"
+    with tempfile.TemporaryDirectory() as folder:
+        return viewer.to_html(Path(folder) / "page.html").read_text(encoding="utf-8")
+
+
 @pytest.fixture(params=EXAMPLES)
 def opened(request, chromium, watch, tmp_path):
     """A page with one viewer; at the end nothing went wrong and nothing was asked from outside."""
-    viewer = EXAMPLES[request.param]()
-    viewer.title = f"{request.param} <img src=x onerror=console.error('injected')>"
-    file = viewer.to_html(tmp_path / "page.html")
+    file = tmp_path / "page.html"
+    file.write_text(written(request.param), encoding="utf-8")
     context = chromium.new_context(viewport={"width": 1000, "height": 760}, color_scheme="light")
     page = context.new_page()
     seen = watch(page, inside="file://")
@@ -39,12 +52,8 @@ def opened(request, chromium, watch, tmp_path):
 
 def drawn(page) -> None:
     """Wait until the picture stands still."""
-    page.evaluate("() => { window.before = undefined; }")
-    page.wait_for_function(
-        """() => { const root = document.querySelector(".sov"); const drawn = root?.dataset.drawn;
-        const still = drawn && drawn === window.before; window.before = drawn; return still; }""",
-        polling=120,
-    )
+    page.locator(".sov").wait_for()
+    page.locator("body").evaluate(STILL)
 
 
 def hashes(page) -> list[int]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sparseot import kernels
-from sparseot.engines import simd
 from sparseot.engines.choose import load
+from sparseot.engines.loops import pairs as simd
 
 from ..clouds import cloud
 

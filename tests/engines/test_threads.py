@@ -1,7 +1,6 @@
 """Work in ranges: each done once, by no more threads than allowed, and ended by an error."""
 
 import threading
-import time
 
 import pytest
 import torch
@@ -9,7 +8,8 @@ import torch
 import sparseot as so
 from sparseot.engines import threads
 from sparseot.engines.threads import even, share, share_ranges
-from sparseot.transport import sparse
+from sparseot.transport.pruned import softmins as sparse
+from sparseot.transport.pruned import tile_lists
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -19,6 +19,11 @@ def workers(request, shared):
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+def pause():
+    """A moment in which another thread could start; nothing waits for its end or measures it."""
+    threading.Event().wait(0.002)
 
 
 class Watched:
@@ -32,7 +37,7 @@ class Watched:
         with self.lock:
             self.now, self.most = self.now + 1, max(self.most, self.now + 1)
             self.ranges.append((lo, hi))
-        time.sleep(0.002)
+        pause()
         with self.lock:
             self.now -= 1
         if lo == self.fails_at:
@@ -63,7 +68,7 @@ def test_the_pool_builds_no_graph_and_takes_tensors_of_inference(workers):
     weight, out = torch.ones(30, requires_grad=True), torch.zeros(30)
 
     def double(lo, hi):
-        time.sleep(0.002)
+        pause()
         out[lo:hi] = 2 * weight[lo:hi]
 
     share(double, even(30, 10))
@@ -78,7 +83,7 @@ def test_threads_of_the_pool_let_torch_work_alone(workers):
     seen, main = set(), threading.get_ident()
 
     def count(lo, hi):
-        time.sleep(0.002)
+        pause()
         if threading.get_ident() != main:
             seen.add(torch.get_num_threads())
 
@@ -106,13 +111,13 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
             running[0] += 1
             most[0] = max(most[0], running[0])
         found = screen(*args)
-        time.sleep(0.001)
+        pause()
         with lock:
             running[0] -= 1
         return found
 
     monkeypatch.setattr(loops, "screen", watched)
-    monkeypatch.setattr(sparse, "BOXES", 1)
+    monkeypatch.setattr(tile_lists, "BOXES", 1)
     x, y = torch.rand(2, 2000, 2)
     so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))
     assert 0 < most[0] <= workers

@@ -1,5 +1,6 @@
 """Adjacencies multiply, transpose and export like their dense matrices, with exact gradients."""
 
+import math
 import pickle
 
 import pytest
@@ -100,8 +101,8 @@ def test_gradients_of_products(symmetrize, normalize):
         3, bandwidth=0.5, loop=True, symmetrize=symmetrize, normalize=normalize,
         learnable_bandwidth=True,
     ).double()  # fmt: skip
-    x = torch.rand(10, 2, dtype=torch.float64, requires_grad=True)
-    h = torch.randn(10, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(8, 2, dtype=torch.float64, requires_grad=True)
+    h = torch.randn(8, 2, dtype=torch.float64, requires_grad=True)
     bandwidth = layer.log_bandwidth.detach().clone().requires_grad_()
 
     def product(x, h, log_bandwidth):
@@ -145,6 +146,23 @@ def test_spectra_of_neighbour_graphs():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(graph())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])
+def test_weights_that_have_no_scaling(bad):
+    A = graph().symmetrize()
+    A.weights.fill_(bad)
+    with pytest.raises(ValueError, match="weights that are negative, NaN or infinite"):
+        A.normalize("sinkhorn")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_gradients_that_are_no_numbers_pass_through_a_scaling(bad):
+    """Those of a loss scaler that was too bold: it looks for them, and goes on."""
+    x = torch.rand(10, 2, dtype=torch.float64, requires_grad=True)
+    A = KNNGraph(3, bandwidth=0.5, loop=True, symmetrize="union", normalize="sinkhorn")(x)
+    (bad * A.sum().sum()).backward()
+    assert not x.grad.isfinite().any()
 
 
 def test_adjacencies_can_be_pickled():

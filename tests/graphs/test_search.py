@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sparseot import knn, knn_graph, knn_recall
-from sparseot.graphs import methods
-from sparseot.graphs.clouds import as_clouds
-from sparseot.graphs.methods import Forest, Options
+from sparseot.graphs.search import methods
+from sparseot.graphs.search.clouds import as_clouds
+from sparseot.graphs.search.methods import Forest, Options
 
 from .clouds import all_squares, hard_clouds, true_neighbours
 
@@ -268,6 +268,22 @@ def test_bounds_exclude_tiles_of_separate_clusters():
     assert knn(x, k=5, method="brute").evaluations < 0.1 * len(x) ** 2
 
 
+@pytest.mark.parametrize("method", ["brute", "tiles", "kdtree"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_angles_do_not_know_the_size_of_vectors(method, dtype):
+    """Squares of single precision end at 1e-45 and 3e38, those of double at 1e-324 and 2e308."""
+    x = torch.randn(60, 4, dtype=dtype, requires_grad=True)
+    sizes = (1e-35, 1e-20, 1e20, 1e35) if dtype == torch.float32 else (1e-250, 1e250)
+    exact = knn(x, k=3, metric="cosine", method=method)
+    (slope,) = torch.autograd.grad(exact.distances.sum(), x)
+    for size in sizes:
+        found = knn(size * x, k=3, metric="cosine", method=method)
+        assert torch.equal(found.indices, exact.indices)
+        torch.testing.assert_close(found.distances, exact.distances, atol=1e-6, rtol=1e-5)
+        (same,) = torch.autograd.grad(found.distances.sum(), x)
+        torch.testing.assert_close(same, slope, atol=1e-5, rtol=1e-3)
+
+
 # --- bad input --------------------------------------------------------------------------------
 
 X = torch.rand(10, 3)
@@ -298,6 +314,14 @@ REFUSED = [
     (lambda: knn(X, k=1, mask=(None, None)), ValueError, "mask: got a pair, wanted one tensor"),
     (lambda: knn_graph(X, 1, flow="up"), ValueError, "flow: got 'up'"),
     (lambda: knn_recall(X, torch.zeros(9, 2)), ValueError, r"indices: got shape \(9, 2\)"),
+    (lambda: knn_recall(X, torch.zeros(10, 2)), TypeError, "indices: got dtype torch.float32"),
+    (lambda: knn(X, X * float("nan"), k=1), ValueError, "y: got 30 NaN or infinite"),
+    (lambda: knn(X.numpy() * np.inf, k=1), ValueError, "x: got 30 NaN or infinite"),
+    (lambda: knn(X.half() * 1e6, k=1), ValueError, "x: got .* NaN or infinite"),
+    (lambda: knn(X.long().numpy(), k=1), TypeError, "x: got dtype torch.int64"),
+    (lambda: knn(X.double() * 1e200, k=1), ValueError, "x: got coordinates up to .*e.199, wanted"),
+    (lambda: knn(X.double() * 1e-200, k=1), ValueError, "x: got coordinates up to .*rescale"),
+    (lambda: knn_recall(X * float("nan"), torch.zeros(10, 2).long()), ValueError, "NaN"),
 ]
 
 

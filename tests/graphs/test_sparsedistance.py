@@ -47,3 +47,12 @@ def test_any_number_of_points_far_apart_and_padded():
     expected = KNNGraph(3, loop=True)(x[0, :700])
     assert torch.equal(A.indices[0, :700], expected.indices)
     assert pairwise_dist(x, x)[0].diagonal().abs().max() == 0
+
+
+def test_arrays_of_every_byte_order():
+    x, h = torch.randn(2, 30, 4), np.random.default_rng(0).standard_normal((2, 30, 3))
+    A, frozen = SparseHashedNNDistance(num_neighbors=3)(x), h.copy()
+    frozen.flags.writeable = False
+    exact = A @ torch.from_numpy(h)
+    for given in (frozen, h.astype(">f8"), h.tolist(), torch.from_numpy(h)):
+        torch.testing.assert_close(sparse_dense_matmult_batch(A, given), exact)

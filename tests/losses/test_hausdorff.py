@@ -107,3 +107,13 @@ def test_single_precision(dimension):
         results.append((value.double(), torch.autograd.grad(value, moving)[0].double()))
     torch.testing.assert_close(results[1][0], results[0][0], rtol=1e-5, atol=0)
     assert (results[1][1] - results[0][1]).norm() < 1e-4 * results[0][1].norm()
+
+
+def test_a_result_that_is_no_number_is_a_warning():
+    """Costs beyond what exponents hold at this blur."""
+    x, y = cloud(20, 2)[0], cloud(15, 2, shift=0.5)[0]
+    with pytest.warns(RuntimeWarning, match="The Hausdorff divergence is not finite"):
+        found = so.hausdorff_divergence(
+            x, y, cost=lambda x, y: 1e300 * torch.cdist(x, y), blur=1e-10
+        )
+    assert not found.isfinite()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.transport.annealing import AveragedAnnealing
+from sparseot.transport.solvers.annealing import AveragedAnnealing
 
 X, Y = torch.rand(6, 2), torch.rand(5, 2)
 

@@ -7,7 +7,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from sparseot import kernels
 from sparseot.engines.choose import load
 from sparseot.formulas import Opaque
-from sparseot.operators.autograd import kernel_sum, quadratic_form
+from sparseot.operators.autograd.kernel_sums import kernel_sum, quadratic_form
 
 from ..clouds import cloud
 from ..dense import squared_distances

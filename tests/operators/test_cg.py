@@ -95,3 +95,61 @@ def test_what_is_refused_and_what_is_reported(capsys):
     assert found.converged and found.products < 500 and not found.x[:, 1].any()
     conjugate_gradient(K + NOISE, RIGHT, progress=True)
     assert "residual" in capsys.readouterr().err
+
+
+BAD = [np.nan, np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_number_is_refused_or_has_not_converged(bad):
+    """In the right-hand side, the start, the matrix, the preconditioner: never a solution."""
+    b = torch.ones(200, dtype=torch.float64)
+    spoilt = b.clone()
+    spoilt[3] = bad
+    for name, options in (("b", {}), ("x0", {"x0": spoilt})):
+        right = spoilt if name == "b" else b
+        for kind in (torch.Tensor.clone, torch.Tensor.numpy):
+            with pytest.raises(ValueError, match=f"{name}: got .*NaN, infinity or nothing"):
+                conjugate_gradient(
+                    K + NOISE, kind(right), **{key: kind(value) for key, value in options.items()}
+                )
+    block = torch.stack((b, 2 * b), 1)
+    for operator, options in (
+        (K + Diagonal(spoilt), {}),
+        (K + NOISE, {"preconditioner": Diagonal(spoilt)}),
+        (K + NOISE, {"preconditioner": lambda r: bad * r}),
+    ):
+        for right in (b, block):
+            if bad == -np.inf and not options:  # not positive definite
+                with pytest.raises(ValueError, match="not positive definite"):
+                    conjugate_gradient(operator, right)
+                continue
+            with pytest.warns(RuntimeWarning, match="relative residual of nan"):
+                found = conjugate_gradient(operator, right, **options)
+            assert not found.converged and not found.residuals.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-25, 1e25, 1e30])
+def test_right_hand_sides_of_any_size(size):
+    """Squares of single precision end at 1e-45 and 3e38: columns are taken in a unit of their own."""
+    b = torch.rand(9) + 0.5
+    d = torch.linspace(1, 2, 9)
+    right = torch.stack((size * b, b, 0 * b), 1)
+    found = conjugate_gradient(Diagonal(d), right, x0=right)
+    assert found.converged
+    torch.testing.assert_close(
+        found.x / torch.tensor([size, 1, 1]), right / torch.tensor([size, 1, 1]) / d[:, None]
+    )
+
+
+@pytest.mark.parametrize("kernel", [kernels.Energy(), 1e308 * kernels.Gaussian(0.3)], ids=repr)
+def test_preconditioners_of_matrices_that_have_none(kernel):
+    """Not positive definite; or sums that are infinite."""
+    x = torch.rand(30, 2, dtype=torch.float64)
+    with pytest.raises(ValueError, match="K: got a matrix that is not positive definite"):
+        nystrom(KernelMatrix(kernel, x), 1.0, 20)
+    with pytest.raises(ValueError, match="kernel: got a function that is nan between"):
+        nystrom(KernelMatrix(lambda x, y: torch.cdist(x, y) * np.nan, x), 1.0, 20)
+    for wrong in ({"noise": np.nan}, {"noise": np.inf}, {"noise": 1.0, "rank": 0}):
+        with pytest.raises(ValueError, match="got"):
+            nystrom(KernelMatrix(kernels.Gaussian(1.0), x), **wrong)

@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csgraph, csr_array
 
 from sparseot import Diagonal, KernelMatrix, datasets, eigsh, graph_laplacian, kernels
+from sparseot.operators.base import Operator
 
 from ..clouds import cloud
 
@@ -180,3 +181,85 @@ def test_graphs_of_zeros_and_ones():
     L = graph_laplacian(ring)
     np.testing.assert_allclose(L @ np.full(6, 0.5), 0)
     np.testing.assert_allclose(L @ np.arange(6.0) / 2, csgraph.laplacian(ring) @ np.arange(6.0) / 2)
+
+
+class Failing(Operator):
+    """A diagonal matrix whose products are NaN from the third one on."""
+
+    def __init__(self, n):
+        self.shape, self.reference, self.calls = (n, n), torch.empty(0, dtype=torch.float64), 0
+
+    def product(self, v):
+        self.calls += 1
+        scale = 1.0 if self.calls < 3 else torch.nan
+        return scale * torch.linspace(1, 2, len(v)).to(v)[:, None] * v
+
+    def transpose(self):
+        return self
+
+    def diagonal(self):
+        return torch.linspace(1, 2, self.shape[0])
+
+
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_operators_with_what_is_no_number(n, bad):
+    """Small ones are solved densely, large ones by iteration; neither has eigenvalues."""
+    entries = torch.ones(n, dtype=torch.float64)
+    entries[3] = bad
+    K = KernelMatrix(kernels.Gaussian(0.2), cloud(n, 2)[0])
+    for operator in (
+        Diagonal(entries),
+        K + Diagonal(entries),
+        Diagonal(entries.numpy()),
+        Failing(n),
+    ):
+        for which in ("LM", "LA", "SA"):
+            with pytest.raises(ValueError, match="operator: got products with NaN or infinity"):
+                eigsh(operator, 3, which)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("normed", [False, True])
+def test_laplacians_of_what_is_no_number(bad, normed):
+    weights = np.ones((6, 6))
+    weights[1, 2] = weights[2, 1] = bad
+    for K in (weights, torch.as_tensor(weights), csr_array(weights)):
+        with pytest.raises(ValueError, match="K: got (NaN or infinite degrees|a matrix that)"):
+            graph_laplacian(K, normed=normed)
+
+
+def test_small_operators_are_held_to_the_tolerance_too():
+    """Products of a series of tol 1e-4 are not those of the entries, whose eigenpairs are exact."""
+    K = KernelMatrix(kernels.Gaussian(0.2), cloud(40, 2)[0], engine="nufft", tol=1e-4)
+    with pytest.warns(RuntimeWarning, match="eigsh stopped after 40 products"):
+        found = eigsh(K, 3, tol=1e-12)
+    exact = torch.linalg.eigvalsh(K.to_dense())[-3:]
+    torch.testing.assert_close(found.values, exact)
+    assert not found.converged and 1e-12 < found.residuals.max() < 1e-4 * 40
+    assert eigsh(K, 3, tol=1e-2).converged
+
+
+@pytest.mark.parametrize("n", [20, 300])
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+def test_eigenvalues_of_any_size(n, size):
+    """Single precision: the squares of such residuals are zero, or infinite, and so is their norm."""
+    entries = torch.linspace(1, 2, n)
+    found = eigsh(Diagonal(size * entries), 3, "LA")
+    assert found.converged and found.residuals.isfinite().all()
+    torch.testing.assert_close(found.values / size, entries[-3:], rtol=1e-5, atol=0)
+    lopsided = csr_array(np.triu(np.ones((n, n))) * size)
+
+    class Lopsided(Operator):
+        shape, reference = (n, n), torch.empty(0)
+
+        def product(self, v):
+            return torch.as_tensor(lopsided @ v.numpy()).to(v)
+
+        def transpose(self):
+            raise NotImplementedError
+
+        diagonal = transpose
+
+    with pytest.raises(ValueError, match="not symmetric"):
+        eigsh(Lopsided(), 3)

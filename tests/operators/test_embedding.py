@@ -46,3 +46,15 @@ def test_the_number_of_coordinates_is_checked(wrong):
     with pytest.raises((ValueError, TypeError), match="n_components: got"):
         spectral_embedding(torch.rand(10, 2), wrong)
     assert spectral_embedding(torch.rand(10, 2), np.int64(2)).coordinates.shape == (10, 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_no_number_has_no_coordinates(bad):
+    x = cloud(100, 2)[0]
+    for sigma in (bad, -1.0):
+        with pytest.raises(ValueError, match="sigma: got"):
+            spectral_embedding(x, 2, sigma)
+    x[7, 1] = bad
+    for points in (x, x.numpy(), x.float()):
+        with pytest.raises(ValueError, match="x: got 1 NaN or infinite coordinates"):
+            spectral_embedding(points, 2, 0.3)

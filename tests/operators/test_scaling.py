@@ -1,5 +1,8 @@
 """Symmetric scalings of dense matrices."""
 
+import math
+
+import pytest
 import torch
 
 from sparseot.operators.scaling import symmetric_scaling
@@ -31,3 +34,14 @@ def test_a_star_has_no_scaling():
     A[0, 1:] = A[1:, 0] = 1
     found = symmetric_scaling(lambda v: A @ v, A.new_ones(5), 1e-8, max_iter=50)
     assert not found.converged and found.products == 50 and found.residual > 0.1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [(1, 1), (0, 3)])
+def test_what_is_no_number_has_no_scaling(bad, place):
+    """A row sum that is NaN is not that of an empty row."""
+    A = torch.rand(5, 5, dtype=torch.float64)
+    A = A + A.mT
+    A[place] = A[place[::-1]] = bad
+    found = symmetric_scaling(lambda v: A @ v, A.new_ones(5), 1e-8)
+    assert not found.converged and not math.isfinite(found.residual) and found.products < 5

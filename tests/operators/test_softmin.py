@@ -5,7 +5,7 @@ import torch
 
 from sparseot.engines.choose import load
 from sparseot.formulas import Opaque, ground_cost
-from sparseot.operators.softmin import softmin
+from sparseot.operators.autograd.softmin import softmin
 
 from ..clouds import cloud
 from ..dense import squared_distances

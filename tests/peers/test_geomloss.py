@@ -135,13 +135,17 @@ def test_online_and_formula_strings(needs_compiler):
     assert_same(results(so.SamplesLoss, clouds, **options), theirs, 1e-10)
 
 
+UNBALANCED = [(True, (1.0, 1.0)), (True, (2.0, 0.7)), (True, (0.1, 10.0)), (False, (1.0, 1.0))]
+
+
 @pytest.mark.parametrize("p", [1, 2])
-@pytest.mark.parametrize("debias", [True, False])
+@pytest.mark.parametrize(("debias", "masses"), UNBALANCED)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_unbalanced_values_and_potentials(size, debias, p):
-    """At unit mass GeomLoss's values are right; its potentials always are."""
+def test_unbalanced_values_and_potentials(size, debias, masses, p):
+    """GeomLoss's divergences are right, its costs at unit mass, its potentials always."""
     d, n, m = size
     (x, a), (y, b) = cloud(n, d), cloud(m, d, shift=0.3)
+    a, b = masses[0] * a, masses[1] * b
     options = {"p": p, "blur": 0.2, "reach": 0.4, "debias": debias}
     exact = options | ({"cost": distance} if p == 1 else {}) | {"backend": "tensorized"}
     value = so.SamplesLoss(**options)(a, x, b, y)

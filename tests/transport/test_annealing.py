@@ -8,8 +8,9 @@ import torch
 from sparseot.engines.choose import load
 from sparseot.formulas import ground_cost
 from sparseot.points import Points, bounding_diameter
-from sparseot.transport.annealing import AveragedAnnealing, _schedule
 from sparseot.transport.marginals import Balanced, KullbackLeibler
+from sparseot.transport.problem import Problem
+from sparseot.transport.solvers.annealing import AveragedAnnealing, _schedule
 
 from ..clouds import cloud
 from ..dense import transport
@@ -46,16 +47,9 @@ def test_slow_schedules_converge(reach):
     (x, a), (y, b) = cloud(12, 2), cloud(9, 2, shift=0.2)
     _, f, g, _ = transport(x, y, a, b, blur=0.2, reach=reach)
     source, target = Points(x[None], a[None]), Points(y[None], b[None])
-    found = AveragedAnnealing(0.999).solve(
-        source,
-        target,
-        ground_cost(2),
-        Balanced() if reach is None else KullbackLeibler(reach**2),
-        p=2,
-        blur=0.2,
-        diameter=bounding_diameter(source, target),
-        engine=load("numba"),
-    )
+    penalty = Balanced() if reach is None else KullbackLeibler(reach**2)
+    problem = Problem(source, target, ground_cost(2), penalty, 2, 0.2, load("numba"))
+    found = AveragedAnnealing(0.999).solve(problem)
     shift = 0 if reach else (f - found.f[0]).mean()
     torch.testing.assert_close(found.f[0] + shift, f, rtol=0, atol=2e-4)
     torch.testing.assert_close(found.g[0] - shift, g, rtol=0, atol=2e-4)

@@ -7,7 +7,7 @@ import torch
 
 import sparseot as so
 
-from ..dense import cost_matrix
+from ..dense import cost_matrix, mass_term
 
 
 def reference(x, y, a, b, p, blur, reach, f, g):
@@ -90,6 +90,7 @@ def truth(x, y, a, b, options):
         for k, (points, weights, h) in enumerate(clouds):
             own, force, _ = reference(points, points, weights, weights, *common, h, h)
             value, forces[k] = value - own / 2, forces[k] - force
+        value = value + mass_term(a, b, options["blur"], options["p"])
     return value.item(), forces
 
 

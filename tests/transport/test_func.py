@@ -7,7 +7,8 @@ from torch.func import grad, jacfwd, jacrev, jvp, vmap
 from torch.func import hessian as func_hessian
 
 import sparseot as so
-from sparseot.transport import curvature, products
+from sparseot.transport.derivatives import curvature
+from sparseot.transport.derivatives import linear as products
 
 from ..clouds import cloud
 
@@ -71,7 +72,7 @@ def test_potentials():
 def test_directions_share_one_factor_and_one_product(stored, monkeypatch):
     """By autograd one product a row, of one factor; by ``torch.func`` one product for all."""
     monkeypatch.setattr(curvature, "STORED", 2**22 if stored else 0)
-    monkeypatch.setattr(curvature, "FEW", 2**16 if stored else 0)
+    monkeypatch.setattr(curvature, "STORED_PAIRS", 2**16 if stored else 0)
     columns, made, each, true = [], [], products._each, curvature.curvature
 
     def watched(like, need, directions, product):
@@ -83,7 +84,7 @@ def test_directions_share_one_factor_and_one_product(stored, monkeypatch):
         return true(*args, **options)
 
     monkeypatch.setattr(products, "_each", watched)
-    monkeypatch.setattr("sparseot.transport.attach.curvature", counted)
+    monkeypatch.setattr("sparseot.transport.derivatives.curvatures.curvature", counted)
     value, x, _ = problem()
     wanted = hessian(value, x)
     assert columns == [1] * 24 and len(made) == 2  # of x and y, and of x with itself
@@ -115,7 +116,7 @@ def test_vectorised_autograd(monkeypatch):
     value, x, a = problem()
     torch.testing.assert_close(hessian(value, x, vectorize=True), hessian(value, x), **CLOSE)
     monkeypatch.setattr(curvature, "STORED", 0)
-    monkeypatch.setattr(curvature, "FEW", 0)
+    monkeypatch.setattr(curvature, "STORED_PAIRS", 0)
     with pytest.raises(ValueError, match="vectorize: got True.*torch.func.hessian"):
         hessian(value, x, vectorize=True)
 

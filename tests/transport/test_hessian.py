@@ -8,8 +8,8 @@ import torch
 from torch.autograd.functional import hessian
 
 import sparseot as so
-from sparseot.transport import curvature
-from sparseot.transport.coupling import Summed
+from sparseot.transport.derivatives import curvature
+from sparseot.transport.derivatives.coupling import Summed
 
 from ..clouds import cloud
 from .test_implicit import NAMES

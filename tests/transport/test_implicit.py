@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.functional import hessian, hvp, jacobian, jvp
 
 import sparseot as so
-from sparseot.transport import curvature
+from sparseot.transport.derivatives import curvature
 
 from .. import unrolled
 from ..clouds import cloud

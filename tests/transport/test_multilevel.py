@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.transport.blocks import SIZE, BlockCloud
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.sparse import SparseSoftmins
+from sparseot.transport.pruned.clouds import SIZE, BlockCloud
+from sparseot.transport.pruned.softmins import PrunedSoftmins
 
 from ..dense import cost_matrix
 
@@ -160,7 +160,7 @@ def test_what_is_left_out_is_bounded(potentials, dim):
         ),
     }[potentials]()  # fmt: skip
     X, Y = BlockCloud(x.numpy(), a.numpy()), BlockCloud(y.numpy(), b.numpy())
-    softmins = SparseSoftmins(X, Y, Balanced(), eps, 1e-2, np.float64)
+    softmins = PrunedSoftmins(X, Y, Balanced(), eps, 1e-2, np.float64)
     f, g = f.numpy()[X.order], g.numpy()[Y.order]
     softmins.build(f, g, 0.0)
     cost = cost_matrix(torch.from_numpy(X.points), torch.from_numpy(Y.points), 2).numpy()
@@ -213,7 +213,7 @@ def test_loops_without_a_compiler_give_the_same(dim, dtype):
             BlockCloud(x, weights(300).numpy() * 0 + 1 / 300),
             BlockCloud(y, np.full(200, 1 / 200)),
         )
-        softmins = SparseSoftmins(X, Y, Balanced(), eps, 1e-3, dtype, engine)
+        softmins = PrunedSoftmins(X, Y, Balanced(), eps, 1e-3, dtype, engine)
         f, g = (X.points**2).sum(1) / 3, (Y.points**2).sum(1) / 4
         softmins.build(f, g)
         v = np.sin(np.arange(400.0)).reshape(200, 2)

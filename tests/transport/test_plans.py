@@ -8,7 +8,7 @@ import torch
 
 import sparseot as so
 from sparseot.transport.problem import Problem
-from sparseot.transport.sparse import SparseSoftmins
+from sparseot.transport.pruned.softmins import PrunedSoftmins
 
 from ..clouds import cloud
 
@@ -64,7 +64,7 @@ def test_the_cost_of_a_plan_over_kept_pairs(dtype, monkeypatch):
     found = so.solve_sample(x, y, a, b, blur=0.05, solver=FEW)
     costs = torch.cdist(x.double(), y.double()) ** 2 / 2
     exact = (found.plan.double() * costs).sum((1, 2))
-    monkeypatch.setattr(found.solved[0].problem.engine.other, "bind", None)
+    monkeypatch.setattr(found.solved[0].problem.engine, "bind", None)
     close = 1e-6 if dtype == torch.float64 else 1e-5  # the whole plan has what was left out
     torch.testing.assert_close(found.value_linear.double(), exact, rtol=close, atol=0)
 
@@ -98,18 +98,17 @@ def test_a_sparse_plan_over_all_pairs_is_found_in_pieces(monkeypatch):
 def counted(monkeypatch):
     """Pairs that block-sparse sums visit, and rows for which all pairs are."""
     pairs, rows = [0], [0]
-    true, dense = SparseSoftmins._run, Problem.plan_product
+    true, dense = PrunedSoftmins._run, Problem.plan_product
 
     def run(self, loop, side, *args):
         pairs[0] += int(self.tiles.starts[side][-1]) * 32**2
         return true(self, loop, side, *args)
 
-    def product(self, x, row, g, v, **rest):
-        kept = hasattr(self.engine, "checks") and self.engine._are(x, self.engine.side(x))
-        rows[0] += 0 if kept else x.shape[1]
-        return dense(self, x, row, g, v, **rest)
+    def product(self, row, g, v, *, x=None, **rest):
+        rows[0] += 0 if self.pairs is not None and x is None else row.shape[1]
+        return dense(self, row, g, v, x=x, **rest)
 
-    monkeypatch.setattr(SparseSoftmins, "_run", run)
+    monkeypatch.setattr(PrunedSoftmins, "_run", run)
     monkeypatch.setattr(Problem, "plan_product", product)
     return pairs, rows
 

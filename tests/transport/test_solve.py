@@ -205,12 +205,12 @@ def test_extreme_blurs_do_not_fail():
 
 def interrupt_after(sweeps):
     """A class that stands for a user who presses Ctrl-C."""
-    from sparseot.transport.report import Bar
+    from sparseot.transport.solvers.progress import Bar
 
     class Impatient(Bar):
         count = 0
 
-        def update(self, blur, error, tol):
+        def _show(self, blur, error, tol):
             Impatient.count += 1
             if Impatient.count == sweeps:
                 raise KeyboardInterrupt
@@ -224,7 +224,7 @@ def test_an_interruption_leaves_a_result(monkeypatch, multilevel, sweeps):
     """At a coarse temperature or at the last one; the interval still holds."""
     (x, _), (y, _) = cloud(300, 2), cloud(300, 2, shift=0.4)
     exact = so.solve_sample(x, y, blur=0.02, tol=1e-8).value
-    monkeypatch.setattr("sparseot.transport.sinkhorn.Bar", interrupt_after(sweeps))
+    monkeypatch.setattr("sparseot.transport.solvers.sinkhorn.Bar", interrupt_after(sweeps))
     with pytest.warns(RuntimeWarning, match="The marginals are off"):
         found = so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=multilevel))
     assert not found.converged and found.map().isfinite().all()

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.transport import stored
-from sparseot.transport.stored import StoredSoftmins
+from sparseot.transport.solvers import small as stored
+from sparseot.transport.solvers.small import StoredSoftmins
 
 from ..clouds import cloud
 from ..dense import transport

@@ -1,5 +1,7 @@
 """The potential of a cloud with itself: converged, differentiable, honest when it is not."""
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -8,7 +10,7 @@ from sparseot.engines.choose import load
 from sparseot.formulas import Opaque, ground_cost
 from sparseot.points import Points
 from sparseot.transport.marginals import Balanced, KullbackLeibler
-from sparseot.transport.symmetric import self_potential
+from sparseot.transport.solvers.self_transport import self_potential
 
 from ..clouds import cloud
 from ..dense import cost_matrix
@@ -45,3 +47,28 @@ def test_no_convergence_is_a_warning():
     repelling = Opaque(lambda x, y: -3 * torch.cdist(x, y))
     with pytest.warns(RuntimeWarning, match="did not converge in 100 steps"):
         self_potential(Points(x, a), repelling, Balanced(), 0.01, engine=load("tiles"))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_no_number_has_not_converged(bad):
+    """Nor is it looked at a hundred times."""
+    x, a = cloud(4, 1, batch=(1,))
+    calls = []
+
+    def cost(x, y):
+        calls.append(1)
+        return bad * torch.ones_like(torch.cdist(x, y))
+
+    with pytest.warns(RuntimeWarning, match="self potential did not converge in 1 steps.*nan"):
+        f = self_potential(Points(x, a), Opaque(cost), Balanced(), 0.1, engine=load("tiles"))
+    assert not f.isfinite().any() and len(calls) < 5
+
+
+def test_gradients_that_are_no_numbers_have_not_converged():
+    """Of the adjoint system, whose tolerance is relative to the gradient that comes in."""
+    x, a = cloud(6, 2, grad=True, batch=(1,))
+    f = self_potential(Points(x, a), ground_cost(2), Balanced(), 0.05, engine=ENGINE)
+    for bad in (math.nan, math.inf):
+        with pytest.warns(RuntimeWarning, match="adjoint of the self potential did not converge"):
+            (gradient,) = torch.autograd.grad(f, x, torch.full_like(f, bad), retain_graph=True)
+        assert not gradient.isfinite().all()

@@ -1,11 +1,11 @@
 """Clouds to show, and Node to run the JavaScript of the viewers."""
 
-import os
-import shutil
 import subprocess
 
 import pytest
 import torch
+
+from tests import missing
 
 
 @pytest.fixture
@@ -19,11 +19,7 @@ def two_clouds():
 @pytest.fixture(scope="session")
 def node():
     """Run Node with some arguments and return what it printed. In CI it must be there."""
-    path = shutil.which("node")
-    if path is None and os.environ.get("CI") == "true":
-        pytest.fail("Node is not installed, and here it is required", pytrace=False)
-    if path is None:
-        pytest.skip("Node is not installed")
+    path = missing.required("node")
 
     def run(*arguments: str) -> str:
         done = subprocess.run([path, *arguments], capture_output=True, text=True)

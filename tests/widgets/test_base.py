@@ -1,8 +1,8 @@
 """What all viewers share, without a browser: a viewer of one number stands for all of them."""
 
 import json
+import queue
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -11,18 +11,24 @@ import traitlets
 from sparseot_widgets import BaseViewer
 from sparseot_widgets.controls import Choice, Slider
 
+HANGS = 60  # seconds after which a test fails that waits for what does not come
+
 
 class Square(BaseViewer):
-    """Shows the square of a number; it can be slow, and it fails at 3."""
+    """Shows the square of a number; its answers can be held back, and it fails at 3.
+
+    ``begins`` tells another thread which answer is being worked on.
+    """
 
     module = "plan"
     number = traitlets.Float(2.0).tag(sync=True)
     sign = traitlets.Unicode("plus").tag(sync=True)
     phase = traitlets.Float(0.0).tag(sync=True)
 
-    def __init__(self, patience=0.0, **values):
-        self.patience, self.begun, self.ended = patience, [], []
-        self.go = threading.Event()
+    def __init__(self, **values):
+        self.begun, self.ended, self.begins = [], [], queue.Queue()
+        self.go = threading.Event()  # answers wait for it, sketches do not
+        self.go.set()
         stops = (1.0, 2.0, 3.0, 4.0)
         controls = [
             Slider("number", "number", stops),
@@ -33,17 +39,23 @@ class Square(BaseViewer):
 
     def answer(self, state, coarse, check):
         self.begun.append((state["number"], coarse))
+        self.begins.put(self.begun[-1])
         if state["number"] == 3.0:
             raise ValueError("three is not to be squared <img src=x onerror=alert(1)>")
-        for _ in range(0 if coarse else round(self.patience / 0.01)):
+        while not (coarse or self.go.wait(0.005)):
             check()
-            time.sleep(0.01)
         square = state["number"] ** 2 * (1 if state["sign"] == "plus" else -1)
         self.ended.append((state["number"], coarse))
         return {"square": np.array([square, 0.5]), "readout": [["square", str(square)]]}
 
     def poster_figure(self, figure):
         figure.subplots().plot(self.shown["square"])
+
+    def begin(self, number, coarse):
+        """Move the control, and wait until this sketch or answer is being worked on."""
+        self.number = number
+        while self.begins.get(timeout=HANGS) != (number, coarse):
+            pass
 
 
 # What a new viewer has answered: a sketch for nobody, which compiles what the first drag will run.
@@ -70,26 +82,26 @@ def test_a_local_control_asks_for_nothing():
 
 
 def test_the_latest_value_wins_and_numbers_only_grow():
-    viewer = Square(patience=0.2)
+    viewer = Square()
+    viewer.go.clear()
     seen = []
     viewer.observe(lambda change: seen.append(change.new["number"]), names="_answer")
     for value in (1.0, 4.0, 1.0, 4.0):
-        viewer.number = value
-        time.sleep(0.03)
+        viewer.begin(value, coarse=False)
+    viewer.go.set()
     assert viewer.wait()
     assert viewer.shown["square"][0] == 16.0 and seen == sorted(seen)
     assert viewer.ended.count((1.0, False)) == 0, "answers that nobody waits for are cut short"
-    assert viewer.ended.count((1.0, True)) > 0, "sketches are not"
+    assert viewer.ended.count((1.0, True)) == 2, "sketches are not"
+    assert viewer.ended.count((4.0, False)) == 1
 
 
 def test_stop_keeps_the_sketch():
     viewer = Square()
-    viewer.patience = 20.0
-    viewer.number = 4.0
-    while not viewer.shown["coarse"]:
-        time.sleep(0.01)
+    viewer.go.clear()
+    viewer.begin(4.0, coarse=False)
     viewer._message(viewer, {"do": "stop"}, [])
-    assert viewer.wait(5.0)
+    assert viewer.wait()
     assert viewer.shown["square"][0] == 16.0 and viewer.shown["coarse"]
     assert not viewer._status["busy"]
 
@@ -105,17 +117,20 @@ def test_an_error_is_shown_and_the_next_question_answered():
 
 def test_stop_during_a_sketch_leaves_nothing_busy():
     viewer = Square()
-    true = viewer.answer
+    true, go_on = viewer.answer, threading.Event()
 
-    def slow(state, coarse, check):
-        time.sleep(0.2)
-        return true(state, coarse, check)
+    def held(state, coarse, check):
+        found = true(state, coarse, check)
+        assert go_on.wait(HANGS)
+        return found
 
-    viewer.answer = slow
-    viewer.number = 4.0
-    time.sleep(0.05)
+    viewer.answer = held
+    viewer.begin(4.0, coarse=True)
     viewer._message(viewer, {"do": "stop"}, [])
-    assert viewer.wait(5.0) and not viewer._status["busy"]
+    go_on.set()
+    assert viewer.wait() and not viewer._status["busy"]
+    assert viewer.ended == [*MADE, (4.0, True)], "the sketch is shown, the answer never begun"
+    assert viewer.shown["square"][0] == 16.0 and viewer.shown["coarse"]
 
 
 def test_where_a_sketch_fails_the_answer_may_not():

@@ -57,3 +57,9 @@ def test_javascript_reads_what_python_wrote(node):
     assert seen["shape"] == [5, 1] and seen["words"] == ["a", 1, None]
     np.testing.assert_allclose(seen["plain"], values, rtol=1e-6)
     np.testing.assert_allclose(seen["short"], values, atol=3e-5)
+
+
+def test_what_is_not_finite_has_no_step():
+    for bad in (math.nan, math.inf, -math.inf):
+        with pytest.raises(ValueError, match="answer: got an array with NaN or infinity"):
+            quantised({"v": np.array([0.0, bad, 1.0])})

@@ -1,13 +1,14 @@
 """gradient_flow: steps that can be written down, kept at the times that were asked for."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from sparseot import SamplesLoss
-from sparseot_widgets import gradient_flow
+from sparseot_widgets import euler, gradient_flow
 
 TRANSLATED = SamplesLoss("sinkhorn", p=2, blur=0.1, tol=1e-8)  # |v|^2 / 2, whatever the cloud
 
@@ -43,8 +44,11 @@ def test_no_step_is_a_leap():
     assert flow.steps == math.ceil(moved * math.sqrt(2) / 0.05)
 
 
-def test_the_clock_starts_after_the_first_gradient_and_a_check_ends_the_flow():
+def test_the_clock_starts_after_the_first_gradient_and_a_check_ends_the_flow(monkeypatch):
+    """A clock that a call of the loss advances by two seconds."""
     calls = []
+    clock = SimpleNamespace(perf_counter=lambda: 2.0 * len(calls))
+    monkeypatch.setattr(euler, "time", clock)
 
     def loss(x, y):
         calls.append(len(x))
@@ -55,7 +59,8 @@ def test_the_clock_starts_after_the_first_gradient_and_a_check_ends_the_flow():
         gradient_flow(loss, cloud(4), cloud(5), [0.0, 5.0], check=lambda: next(checks))
     assert len(calls) == 4  # at the start, then after each of the steps that were let pass
     flow = gradient_flow(loss, cloud(4), cloud(5), [0.0, 1.0])
-    assert len(calls) == 4 + 1 + flow.steps and flow.seconds > 0
+    *_, steps, seconds = flow
+    assert len(calls) == 4 + 1 + steps and seconds == 2.0
 
 
 def test_the_cloud_that_came_is_left_alone():

@@ -1,6 +1,7 @@
 """What every kind of viewer keeps: strict keywords, bad input refused, words for all readers."""
 
 import inspect
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,19 +10,33 @@ from ipywidgets import DOMWidget
 
 import sparseot as so
 import sparseot_widgets
-from sparseot_widgets import BaseViewer, HessianViewer, PlanViewer
+from sparseot.nn import KNNGraph
+from sparseot_widgets import (
+    BaseViewer,
+    FlowViewer,
+    GraphViewer,
+    HessianViewer,
+    KernelViewer,
+    PlanViewer,
+)
 from tests.widgets.examples import ALONE, EXAMPLES
 
 KINDS = {name for name in sparseot_widgets.VIEWERS if name != "BaseViewer"}
 
 
+@cache
+def built(name):
+    """An example, made once: no test here moves it."""
+    return EXAMPLES[name]()
+
+
 @pytest.fixture(params=EXAMPLES)
 def example(request):
-    return EXAMPLES[request.param]()
+    return built(request.param)
 
 
 def test_every_kind_has_its_example():
-    kinds = {type(build()).__name__ for build in EXAMPLES.values()}
+    kinds = {type(built(name)).__name__ for name in EXAMPLES}
     assert kinds == KINDS
 
 
@@ -119,3 +134,82 @@ def test_plan_of_many_points_is_thinned_and_says_so():
     x = torch.rand(2_500, 2, generator=torch.Generator().manual_seed(0))
     viewer = PlanViewer(x, x[:50] + 1.0, blur=0.5)
     assert viewer.shown["note"] == "2,000 of 2,500 points"
+
+
+MADE_OF = {
+    "plan": lambda x, y, a: PlanViewer(x, y, a, blur=0.3),
+    "plan of a Transport": lambda x, y, a: PlanViewer(
+        so.solve_sample(torch.as_tensor(x), torch.as_tensor(y), torch.as_tensor(a), blur=0.3)
+    ),
+    "flow": lambda x, y, a: FlowViewer(x, y, losses=["energy"], frames=3, until=0.2),
+    "Hessian": lambda x, y, a: HessianViewer(x[:9], y[:8], a[:9] / a[:9].sum(), blur=0.3),
+    "kernel": lambda x, y, a: KernelViewer(x, sigma=0.3, k=3),
+    "kernel matrix": lambda x, y, a: KernelViewer(
+        so.KernelMatrix(so.kernels.Gaussian(0.3), x), k=3
+    ),
+    "graph": lambda x, y, a: GraphViewer(x, k=3),
+    "adjacency": lambda x, y, a: GraphViewer(KNNGraph(3)(torch.as_tensor(x)), x),
+}  # fmt: skip
+
+
+def _entries(viewer):
+    """What is seen: the numbers of the scene and of a new answer."""
+    message = viewer.answer(viewer.state, False, lambda: None) | viewer._scene
+    return {
+        name: np.array(part)
+        for name, part in message.items()
+        if isinstance(part, np.ndarray) and part.dtype.kind in "fiu"
+    }
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+@pytest.mark.parametrize("what", MADE_OF)
+def test_viewers_keep_their_own_points(what, kind):
+    """The sliders of a viewer go on showing what it was given, whatever becomes of the arrays."""
+    x, y = torch.rand(30, 2, dtype=torch.float64), torch.rand(40, 2, dtype=torch.float64) + 0.5
+    arrays = [x, y, torch.full((30,), 1 / 30, dtype=torch.float64)]
+    arrays = arrays if kind == "torch" else [array.numpy() for array in arrays]
+    viewer = MADE_OF[what](*arrays)
+    before = _entries(viewer)
+    arrays[0] += 0.5 * (arrays[0] > 0.5)
+    for array in arrays[1:]:
+        array *= 3
+    after = _entries(viewer)
+    assert len(before) > 2
+    for name, part in before.items():
+        np.testing.assert_allclose(after[name], part, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_an_adjacency_may_change_after_it_was_shown():
+    x = torch.rand(30, 2)
+    A = KNNGraph(3)(x)
+    viewer = GraphViewer(A, x)
+    before = _entries(viewer)
+    A.weights *= 2
+    A.indices.fill_(0)
+    for name, part in _entries(viewer).items():
+        np.testing.assert_array_equal(part, before[name])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_clouds_of_every_byte_order(kind):
+    """Read-only, big-endian and integer arrays: shown, without a warning."""
+    x = np.random.default_rng(0).integers(0, 100, (20, 2))
+    frozen = x.astype(float)
+    frozen.flags.writeable = False
+    for points in (x, x.astype(">f8"), x.astype(">i4"), frozen):
+        shown = getattr(sparseot_widgets, kind)(*_clouds(kind, points, points + 50)).shown
+        assert shown["summary"]
+
+
+def test_what_is_not_finite_is_not_drawn():
+    x = torch.rand(30, 2)
+    A = KNNGraph(3)(x)
+    A.weights[3, 1] = torch.nan
+    with pytest.raises(ValueError, match="x: got an adjacency with NaN"):
+        GraphViewer(A, x)
+    for weights in (np.full(30, np.nan), np.full(30, np.inf)):
+        with pytest.raises(ValueError, match="a: got .*finite weights"):
+            PlanViewer(x, x + 1, weights)
+    with pytest.raises(TypeError, match="x: got dtype complex128, wanted real"):
+        KernelViewer(x.double().numpy() + 1j)

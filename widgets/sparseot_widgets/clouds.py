@@ -9,6 +9,7 @@ from torch import Tensor
 
 import sparseot as so
 from sparseot.errors import bad_input
+from sparseot.operators.arrays import as_tensor, tensor_of
 
 __all__ = [
     "as_points",
@@ -25,12 +26,16 @@ __all__ = [
 def as_points(name: str, points: Any) -> Tensor:
     """A cloud ``(N, D)`` as a floating point tensor on the CPU, without a graph.
 
+    It may share its memory with the caller's array: viewers keep what they take of it.
+
     Raises:
         ValueError, TypeError: for what is no matrix of finite numbers.
     """
     if not isinstance(points, (Tensor, np.ndarray)):
         raise bad_input(name, type(points).__name__, "(N, D) points, torch or NumPy", "", TypeError)
-    tensor = torch.as_tensor(points).detach().cpu()
+    tensor = tensor_of(points, name).detach().cpu()
+    if tensor.is_complex():
+        raise bad_input(name, f"dtype {points.dtype}", "real numbers", "", TypeError)
     tensor = tensor[:, None] if tensor.dim() == 1 else tensor
     if tensor.dim() != 2 or 0 in tensor.shape:
         fix = "Give one cloud, not a batch."
@@ -46,7 +51,8 @@ def as_weights(name: str, weights: Any, points: Tensor) -> Tensor:
     """Weights ``(N,)``, by default uniform."""
     if weights is None:
         return torch.full((len(points),), 1 / len(points), dtype=points.dtype)
-    tensor = torch.as_tensor(weights).detach().cpu().to(points.dtype)
+    given = weights if isinstance(weights, Tensor) else np.asarray(weights)
+    tensor = as_tensor(given, points, name).detach()
     if tensor.shape != points.shape[:1] or not (tensor.isfinite() & (tensor >= 0)).all():
         wanted = f"({len(points)},) finite weights, none negative"
         raise bad_input(name, f"shape {tuple(tensor.shape)}", wanted)

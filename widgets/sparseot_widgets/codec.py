@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import traitlets
 
+from sparseot.errors import bad_input
+
 __all__ = ["Message", "as_numpy", "quantised", "to_text", "to_wire"]
 
 # What JavaScript has typed arrays for; 64-bit numbers go as 32-bit ones.
@@ -53,7 +55,8 @@ def to_wire(value: Any) -> Any:
 def quantised(value: Any, bits: int = 16) -> Any:
     """A message with its arrays of floating point numbers cut to whole steps of their range.
 
-    The error is at most half a step, the range divided by ``2**(bits + 1) - 2``.
+    The error is at most half a step, the range divided by ``2**(bits + 1) - 2``. Raises ValueError
+    for NaN and infinity, which have no step.
 
     Args:
         value: a message.
@@ -73,6 +76,8 @@ def quantised(value: Any, bits: int = 16) -> Any:
     if array.dtype.kind != "f" or not array.size:
         return array
     lo, hi = float(array.min()), float(array.max())
+    if not math.isfinite(hi - lo):
+        raise bad_input("answer", "an array with NaN or infinity", "finite numbers")
     top = 2**bits - 1
     levels = np.rint((array - lo) * (top / (hi - lo or 1.0))).astype(f"uint{bits}")
     return {"levels": levels, "lo": lo, "hi": hi}

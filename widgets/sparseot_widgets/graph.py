@@ -234,6 +234,8 @@ def _table(A: Adjacency, nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
         raise bad_input("x", f"an adjacency of shape {A.shape}", "one square adjacency, no batch")
     if A.shape[-1] != nodes:
         raise bad_input("places", f"{nodes} points", f"{A.shape[-1]}, one a node")
+    if not A.real()[2].isfinite().all():
+        raise bad_input("x", "an adjacency with NaN or infinite weights", "finite weights")
     own = np.arange(nodes)[:, None]
     if isinstance(A, KNNAdjacency):
         parts = [

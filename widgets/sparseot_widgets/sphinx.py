@@ -7,9 +7,10 @@ work from ``file://``.
 
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -36,12 +37,16 @@ def scraper(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]
 
 
 class ViewerDirective(SphinxDirective):
-    """``viewer``: shows some lines of Python, runs them, and shows the viewer that ends them."""
+    """``viewer``: shows some lines of Python, runs them, and shows the viewer that ends them.
+
+    The option ``hide-code`` leaves the lines out of the page.
+    """
 
     has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {"hide-code": directives.flag}
 
     def run(self) -> list[nodes.Node]:
-        """The code as a literal block, and the viewer below it."""
+        """The code as a literal block, unless it is hidden, and the viewer below it."""
         code = "\n".join(self.content)
         *lines, last = code.split("\n\n")
         names: dict[str, Any] = {}
@@ -49,8 +54,10 @@ class ViewerDirective(SphinxDirective):
         viewer = eval(last, names)
         if not isinstance(viewer, BaseViewer):
             raise self.error(f"the last paragraph gives {type(viewer).__name__}, not a viewer")
-        shown = nodes.literal_block(code, code, language="python")
-        return [shown, nodes.raw("", viewer.markup(), format="html")]
+        drawn = nodes.raw("", viewer.markup(), format="html")
+        if "hide-code" in self.options:
+            return [drawn]
+        return [nodes.literal_block(code, code, language="python"), drawn]
 
 
 def write_files(app: Sphinx, config: Any) -> None:

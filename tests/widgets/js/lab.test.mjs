@@ -117,7 +117,7 @@ async function activated(answer, disk = memory()) {
   const launcher = { add: item => seen.cards.push(item) };
   const palette = { addItem: item => seen.entries.push(item) };
   plugins(lab)[0].activate(app, launcher, palette, { model: { path: "here" } });
-  await new Promise(resolve => setTimeout(resolve, 20));
+  await new Promise(resolve => setTimeout(resolve)); // after all that was promised
   return seen;
 }
 const ok = content => ({ ok: true, json: async () => content });

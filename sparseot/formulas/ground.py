@@ -1,0 +1,82 @@
+r"""Ground costs that are data: multiples of the distance and of its square.
+
+With :math:`s = |x - y|^2`, a cost is :math:`c(s) = \text{factor} \cdot s^{\text{power} / 2}`. What
+solvers, derivatives and certificates ask of a cost is written here, once for both powers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .radial import Radial, Term
+
+__all__ = ["GroundCost"]
+
+
+class GroundCost(Radial):
+    """The cost ``factor * |x - y| ** power``, power 1 or 2."""
+
+    def __init__(self, factor: float, power: int) -> None:
+        super().__init__((Term(factor, power),))
+
+    @property
+    def factor(self) -> float:
+        """What the power of the distance is multiplied by."""
+        return self.terms[0].factor
+
+    @property
+    def power(self) -> int:
+        """That of the distance."""
+        return self.terms[0].power
+
+    @property
+    def bounded_on_boxes(self) -> bool:
+        """Whether the screens of kept pairs bound this cost between two boxes."""
+        return (self.factor, self.power) == (0.5, 2)
+
+    def gibbs(self, eps: float) -> Radial:
+        """The Gibbs kernel ``exp(-cost / eps)``: a Gaussian, or a Laplacian."""
+        return Radial((Term(1.0, 0),), rate=self.factor / eps, decay=self.power)
+
+    def weighted_gibbs(self, eps: float) -> Radial:
+        """The cost times the Gibbs kernel."""
+        kernel = self.gibbs(eps)
+        return Radial(self.terms, kernel.rate, kernel.decay)
+
+    def profiles(self, eps: float) -> tuple[Radial, Radial, Radial]:
+        r"""With e the Gibbs kernel: :math:`e,\ 2c' e,\ (4c'' - 4c'^2 / \varepsilon) e`."""
+        kernel, first = self.gibbs(eps), self.factor * self.power / 2
+        second = first * (self.power - 2) / 2
+        terms = (
+            kernel.terms,
+            (Term(2 * first, self.power - 2),),
+            (Term(4 * second, self.power - 4), Term(-4 * first**2 / eps, 2 * self.power - 4)),
+        )
+        kept = (tuple(t for t in group if t.factor) for group in terms)
+        one, two, three = (Radial(group, kernel.rate, kernel.decay) for group in kept)
+        return one, two, three
+
+    def largest(self, length: float) -> float:
+        """The cost at a distance."""
+        return float(self.factor * length**self.power)
+
+    def bilinear(
+        self, u: Tensor, x: Tensor, v: Tensor, y: Tensor, product: Callable[[Tensor], Tensor]
+    ) -> float:
+        """``sum_ij u_i C(x_i, y_j) v_j`` for ``(N, D)`` and ``(M, D)`` points.
+
+        ``product`` multiplies by the matrix of costs where the sum has no closed form.
+        """
+        if self.power != 2:
+            return float(u @ product(v))
+        centre = (x.mean(0) + y.mean(0)) / 2
+        x0, y0 = x - centre, y - centre
+        squares = (u @ (x0**2).sum(1)) * v.sum() + (v @ (y0**2).sum(1)) * u.sum()
+        return self.factor * float(squares - 2 * (u @ x0) @ (v @ y0))
+
+    def force(self, way: Tensor) -> Tensor:
+        r"""A value of :math:`\partial_1 C` at ``x - y`` that serves rows whose sums are none."""
+        return 2 * self.factor * way if self.power == 2 else torch.zeros_like(way)

@@ -1,0 +1,167 @@
+"""The doors of the search: ``knn``, and PyG's ``knn_graph``."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..engines.openmp import on_one_thread
+from ..errors import bad_input
+from ..operators.arrays import Array, like
+from ..precision import full_precision
+from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
+from .search.methods import Forest, Found, Options, check_integer, check_method, search
+from .values import attach, clean, place, slots, to_distances
+
+__all__ = ["Neighbours", "find", "knn", "knn_graph"]
+
+METRICS = ("euclidean", "cosine")
+
+
+class Neighbours(namedtuple("Neighbours", "distances indices")):
+    """The pair ``(distances, indices)``; attributes say how it was found.
+
+    ``method`` names the search, or several joined by "+" where samples differ; ``exact`` says
+    whether it is exact, and ``evaluations`` how many distances it computed.
+    """
+
+    method: str
+    exact: bool
+    evaluations: int
+
+    def __repr__(self) -> str:
+        size, kind = tuple(self.indices.shape), "exact" if self.exact else "approximate"
+        work = f"{self.evaluations:,} distances computed"
+        return f"Neighbours({size}, method {self.method}: {kind}, {work})"
+
+
+@full_precision
+@on_one_thread
+def knn(
+    x: Array,
+    y: Array | None = None,
+    *,
+    k: int,
+    loop: bool = False,
+    mask: Any = None,
+    batch: Any = None,
+    metric: str = "euclidean",
+    method: str | Forest = "auto",
+    seed: int = 0,
+) -> Neighbours:
+    r"""The k nearest rows of y for each row of x, the nearest first, ties by index.
+
+    .. math:: d_{ij} = |x_i - y_j| \quad\text{or, for the cosine,}\quad
+        d_{ij} = 1 - \cos(x_i, y_j) = \tfrac12 \bigl| x_i/|x_i| - y_j/|y_j| \bigr|^2
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+        y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
+        k: number of neighbours, at least 1.
+        loop: with ``y=None``, whether a point is its own first neighbour.
+        mask: ``(B, N)`` True for real points; padding may hold anything, NaN too. With y, a pair
+            ``(mask_x, mask_y)``.
+        batch: ``(N,)`` the sample of each point, sorted, as in PyG; with y, a pair.
+        metric: "euclidean" or "cosine".
+        method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "keops",
+            "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
+            options.
+        seed: what "forest" and "pynndescent" draw from; equal seeds give equal results.
+
+    Returns:
+        ``(distances, indices)`` of shape ``(..., N, k)``: a pair with ``method``, ``exact`` and
+        ``evaluations``. Distances, not their squares, have gradients in x and y; indices count
+        the rows of y, within the sample for ``(B, M, D)``. Where a sample has fewer than k
+        points, and in masked rows, distances are infinite and indices are safe to gather.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described, or points are not finite.
+        ImportError: if the package of the method is missing.
+
+    References:
+        Dong, Moses and Li, 2011, "Efficient k-nearest neighbor graph construction for generic
+        similarity measures", for "forest".
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> distances, indices = knn(x, k=1)
+        >>> distances.squeeze(1).tolist(), indices.squeeze(1).tolist()
+        ([1.0, 1.0, 2.0], [1, 0, 1])
+    """
+    name, forest = check_method(method)
+    options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0), forest)
+    a = points_tensor("x", x)
+    b = None if y is None else points_tensor("y", y)
+    clouds, found = find(a, b, mask, batch, metric, name, options)
+    squares, indices = place(clouds, found, a.shape[:-1])
+    real = squares < torch.inf
+    masks = pair_of("mask", mask, b is None)
+    here = clean(a, masks[0])
+    squares = attach(
+        squares, here, here if b is None else clean(b, masks[1]), indices, real, metric
+    )
+    distances = to_distances(squares, metric).where(real, torch.inf).to(a.dtype)
+    result = Neighbours(like(distances, x), like(indices, x))
+    result.method, result.exact = "+".join(found.methods) or "none", found.exact
+    result.evaluations = found.evaluations
+    return result
+
+
+def find(
+    x: Tensor, y: Tensor | None, mask: Any, batch: Any, metric: str, method: str, options: Options
+) -> tuple[Clouds, Found]:
+    """Checks everything, and searches."""
+    if metric not in METRICS:
+        raise bad_input("metric", repr(metric), " or ".join(f'"{m}"' for m in METRICS))
+    clouds = as_clouds(x, y, mask, batch, metric)
+    with torch.no_grad():
+        return clouds, search(clouds, method, options)
+
+
+@full_precision
+@on_one_thread
+def knn_graph(
+    x: Tensor,
+    k: int,
+    batch: Tensor | None = None,
+    loop: bool = False,
+    flow: str = "source_to_target",
+    cosine: bool = False,
+    method: str | Forest = "auto",
+) -> Tensor:
+    """The edges from the k nearest neighbours to each point, with PyG's arguments and result.
+
+    Args:
+        x: ``(N, D)`` points.
+        k: number of neighbours.
+        batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
+        loop: whether points are their own neighbours.
+        flow: "source_to_target" puts neighbours in row 0 and centres in row 1 of the result;
+            "target_to_source" swaps them.
+        cosine: by angle instead of distance.
+        method: see :func:`knn`.
+
+    Returns:
+        ``(2, E)`` indices. Every point has exactly k edges, or as many as its sample allows.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described.
+
+    References:
+        Fey and Lenssen, 2019, "Fast graph representation learning with PyTorch Geometric".
+
+    Example:
+        >>> knn_graph(torch.tensor([[0.0], [1.0], [3.0]]), k=1).tolist()
+        [[1, 0, 1], [0, 1, 2]]
+    """
+    if flow not in ("source_to_target", "target_to_source"):
+        raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
+    metric = "cosine" if cosine else "euclidean"
+    found = knn(x.detach(), k=k, batch=batch, loop=loop, metric=metric, method=method)
+    centre, neighbour = slots(found.indices, len(x))
+    real = found.distances.reshape(-1) < torch.inf
+    pair = (neighbour, centre) if flow == "source_to_target" else (centre, neighbour)
+    return torch.stack(pair)[:, real]

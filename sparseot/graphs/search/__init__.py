@@ -1,0 +1,1 @@
+"""How neighbours are found: one file a method, and what they share."""

@@ -1,0 +1,211 @@
+r"""Where autograd meets the engines: kernel sums, differentiable in every argument.
+
+The derivative of a radial kernel sum is a kernel sum of the profile's derivative,
+
+.. math::
+    \nabla_{x_i} \sum_j k(|x_i - y_j|^2) v_j = 2 \sum_j k'(|x_i - y_j|^2)\, v_j\, (x_i - y_j),
+
+so :class:`KernelSum` calls itself in its backward pass and derivatives of every order follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.utils.checkpoint import checkpoint
+
+from ...engines.base import Engine, Formula, Pairs, centred, reductions
+from ...engines.openmp import NUMBERS, on_one_thread, threads_for
+from ...formulas import Opaque, Radial, finite
+from ...precision import full_precision
+
+__all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
+
+
+def kernel_sum(
+    kernel: Formula,
+    x: Tensor,
+    y: Tensor,
+    v: Tensor,
+    row: Tensor | None = None,
+    col: Tensor | None = None,
+    *,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> Tensor:
+    r"""The product :math:`\sum_j e^{r_i + c_j} k(x_i, y_j) v_j`, differentiable to any order.
+
+    Args:
+        kernel: the formula k.
+        x: ``(B, N, D)`` points.
+        y: ``(B, M, D)`` points.
+        v: ``(B, M, R)`` right-hand sides.
+        row: ``(B, N)`` logarithmic scalings, or None.
+        col: ``(B, M)`` logarithmic scalings, or None.
+        engine: how to sum.
+        pairs: the block pairs, or the pairs of a plan, to visit; None for all pairs.
+
+    Returns:
+        ``(B, N, R)``.
+    """
+    if isinstance(kernel, Opaque):
+        assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
+        if not engine.differentiable:
+            return _opaque_sum(kernel, x, y, v)
+        out = reductions(engine, x, y, pairs).sum(kernel, v)
+        _look_for_infinity(kernel, x, y, v, out)
+        return out
+    result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
+    return result
+
+
+class KernelSum(Function):
+    """The only kernel sum that autograd knows."""
+
+    @staticmethod
+    @on_one_thread
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        y: Tensor,
+        v: Tensor,
+        row: Tensor | None,
+        col: Tensor | None,
+        kernel: Radial,
+        engine: Engine,
+        pairs: Pairs | None,
+    ) -> Tensor:
+        ctx.save_for_backward(x, y, v, row, col)
+        ctx.kernel, ctx.how = kernel, {"engine": engine, "pairs": pairs}
+        return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
+
+    @staticmethod
+    @full_precision
+    @on_one_thread
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, v, row, col = ctx.saved_tensors
+        need = ctx.needs_input_grad
+        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
+        return (*grads, None, None, None)
+
+
+def kernel_sum_vjp(
+    kernel: Radial,
+    x: Tensor,
+    y: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    g: Tensor,
+    need: tuple[bool, ...],
+    *,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> tuple[Tensor | None, ...]:
+    """Products of ``g`` with the derivatives of a kernel sum in x, y, v, row and col.
+
+    ``need`` says which are wanted; the others are None.
+    """
+    there: dict[str, Any] = {"engine": engine, "pairs": pairs}
+    back = {**there, "pairs": pairs and pairs.T}
+    gx = _moved(kernel, x, y, g, v, row, col, **there) if need[0] else None
+    gy = _moved(kernel, y, x, v, g, col, row, **back) if need[1] else None
+    gv = kernel_sum(kernel, y, x, g, col, row, **back) if need[2] or need[4] else None
+    gcol = (gv * v).sum(-1) if need[4] and gv is not None else None
+    grow = (g * kernel_sum(kernel, x, y, v, row, col, **there)).sum(-1) if need[3] else None
+    return gx, gy, (gv if need[2] else None), grow, gcol
+
+
+def _moved(
+    kernel: Radial,
+    x: Tensor,
+    y: Tensor,
+    g: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> Tensor:
+    """``2 sum_j e^(r_i + c_j) k'(s_ij) (g_i . v_j) (x_i - y_j)``, the effect of moving x.
+
+    One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation.
+    """
+    x_, y_ = centred(x, y)
+    dim = x.shape[-1]
+    columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
+    sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine, pairs=pairs)
+    total, moment = sums.split((v.shape[-1], v.shape[-1] * dim), -1)
+    moment = moment.unflatten(-1, (v.shape[-1], dim))
+    return 2 * ((g * total).sum(-1, keepdim=True) * x_ - (g[..., None] * moment).sum(-2))
+
+
+def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> Tensor:
+    r"""The double sum :math:`\sum_{ij} a_i a_j k(x_i, x_j)` of a symmetric kernel, ``(B,)``.
+
+    Differentiable to any order; both places of x are differentiated in one pass.
+    """
+    if isinstance(kernel, Opaque):
+        return (a * _opaque_sum(kernel, x, x, a[..., None])[..., 0]).sum(-1)
+    result: Tensor = _QuadraticForm.apply(x, a, kernel, engine)
+    return result
+
+
+class _QuadraticForm(Function):
+    @staticmethod
+    @on_one_thread
+    def forward(ctx: Any, x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
+        ctx.save_for_backward(x, a)
+        ctx.kernel, ctx.engine = kernel, engine
+        return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
+
+    @staticmethod
+    @full_precision
+    @on_one_thread
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, a = ctx.saved_tensors
+        v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
+        gx = ga = None
+        if ctx.needs_input_grad[0]:
+            gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine)
+        if ctx.needs_input_grad[1]:
+            ga = 2 * g[:, None] * kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]
+        return gx, ga, None, None
+
+
+def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+    """Row blocks of an opaque kernel, recomputed in the backward pass."""
+
+    clouds = None if y is x else kernel.clouds
+
+    def block(first: int, rows: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        return finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds) @ v
+
+    return by_rows(block, x, y, v)
+
+
+def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
+    """Refuses a kernel that made sums infinite: entries are not seen where they are not made."""
+    bad = (~out.detach().isfinite()).nonzero()
+    if len(bad) and bool(v.isfinite().all()):
+        row = int(bad[0, 1])
+        finite(kernel(x[:, row : row + 1], y), [row], clouds=None if y is x else kernel.clouds)
+
+
+def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+    """``function(first, rows, *others)`` on row blocks of x, which the backward pass computes anew.
+
+    ``first`` is the number of the first row of a block.
+    """
+    work = x.numel() * others[0].shape[1]
+    size = max(1, (1 << 24) // (work // x.shape[1]))
+    with threads_for(NUMBERS * work):
+        blocks = [
+            checkpoint(function, k * size, rows, *others, use_reentrant=False)
+            for k, rows in enumerate(x.split(size, dim=1))
+        ]
+        return torch.cat(blocks, 1)

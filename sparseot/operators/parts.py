@@ -1,0 +1,89 @@
+"""One kernel of a matrix: what it is summed with, and its entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..engines.base import Engine, centred
+from ..engines.choose import choose_engine
+from ..errors import bad_input
+from ..formulas import Mixture, Opaque, Pointwise, Radial, Single, finite
+from ..pairs import BlockPairs
+from .autograd.kernel_sums import kernel_sum
+
+__all__ = ["Part", "make_part", "swapped"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kernel of a sum, on points in the units that it wants, and its engine."""
+
+    kernel: Radial | Opaque
+    x: Tensor
+    y: Tensor
+    factor: Tensor | float
+    engine: Engine
+    why: str
+
+    def product(self, v: Tensor, pairs: BlockPairs | None) -> Tensor:
+        """The product with ``(B, M, R)``."""
+        out = kernel_sum(self.kernel, self.x, self.y, v, engine=self.engine, pairs=pairs)
+        return self.factor * out
+
+    def block(self, rows: Any, cols: Any) -> Tensor:
+        """Values between chosen rows and columns, ``(B, n, m)``."""
+        values = self.kernel.matrix(self.x[:, rows], self.y[:, cols])
+        if isinstance(self.kernel, Opaque):
+            clouds = None if self.y is self.x else self.kernel.clouds
+            finite(values, rows, None if isinstance(cols, slice) else cols, clouds=clouds)
+        return self.factor * values
+
+    def at_zero(self) -> float:
+        """The value between a point and itself."""
+        return float(self.factor * self.kernel.matrix(self.x[:1, :1], self.x[:1, :1]))
+
+    def diagonal(self, size: int) -> Tensor:
+        """Values between corresponding points, ``(B, size)``."""
+        x, y = self.x[:, :size].flatten(0, 1), self.y[:, :size].flatten(0, 1)
+        values = self.kernel.matrix(x[:, None], y[:, None]).view(len(self.x), size)
+        if isinstance(self.kernel, Opaque):
+            for place in (~values.isfinite()).nonzero()[:1, 1:]:
+                self.block(place, place)  # refuses it
+        return self.factor * values
+
+    def how(self) -> str:
+        """The engine, and why it was taken."""
+        tol = f", tol {self.engine.tol:g}" if self.engine.approximate else ""
+        return f"engine {self.engine.name}: {self.why}{tol}"
+
+
+def make_part(
+    kernel: Single, x: Tensor, y: Tensor, pairs: BlockPairs | None, asked: str | Engine, tol: float
+) -> Part:
+    """The part of this kernel; points are taken in units of a length that is learnt."""
+    assert isinstance(kernel, Radial | Opaque)
+    factor: Tensor | float = 1.0
+    if isinstance(kernel, Radial) and kernel.length is not None:
+        length, (x, y) = kernel.length.to(x), centred(x, y)
+        kernel, scale = kernel.at_unit_length()
+        x, y, factor = x / length, y / length, scale.to(x)
+    engine, why = choose_engine(asked, kernel, x, y, pairs, tol)
+    if engine.approximate and not tol:
+        fix = 'Give a tolerance, or leave engine="auto".'
+        raise bad_input("tol", "0", f"a positive number for the engine {engine.name}", fix)
+    return Part(kernel, x, y, factor, engine, why)
+
+
+def swapped(kernel: Any) -> Any:
+    """The kernel of (y, x): a function of two points need not be symmetric."""
+    if isinstance(kernel, Mixture):
+        return Mixture(tuple(swapped(part) for part in kernel.parts))
+    if isinstance(kernel, Radial):
+        return kernel
+    given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
+    if isinstance(given, Pointwise):
+        return Pointwise(lambda y, x: given.function(x, y), given.clouds[::-1])
+    return Opaque(lambda y, x: given(x, y).mT, given.clouds[::-1])

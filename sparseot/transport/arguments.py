@@ -1,0 +1,61 @@
+"""What is asked of a result, checked: new points, directions, the size of a sparse plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import bad_input
+from ..points import check_positive
+from .derivatives.curvature import PLACES
+from .problem import Problem
+
+__all__ = ["as_directions", "as_new_points", "check_entries"]
+
+
+def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
+    """Points ``(B, K, D)`` of the kind of those that are known, ``(B, N, D)``."""
+    wanted = f"({'B, ' if batched else ''}K, {known.shape[-1]})"
+    if not isinstance(points, Tensor):
+        raise bad_input("points", type(points).__name__, "a torch tensor", kind=TypeError)
+    if points.dim() != 2 + batched or points.shape[-1] != known.shape[-1]:
+        raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
+    if batched and len(points) != len(known):
+        raise bad_input("points", f"shape {tuple(points.shape)}", f"{len(known)} items")
+    if points.is_complex():
+        raise bad_input("points", f"dtype {points.dtype}", "real numbers", kind=TypeError)
+    if not bool(points.isfinite().all()):
+        raise bad_input("points", "NaN or infinite coordinates", "finite numbers")
+    return (points if batched else points[None]).detach().to(known)
+
+
+def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
+    """Directions ``(B, N, ..., R)`` in float64, of the shape of what moves or with one axis more."""
+    if wrt not in tuple(PLACES):
+        raise bad_input("wrt", repr(wrt), 'one of "x", "y", "a", "b"')
+    cloud = problem.source if wrt in "xa" else problem.target
+    like = cloud.positions if wrt in "xy" else cloud.weights
+    like = like if batched else like[0]
+    if not isinstance(v, Tensor):
+        raise bad_input("v", type(v).__name__, "a torch tensor", kind=TypeError)
+    if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
+        wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"
+        raise bad_input("v", f"shape {tuple(v.shape)}", wanted)
+    if v.is_complex():
+        raise bad_input("v", f"dtype {v.dtype}", "real numbers", kind=TypeError)
+    columns = v.detach().double().reshape(*like.shape, -1)
+    return columns if batched else columns[None]
+
+
+def check_entries(k: int | None, mass: float | None) -> None:
+    """Either a whole number of entries, or a share of the mass."""
+    check_positive(k=k, mass=mass)
+    if (k is None) == (mass is None):
+        got = "neither k nor mass" if k is None else "both k and mass"
+        fix = "sparse_plan(10) keeps ten entries a row, sparse_plan(mass=0.99) what matters."
+        raise bad_input("sparse_plan", got, "one of them", fix)
+    if k is not None and int(k) != k:
+        raise bad_input("k", f"{k:g}", "an integer, the entries of a row", kind=TypeError)
+    if mass is not None and mass >= 1:
+        raise bad_input("mass", f"{mass:g}", "a share of the mass, below 1", "0.99 is usual.")

@@ -1,0 +1,72 @@
+r"""Derivatives for what a solver found: the only place where solved potentials meet autograd.
+
+A solver builds no graph. :func:`attach` gives its potentials one, and :func:`attached_value` the
+value. They hold, for converged potentials:
+
+* the values do not change: ``attach`` returns the numbers that the solver found;
+* the gradient of the value is that of the envelope theorem, :math:`\partial_{x_i} OT = \sum_j P_{ij}\,
+  \partial_1 C(x_i, y_j)`; in a it is, balanced, f less its mean (masses being equal, only the
+  differences of weights are free), and penalised :math:`\rho + \varepsilon m_b - (\rho + \varepsilon)
+  e^{-f_i / \rho}`;
+* second derivatives of the value, and first ones of the potentials, are those of the implicit
+  function theorem (:mod:`.implicit`); those beyond raise RuntimeError;
+* clouds of one pair or of a batch, weights of exactly zero, float32 and float64; with
+  ``problem.symmetric``, f is the potential of a cloud with itself and g is f;
+* nothing of the size of the matrix is stored where matrices are large, and nothing at all is
+  computed where no derivative is asked for.
+
+A cost that is a Python function has first derivatives of the value only, also in what it learns; so
+has what a schedule left unconverged, whose potentials are frozen (:mod:`.envelope`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ...formulas import GroundCost
+from ..problem import Problem
+from ..solution import Solution
+from .curvatures import Curvatures
+from .envelope import dual, envelope
+from .functions import PotentialsRule, ValueRule
+
+__all__ = ["attach", "attached_value"]
+
+
+def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
+    """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
+    if not (found.reports and isinstance(problem.cost, GroundCost)):
+        f = envelope(problem, found.f, found.g_prev)
+        return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
+    f, g = PotentialsRule.apply(*_arguments(problem), curvatures)
+    return f, f if problem.symmetric else g
+
+
+def attached_value(
+    problem: Problem, found: Solution, value: Tensor | None, curvatures: Curvatures
+) -> Tensor:
+    """The number ``value`` ``(B,)`` with the derivatives of the transport cost.
+
+    None takes the dual objective of the potentials after one exact update.
+    """
+    if value is not None and isinstance(problem.cost, GroundCost):
+        result: Tensor = ValueRule.apply(*_arguments(problem), value, curvatures)
+        return result
+    frozen = dual(problem, found, barred=True)
+    return frozen if value is None else value.to(frozen) + (frozen - frozen.detach())
+
+
+def _arguments(problem: Problem) -> tuple[Tensor, ...]:
+    """Points and weights; those of imposed marginals of equal mass can only differ from equal ones.
+
+    A cloud and itself has one of each: the second place is held.
+    """
+    x, y, a, b = (
+        *(c.positions for c in (problem.source, problem.target)),
+        *(c.weights for c in (problem.source, problem.target)),
+    )
+    if problem.symmetric:
+        y, b = y.detach(), b.detach()
+    if problem.penalty.imposed:
+        a, b = (w - (w.mean(-1, keepdim=True) - w.mean(-1, keepdim=True).detach()) for w in (a, b))
+    return x, y, a, b

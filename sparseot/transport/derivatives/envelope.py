@@ -1,0 +1,44 @@
+"""The envelope theorem: values and first derivatives from one softmin of frozen potentials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...formulas import Opaque
+from ...operators.autograd.softmin import first_order, softmin
+from ...points import Points
+from ..problem import Problem
+from ..solution import Potentials
+
+__all__ = ["dual", "envelope", "without_second"]
+
+
+def dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
+    """The dual value ``(B,)`` with the envelope's derivatives."""
+    source, target = problem.source, problem.target
+    f = envelope(problem, found.f, found.g_prev)
+    g = f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
+    if barred:
+        source, target = without_second(source), without_second(target)
+    return problem.penalty.value(source, target, f, g, problem.eps)
+
+
+def envelope(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
+    """The damped softmin f of g, with its derivative in the points of the source."""
+    x, learned = problem.source.positions, isinstance(problem.cost, Opaque)
+    if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
+        return f
+    damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])
+    y, b = problem.target.positions.detach(), problem.target.weights.detach()
+    guess = f / damping
+    clouds = x, y, b, g, guess
+    there: dict[str, Any] = {"engine": problem.engine, "pairs": problem.pairs}
+    return damping * softmin(problem.cost, *clouds, problem.eps, **there)
+
+
+def without_second(cloud: Points) -> Points:
+    """The same cloud; weights are differentiated once, as points are."""
+    return Points(cloud.positions, first_order(cloud.weights))

@@ -1,0 +1,142 @@
+"""A problem and what was found for it, with derivatives where they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ...engines.openmp import on_one_thread
+from ...held import Watch
+from ...operators.autograd.unchanged import of_unchanged
+from ...points import Points, unwrap
+from ...precision import full_precision
+from ..problem import Problem
+from ..solution import Solution
+from .attach import attach, attached_value
+from .curvatures import Curvatures
+from .envelope import without_second
+
+__all__ = ["Answer", "Solved", "divergence"]
+
+
+@dataclass
+class Solved:
+    """A problem and its solution; a divergence has three of them.
+
+    The problem has copies of the clouds, so that all that is computed later is of what was solved.
+    ``given`` are the clouds as they came, with their graphs: derivatives reach them, no number is
+    read from them.
+    """
+
+    problem: Problem
+    solution: Solution
+    given: tuple[Points, Points]
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(*(t for c in self.given for t in (c.positions, c.weights)))
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """The dual value ``(B,)`` in float64, without a graph, of what was solved to a tolerance."""
+        found = [report.value for report in self.solution.reports]
+        return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
+
+    @cached_property
+    @full_precision
+    @on_one_thread
+    def value(self) -> Tensor:
+        """The dual value ``(B,)``, with its derivatives."""
+        value = self.numbers if self.solution.reports else None
+        return attached_value(self.live, self.solution, value, self.curvatures)
+
+    @cached_property
+    @full_precision
+    @on_one_thread
+    def potentials(self) -> tuple[Tensor, Tensor]:
+        """Both potentials with their derivatives.
+
+        Solved to a tolerance and balanced, they are in the gauge ``<a, f> = <b, g>``.
+        """
+        live = self.live
+        if live is not self.problem:
+            self.watch.check("potentials", "the clouds of a result were")
+        f, g = attach(live, self.solution, self.curvatures)
+        if live.symmetric or not live.penalty.imposed or not self.solution.reports:
+            return f, g
+        a, b = live.source.weights, live.target.weights
+        excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
+        shift = excess / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True))
+        return f - shift, g + shift
+
+    @cached_property
+    def curvatures(self) -> Curvatures:
+        """What second derivatives share."""
+        return Curvatures(self.problem, self.solution, self.solution.converged)
+
+    @property
+    def live(self) -> Problem:
+        """The problem of the clouds as they came, where derivatives are to reach them."""
+        tensors = [t for c in self.given for t in (c.positions, c.weights)]
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        inside = any(unwrap(t) is not t for t in tensors)  # of a transform of torch.func
+        return self.problem.of(*self.given) if wanted or inside else self.problem
+
+
+def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
+    """The first of some values ``(B,)``, less half of the others, with what unequal masses add.
+
+    Séjourné, Feydy, Vialard, Trouvé and Peyré, 2019, definition 6.
+    """
+    value, *own = parts
+    for part in own:
+        value = value - part / 2
+    if not own:
+        return value
+    return value + problem.penalty.mass_term(problem.source, problem.target, problem.eps).to(value)
+
+
+class Answer:
+    """A transport cost or a divergence, as its caller sees it.
+
+    Args:
+        solved: the problem of both clouds and, debiased, those of each and itself.
+        batched: whether the caller gave a batch.
+        like: points of the caller, for the dtype of what is returned.
+    """
+
+    def __init__(self, solved: list[Solved], batched: bool, like: Tensor) -> None:
+        self.solved, self.batched, self._dtype = solved, batched, like.dtype
+
+    @property
+    def debias(self) -> bool:
+        """Whether the value is a divergence."""
+        return len(self.solved) == 3
+
+    @cached_property
+    @full_precision
+    @on_one_thread
+    def value(self) -> Tensor:
+        """The value, ``()`` or ``(B,)``, with its derivatives."""
+        first = self.solved[0]
+        live = first.live
+        if not first.solution.reports:  # frozen potentials have no second derivative
+            live = live.of(without_second(live.source), without_second(live.target))
+        value = divergence([part.value for part in self.solved], live)
+        clouds = [t for c in first.given for t in (c.positions, c.weights)]
+        return self._shown(of_unchanged(value.to(self._dtype), *clouds))
+
+    @property
+    def dual_potentials(self) -> tuple[Tensor, Tensor]:
+        """The pair of potentials with their graph; debiased, less those of the self problems."""
+        f, g = self.solved[0].potentials
+        own = [part.potentials[0] for part in self.solved[1:]]
+        if own:
+            f, g = f - own[0], g - own[1]
+        return self._shown(f), self._shown(g)
+
+    def _shown(self, t: Tensor) -> Tensor:
+        t = t.to(self._dtype)
+        return t if self.batched else t[0]

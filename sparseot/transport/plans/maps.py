@@ -1,0 +1,142 @@
+r"""Barycentric maps: where a plan sends the points of its source, and any other point.
+
+At a new point x the mean of y under :math:`b_j e^{(g_j - C(x, y_j)) / \varepsilon}` is wanted. Where
+only kept pairs were visited, new points are put in blocks too, and tiles are screened for them as for
+the points of the source. That takes a potential at the new points, which must not be too low: with s
+the softmin of g and T the map, :math:`|x|^2 / 2 - s(x)` is convex and has the gradient T, so that
+
+.. math::
+    s(x) \le s(x_k) + (x - x_k) \cdot (x_k - T(x_k)) + \tfrac12 |x - x_k|^2
+
+at each point :math:`x_k` of the source; the nearest one serves. The sums that come out are checked
+against the bound on what was dropped, and rows that may miss something are taken over all pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...engines.base import LOG2E
+from ...engines.openmp import thread_count
+from ...formulas import Opaque
+from ..problem import Problem
+from ..pruned.clouds import SIZE, BlockCloud
+from ..pruned.kept_pairs import WORTH, KeptPairs
+from ..pruned.softmins import PrunedSoftmins
+from ..softmins import Array
+
+__all__ = ["mapped", "mapped_points"]
+
+MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
+FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
+LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
+HALF = 0.5  # of a row whose kept pairs hold what matters; the whole is one
+
+
+def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
+    """The mean ``(B, N, D)`` of the partners of each point of the source.
+
+    Rows whose visited pairs may miss a share of the sum are taken over all pairs.
+    """
+    pairs, rho = problem.pairs, problem.penalty.rhos[0]
+    means, total = _means(problem, g, _softmin(problem, f))
+    known = (total > LOWEST) & (total < HIGHEST)
+    if isinstance(pairs, KeptPairs):
+        known &= total > HALF
+        if not math.isinf(rho):  # sums of the plan, which are near one where they are imposed
+            sums = (-f / rho).double().exp() * total
+            known &= pairs.missed(f.double(), g.double()) <= pairs.checks[0].tol * sums
+    for k, row in enumerate(known):
+        lost = (~row).nonzero()[:, 0]
+        if len(lost):
+            x = problem.source.positions.detach()[k : k + 1, lost]
+            means[k, lost] = _over_all_pairs(problem, k, x, g)
+    return means
+
+
+def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
+    """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
+    if isinstance(problem.cost, Opaque):
+        problem.cost.check(points, problem.target.positions.detach(), ("points", "the target"))
+    pairs, count = problem.pairs, points.shape[1] * g.shape[1]
+    if not isinstance(pairs, KeptPairs) or count < WORTH:
+        items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
+        return torch.stack(items)
+    softmins, images = _softmin(problem, f), mapped(problem, f, g)
+    found = []
+    for k, check in enumerate(pairs.checks):
+        known = (t[k].double().numpy() for t in (softmins, images, points))
+        new = _NewPoints(check, pairs.side, *known)
+        out, lost = new.means(g[k].double().numpy())
+        some = torch.from_numpy(out).to(points)
+        if len(lost):
+            some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g)
+        found.append(some)
+    return torch.stack(found)
+
+
+def _over_all_pairs(problem: Problem, k: int, points: Tensor, g: Tensor) -> Tensor:
+    """The map ``(K, D)`` of one item at any points ``(1, K, D)``."""
+    return _means(problem.item(k), g[k : k + 1], x=points)[0][0]
+
+
+def _softmin(problem: Problem, f: Tensor) -> Tensor:
+    """What a potential is before it is damped."""
+    return f * (1 + problem.eps / problem.penalty.rhos[0])
+
+
+def _means(
+    problem: Problem, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Means of the target ``(B, N, D)``, about its centre for the digits' sake, and the rows' sums."""
+    y = problem.target.positions.detach()
+    centre = y.mean(1, keepdim=True)
+    row = problem.log_rows(g, x=x) if softmin is None else softmin / problem.eps
+    columns = torch.cat((y - centre, torch.ones_like(y[..., :1])), -1)
+    sums = problem.plan_product(row, g, columns, x=x)
+    return centre + sums[..., :-1] / sums[..., -1:], sums[..., -1]
+
+
+class _NewPoints:
+    """New points in blocks, with a potential that is nowhere too low."""
+
+    def __init__(
+        self, check: PrunedSoftmins, side: int, softmin: Array, images: Array, points: Array
+    ) -> None:
+        self.check, self.side, self.eps = check, side, check.eps
+        here, self.there = check.clouds[side], check.clouds[1 - side]
+        tree = import_module("scipy.spatial").cKDTree(here.points)  # here, for a light import
+        _, nearest = tree.query(points, workers=thread_count())
+        nearest = here.order[nearest]
+        x = here.points[here.inverse]
+        way = points - x[nearest]
+        rise = (way**2).sum(1) / 2
+        slope = x[nearest] - images[nearest]
+        self.points, self.near = points, rise <= FAR * self.eps
+        self.guess = softmin[nearest] + (way * slope).sum(1) + rise
+
+    def means(self, g: Array) -> tuple[Array, Array]:
+        """Means of the target ``(K, D)``, and the numbers of those rows that are not known."""
+        out, known = np.zeros_like(self.points), np.flatnonzero(self.near)
+        if not len(known):
+            return out, np.arange(len(out))
+        cloud = BlockCloud(self.points[known], np.full(len(known), 1 / len(known)))
+        new = self.check.like(cloud, self.there)
+        new.tol = min(self.check.tol, MISSED)
+        row, col = self.guess[known][cloud.order], g[self.there.order]
+        new.build(row, col, 0.0)
+        logs = self.there.log_weights.reshape(-1)[: self.there.n] * (self.eps / LOG2E)
+        centre = self.there.points.mean(0)
+        columns = np.hstack((self.there.points - centre, np.ones((self.there.n, 1))))
+        sums = new.products(0, row, col + logs, columns)
+        total = sums[:, -1]
+        bound = np.repeat(new.tiles.omitted, SIZE)[: cloud.n]
+        sure = (bound <= MISSED * total) & (total < HIGHEST)
+        places = known[cloud.order]
+        out[places[sure]] = centre + sums[sure, :-1] / total[sure, None]
+        return out, np.setdiff1d(np.arange(len(out)), places[sure])

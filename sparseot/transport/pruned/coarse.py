@@ -1,0 +1,81 @@
+"""Coarse clouds: the centroids of the points that share a cell, and potentials carried to finer ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...pairs import voxels
+from ..softmins import Array
+from .clouds import BlockCloud
+
+__all__ = ["Cells", "Lifted"]
+
+WORTH = 0.5  # cells, as a share of the points, above which the points themselves are taken
+
+
+class Cells:
+    """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies."""
+
+    def __init__(self, points: Array, weights: Array, side: float) -> None:
+        self.heads = self.labels = np.arange(len(points))
+        self.points, self.weights = points, weights
+        numbers = voxels(points, side) if side > 0 else None
+        if numbers is not None:
+            heads, labels = _distinct(numbers)
+            if len(heads) <= WORTH * len(points):
+                self._merge(heads, labels)
+
+    def _merge(self, heads: Array, labels: Array) -> None:
+        count, points, weights = len(heads), self.points, self.weights
+        mass = np.bincount(labels, weights, count)
+        share = np.where(mass[labels] > 0, weights, 1.0)
+        total = np.bincount(labels, share, count)
+        means = [np.bincount(labels, share * c, count) / total for c in points.T]
+        self.points, self.weights = np.stack(means, 1), mass
+        self.heads, self.labels = heads, labels
+
+    @cached_property
+    def blocks(self) -> BlockCloud:
+        """The cells in blocks."""
+        return BlockCloud(self.points, self.weights)
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are the points themselves."""
+        return self.labels is self.heads
+
+
+def _distinct(numbers: Array) -> tuple[Array, Array]:
+    """The first place of each number, and which of these stands for each place."""
+    most = int(numbers.max()) + 1
+    if most > 8 * len(numbers):
+        _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
+        return heads, labels
+    first = np.full(most, -1)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    taken = first >= 0
+    return first[taken], (np.cumsum(taken) - 1)[numbers]
+
+
+@dataclass
+class Lifted:
+    """Potentials at the points of cells, in their order, and the gradients of both."""
+
+    cells: tuple[Cells, Cells]
+    values: tuple[Array, Array]
+    slopes: tuple[Array, Array] | None
+
+    def at(self, side: int, cells: Cells) -> Array:
+        """The potential of one side, at the points of finer cells."""
+        old = self.cells[side]
+        if cells is old:
+            return self.values[side]
+        parents = old.labels[cells.heads]
+        value: Array = self.values[side][parents]
+        if self.slopes is not None:
+            way = cells.points - old.points[parents]
+            value = value + (self.slopes[side][parents] * way).sum(1)
+        return value

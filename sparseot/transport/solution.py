@@ -1,0 +1,107 @@
+"""What a solver is, and what it returns: potentials, and how they were found."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ..engines.base import Engine
+from .problem import Problem
+from .pruned.kept_pairs import KeptPairs
+
+__all__ = ["Level", "Potentials", "Report", "Solution", "Solver"]
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """Dual potentials of one problem, without a graph.
+
+    ``f`` ``(B, N)`` is the damped softmin of ``g_prev`` ``(B, M)``, and ``g`` that of ``f_prev``:
+    what the envelope theorem needs to differentiate the value in x, a and in y, b.
+    """
+
+    f: Tensor
+    g: Tensor
+    f_prev: Tensor
+    g_prev: Tensor
+
+
+@dataclass(frozen=True)
+class Level:
+    """One temperature of a solve: what it was solved on and what it took."""
+
+    blur: float
+    points: tuple[int, int]
+    sweeps: float
+    error: float
+    kept: float  # share of the pairs that were visited
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one problem was solved."""
+
+    converged: bool
+    n_iter: int  # sweeps, over all levels
+    residual: float  # relative L1 error of the marginals, over all pairs
+    value: float  # the dual objective
+    tol: float
+    engine: str
+    levels: tuple[Level, ...]
+    kept_fraction: float = 1.0
+    omitted: float = 0.0  # bound on the mass of the pairs that were not visited
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Solution(Potentials):
+    """Potentials, with one report for each item of the batch if they were found to a tolerance.
+
+    ``pairs`` are those that were kept for their plan; None for all pairs.
+    """
+
+    reports: list[Report] = field(default_factory=list)
+    pairs: KeptPairs | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether all items met their tolerance."""
+        return all(report.converged for report in self.reports)
+
+
+class Solver(ABC):
+    """A way of finding potentials; its options are its constructor's arguments.
+
+    It builds no autograd graph and leaves problems as they are.
+    """
+
+    engine: str | Engine  # how sums over all pairs are taken
+
+    def on(self, engine: str | Engine) -> Solver:
+        """The same solver, by another engine."""
+        other = copy(self)
+        object.__setattr__(other, "engine", engine)  # solvers may be frozen
+        return other
+
+    def rounding(self, problem: Problem) -> float:
+        """The share of an entry of the plan that may be lost to the rounding of single precision."""
+        return 0.01
+
+    def check(self, problem: Problem) -> None:
+        """Raises ValueError where a problem is beyond this solver."""
+        return
+
+    @abstractmethod
+    def solve(self, problem: Problem, start: Potentials | None = None) -> Solution:
+        """The potentials of a batch, from those of an earlier solution if there is one."""
+
+    def solve_all(
+        self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
+    ) -> list[Solution]:
+        """Those of all problems of one divergence, which share their clouds."""
+        return [self.solve(*pair) for pair in zip(problems, starts, strict=True)]

@@ -1,0 +1,1 @@
+"""How potentials are found: objects with options and one method, ``solve``."""

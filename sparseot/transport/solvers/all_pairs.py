@@ -1,0 +1,104 @@
+"""One problem over all pairs: temperatures that fall, and sweeps at each of them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from ...formulas import GroundCost
+from ..problem import Problem
+from ..softmins import Array, Outcome, Softmins
+from ..solution import Level
+from .course import Course, Found
+from .relaxation import alternate, self_fixed_point
+from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, newton_sweeps
+
+__all__ = ["DenseSoftmins", "solve_all_pairs"]
+
+RATIO = 4.0  # of successive temperatures
+COARSE = 0.01  # tolerance at all temperatures but the last,
+SWEEPS = 30  # and sweeps there, at most
+
+Start = tuple[Array, Array] | None
+
+
+class DenseSoftmins(Softmins):
+    """The softmins of a batch of one, by its engine; ``eps`` may be lowered between solves."""
+
+    def __init__(self, problem: Problem) -> None:
+        source, target = problem.source, problem.target
+        x, y = source.positions, target.positions
+        self.cost, self.penalty, self.eps = problem.cost, problem.penalty, problem.eps
+        self.a, self.b = (c.weights[0].double().cpu().numpy() for c in (source, target))
+        self.logs = source.log_weights, target.log_weights
+        towards = problem.engine.bind(x, y)
+        self.sums = towards, towards if problem.symmetric else problem.engine.bind(y, x)
+
+    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
+        softmin = self._softmin(side, there, here)
+        ratio = np.exp(np.minimum((here - softmin) / self.eps, 600.0))
+        return self.damped(side, here, softmin, ratio)
+
+    def _softmin(self, side: int, other: Array, guess: Array) -> Array:
+        """``-eps log sum_j b_j exp((g_j - C_ij) / eps)``; ``guess`` is what it may be."""
+        logs = self.logs[1 - side]
+        col = logs + torch.from_numpy(other / self.eps)[None].to(logs)
+        shift = torch.from_numpy(-guess / self.eps)[None].to(logs)
+        temperature = col.new_full((1,), self.eps)
+        sums = self.sums[side].logsumexp(self.cost, temperature, col, shift)
+        softmin: Array = -self.eps * sums[0].double().cpu().numpy()
+        return softmin
+
+
+def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> Found:
+    """The potentials of a problem; small ones are stored, unless an engine was ``asked`` for."""
+    problem = course.problem
+    pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
+    few = pairs <= STORED_PAIRS and not asked and problem.source.positions.device.type == "cpu"
+    if few and isinstance(problem.cost, GroundCost):
+        softmins: Softmins = StoredSoftmins.of(problem)
+        how = "numba on a stored matrix"
+    else:
+        softmins, how = DenseSoftmins(problem), f"{problem.engine.name} on all pairs"
+    levels: list[Level] = []
+    solve = _own if problem.symmetric else _pair
+    outcome = solve(course, softmins, start, levels)
+    course.bar.close()
+    return Found(outcome, levels, f"{how} ({why})")
+
+
+def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
+    """Two clouds, from a high temperature on."""
+    last, stopped = course.problem.eps, False
+    sizes = len(softmins.a), len(softmins.b)
+    sweeps = newton_sweeps if isinstance(softmins, StoredSoftmins) else None
+    f, g = start or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
+    for eps in course.temperatures(RATIO, start):
+        began, softmins.eps = time.perf_counter(), eps
+        outcome = alternate(
+            softmins,
+            f,
+            g,
+            tol=course.tol if eps == last else max(COARSE, course.tol),
+            budget=1 if stopped else course.max_sweeps if eps == last else SWEEPS,
+            rho2=course.rate(eps),
+            watch=course.watch(eps),
+            sweeps=sweeps,
+        )
+        stopped |= outcome.interrupted
+        levels.append(course.level(eps, sizes, outcome, 1.0, began))
+        f, g = outcome.f, outcome.g_prev
+    return outcome
+
+
+def _own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
+    """A cloud and itself, at the last temperature only."""
+    began, h = time.perf_counter(), np.zeros_like(softmins.a)
+    h = softmins.step(0, h, h)[0] / 2 if start is None else start[0]
+    run = compiled_fixed_point if isinstance(softmins, StoredSoftmins) else self_fixed_point
+    watch = course.watch(softmins.eps)
+    outcome = run(softmins, h, tol=course.tol, budget=course.max_sweeps, watch=watch)  # type: ignore[arg-type]
+    levels.append(course.level(softmins.eps, (len(h), len(h)), outcome, 1.0, began))
+    return outcome

@@ -1,0 +1,102 @@
+"""What all ways of solving one problem share, and what each of them returns."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...points import bounding_sides
+from ..problem import Problem
+from ..pruned.softmins import PrunedSoftmins
+from ..softmins import Array, Outcome
+from ..solution import Level, Report
+from .progress import Bar
+from .relaxation import guessed_rate
+
+__all__ = ["Course", "Found", "temperatures"]
+
+
+class Course:
+    """One problem of one item, and how far and how fast to go.
+
+    Args:
+        problem: a batch of one.
+        tol: relative L1 error of the marginals.
+        max_sweeps: largest number of sweeps at the last temperature.
+        accelerate: whether updates are over-relaxed.
+        bar: who watches.
+    """
+
+    def __init__(
+        self, problem: Problem, tol: float, max_sweeps: int, accelerate: bool, bar: Bar
+    ) -> None:
+        self.problem, self.tol, self.max_sweeps = problem, tol, max_sweeps
+        self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
+        self.sides: Array = bounding_sides(problem.source, problem.target)[0].cpu().numpy()
+
+    def temperatures(self, ratio: float, start: object) -> list[float]:
+        """From that of the diameter to the last one; the last one only, where there is a start."""
+        problem, length = self.problem, float(np.linalg.norm(self.sides))
+        if start is not None:
+            return [problem.eps]
+        return temperatures(max(length, problem.blur) ** problem.p, problem.eps, ratio)
+
+    def rate(self, eps: float) -> float:
+        """The factor of the slowest error under a plain sweep; zero for plain sweeps throughout."""
+        if not self.accelerate:
+            return 0.0
+        damping = math.prod(1 / (1 + eps / rho) for rho in self.problem.penalty.rhos)
+        return guessed_rate(eps, float(self.sides.max()) ** self.problem.p, damping)
+
+    def watch(self, eps: float) -> Callable[[float], None]:
+        """What is called with the error after each sweep at that temperature."""
+        blur = self.blur(eps)
+        return lambda error: self.bar.update(blur, error, self.tol)
+
+    def blur(self, eps: float) -> float:
+        """The length that belongs to a temperature."""
+        return float(eps ** (1 / self.problem.p))
+
+    def level(
+        self, eps: float, sizes: tuple[int, int], found: Outcome, kept: float, began: float
+    ) -> Level:
+        """What one temperature took."""
+        seconds = time.perf_counter() - began
+        return Level(self.blur(eps), sizes, found.sweeps, found.error, kept, seconds)
+
+
+@dataclass
+class Found:
+    """How one problem was solved: the last outcome, in the order of its points, and its evidence."""
+
+    outcome: Outcome
+    levels: list[Level]
+    engine: str
+    pruned: PrunedSoftmins | None = None  # of the last check, where pairs were left out
+    omitted: float = 0.0
+    seconds: float = field(default=0.0)
+
+    def report(self, course: Course) -> Report:
+        """The same for users."""
+        return Report(
+            self.outcome.met(course.tol),
+            math.ceil(sum(level.sweeps for level in self.levels)),
+            self.outcome.error,
+            self.outcome.value,
+            course.tol,
+            self.engine,
+            tuple(self.levels),
+            1.0 if self.pruned is None else self.pruned.kept_fraction,
+            self.omitted,
+            time.perf_counter() - course.began,
+        )
+
+
+def temperatures(first: float, last: float, ratio: float) -> list[float]:
+    """From ``first`` down to exactly ``last``, by equal factors of at most ``ratio``."""
+    steps = max(0, math.ceil(math.log(first / last) / math.log(ratio)))
+    return [last * (first / last) ** (k / max(steps, 1)) for k in range(steps, 0, -1)] + [last]

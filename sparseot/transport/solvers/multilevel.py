@@ -1,0 +1,245 @@
+r"""Multilevel Sinkhorn: coarse clouds at high temperatures, kept pairs only, and a last check.
+
+At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike, so
+their centroid stands for them; only the last temperatures see all points. A solution is lifted to
+the next clouds by its gradient, :math:`\nabla f(x) = x - T(x)`. At the end the kept pairs are
+chosen from scratch and both marginals are summed in double precision, to which a bound on what the
+other pairs may hold is added (after Schmitzer, 2019, and Feydy, 2020, section 3.3).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...points import Points
+from ..pruned.coarse import Cells, Lifted
+from ..pruned.memory import check_memory
+from ..pruned.softmins import PrunedSoftmins
+from ..softmins import Array, Outcome
+from ..solution import Level
+from .course import Course, Found
+from .relaxation import alternate, self_fixed_point
+
+__all__ = ["Multilevel", "solve_kept_pairs"]
+
+RATIO = 2.5  # of successive temperatures
+CELL = 1.4  # side of a cell, in blurs
+WIDEST = 0.1  # and in sides of the box around both clouds, at most
+COARSE = 0.005  # tolerance at all temperatures but the last
+SWEEPS = 300  # there, at most; tens where no mass must cross a gap of hundreds of blurs
+SINGLE = 1e-4  # tolerance below which the loops run in double precision
+SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
+FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
+
+Start = tuple[Array, Array] | None
+
+
+def solve_kept_pairs(
+    course: Course, start: Start, cut: dict[int, Cells], *, engine: str, memory: float | None
+) -> Found:
+    """The potentials of a problem in the order of its points, and the error over all pairs."""
+    problem = course.problem
+    points = sum(c.weights.shape[1] for c in (problem.source, problem.target))
+    check_memory(memory, points, problem.source.positions.shape[-1])
+    solver = Multilevel(course, cut, engine, memory)
+    found = solver.own(start) if problem.symmetric else solver.pair(start)
+    course.bar.close()
+    return found
+
+
+class Multilevel:
+    """The solve of one problem, level by level.
+
+    Args:
+        course: the problem, and how far to go.
+        cut: clouds in blocks, by the identity of the cloud, that problems share.
+        engine: "numba" or "tiles".
+        memory: bytes that points and kept tiles may take.
+    """
+
+    def __init__(
+        self, course: Course, cut: dict[int, Cells], engine: str, memory: float | None
+    ) -> None:
+        problem = course.problem
+        self.course, self.engine, self.memory = course, engine, memory
+        self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
+        self.dtype = np.float32 if self.tol >= SINGLE else np.float64
+        self.whole = _whole(problem.source, cut), _whole(problem.target, cut)
+        self.levels: list[Level] = []
+        self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
+        self.stopped = False
+
+    # --- two clouds ---
+
+    def pair(self, start: Start) -> Found:
+        """Coarse clouds first; then all points, from what these tell."""
+        now = None if start is None else Lifted(self.whole, start, None)
+        for eps in self.course.temperatures(RATIO, start):
+            cells = self.whole
+            if eps > self.eps:
+                side = min(CELL * math.sqrt(eps), WIDEST * float(self.course.sides.max()))
+                cells = self._cells(0, side), self._cells(1, side)
+            if now is None:
+                f, g = (np.zeros(len(c.points)) for c in cells)
+            else:
+                f, g = (now.at(k, c) for k, c in enumerate(cells))
+            if eps == self.eps:
+                return self._last(f, g)
+            now = self._coarse(cells, f, g, eps)
+        raise AssertionError("the schedule ends at the last temperature")
+
+    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> Lifted:
+        """One temperature before the last, with the gradients of its potentials."""
+        began = time.perf_counter()
+        X, Y = (c.blocks for c in cells)
+        softmins = self._softmins(cells, eps, COARSE, np.float32)
+        found = alternate(
+            softmins,
+            f[X.order],
+            g[Y.order],
+            tol=max(COARSE, self.tol),
+            budget=1 if self.stopped else min(SWEEPS, self.course.max_sweeps),
+            rho2=self.course.rate(eps),
+            watch=self.course.watch(eps),
+        )
+        self.stopped |= found.interrupted
+        f_s, g_s = found.f, found.g_prev
+        slopes = []
+        for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
+            cloud, other = softmins.clouds[side], softmins.clouds[1 - side]
+            damping = 1 / (1 + eps / self.penalty.rhos[side])
+            logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
+            ones, centre = np.ones((other.n, 1)), other.points.mean(0)
+            columns = np.hstack((ones, other.points - centre))
+            sums = softmins.products(side, here, there + logs, columns)
+            mean = centre + sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
+            slopes.append((damping * (cloud.points - mean))[cloud.inverse])
+        self._note(softmins, found, began)
+        values = f_s[X.inverse], g_s[Y.inverse]
+        return Lifted(cells, values, (slopes[0], slopes[1]))
+
+    def _last(self, f: Array, g: Array) -> Found:
+        X, Y = (c.blocks for c in self.whole)
+        state = [f[X.order], g[Y.order]]
+
+        def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
+            rest = self.course.rate(self.eps), self.course.watch(self.eps)
+            return alternate(softmins, *state, tol=tol, budget=budget, rho2=rest[0], watch=rest[1])
+
+        def resume(found: Outcome, checked: Outcome) -> None:
+            state[:] = checked.f, checked.g
+
+        return self._to_the_end(sweep, self._check, resume)
+
+    def _check(self, exact: PrunedSoftmins, found: Outcome, sweeps: float) -> tuple[Outcome, float]:
+        """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
+        f, g = found.f, found.g
+        exact.build(f, g, 0.0)
+        new, _, _ = exact.step(1, g, f)
+        rise = float((new - g).max()) / self.eps
+        f_new, error, _ = exact.step(0, f, new)
+        masses = exact.clouds[0].masses
+        omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
+        error += omitted / float(exact.a.sum())
+        value = exact.dual(f_new, new, exact.kept(0, f_new))
+        return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
+
+    # --- a cloud and itself ---
+
+    def own(self, start: Start) -> Found:
+        """At the last temperature only, which is enough for a cloud and itself."""
+        X = self.whole[0].blocks
+        first = self._softmins(self.whole, self.eps, self.tol, self.dtype)
+        if start is None:
+            zero = np.zeros(X.n)
+            first.diagonal()
+            h = first.step(0, zero, zero)[0] / 2
+        else:
+            h = start[0][X.order]
+        state = [h]
+
+        def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
+            watch = self.course.watch(self.eps)
+            return self_fixed_point(softmins, state[0], tol=tol, budget=budget, watch=watch)
+
+        def resume(found: Outcome, checked: Outcome) -> None:
+            state[0] = (found.f_prev + 2 * checked.f) / 3
+
+        return self._to_the_end(sweep, self._check_own, resume)
+
+    def _check_own(
+        self, exact: PrunedSoftmins, found: Outcome, sweeps: float
+    ) -> tuple[Outcome, float]:
+        h = found.f_prev
+        exact.build(h, h, 0.0)
+        new, error, _ = exact.step(0, h, h)
+        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
+        error += omitted / float(exact.a.sum())
+        value = exact.dual(new, h, exact.kept(0, new))
+        return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
+
+    # --- both ---
+
+    def _to_the_end(
+        self,
+        sweep: Callable[[PrunedSoftmins, float, float], Outcome],
+        check: Callable[[PrunedSoftmins, Outcome, float], tuple[Outcome, float]],
+        resume: Callable[[Outcome, Outcome], None],
+    ) -> Found:
+        """Sweeps at the last temperature, and checks, until one of these finds the tolerance met."""
+        began, wanted, sweeps = time.perf_counter(), SLACK * self.tol, 0.0
+        softmins = self._softmins(self.whole, self.eps, self.tol, self.dtype)
+        while True:
+            budget = 1 if self.stopped else self.course.max_sweeps - sweeps
+            found = sweep(softmins, wanted, budget)
+            sweeps += found.sweeps
+            exact = softmins.like(*softmins.clouds)
+            exact.memory = self.memory
+            checked, omitted = check(exact, found, sweeps)
+            self.stopped |= found.interrupted
+            wanted /= 2
+            spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
+            if checked.error <= self.tol or self.stopped or spent:
+                self._note(softmins, checked, began)
+                how = f"{self.engine} on kept pairs of blocks"
+                return Found(self._in_order(checked), self.levels, how, exact, omitted)
+            resume(found, checked)
+
+    def _in_order(self, found: Outcome) -> Outcome:
+        """Potentials in the order of the points."""
+        X, Y = (cells.blocks.inverse for cells in self.whole)
+        f, f_prev, g, g_prev = found.f[X], found.f_prev[X], found.g[Y], found.g_prev[Y]
+        return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
+
+    def _softmins(
+        self, cells: tuple[Cells, Cells], eps: float, tol: float, dtype: Any
+    ) -> PrunedSoftmins:
+        X, Y = (c.blocks for c in cells)
+        return PrunedSoftmins(X, Y, self.penalty, eps, tol, dtype, self.engine, self.memory)
+
+    def _cells(self, side: int, width: float) -> Cells:
+        """The cells of a cloud; the points themselves where these are few enough."""
+        before = self.cells[side]
+        if before is None or before[0] != width:
+            whole = self.whole[side]
+            found = Cells(whole.points, whole.weights, width)
+            before = self.cells[side] = width, whole if found.whole else found
+        return before[1]
+
+    def _note(self, softmins: PrunedSoftmins, found: Outcome, began: float) -> None:
+        sizes = softmins.clouds[0].n, softmins.clouds[1].n
+        kept = softmins.kept_fraction
+        self.levels.append(self.course.level(softmins.eps, sizes, found, kept, began))
+
+
+def _whole(cloud: Points, cut: dict[int, Cells]) -> Cells:
+    """The points of a cloud, in blocks that other problems may have cut already."""
+    if id(cloud) not in cut:
+        points, weights = cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
+        cut[id(cloud)] = Cells(points, weights, 0.0)
+    return cut[id(cloud)]

@@ -1,0 +1,97 @@
+"""What is seen of a solve while it runs, and how it is ended: a bar, a function, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+__all__ = ["Bar", "Stopped", "deferred"]
+
+
+class Stopped(Exception):
+    """The sweeps are to end with the potentials as they are."""
+
+
+class _User:
+    """Who may ask a solve to end; ``waits`` for its result, or takes an interruption as it comes."""
+
+    def __init__(self, waits: bool = True) -> None:
+        self.waits = waits
+        self.asked = self.heard = False
+
+    def note(self, number: int, frame: Any) -> None:
+        """A handler of signals: the first is noted, one that follows is not waited with."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+_user: ContextVar[_User | None] = ContextVar("user", default=None)
+
+
+@contextmanager
+def deferred(signals: bool = True) -> Iterator[None]:
+    """Within, all solves have one user; the first Ctrl-C is noted instead of raised.
+
+    Only where it would raise KeyboardInterrupt, in the main thread; a program's own handler stays.
+    One that came too late to end any sweep is raised at the end. Without ``signals`` Ctrl-C is
+    Python's.
+    """
+    user, usual = _User(waits=signals), signal.default_int_handler
+    token = _user.set(user)
+    main = threading.current_thread() is threading.main_thread()
+    signals = signals and main and signal.getsignal(signal.SIGINT) is usual
+    try:
+        if signals:
+            signal.signal(signal.SIGINT, user.note)
+        yield
+    finally:
+        if signals:
+            signal.signal(signal.SIGINT, usual)
+        _user.reset(token)
+    if signals and user.asked and not user.heard:
+        raise KeyboardInterrupt
+
+
+class Bar:
+    """A progress bar, made at the first sweep; silent unless it was asked for.
+
+    A function is called in its place after each sweep, with the blur, the error and ``tol``. Where it
+    raises KeyboardInterrupt, or the user did, the sweeps are told to end.
+    """
+
+    def __init__(self, shown: bool | Callable[[float, float, float], None]) -> None:
+        self.shown, self.user = shown, _user.get() or _User()
+        self.bar: Any = None
+
+    def update(self, blur: float, error: float, tol: float) -> None:
+        """One more sweep; raises Stopped where it is to be the last."""
+        try:
+            self._show(blur, error, tol)
+        except KeyboardInterrupt:
+            if not self.user.waits:
+                raise
+            self.user.asked = True
+        if self.user.asked:
+            self.user.heard = True
+            raise Stopped
+
+    def _show(self, blur: float, error: float, tol: float) -> None:
+        if callable(self.shown):
+            self.shown(blur, error, tol)
+        elif self.shown:
+            if self.bar is None:
+                from tqdm.auto import tqdm  # here, for a light import of the library
+
+                self.bar = tqdm(unit=" sweeps")
+            self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
+            self.bar.update()
+
+    def close(self) -> None:
+        """Leaves the last line where it is."""
+        if self.bar is not None:
+            self.bar.close()
