@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
@@ -62,25 +62,14 @@ def thread_count(of_torch: bool = False) -> int:
     return min(_local.around or torch.get_num_threads(), available_cpus())
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> AbstractContextManager[None]:
     """Inside, torch works on the calling thread alone."""
-    outermost = not _local.around
-    if outermost:
-        _local.around = torch.get_num_threads()
-    try:
-        with _limited(1):
-            yield
-    finally:
-        if outermost:
-            _local.around = 0
+    return _Threads(1)
 
 
-@contextmanager
-def all_threads() -> Iterator[None]:
+def all_threads() -> AbstractContextManager[None]:
     """For large work of torch's inside of :func:`one_thread`: its own threads, while it takes."""
-    with _limited(thread_count()):
-        yield
+    return _Threads(thread_count())
 
 
 def threads_for(work: float) -> AbstractContextManager[None]:
@@ -95,7 +84,7 @@ def on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if torch.compiler.is_compiling() or torch.get_num_threads() == 1:
             return function(*args, **kwargs)
-        with one_thread():
+        with _Threads(1):
             return function(*args, **kwargs)
 
     return run
@@ -124,21 +113,31 @@ def alone() -> None:
         tell(1)
 
 
-@contextmanager
-def _limited(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()  # a thread's first call sets its number, which would undo ours
-    if threads == before:
-        yield
-        return
-    openmp, mkl = _library()
-    local = 0
-    try:
-        openmp(threads)
-        local = mkl(threads)
-        yield
-    finally:
-        openmp(before)
-        mkl(local)
+class _Threads(AbstractContextManager[None]):
+    """So many threads for torch, on this thread; a class, for it is entered for microseconds of work."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+
+    def __enter__(self) -> None:
+        # a thread's first call sets its number, which would undo ours
+        self.before, self.around, self.local = torch.get_num_threads(), _local.around, 0
+        try:
+            _local.around = self.around or self.before
+            if self.threads != self.before:
+                openmp, mkl = _library()
+                openmp(self.threads)
+                self.local = mkl(self.threads)
+        except BaseException:  # Ctrl-C in between
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        _local.around = self.around
+        if self.threads != self.before:
+            openmp, mkl = _library()
+            openmp(self.before)
+            mkl(self.local)
 
 
 @cache

@@ -25,9 +25,12 @@ _pool: ThreadPoolExecutor | None = None
 def share(loop: Callable[..., Any], ends: Sequence[int], *args: Any) -> None:
     """Runs ``loop(*args, lo, hi)`` on each range between ``ends``; whoever is free takes the next one.
 
-    ``loop`` releases the interpreter's lock. With two ends it simply runs. An error, or Ctrl-C in
-    the caller's thread, ends the others after the range that each is at. Torch builds no graph.
+    ``loop`` releases the interpreter's lock. With two ends it simply runs; with more, torch builds no
+    graph. An error, or Ctrl-C in the caller's thread, ends the others after the range that each is at.
     """
+    if len(ends) == 2:
+        loop(*args, *ends)
+        return
     ranges, inference = zip(ends[:-1], ends[1:], strict=True), torch.is_inference_mode_enabled()
 
     def work() -> None:
