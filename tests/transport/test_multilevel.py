@@ -183,6 +183,20 @@ def test_pairs_are_few_and_counted():
     assert kept[0] > 3 * kept[1] and kept[1] < 0.2
 
 
+def test_what_the_other_pairs_hold_is_a_mass():
+    """And no share of the mass: a hundred times the mass, a hundred times as much."""
+    x, y = (
+        torch.rand(1500, 3, generator=torch.Generator().manual_seed(k)).double() for k in (1, 2)
+    )
+    one, hundred = (
+        so.solve_sample(x, y, w, w, blur=0.03, solver=FEW)
+        for w in (torch.full((1500,), mass / 1500).double() for mass in (1, 100))
+    )
+    assert one.omitted > 0
+    assert hundred.omitted == pytest.approx(100 * one.omitted, rel=0.1)
+    assert f"the others hold a mass of {hundred.omitted:.1e} at most" in repr(hundred)
+
+
 def test_points_without_weight_and_far_away():
     """They are mapped like any other, and change nothing."""
     x, y = CLOUDS["square"]()

@@ -36,8 +36,8 @@ def text(found: Answer) -> str:
             f"  {state}: marginals off by {worst.residual:.1e} of the mass (tol {first.tol:g}) "
             f"after {sweeps} sweeps, {seconds:.2g} s",
             f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
-            f"  {100 * first.kept_fraction:.2g} % of the pairs kept, the others hold at most "
-            f"{omitted:.1e} of the mass",
+            f"  {100 * first.kept_fraction:.2g} % of the pairs kept, the others hold a mass of "
+            f"{omitted:.1e} at most",
         ]
     )
 
