@@ -8,6 +8,11 @@ from . import caches, missing
 caches.share()
 
 
+def pytest_collectstart(collector):
+    """Points that a file of tests draws while it is imported are the same whatever was imported before."""
+    torch.manual_seed(0)
+
+
 @pytest.hookimpl(trylast=True)  # after tests were left out by their marks
 def pytest_collection_modifyitems(config, items):
     missing.tell_once(config, items)
