@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from sparseot.nn import Forest, KNNGraph
-
-from .clouds import all_squares
+from tests.references.neighbours import all_squares
 
 PROFILES = {
     "gaussian": lambda d, h: torch.exp(-(d**2) / (2 * h**2)),

@@ -6,8 +6,8 @@ from sklearn.datasets import load_digits
 
 from sparseot import knn, knn_recall
 from sparseot.nn import Forest
+from tests.references.neighbours import hard_clouds
 
-from .clouds import hard_clouds
 from .test_coming_from import sparsedistance_neighbours
 
 

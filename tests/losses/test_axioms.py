@@ -4,9 +4,8 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
-from ..dense import sinkhorn_divergence
+from tests.references.clouds import cloud
+from tests.references.dense import sinkhorn_divergence
 
 SCHEDULES = {
     "averaged": {"scaling": 0.95},

@@ -7,8 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 import sparseot as so
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 
 @pytest.mark.parametrize("p", [1, 2])

@@ -6,10 +6,9 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import sparseot as so
 from sparseot import kernels
-
-from ..clouds import cloud
-from ..dense import squared_distances
-from ..exact import energy_distance_on_the_line
+from tests.references.clouds import cloud
+from tests.references.dense import squared_distances
+from tests.references.exact import energy_distance_on_the_line
 
 KERNELS = [kernels.Gaussian(0.3), kernels.Laplacian(0.3), kernels.Energy()]
 

@@ -13,8 +13,7 @@ import sparseot as so
 from sparseot import Diagonal, KernelMatrix, kernels
 from sparseot.nn import KNNGraph
 from sparseot.operators.arrays import tensor_of
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 KERNEL = kernels.Gaussian(0.3)
 X, Y = cloud(12, 2)[0], cloud(9, 2, shift=0.3)[0]

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from sparseot import Diagonal, KernelMatrix, conjugate_gradient, kernels, nystrom
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 K = KernelMatrix(kernels.Gaussian(0.2), cloud(200, 2)[0])
 NOISE = Diagonal(torch.full((200,), 0.1, dtype=torch.float64))

@@ -7,8 +7,7 @@ from scipy.sparse import csgraph, csr_array
 
 from sparseot import Diagonal, KernelMatrix, datasets, eigsh, graph_laplacian, kernels
 from sparseot.operators.base import Operator
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 
 def spiral(n, seed):

@@ -6,8 +6,7 @@ import torch
 from scipy.linalg import eigh
 
 from sparseot import KernelMatrix, kernels, spectral_embedding
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 
 def test_coordinates_solve_the_generalised_problem():

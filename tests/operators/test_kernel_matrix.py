@@ -8,11 +8,8 @@ from scipy.sparse import diags_array, eye_array
 from torch.autograd import gradcheck, gradgradcheck
 
 from sparseot import Blocks, Diagonal, KernelMatrix, kernels
-from sparseot.engines.choose import load
-from sparseot.formulas import Mixture, Opaque, Radial
-
-from ..clouds import cloud
-from ..dense import squared_distances
+from tests.references.clouds import cloud, wide
+from tests.references.dense import squared_distances
 
 KERNEL = kernels.Gaussian(0.3)
 X, Y = cloud(30, 2)[0], cloud(20, 2, shift=0.3)[0]
@@ -147,85 +144,6 @@ def test_the_error_of_what_was_dropped_is_measured():
     assert far.error() < 1e-13
 
 
-def test_sums_products_and_multiples_of_kernels():
-    """Sums keep their parts; products are radial where their form allows it."""
-    s = squared_distances(X[None], Y[None])[0]
-    gaussian, laplacian, energy = kernels.Gaussian(0.3), kernels.Laplacian(0.5), kernels.Energy()
-    multiquadric = kernels.InverseMultiquadric(0.2)
-    for kernel, kind, exact in (
-        (gaussian + laplacian, Mixture, gaussian(s) + laplacian(s)),
-        (2.5 * gaussian, Radial, 2.5 * gaussian(s)),
-        (gaussian * gaussian, Radial, gaussian(s) ** 2),
-        (gaussian * energy, Radial, gaussian(s) * energy(s)),
-        (gaussian * multiquadric, Radial, gaussian(s) * multiquadric(s)),
-        (multiquadric * gaussian, Radial, gaussian(s) * multiquadric(s)),
-        (laplacian * gaussian, Opaque, gaussian(s) * laplacian(s)),
-        (
-            3 * (gaussian + energy) * laplacian,
-            Mixture,
-            3 * (gaussian(s) + energy(s)) * laplacian(s),
-        ),
-    ):
-        assert isinstance(kernel, kind)
-        K, v = KernelMatrix(kernel, X, Y), torch.randn(20, 2).double()
-        torch.testing.assert_close(K @ v, exact @ v)
-        torch.testing.assert_close(K.to_dense(), exact)
-        torch.testing.assert_close(K.T @ X[:, 0], exact.T @ X[:, 0])
-
-
-@pytest.mark.parametrize("name", ["Gaussian", "Laplacian", "InverseMultiquadric"])
-def test_derivatives_in_the_length_of_a_kernel(name):
-    """gradcheck and gradgradcheck in sigma and the points, for products and for entries."""
-    x, y = cloud(4, 2, grad=True)[0], cloud(3, 2, grad=True, shift=0.4)[0]
-    v, sigma = torch.randn(3, 1).double(), torch.tensor(0.4).double().requires_grad_()
-    kernel = getattr(kernels, name)
-
-    def product(x, y, sigma):
-        return KernelMatrix(kernel(sigma) + 2.0 * kernels.Gaussian(0.5), x, y) @ v
-
-    assert gradcheck(product, (x, y, sigma)) and gradgradcheck(product, (x, y, sigma))
-    fixed = KernelMatrix(kernel(0.4), x, y)
-    moving = KernelMatrix(kernel(sigma), x, y)
-    torch.testing.assert_close(moving @ v, fixed @ v)
-    assert gradcheck(lambda sigma: KernelMatrix(kernel(sigma), x, y).to_dense(), (sigma,))
-    torch.testing.assert_close(moving.diagonal(), fixed.diagonal())
-
-
-@pytest.mark.slow
-def test_functions_of_two_points_and_their_transposes(needs_compiler):
-    """Written once for x_i and y_j: torch and KeOps agree, block pairs and gradients included."""
-    kernel = kernels.Pointwise(lambda x_i, y_j: (-((x_i - 2 * y_j) ** 2).sum(-1)).exp())
-    exact = (-(X[:, None] - 2 * Y).square().sum(-1)).exp()
-    x = X.clone().requires_grad_()
-    v = torch.randn(20, 2).double()
-    (wanted,) = torch.autograd.grad(
-        ((-(x[:, None] - 2 * Y).square().sum(-1)).exp() @ v).sin().sum(), x
-    )
-    for engine in ("tiles", "keops"):
-        K = KernelMatrix(kernel, x, Y, engine=engine)
-        torch.testing.assert_close(K @ v, exact @ v)
-        torch.testing.assert_close(K.T @ X, exact.T @ X)
-        torch.testing.assert_close(torch.autograd.grad((K @ v).sin().sum(), x)[0], wanted)
-    blocks = KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4))
-    assert blocks.engine.name == "keops" and 0 < blocks.kept_fraction < 1
-    torch.testing.assert_close(blocks @ v, blocks.to_dense() @ v)
-    with pytest.raises(ValueError, match=r"kernels.Pointwise and engine=\"keops\""):
-        KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine="tiles")
-
-
-@pytest.mark.slow
-def test_lazy_tensors_for_keops(needs_compiler):
-    """All pairs, or the kept ones with ranges, in the order of the blocks."""
-    v = torch.randn(20, 1).double()
-    K = KernelMatrix(KERNEL, X, Y)
-    torch.testing.assert_close(K.lazy_tensor() @ v, K @ v)
-    K = KernelMatrix(KERNEL, X, Y, pairs=Blocks(0.2, 4))
-    rows, cols = (torch.from_numpy(cut.order) for cut in (K.pairs.rows, K.pairs.columns))
-    torch.testing.assert_close(K.lazy_tensor() @ v[cols], (K @ v)[rows])
-    with pytest.raises(ValueError, match="KeOps cannot read"):
-        KernelMatrix(lambda x, y: x @ y.mT, X).lazy_tensor()
-
-
 def test_a_real_scipy_operator_multiplies_blocks_as_blocks():
     K = KernelMatrix(KERNEL, X.float(), Y.float())
     operator = K.aslinearoperator()
@@ -240,46 +158,6 @@ def test_a_real_scipy_operator_multiplies_blocks_as_blocks():
     np.testing.assert_allclose(operator.H @ X.numpy()[:, 0], DENSE.T @ X[:, 0], rtol=1e-4)
     singular = scipy_linalg.svds(operator, 3, v0=np.ones(20, np.float32))[1]
     np.testing.assert_allclose(np.sort(singular), np.linalg.svd(DENSE)[1][:3][::-1], rtol=1e-4)
-
-
-def wide(n, offset=0.0, stretch=1.0, dtype=torch.float32):
-    """A million pairs and more: what an approximate engine is for."""
-    points = torch.rand(n, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (points * torch.tensor([stretch, 1.0, 1.0]).double() + offset).to(dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_fourier_sums_keep_their_promise(dtype, offset):
-    """Chosen for very many pairs; the error stays below tol, wherever the origin lies."""
-    x = wide(40_000, offset, dtype=dtype)
-    K = KernelMatrix(kernels.Gaussian(0.2), x, tol=1e-5)
-    assert K.engine.name == "nufft" and "Fourier modes" in repr(K) and "tol 1e-05" in repr(K)
-    assert K.error() < 1e-5
-    exact = KernelMatrix(kernels.Gaussian(0.2), x, tol=0)
-    assert exact.engine.name == "numba"
-    found, wanted = K @ x[:, :2], exact @ x[:, :2]
-    assert ((found - wanted).norm() / wanted.norm()) < 2e-5
-
-
-@pytest.mark.parametrize(("dim", "sigma"), [(1, 1e-4), (2, 3e-3), (3, 0.05)])
-@pytest.mark.parametrize("tol", [1e-4, 1e-6, 1e-8])
-def test_fourier_sums_keep_it_for_single_weights_and_many_waves(dim, sigma, tol):
-    """One weight meets no cancellation; fast waves multiply the rounding of the points."""
-    x = torch.rand(40_000, dim, generator=torch.Generator().manual_seed(0))
-    K = KernelMatrix(kernels.Gaussian(sigma), x, engine="nufft", tol=tol)
-    v = torch.zeros(len(x), 2)
-    v[7, 0] = v[20_000, 1] = 1
-    squares = (x.double()[:, None] - x.double()[[7, 20_000]]).square().sum(-1)
-    exact = kernels.Gaussian(sigma)(squares)
-    assert (K @ v - exact).abs().max() < tol + 6e-8
-    assert K.error() < tol + 6e-8 and K.error(v) < tol + 6e-8
-
-
-def test_the_error_of_clouds_that_are_far_apart_is_a_number():
-    x = torch.rand(500, 2)
-    K = KernelMatrix(kernels.Gaussian(0.1), x, x + 30, engine="nufft")
-    assert K.error() < 1e-6 and K.error(torch.zeros(500)) == 0
 
 
 @pytest.mark.parametrize("engine", ["tiles", "numba"])
@@ -299,27 +177,6 @@ def test_exact_sums_are_exact_wherever_points_lie(engine, offset, stretch):
     bar = 2e-5 if stretch == 1 else 1e-4  # a coordinate near 1000 is itself known to 3e-5
     assert ((found - wanted) / wanted).abs().max() < bar
     assert (x.grad - exact.grad).norm() < 1e-4 * exact.grad.norm()
-
-
-def test_gradients_are_zero_where_points_meet():
-    """Of entries, of the diagonal and of products that autograd takes itself."""
-    x = X.clone().requires_grad_()
-    mixed = KernelMatrix(kernels.Laplacian(0.4) * kernels.Gaussian(0.3), x)
-    for value in (
-        mixed @ torch.ones(30).double(),
-        KernelMatrix(kernels.Laplacian(0.4), x).to_dense(),
-        KernelMatrix(kernels.Energy(), x).diagonal(),
-        KernelMatrix(kernels.Energy(), x)[0:3, 0:3],
-    ):
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-        assert torch.isfinite(gradient).all()
-
-
-def test_functions_that_are_not_symmetric_have_their_own_transpose():
-    K = KernelMatrix(lambda x, y: 2 * x[..., :1] + y[..., :1].mT, X)
-    torch.testing.assert_close(K.T.to_dense(), K.to_dense().T)
-    torch.testing.assert_close(K.sum(-2), K.to_dense().sum(0))
-    assert K.T.T is K
 
 
 def test_arrays_of_all_kinds():
@@ -346,30 +203,6 @@ def test_arrays_of_all_kinds():
         batch.sum(0)
     with pytest.raises(TypeError, match="operators of one dtype"):
         K + KernelMatrix(KERNEL, X.float())
-
-
-def test_fourier_sums_where_they_do_not_fit():
-    """A long axis needs too many modes: "auto" sums otherwise, the name alone says what to do."""
-    x = wide(40_000, stretch=1000.0)
-    assert KernelMatrix(kernels.Gaussian(0.01), x).engine.name == "numba"
-    K = KernelMatrix(kernels.Gaussian(0.01), x, engine="nufft")
-    with pytest.raises(ValueError, match='Fourier grid of .* modes.*use engine="numba"'):
-        K @ x[:, 0]
-    with pytest.raises(ValueError, match="are for Gaussians"):
-        KernelMatrix(kernels.Laplacian(0.1), x, engine="nufft")
-    with pytest.raises(ValueError, match="at most 3 dimensions"):
-        KernelMatrix(kernels.Gaussian(0.1), torch.rand(9, 4), engine="nufft")
-
-
-def test_plans_are_kept_while_the_points_stay():
-    engine, kernel, v = load("nufft"), kernels.Gaussian(0.3), torch.ones(1, 50, 1)
-    x = torch.rand(1, 50, 2)
-    first = engine.bind(x, x)
-    before = first.sum(kernel, v)
-    assert engine.bind(x.clone(), x) is first
-    x.data += 1.0 * (x > 0.5)  # moved behind autograd's back
-    assert engine.bind(x, x) is not first
-    assert not torch.allclose(engine.bind(x, x).sum(kernel, v), before, rtol=1e-2)
 
 
 def test_repr_says_what_and_why():

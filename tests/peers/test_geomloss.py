@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -5,8 +5,7 @@ import torch
 from sklearn.neighbors import kneighbors_graph
 
 from sparseot import knn, knn_recall
-
-from ..graphs.clouds import hard_clouds
+from tests.references.neighbours import hard_clouds
 
 CLOUDS = hard_clouds()
 

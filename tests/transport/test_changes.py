@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 SCHEDULES = [{"tol": 1e-3}, {}]
 
@@ -196,7 +195,7 @@ def test_results_can_be_pickled():
 
 
 def test_solvers_are_solvers():
-    from ..solvers import Converged
+    from tests.references.solvers import Converged
 
     (x, a), (y, b) = cloud(12, 2), cloud(9, 2)
     values = [

@@ -10,9 +10,9 @@ from torch.autograd.functional import hessian
 import sparseot as so
 from sparseot.transport.derivatives import curvature
 from sparseot.transport.derivatives.coupling import Summed
+from tests.references.clouds import cloud
 
-from ..clouds import cloud
-from .test_implicit import NAMES
+from .derivatives.test_implicit import NAMES
 
 
 def solved(reach=None, p=2, n=7, m=9, d=3, **options):

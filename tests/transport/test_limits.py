@@ -7,9 +7,8 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
-from ..dense import transport
+from tests.references.clouds import cloud
+from tests.references.dense import transport
 
 ALL, FEW = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)
 

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
+from tests.references.clouds import cloud
 
 DISTANCES = [3.0, 10.0, 20.0, 40.0, 1000.0]
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 import sparseot as so
-
-from ..clouds import cloud
-from ..dense import cost_matrix, sinkhorn_divergence, transport
+from tests.references.clouds import cloud
+from tests.references.dense import cost_matrix, sinkhorn_divergence, transport
 
 REACHES = [None, 0.5, (None, 0.5), (0.3, None), (0.3, 0.6)]
 

@@ -1,0 +1,193 @@
+"""The conformance table: every engine x formula x dtype against whole matrices in float64."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+
+from sparseot import kernels
+from sparseot.engines.choose import ENGINES, choose_engine, load
+from sparseot.engines.tiles import Tiles
+from sparseot.formulas import Radial, Term, ground_cost
+from sparseot.operators.autograd.kernel_sums import kernel_sum
+from sparseot.pairs import Blocks
+from tests.references.clouds import cloud
+from tests.references.dense import squared_distances
+
+FORMULAS = {
+    "gaussian": kernels.Gaussian(0.3),
+    "laplacian": kernels.Laplacian(0.3),
+    "energy": kernels.Energy(),
+    "inverse multiquadric": kernels.InverseMultiquadric(0.4),
+    "gaussian'": kernels.Gaussian(0.3).derivative(),
+    "laplacian''": kernels.Laplacian(0.3).derivative().derivative(),
+    "constant": Radial((Term(2.0, 0),)),
+    "quadratic": Radial((Term(-0.5, 2),)),
+    "cubic": Radial((Term(0.5, 3), Term(-1.0, 2)), rate=2.0),
+}
+DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
+
+
+# KeOps compiles for seconds at each formula and dtype: its part of the table is for make check.
+NAMES = [
+    *(name for name in ENGINES if name != "keops"),
+    pytest.param("keops", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=NAMES)
+def engine(request, device):
+    """Each engine that can run here."""
+    if request.param == "keops":
+        request.getfixturevalue("needs_compiler")
+    if request.param == "numba" and device.type != "cpu":
+        pytest.skip("Numba loops run on a CPU")
+    if request.param == "nufft":
+        return load("nufft", tol=1e-12)
+    return load(request.param)
+
+
+def thin_out(engine, wanted):
+    """KeOps runs part of the table."""
+    if engine.name == "keops" and not wanted:
+        pytest.skip("KeOps runs part of the table, one program a formula")
+
+
+def skip_refused(engine, *task):
+    why_not = engine.refuses(*task)
+    if why_not:
+        pytest.skip(why_not)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_sums_equal_the_dense_product(engine, name, dtype, device):
+    """Relative to the sum of absolute values, with and without scalings, one and several columns."""
+    thin_out(engine, dtype == torch.float64 or name == "gaussian")
+    formula = FORMULAS[name]
+    skip_refused(engine, formula, torch.zeros(1, 1, 3, device=device))
+    items = 1 if engine.name == "nufft" else 2
+    x, row = cloud(130, 3, dtype=dtype, device=device, batch=(items,))
+    y, col = cloud(70, 3, dtype=dtype, device=device, batch=(items,), shift=0.2)
+    y[:, :5] = x[:, :5]  # points that coincide
+    dense = formula(squared_distances(x.double(), y.double()))
+    for scaled in (False, True):
+        v = torch.randn(items, 70, 2, dtype=dtype, device=device)
+        matrix = dense * (row[..., None] + col[:, None]).double().exp() if scaled else dense
+        scalings = (row, col) if scaled else (None, None)
+        found = engine.bind(x, y).sum(formula, v, *scalings)
+        assert found.dtype == dtype and found.shape == (items, 130, 2)
+        error = (found - matrix @ v.double()).abs() / (matrix.abs() @ v.double().abs())
+        assert error.max() < DTYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("eps", [1e-4, 1e-2, 10.0])
+def test_logsumexp_equals_the_dense_one(engine, p, eps, dtype, device):
+    """At temperatures where exponents underflow, for good guesses, bad guesses and none."""
+    thin_out(engine, dtype == torch.float64)
+    skip_refused(engine, ground_cost(p), torch.zeros(1, 1, 2, device=device))
+    x, _ = cloud(60, 2, dtype=dtype, device=device, batch=(2,))
+    y, b = cloud(90, 2, dtype=dtype, device=device, batch=(2,), shift=0.3)
+    temperature = torch.tensor([eps, eps / 2], dtype=dtype, device=device)
+    exponent = squared_distances(x.double(), y.double()) ** (p / 2) / p
+    exponent = b.double().log()[:, None] - exponent / temperature[:, None, None].double()
+    exact = exponent.logsumexp(-1)
+    size = exponent.abs().amax()
+    for guess in (None, exact.to(dtype) + 3, torch.full_like(exact, 1e4).to(dtype)):
+        found = engine.bind(x, y).logsumexp(ground_cost(p), temperature, b.log(), guess)
+        assert (found - exact).abs().max() < max(size, 1) * DTYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FORMULAS)
+def test_block_pairs_equal_the_dense_product_of_what_is_kept(engine, name, dtype, device):
+    """Ragged last blocks, rows that meet nothing, a point far away, points that coincide."""
+    thin_out(engine, dtype == torch.float64 and name == "gaussian")
+    formula = FORMULAS[name]
+    x, row = cloud(133, 3, dtype=dtype, device=device, batch=(1,))
+    y, col = cloud(71, 3, dtype=dtype, device=device, batch=(1,), shift=0.2)
+    x[:, :9], y[:, :5] = 50.0, x[:, 10:15]
+    pairs = Blocks(0.1, 8).between(x[0].cpu().numpy(), y[0].cpu().numpy())
+    skip_refused(engine, formula, x, pairs)
+    kept = torch.from_numpy(pairs.mask(np.arange(133), np.arange(71))).to(device)
+    dense = kept * formula(squared_distances(x.double(), y.double()))
+    for scaled in (False, True):
+        v = torch.randn(1, 71, 3, dtype=dtype, device=device)
+        matrix = dense * (row[..., None] + col[:, None]).double().exp() if scaled else dense
+        found = engine.bind(x, y, pairs).sum(formula, v, *((row, col) if scaled else ()))
+        size = matrix.abs() @ v.double().abs()
+        assert found.dtype == dtype and found.shape == (1, 133, 3)
+        assert ((found - matrix @ v.double()).abs() <= DTYPES[dtype] * size + 1e-30).all()
+    assert 0.02 < kept.double().mean() < 0.5 and not kept.any(1).all()
+
+
+def test_derivatives_over_block_pairs(engine, device):
+    """The transposed sums of a backward pass visit the transposed pairs."""
+    x, row = cloud(5, 2, grad=True, device=device, batch=(1,))
+    y, col = cloud(7, 2, grad=True, device=device, batch=(1,), shift=0.4)
+    v = torch.randn(1, 7, 1, dtype=torch.float64, device=device, requires_grad=True)
+    pairs = Blocks(0.2, 2).between(*(z[0].detach().cpu().numpy() for z in (x, y)))
+    skip_refused(engine, FORMULAS["gaussian"], x, pairs)
+    assert 0 < pairs.kept_fraction < 1
+
+    def sums(*args):
+        return kernel_sum(FORMULAS["gaussian"], *args, engine=engine, pairs=pairs)
+
+    assert gradcheck(sums, (x, y, v, row, col))
+    assert gradgradcheck(sums, (x, y, v, row, col))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplacian", "energy", "inverse multiquadric"])
+def test_derivatives_of_kernel_sums(engine, name, device):
+    """gradcheck and gradgradcheck in every argument, points of x and y apart."""
+    thin_out(engine, name in ("gaussian", "laplacian"))
+    skip_refused(engine, FORMULAS[name].derivative(), torch.zeros(1, 1, 2, device=device))
+    x, row = cloud(3, 2, grad=True, device=device, batch=(1,))
+    y, col = cloud(4, 2, grad=True, device=device, batch=(1,), shift=0.4)
+    v = torch.randn(1, 4, 1, dtype=torch.float64, device=device, requires_grad=True)
+
+    def sums(*args):
+        return kernel_sum(FORMULAS[name], *args, engine=engine)
+
+    assert gradcheck(sums, (x, y, v, row, col))
+    assert gradgradcheck(sums, (x, y, v, row, col))
+
+
+def test_tiles_smaller_than_the_problem(device):
+    """Ragged tiles of a few rows, columns and batch items give the same sums."""
+    x, a = cloud(37, 3, batch=(5,), device=device)
+    y, b = cloud(23, 3, batch=(5,), device=device)
+    for formula in (kernels.Gaussian(0.3), kernels.Energy()):
+        exact = formula(squared_distances(x, y)) @ b[..., None]
+        for entries in (1, 7, 100, 900, 2000):
+            found = Tiles(entries).bind(x, y).sum(formula, b[..., None])
+            torch.testing.assert_close(found, exact, rtol=1e-12, atol=1e-12)
+    eps = torch.full((5,), 1e-3, dtype=x.dtype, device=device)
+    exact = Tiles().bind(x, y).logsumexp(ground_cost(2), eps, b.log())
+    for entries in (1, 7, 100, 900, 2000):
+        found = Tiles(entries).bind(x, y).logsumexp(ground_cost(2), eps, b.log())
+        torch.testing.assert_close(found, exact, rtol=1e-12, atol=1e-12)
+
+
+def test_tiles_never_hold_the_matrix():
+    """Counted in numbers: tiles ask for buffers of at most the entries they were given."""
+    x, a = cloud(400, 3, batch=(1,))
+    bound = Tiles(1000).bind(x, x)
+    assert all(math.prod(tiling) <= 1000 for tiling in bound.tilings.values())
+    bound.sum(kernels.Energy(), a[..., None])
+    bound.logsumexp(ground_cost(2), torch.ones(1).to(x), a)
+    assert not bound.kept and 0 < bound.room.buffer.numel() <= 1000
+
+
+def test_auto_chooses_by_dimension_formula_and_device():
+    """Numba in low dimension and for distances; tiles for the rest; named engines may refuse."""
+    low, high = torch.zeros(1, 2, 3), torch.zeros(1, 2, 64)
+    assert choose_engine("auto", kernels.Gaussian(1.0), low)[0].name == "numba"
+    assert choose_engine("auto", kernels.Gaussian(1.0), high)[0].name == "tiles"
+    assert choose_engine("auto", kernels.Laplacian(1.0), high)[0].name == "numba"
+    with pytest.raises(ValueError, match='"auto", "tiles", "numba", "nufft", "keops"'):
+        choose_engine("gpu", kernels.Gaussian(1.0), low)

@@ -1,0 +1,1 @@
+"""Clouds that tests are about, and references that their answers are compared with."""

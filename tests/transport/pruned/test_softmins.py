@@ -1,0 +1,71 @@
+"""Which pairs are kept: few, and what the others hold is bounded."""
+
+import numpy as np
+import pytest
+import torch
+
+import sparseot as so
+from sparseot.transport.marginals import Balanced
+from sparseot.transport.pruned.clouds import SIZE, BlockCloud
+from sparseot.transport.pruned.softmins import PrunedSoftmins
+from tests.references.dense import cost_matrix
+
+ALL = so.Sinkhorn(multilevel=False)
+FEW = so.Sinkhorn(multilevel=True)
+
+
+def weights(n, spread=1.0):
+    w = (spread * torch.randn(n).double()).exp()
+    return w / w.sum()
+
+
+@pytest.mark.parametrize("potentials", ["zero", "random", "smooth", "solved"])
+@pytest.mark.parametrize("dim", [1, 3, 4])
+def test_what_is_left_out_is_bounded(potentials, dim):
+    """Whatever the potentials: true row sums lie between those that are kept and the bound."""
+    eps, x, y = 0.05**2, torch.rand(400, dim).double(), torch.rand(333, dim).double() + 0.2
+    a, b = weights(400), weights(333)
+    f, g = {
+        "zero": lambda: (torch.zeros(400).double(), torch.zeros(333).double()),
+        "random": lambda: (10 * eps * torch.randn(400).double(), 10 * eps * torch.randn(333).double()),
+        "smooth": lambda: ((x**2).sum(1) / 2 - x.sum(1), (y**2).sum(1) / 3),
+        "solved": lambda: (lambda s: (s.potential_a, s.potential_b))(
+            so.solve_sample(x, y, a, b, blur=0.05, solver=ALL)
+        ),
+    }[potentials]()  # fmt: skip
+    X, Y = BlockCloud(x.numpy(), a.numpy()), BlockCloud(y.numpy(), b.numpy())
+    softmins = PrunedSoftmins(X, Y, Balanced(), eps, 1e-2, np.float64)
+    f, g = f.numpy()[X.order], g.numpy()[Y.order]
+    softmins.build(f, g, 0.0)
+    cost = cost_matrix(torch.from_numpy(X.points), torch.from_numpy(Y.points), 2).numpy()
+    entries = Y.weights * np.exp((f[:, None] + g - cost) / eps)
+    missed = entries.sum(1) - softmins._sums(0, f, g)
+    bound = np.repeat(softmins.tiles.omitted, SIZE)[:400]
+    scale = 1e-12 * entries.sum(1)
+    assert (missed >= -scale).all() and (missed <= bound + scale).all()
+    if potentials == "solved":
+        assert bound.max() < 1e-2 and (dim > 3 or len(softmins.tiles) < X.filled * Y.filled)
+
+
+def test_pairs_are_few_and_counted():
+    """Work, not time."""
+    x, y = torch.rand(4000, 3).double(), torch.rand(4000, 3).double()
+    kept = [
+        so.solve_sample(x, y, blur=blur, solver=FEW).reports[0].kept_fraction
+        for blur in (0.1, 0.02)
+    ]
+    assert kept[0] > 3 * kept[1] and kept[1] < 0.2
+
+
+def test_what_the_other_pairs_hold_is_a_mass():
+    """And no share of the mass: a hundred times the mass, a hundred times as much."""
+    x, y = (
+        torch.rand(1500, 3, generator=torch.Generator().manual_seed(k)).double() for k in (1, 2)
+    )
+    one, hundred = (
+        so.solve_sample(x, y, w, w, blur=0.03, solver=FEW)
+        for w in (torch.full((1500,), mass / 1500).double() for mass in (1, 100))
+    )
+    assert one.omitted > 0
+    assert hundred.omitted == pytest.approx(100 * one.omitted, rel=0.1)
+    assert f"the others hold a mass of {hundred.omitted:.1e} at most" in repr(hundred)
