@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,12 +20,19 @@ from ..errors import bad_input
 from ..held import Watch, held
 from ..precision import full_precision
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
-from .coarse import Coarse
 from .scipy_operator import scipy_operator
 
-__all__ = ["Array", "Diagonal", "Operator"]
+__all__ = ["Array", "CoarseSpace", "Diagonal", "Operator"]
 
 DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
+
+
+class CoarseSpace(Protocol):
+    """Where the smallest eigenvectors nearly lie: a start, and corrections of residuals."""
+
+    def start(self, block: int) -> Tensor: ...
+
+    def correct(self, residuals: Tensor) -> Tensor: ...
 
 
 class Operator(ABC):
@@ -53,7 +60,7 @@ class Operator(ABC):
         """The tensors that its products read, for whoever takes sums of it once and keeps them."""
         return ()
 
-    def coarse(self, pairs: int) -> Coarse | None:
+    def coarse(self, pairs: int) -> CoarseSpace | None:
         """A coarse space that holds nearly all of the smallest eigenvectors, if one is known."""
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,9 +16,8 @@ from ..points import check_positive
 from ..precision import full_precision
 from .arrays import Array, as_tensor, like
 from .base import Operator
-from .kernel_matrix import KernelMatrix
 
-__all__ = ["LinearSolution", "conjugate_gradient", "nystrom"]
+__all__ = ["Descent", "LinearSolution", "conjugate_gradient", "descend"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def conjugate_gradient(
         operator: A, ``(N, N)``, such as ``K + Diagonal(noise)``.
         b: ``(N,)`` or ``(N, R)`` right-hand sides.
         preconditioner: an operator, or a function of ``(N, R)`` blocks, near the inverse of A and
-            positive definite, such as :func:`nystrom`; None takes none.
+            positive definite, such as :func:`sparseot.nystrom`; None takes none.
         x0: where to start, of the shape of b; None means zero.
         tol: the residual to reach, relative to that of x = 0.
         max_products: budget; reaching it is a warning and ``converged=False``.
@@ -136,98 +135,71 @@ def _iterate(
     bar: Any,
 ) -> tuple[Tensor, int]:
     """The solution and the products that it took."""
-    tiny = torch.finfo(x.dtype).tiny
-    goal = tol * right.norm(dim=0)
-    products, best = 0, float("inf")
-    r = right
+    r, sizes, columns = right, right.norm(dim=0), right.shape[1]
+    first, best = 0, math.inf
     if bool(x.any()):
-        r, products = right - operator.product(x), x.shape[1]
-    z = precondition(r)
-    p, old = z, (r * z).sum(0)
-    while not bool((r.norm(dim=0) <= goal).all()) and products < max_products:
-        image = operator.product(p)
-        products += p.shape[1]
+        r, first = right - operator.product(x), columns
+
+    def told(norms: Tensor) -> bool:
+        nonlocal best
+        best = float((norms / sizes.clamp_min(torch.finfo(x.dtype).tiny)).max())
+        if math.isfinite(best):
+            bar.update()
+            bar.set_postfix_str(f"residual {best:.1e}")
+        return math.isfinite(best)
+
+    most = -(-(max_products - first) // columns)
+    found = descend(operator.product, r, tol * sizes, most, precondition, told)
+    if found.indefinite and not best < 1e-3:  # below it, rounding has eaten the last directions
+        fix = "Add a positive diagonal, as in K + Diagonal(noise)."
+        raise bad_input("operator", "one that is not positive definite", "x' A x > 0", fix)
+    return x + found.x, first + found.steps * columns
+
+
+class Descent(NamedTuple):
+    """What :func:`descend` found: x, after how many steps, and whether it met ``p' A p <= 0``."""
+
+    x: Tensor
+    steps: int
+    indefinite: bool
+
+
+def descend(
+    product: Callable[[Tensor], Tensor],
+    r: Tensor,
+    goal: Tensor | float,
+    most: int,
+    precondition: Callable[[Tensor], Tensor] = lambda r: r,
+    told: Callable[[Tensor], bool] = lambda norms: True,
+) -> Descent:
+    """The iteration itself, from zero, for all columns of ``A x = r`` at once.
+
+    Args:
+        product: A times ``(N, R)``.
+        r: ``(N, R)``, finite.
+        goal: norms of the residuals to reach, ``(R,)`` or one for all.
+        most: steps.
+        precondition: near the inverse of A.
+        told: hears the norms of the residuals after each step, and ends it by saying False.
+    """
+    tiny = torch.finfo(r.dtype).tiny
+    x, z, steps = torch.zeros_like(r), precondition(r), 0
+    p, old, done = z, (r * z).sum(0), r.norm(dim=0) <= goal
+    while steps < most and not bool(done.all()):
+        image, steps = product(p), steps + 1
         curvature = (p * image).sum(0)
-        done = r.norm(dim=0) <= goal
         if bool(((curvature <= 0) & ~done).any()):
-            if best < 1e-3:  # rounding has eaten the last directions
-                break
-            fix = "Add a positive diagonal, as in K + Diagonal(noise)."
-            raise bad_input("operator", "one that is not positive definite", "x' A x > 0", fix)
+            return Descent(x, steps, True)
         step = (old / curvature.clamp_min(tiny)).masked_fill(done, 0)
         x, r = x + step * p, r - step * image
         z = precondition(r)
         new = (r * z).sum(0)
         p, old = z + (new / old.clamp_min(tiny)) * p, new
-        best = float((r.norm(dim=0) / right.norm(dim=0).clamp_min(tiny)).max())
-        if not math.isfinite(best):
+        norms = r.norm(dim=0)
+        done = norms <= goal
+        if not told(norms):
             break
-        bar.update()
-        bar.set_postfix_str(f"residual {best:.1e}")
-    return x, products
-
-
-@full_precision
-def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) -> Operator:
-    r"""A preconditioner of ``K + noise I``: the inverse of its Nyström approximation.
-
-    With m random points z, ``K`` is near :math:`K_{xz} K_{zz}^{-1} K_{zx}`, whose sum with the
-    noise is inverted by Woodbury's formula in ``O(N m)`` a vector.
-
-    Args:
-        K: the symmetric, positive definite matrix of a kernel, ``(N, N)``.
-        noise: what is added to its diagonal.
-        rank: the number m of points, whose ``(N, m)`` columns are stored.
-        seed: of the random points.
-
-    References:
-        Frangella, Tropp and Udell, 2023, "Randomized Nyström preconditioning".
-    """
-    check_positive(noise=noise, rank=rank)
-    if K.y is not K.x or K.batched:
-        raise bad_input("K", f"shape {K.shape}", "the matrix of one cloud with itself")
-    with threads_for(K.shape[0] * rank**2):
-        return _Nystrom(_half(K, noise, rank, seed), noise, K)
-
-
-def _half(K: KernelMatrix, noise: float, rank: int, seed: int) -> Tensor:
-    """The matrix H of :class:`_Nystrom`, ``(m, N)``."""
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(K.shape[0], generator=generator)[:rank]
-    points = K.x[0].detach().double()  # single precision would not see that it is definite
-    chosen = chosen.to(points.device)
-    columns = KernelMatrix(K.kernel, points, points[chosen], tol=0).to_dense().detach()
-    corner = columns[chosen]
-    jitter = 1e-10 * float(corner.diagonal().sum())
-    lower, failed = torch.linalg.cholesky_ex(corner + jitter * torch.eye(len(corner)).to(corner))
-    if int(failed) or not bool(lower.isfinite().all()):
-        fix = "Gaussian and Laplacian kernels are; others may need a larger noise, or no preconditioner."
-        raise bad_input("K", "a matrix that is not positive definite", "x' K x > 0", fix)
-    features = torch.linalg.solve_triangular(lower, columns.mT, upper=False).mT
-    inner = features.mT @ features + noise * torch.eye(len(corner)).to(corner)
-    return torch.linalg.solve_triangular(torch.linalg.cholesky(inner), features.mT, upper=False)
-
-
-class _Nystrom(Operator):
-    """``(I - H' H) / noise``."""
-
-    def __init__(self, half: Tensor, noise: float, K: KernelMatrix) -> None:
-        self.reference, self.shape, self.noise = K.reference, K.shape, noise
-        self.half = half
-
-    def product(self, v: Tensor) -> Tensor:
-        block = v.double()  # a difference of nearly equal vectors where the noise is small
-        return ((block - self.half.mT @ (self.half @ block)) / self.noise).to(v)
-
-    def transpose(self) -> Operator:
-        return self
-
-    def diagonal(self) -> Array:
-        entries = (1 - self.half.square().sum(0)) / self.noise
-        return like(entries.to(as_tensor(self.reference, self.reference)), self.reference)
-
-    def __repr__(self) -> str:
-        return f"Nyström preconditioner of rank {len(self.half)}"
+    return Descent(x, steps, False)
 
 
 def _as_function(

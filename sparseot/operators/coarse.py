@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..formulas import Radial
 from ..pairs import voxels
+from .cg import descend
 from .small import product
 
 __all__ = ["Coarse", "coarsen"]
@@ -67,20 +68,16 @@ class Coarse:
     def _solve(self, b: np.ndarray[Any, Any], steps: int = 60, tol: float = 1e-2) -> Any:
         """Conjugate gradients for all columns, in the complement of the known eigenvectors."""
         known = _times(self.vectors.T, b)
-        x = _times(self.vectors, known / (1 + SHIFT - self.values)[:, None])
-        r = b - _times(self.vectors, known)
-        p, square = r, (r * r).sum(0)
-        goal = tol**2 * np.maximum(square, np.finfo(float).tiny)
-        for _ in range(steps):
-            image = (1 + SHIFT) * p - self.matrix @ p
-            step = square / np.maximum((p * image).sum(0), np.finfo(float).tiny)
-            x, r = x + step * p, r - step * image
-            r = r - _times(self.vectors, _times(self.vectors.T, r))
-            last, square = square, (r * r).sum(0)
-            if (square <= goal).all():
-                break
-            p = r + square / np.maximum(last, np.finfo(float).tiny) * p
-        return x
+        right = torch.from_numpy(b - _times(self.vectors, known))
+        goal = tol * right.norm(dim=0)
+
+        def shifted(p: Tensor) -> Tensor:
+            image = (1 + SHIFT) * p.numpy() - self.matrix @ p.numpy()
+            return torch.from_numpy(image - _times(self.vectors, _times(self.vectors.T, image)))
+
+        # until the last column is there: the others go on meanwhile
+        rest = descend(shifted, right, 0.0, steps, told=lambda norms: bool((norms > goal).any()))
+        return _times(self.vectors, known / (1 + SHIFT - self.values)[:, None]) + rest.x.numpy()
 
 
 def _times(left: Any, right: Any) -> Any:

@@ -14,8 +14,7 @@ from ..engines.openmp import threads_for
 from ..errors import bad_input, warn_user
 from ..precision import full_precision
 from .arrays import Array, as_tensor, like
-from .base import Operator
-from .coarse import Coarse
+from .base import CoarseSpace, Operator
 
 __all__ = ["EigenPairs", "eigsh"]
 
@@ -171,7 +170,7 @@ def _finite(product: Tensor) -> Tensor:
 
 
 def _start(
-    multiply: _Counted, coarse: Coarse | None, block: int, reference: Tensor, seed: int
+    multiply: _Counted, coarse: CoarseSpace | None, block: int, reference: Tensor, seed: int
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """An orthonormal start, and how residuals are corrected."""
     if coarse is None:

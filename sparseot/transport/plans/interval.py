@@ -19,12 +19,12 @@ so that a bound costs products of the plan with vectors and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ...operators.cg import descend
 from ..derivatives.solved import Solved, divergence
 from .sums import PlanSums
 
@@ -156,12 +156,14 @@ def _repaired(sums: PlanSums, steps: int, rounds: int = 3) -> float:
     """
     a, b, eps = sums.a, sums.b, sums.eps
     r, c = sums.r.clamp(min=TINY), (b * sums.cols(torch.ones_like(a))).clamp(min=TINY)
-    defect = a - r
+    defect, unit = a - r, c.rsqrt()  # in units of it, the system is the identity less something
 
     def schur(v: Tensor) -> Tensor:
-        return c * v - b * sums.cols(a * sums.rows(v) / r)
+        away = b * sums.cols(a * sums.rows(unit * v[:, 0]) / r)
+        return v - (unit * away)[:, None]
 
-    v = _conjugate_gradients(schur, (b - c) - b * sums.cols(defect / r), c, steps)
+    right = unit * ((b - c) - b * sums.cols(defect / r))
+    v = unit * descend(schur, right[:, None], 1e-15, steps).x[:, 0]
     u = (defect - a * sums.rows(v)) / r
     least = float(u.min() + v.min())
     if not bool(u.isfinite().all() and v.isfinite().all()):
@@ -188,26 +190,6 @@ def _repaired(sums: PlanSums, steps: int, rounds: int = 3) -> float:
     entropy = ((1 + u) * (s * parts[:, 0] + parts[:, 2]) + s * parts[:, 1] + parts[:, 3]).sum()
     value = rows @ sums.f + (cols * Y) @ sums.g + eps * entropy
     return _closed(sums, float(value), rows, cols * Y)
-
-
-def _conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor], rhs: Tensor, diagonal: Tensor, steps: int
-) -> Tensor:
-    x, residual = torch.zeros_like(rhs), rhs
-    z = residual / diagonal
-    way, size = z, float(residual @ z)
-    for _ in range(steps):
-        if size <= 1e-30:
-            break
-        image = matrix(way)
-        curve = float(way @ image)
-        if curve <= 0:
-            break
-        x, residual = x + (size / curve) * way, residual - (size / curve) * image
-        z = residual / diagonal
-        new = float(residual @ z)
-        way, size = z + (new / size) * way, new
-    return x
 
 
 def _symmetric(sums: PlanSums) -> float:
