@@ -24,7 +24,8 @@ class Problem:
     """What does not change while it is solved, and what is needed to use what was found.
 
     Attributes:
-        source, target: the clouds, ``(B, N, D)`` and ``(B, M, D)``.
+        source, target: the clouds, ``(B, N, D)`` and ``(B, M, D)``: copies without a graph, but
+            where :meth:`of` was given others.
         cost: the ground cost C.
         penalty: how the marginals are held.
         p, blur: the temperature is ``blur ** p``.
@@ -89,9 +90,9 @@ class Problem:
             x: ``(B, N, D)`` new points, all of whose pairs are visited; None for the source.
             with_cost: multiply each term by C as well, over all pairs.
         """
-        y, col = self.target.positions.detach(), self.target.log_weights + g / self.eps
+        y, col = self.target.positions, self.target.log_weights + g / self.eps
         pairs = None if with_cost or x is not None else self.pairs
-        x = self.source.positions.detach() if x is None else x
+        x = self.source.positions if x is None else x
         if isinstance(self.cost, GroundCost):
             kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)
             return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
@@ -108,12 +109,12 @@ class Problem:
 
     def log_rows(self, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Scalings ``(B, N)`` that make the rows of the plan sum to one, at the source or new points x."""
-        eps, y = self.eps, self.target.positions.detach()
+        eps, y = self.eps, self.target.positions
         if isinstance(self.cost, Opaque) or softmin is None:
             temperature = g.new_full((len(g),), eps)
             col = self.target.log_weights + g / eps
             guess = None if softmin is None else -softmin / eps
-            here = self.source.positions.detach() if x is None else x
+            here = self.source.positions if x is None else x
             return -self.engine.bind(here, y).logsumexp(self.cost, temperature, col, guess)
         total = self.plan_product(softmin / eps, g, torch.ones_like(g)[..., None], x=x)[..., 0]
         return softmin / eps - total.log()

@@ -194,8 +194,8 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     if not isinstance(cost, GroundCost):
         fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
         raise bad_input("cost", repr(cost), "a radial cost", fix)
-    x, y = (c.positions[k].detach().double() for c in (problem.source, problem.target))
-    a, b = (c.weights[k].detach().double() for c in (problem.source, problem.target))
+    x, y = (c.positions[k].double() for c in (problem.source, problem.target))
+    a, b = (c.weights[k].double() for c in (problem.source, problem.target))
     coincident = cost.singular and _meet(x, None if problem.symmetric else y)
     centre = (x.mean(0) + y.mean(0)) / 2
     x, y = x - centre, y - centre

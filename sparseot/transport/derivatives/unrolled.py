@@ -61,10 +61,7 @@ class UnrolledHessian(Operator):
 
     def _clouds(self, problem: Problem, wrt: str) -> tuple[Points, Points]:
         """The clouds in float64, one of them with what moves."""
-        source, target = (
-            Points(c.positions.detach().double(), c.weights.detach().double())
-            for c in (problem.source, problem.target)
-        )
+        source, target = problem.source.double(), problem.target.double()
         cloud = source if wrt in "xa" else target
         moved = Points(
             self.moving if wrt in "xy" else cloud.positions,

@@ -60,7 +60,7 @@ def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Arr
             rows, cols = X.order[mine], Y.order[theirs]
             yield rows, cols, np.exp(row[rows, None] + col[cols] - cost / eps)
         return
-    x, y = (c.positions.detach() for c in (problem.source, problem.target))
+    x, y = (c.positions for c in (problem.source, problem.target))
     cols, size = np.arange(len(col)), max(1, ENTRIES // len(col))
     for begin in range(0, len(row), size):
         cost = problem.cost_matrix(x[:, begin : begin + size], y)[0].double().numpy(force=True)

@@ -54,7 +54,7 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
     for k, row in enumerate(known):
         lost = (~row).nonzero()[:, 0]
         if len(lost):
-            x = problem.source.positions.detach()[k : k + 1, lost]
+            x = problem.source.positions[k : k + 1, lost]
             means[k, lost] = _over_all_pairs(problem, k, x, g)
     return means
 
@@ -62,7 +62,7 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
 def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
     """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
     if isinstance(problem.cost, Opaque):
-        problem.cost.check(points, problem.target.positions.detach(), ("points", "the target"))
+        problem.cost.check(points, problem.target.positions, ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
     if not isinstance(pairs, KeptPairs) or count < WORTH:
         items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
@@ -94,7 +94,7 @@ def _means(
     problem: Problem, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Means of the target ``(B, N, D)``, about its centre for the digits' sake, and the rows' sums."""
-    y = problem.target.positions.detach()
+    y = problem.target.positions
     centre = y.mean(1, keepdim=True)
     row = problem.log_rows(g, x=x) if softmin is None else softmin / problem.eps
     columns = torch.cat((y - centre, torch.ones_like(y[..., :1])), -1)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for
 from ...operators.base import Operator
-from ...points import Points
 from ...precision import full_precision
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
@@ -49,7 +48,7 @@ class PlanMatrix(Operator):
     @full_precision
     def diagonal(self) -> Tensor:
         problem, size = self.problem, min(self.shape[-2:])
-        x, y = (c.positions.detach()[:, :size] for c in (problem.source, problem.target))
+        x, y = (c.positions[:, :size] for c in (problem.source, problem.target))
         entries = [problem.cost_matrix(x[:, i : i + 1], y[:, i : i + 1]) for i in range(size)]
         cost = torch.cat(entries, 1)[..., 0]
         logs = problem.source.log_weights[:, :size] + problem.target.log_weights[:, :size]
@@ -73,10 +72,7 @@ class PlanMatrix(Operator):
     def _cost_of_kept(self, pairs: KeptPairs) -> Tensor:
         """Costs ``(B, N)`` of the rows, p = 2, by their sums of 1, y and |y|^2 over kept pairs."""
         problem = self.problem
-        source, target = (
-            Points(c.positions.detach().double(), c.weights.detach().double())
-            for c in (problem.source, problem.target)
-        )
+        source, target = problem.source.double(), problem.target.double()
         problem = replace(problem, source=source, target=target, pairs=pairs.double())
         f, g = self.f.double(), self.g.double()
         y = target.positions
@@ -96,7 +92,7 @@ class PlanMatrix(Operator):
         problem = self.problem
         row = problem.source.log_weights + self.f / problem.eps
         col = problem.target.log_weights + self.g / problem.eps
-        x, y = (c.positions.detach() for c in (problem.source, problem.target))
+        x, y = (c.positions for c in (problem.source, problem.target))
         size, out = (
             max(1, (1 << 22) // y.shape[1]),
             self.reference.new_empty(self.f.shape + y.shape[1:2]),

@@ -44,7 +44,7 @@ def text(found: Answer) -> str:
 
 def picture(problem: Problem, f: Tensor, g: Tensor) -> str:
     """The plan, summed over 24 x 24 groups of points along the main axis, as an SVG."""
-    x, y = (c.positions[0].detach().double() for c in (problem.source, problem.target))
+    x, y = (c.positions[0].double() for c in (problem.source, problem.target))
     both = torch.cat((x, y))
     axis = torch.linalg.eigh(torch.cov(both.T).reshape(both.shape[1], -1)).eigenvectors[:, -1]
     groups = []

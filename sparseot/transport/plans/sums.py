@@ -28,12 +28,10 @@ class PlanSums:
     def __init__(self, problem: Problem, f: Tensor, g: Tensor, item: int) -> None:
         self.given = problem, f, g, item
         pairs = problem.pairs.certifying(item) if isinstance(problem.pairs, KeptPairs) else None
-        self.a, self.b = (
-            c.weights[item].detach().double() for c in (problem.source, problem.target)
-        )
+        self.a, self.b = (c.weights[item].double() for c in (problem.source, problem.target))
         self.rhos, self.eps, self.mass = problem.penalty.rhos, problem.eps, 1.0
         self.f, self.g = (
-            problem.penalty.held(side, h[item].detach().double(), w, self.eps)
+            problem.penalty.held(side, h[item].double(), w, self.eps)
             for side, (h, w) in enumerate(((f, self.a), (g, self.b)))
         )
         self.rounding = 0.0  # of two masses that should be equal, relative
@@ -43,7 +41,7 @@ class PlanSums:
             self.a, self.b = self.a / self.mass, self.b / float(self.b.sum())
             self.f = self.f + self.eps * math.log(self.mass)
         source, target = (
-            Points(c.positions[item : item + 1].detach().double(), w[None])
+            Points(c.positions[item : item + 1].double(), w[None])
             for c, w in ((problem.source, self.a), (problem.target, self.b))
         )
         self.problem = replace(problem, source=source, target=target, pairs=pairs)
