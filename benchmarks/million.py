@@ -9,10 +9,10 @@ import resource
 import time
 
 import torch
-from timing import machine
+from helpers.timing import machine
 
 from sparseot import Blocks, KernelMatrix, datasets, eigsh, graph_laplacian, kernels
-from sparseot.operators.laplacian import Laplacian
+from sparseot.operators.spectral.laplacian import Laplacian
 
 SIGMA = 0.01
 KEOPS = [1.5488e-4, 6.0963e-4, 7.9121e-4, 9.4554e-4, 1.3957e-3, 1.9849e-3]  # its tutorial's

@@ -11,11 +11,11 @@ from .losses.samples import SamplesLoss
 from .losses.sinkhorn import sinkhorn_divergence
 from .operators.base import Diagonal
 from .operators.cg import LinearSolution, conjugate_gradient
-from .operators.eigen import EigenPairs, eigsh
-from .operators.embedding import SpectralEmbedding, spectral_embedding
 from .operators.kernel_matrix import KernelMatrix
-from .operators.laplacian import graph_laplacian
 from .operators.nystrom import nystrom
+from .operators.spectral.eigen import EigenPairs, eigsh
+from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
+from .operators.spectral.laplacian import graph_laplacian
 from .pairs import Blocks
 from .transport.hessian import hessian
 from .transport.result import Transport

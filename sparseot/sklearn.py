@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from .operators.embedding import spectral_embedding
+from .operators.spectral.embedding import spectral_embedding
 
 __all__ = ["SpectralEmbedding"]
 

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
-from ..engines.spectrum import is_gaussian
-from ..errors import bad_input
-from ..formulas import Radial
-from ..held import Watch, held
-from ..precision import full_precision
-from .arrays import Array, as_tensor, floating, like
-from .base import Operator
+from ...engines.openmp import on_one_thread
+from ...engines.spectrum import is_gaussian
+from ...errors import bad_input
+from ...formulas import Radial
+from ...held import Watch, held
+from ...precision import full_precision
+from ..arrays import Array, as_tensor, floating, like
+from ..base import Operator
+from ..kernel_matrix import KernelMatrix
 from .coarse import Coarse, coarsen
-from .kernel_matrix import KernelMatrix
 
 __all__ = ["Laplacian", "graph_laplacian"]
 

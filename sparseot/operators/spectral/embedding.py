@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..engines.base import Engine
-from ..engines.openmp import on_one_thread
-from ..errors import bad_input, warn_user
-from ..formulas import Gaussian
-from ..pairs import Blocks
-from ..precision import full_precision
-from .arrays import Array, as_tensor, like
+from ...engines.base import Engine
+from ...engines.openmp import on_one_thread
+from ...errors import bad_input, warn_user
+from ...formulas import Gaussian
+from ...pairs import Blocks
+from ...precision import full_precision
+from ..arrays import Array, as_tensor, like
+from ..kernel_matrix import KernelMatrix
 from .eigen import eigsh
-from .kernel_matrix import KernelMatrix
 from .laplacian import graph_laplacian
 
 __all__ = ["SpectralEmbedding", "spectral_embedding"]

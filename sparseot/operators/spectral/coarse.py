@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..formulas import Radial
-from ..pairs import voxels
-from .cg import descend
-from .small import product
+from ...formulas import Radial
+from ...pairs import voxels
+from ..cg import descend
+from ..small import product
 
 __all__ = ["Coarse", "coarsen"]
 

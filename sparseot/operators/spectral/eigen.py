@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.openmp import threads_for
-from ..errors import bad_input, warn_user
-from ..precision import full_precision
-from .arrays import Array, as_tensor, like
-from .base import CoarseSpace, Operator
+from ...engines.openmp import threads_for
+from ...errors import bad_input, warn_user
+from ...precision import full_precision
+from ..arrays import Array, as_tensor, like
+from ..base import CoarseSpace, Operator
 
 __all__ = ["EigenPairs", "eigsh"]
 

@@ -1,0 +1,1 @@
+"""Eigenpairs of operators, and what they are used for: Laplacians of graphs, spectral coordinates."""
