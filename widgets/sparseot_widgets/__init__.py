@@ -6,11 +6,11 @@ from typing import Any
 # Loaded at first use: the command `sparseot` needs neither torch nor anywidget, figures no widgets.
 VIEWERS = {
     "BaseViewer": "base",
-    "FlowViewer": "flow",
-    "GraphViewer": "graph",
-    "HessianViewer": "hessian",
-    "KernelViewer": "kernel",
-    "PlanViewer": "plan",
+    "FlowViewer": "viewers.flow",
+    "GraphViewer": "viewers.graph",
+    "HessianViewer": "viewers.hessian",
+    "KernelViewer": "viewers.kernel",
+    "PlanViewer": "viewers.plan",
 }
 
 NAMES = VIEWERS | {"gradient_flow": "euler"}

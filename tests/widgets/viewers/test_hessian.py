@@ -6,7 +6,7 @@ import torch
 
 import sparseot as so
 from sparseot_widgets import HessianViewer
-from sparseot_widgets.hessian import UPDATES, _decoded, _whole
+from sparseot_widgets.viewers.hessian import UPDATES, _decoded, _whole
 
 
 def cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:

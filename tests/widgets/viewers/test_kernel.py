@@ -7,7 +7,7 @@ import torch
 import sparseot as so
 from sparseot import kernels
 from sparseot_widgets import KernelViewer, pages
-from sparseot_widgets.kernel import _extended
+from sparseot_widgets.viewers.kernel import _extended
 
 
 @pytest.fixture(scope="module")

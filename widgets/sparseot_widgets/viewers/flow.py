@@ -17,11 +17,11 @@ import sparseot as so
 from sparseot.errors import bad_input
 from sparseot.points import check_positive
 
-from .base import BaseViewer
-from .clouds import as_points, main_plane, thinned
-from .controls import Choice, Control, Slider, geometric
-from .euler import gradient_flow
-from .figures import BLUE, GREY, density_1d, place, scatter
+from ..base import BaseViewer
+from ..clouds import as_points, main_plane, thinned
+from ..controls import Choice, Control, Slider, geometric
+from ..euler import gradient_flow
+from ..figures import BLUE, GREY, density_1d, place, scatter
 
 __all__ = ["FlowViewer"]
 

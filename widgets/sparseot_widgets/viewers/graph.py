@@ -16,10 +16,10 @@ import sparseot as so
 from sparseot.errors import bad_input
 from sparseot.graphs.adjacency import Adjacency, KNNAdjacency
 
-from .base import BaseViewer
-from .clouds import as_points, laid_flat, thinned
-from .controls import Choice, Control, Slider, geometric
-from .figures import BLUE, GREY
+from ..base import BaseViewer
+from ..clouds import as_points, laid_flat, thinned
+from ..controls import Choice, Control, Slider, geometric
+from ..figures import BLUE, GREY
 
 __all__ = ["GraphViewer"]
 

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 import sparseot as so
 from sparseot.errors import bad_input
 
-from .base import BaseViewer
-from .clouds import (
+from ..base import BaseViewer
+from ..clouds import (
     as_points,
     as_weights,
     given,
@@ -25,7 +25,7 @@ from .clouds import (
     some,
     thinned,
 )
-from .controls import Choice, Control, Slider, geometric
+from ..controls import Choice, Control, Slider, geometric
 
 __all__ = ["HessianViewer"]
 

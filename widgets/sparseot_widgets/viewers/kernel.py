@@ -17,9 +17,9 @@ import sparseot as so
 from sparseot.errors import bad_input
 from sparseot.operators.base import Operator
 
-from .base import BaseViewer
-from .clouds import as_points, laid_flat, main_order, thinned
-from .controls import Choice, Control, Slider, geometric
+from ..base import BaseViewer
+from ..clouds import as_points, laid_flat, main_order, thinned
+from ..controls import Choice, Control, Slider, geometric
 
 __all__ = ["KernelViewer"]
 

@@ -16,10 +16,10 @@ from torch import Tensor
 import sparseot as so
 from sparseot.errors import bad_input
 
-from .base import BaseViewer
-from .clouds import as_points, as_weights, given, laid_flat, main_order, some, thinned
-from .controls import Slider, geometric
-from .figures import BLUE, RED
+from ..base import BaseViewer
+from ..clouds import as_points, as_weights, given, laid_flat, main_order, some, thinned
+from ..controls import Slider, geometric
+from ..figures import BLUE, RED
 
 __all__ = ["PlanViewer"]
 
