@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from timing import machine
+from helpers.timing import machine
 
 import sparseot
 from sparseot import kernels

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from timing import machine
+from helpers.timing import machine
 
 from sparseot.engines.base import Reductions
 from sparseot.engines.choose import load

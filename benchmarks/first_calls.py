@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from timing import machine
+from helpers.timing import machine
 
 CLOUDS = """
 import torch, sparseot

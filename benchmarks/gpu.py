@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 import torch
+from helpers.timing import header
 from losses import clouds, race
-from timing import header
 
 
 def main() -> None:

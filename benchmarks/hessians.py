@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import machine
+from helpers.timing import machine
 from torch.autograd.functional import hessian as by_autograd
 
 import sparseot
@@ -86,7 +86,7 @@ def peer(python: str, inputs: Clouds, wrt: str, repeats: int) -> tuple[float, fl
         path = Path(folder) / "clouds.npz"
         arrays = {k: v.float().numpy() for k, v in zip("xyab", inputs, strict=True)}
         np.savez(path, epsilon=2 * BLUR**2, **arrays)
-        script = str(Path(__file__).with_name("hessians_ott.py"))
+        script = str(Path(__file__).parent / "helpers" / "hessians_ott.py")
         command = [python, script, str(path), wrt, str(repeats)]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         told = json.loads(out.splitlines()[-1])

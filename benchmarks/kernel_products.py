@@ -6,8 +6,8 @@ python benchmarks/kernel_products.py
 from __future__ import annotations
 
 import torch
+from helpers.timing import compare, header
 from pykeops.torch import LazyTensor
-from timing import compare, header
 
 from sparseot import KernelMatrix, kernels
 

@@ -11,7 +11,7 @@ import time
 import warnings
 
 import torch
-from timing import compare, header, loss_and_gradient
+from helpers.timing import compare, header, loss_and_gradient
 
 import sparseot
 

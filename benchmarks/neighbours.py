@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from helpers.timing import machine
 from sklearn.neighbors import kneighbors_graph
-from timing import machine
 
 from sparseot import knn, knn_recall
 from sparseot.nn import Forest, SparseHashedNNDistance, sparse_dense_matmult_batch
@@ -209,7 +209,7 @@ def training(python: str, folder: str) -> None:
 def beside(python: str, folder: str, k: int, cases: Sequence[tuple[int, int, int]]) -> None:
     """Steps of both in turn, after one that compiles: batch, points, features after the layer."""
     row("case", "sparseot", "recall", "SparseDistance", "recall", "ratio")
-    command = [python, str(HERE / "sparsedistance_peer.py"), folder]
+    command = [python, str(HERE / "helpers" / "sparsedistance_peer.py"), folder]
     with (
         tempfile.TemporaryDirectory() as place,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer,

@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Callable
 
 import torch
+from helpers.timing import machine
 from losses import clouds
-from timing import machine
 
 import sparseot as so
 

@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from helpers.timing import machine
 from playwright.sync_api import Page, sync_playwright
-from timing import machine
 
 CELLS = {
     "plan": """

@@ -1,6 +1,6 @@
 """Steps of SparseDistance, asked for one at a time; run by a Python that has TensorFlow.
 
-python benchmarks/sparsedistance_peer.py FOLDER   where FOLDER holds jpata/SparseDistance
+python benchmarks/helpers/sparsedistance_peer.py FOLDER   where FOLDER holds jpata/SparseDistance
 
 Reads lines ``points.npy weights.npy k bin out.npz``; does forward, product and gradient, and
 prints the seconds; the indices of the adjacency and the features go into the last file.

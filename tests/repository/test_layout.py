@@ -23,3 +23,12 @@ def test_every_room_has_a_folder_of_tests():
     assert len(rooms()) > 10 and set(ELSEWHERE) <= rooms()
     for room in rooms():
         assert list((ROOT / "tests" / ELSEWHERE.get(room, room)).glob("test_*.py")), room
+
+
+def test_every_folder_is_small():
+    """At most a dozen files, beside what all of them share; those of the library are counted with its rooms."""
+    for top in ("benchmarks", "tests", "widgets"):
+        for folder in {path.parent for path in (ROOT / top).rglob("*.py")}:
+            shared = ("__init__", "conftest")
+            files = [path for path in folder.glob("*.py") if path.stem not in shared]
+            assert len(files) <= 12, folder
