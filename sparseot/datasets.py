@@ -65,52 +65,10 @@ def sample_image(
     """
     n = _count("n", n)
     _check_dtype(dtype)
-    if isinstance(image, torch.Tensor):
-        image = image.detach().cpu().numpy()
-    grey = np.asarray(image)
-    if grey.ndim != 2 or grey.size == 0:
-        colour = grey.ndim == 3 and grey.shape[-1] in (3, 4)
-        fix = (
-            "Average the colours first: image[..., :3].mean(axis=-1)."
-            if colour
-            else "Pass one grey value for each pixel."
-        )
-        raise bad_input("image", f"shape {grey.shape}", "grey values of shape (H, W)", fix)
-    if grey.dtype.kind not in "buif":
-        raise bad_input(
-            "image",
-            f"values of type {grey.dtype}",
-            "real numbers",
-            "Convert it with astype(float).",
-        )
-    density = grey.astype(np.float64)
-    if not np.isfinite(density).all():
-        bad = int((~np.isfinite(density)).sum())
-        raise bad_input(
-            "image",
-            f"{bad} values that are NaN or infinite",
-            "finite grey values",
-            "Replace them, for instance with numpy.nan_to_num(image, posinf=0.0).",
-        )
-    if density.min() < 0:
-        raise bad_input(
-            "image",
-            f"a smallest value of {density.min():g}",
-            "a density, hence no negative value",
-            "Subtract image.min(), or clip the picture at 0.",
-        )
-    total = density.sum()
-    if total == 0:
-        raise bad_input(
-            "image",
-            "zeros only",
-            "at least one positive grey value",
-            "Points fall where the picture is bright: pass image.max() - image for the dark parts.",
-        )
-
+    chances = _density(image)
     rng = np.random.default_rng(seed)
-    height, width = density.shape
-    row, column = np.divmod(rng.choice(density.size, size=n, p=density.ravel() / total), width)
+    height, width = chances.shape
+    row, column = np.divmod(rng.choice(chances.size, size=n, p=chances.ravel()), width)
     right, up = rng.random((2, n))  # where in its pixel each point falls
     points = np.stack([column + right, (height - 1 - row) + up], axis=1) / max(height, width)
     return torch.as_tensor(points, dtype=dtype, device=device)
@@ -162,12 +120,8 @@ def interval(
     if not (np.isfinite(low) and np.isfinite(high)):
         raise bad_input("low, high", f"{low} and {high}", "two finite numbers")
     if not low < high:
-        raise bad_input(
-            "low, high",
-            f"{low} and {high}",
-            "low < high",
-            "Swap the two ends, or move them apart.",
-        )
+        fix = "Swap the two ends, or move them apart."
+        raise bad_input("low, high", f"{low} and {high}", "low < high", fix)
     cells = torch.arange(n, dtype=torch.float64) + 0.5
     points = low + cells * ((high - low) / n)
     return points.view(n, 1).to(dtype=dtype, device=device or torch.get_default_device())
@@ -283,6 +237,37 @@ def swiss_roll(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
     return _noisy(sheet, noise, rng)
 
 
+def _density(image: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Grey values ``(H, W)`` as probabilities of pixels, or a refusal of what is no picture of them."""
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    grey = np.asarray(image)
+    if grey.ndim != 2 or grey.size == 0:
+        colour = grey.ndim == 3 and grey.shape[-1] in (3, 4)
+        fix = "Pass one grey value for each pixel."
+        if colour:
+            fix = "Average the colours first: image[..., :3].mean(axis=-1)."
+        raise bad_input("image", f"shape {grey.shape}", "grey values of shape (H, W)", fix)
+    if grey.dtype.kind not in "buif":
+        fix = "Convert it with astype(float)."
+        raise bad_input("image", f"values of type {grey.dtype}", "real numbers", fix)
+    density = grey.astype(np.float64)
+    if bad := int((~np.isfinite(density)).sum()):
+        fix = "Replace them, for instance with numpy.nan_to_num(image, posinf=0.0)."
+        got = f"{bad} values that are NaN or infinite"
+        raise bad_input("image", got, "finite grey values", fix)
+    if density.min() < 0:
+        fix = "Subtract image.min(), or clip the picture at 0."
+        got = f"a smallest value of {density.min():g}"
+        raise bad_input("image", got, "a density, hence no negative value", fix)
+    if density.max() == 0:
+        fix = (
+            "Points fall where the picture is bright: pass image.max() - image for the dark parts."
+        )
+        raise bad_input("image", "zeros only", "at least one positive grey value", fix)
+    return np.asarray(density / density.sum())
+
+
 def _noisy(points: np.ndarray, noise: float, rng: np.random.Generator) -> torch.Tensor:
     """The points with Gaussian noise, in float32."""
     if not (np.isfinite(noise) and noise >= 0):
@@ -298,13 +283,8 @@ def _count(argument: str, n: int) -> int:
     except TypeError:
         count = None
     if count is None or isinstance(n, bool):
-        raise bad_input(
-            argument,
-            f"{n!r} of type {type(n).__name__}",
-            "an integer",
-            "Convert it with int().",
-            TypeError,
-        )
+        got, fix = f"{n!r} of type {type(n).__name__}", "Convert it with int()."
+        raise bad_input(argument, got, "an integer", fix, TypeError)
     if count < 1:
         raise bad_input(argument, str(count), "at least 1 point")
     return count

@@ -43,7 +43,10 @@ BOUNDED = (
 class Marginals(ABC):
     """A penalty on both marginals, seen through the dual problem."""
 
-    rhos: tuple[float, float]  # weight of the penalty on either side; infinite where imposed
+    @property
+    @abstractmethod
+    def rhos(self) -> tuple[float, float]:
+        """Weight of the penalty on either side; infinite where it is imposed."""
 
     @property
     def imposed(self) -> bool:
@@ -111,7 +114,10 @@ class Marginals(ABC):
 class Balanced(Marginals):
     """Marginals imposed: ``P 1 = a``, ``P' 1 = b``."""
 
-    rhos = (math.inf, math.inf)
+    @property
+    def rhos(self) -> tuple[float, float]:
+        """Infinite on both sides."""
+        return math.inf, math.inf
 
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """No damping."""
@@ -139,7 +145,7 @@ class KullbackLeibler(Marginals):
     rho: float
 
     @property
-    def rhos(self) -> tuple[float, float]:  # type: ignore[override]
+    def rhos(self) -> tuple[float, float]:
         """The same on both sides."""
         return self.rho, self.rho
 
@@ -174,11 +180,17 @@ class Sides(Marginals):
     read ``rhos``.
     """
 
-    rhos: tuple[float, float]
+    first: float
+    second: float
+
+    @property
+    def rhos(self) -> tuple[float, float]:
+        """Those of the source and of the target."""
+        return self.first, self.second
 
     def swapped(self) -> Sides:
         """Both sides exchanged."""
-        return Sides(self.rhos[::-1])
+        return Sides(self.second, self.first)
 
     def check(self, source: Points, target: Points) -> None:
         """One penalty is enough to hold any masses."""
@@ -229,7 +241,7 @@ def marginals(reach: Reach, p: int) -> Marginals:
         check_positive(**{"reach[0]": reach[0], "reach[1]": reach[1]})
         if reach[0] != reach[1]:
             rhos = (math.inf if length is None else length**p for length in reach)
-            return Sides(tuple(rhos))  # type: ignore[arg-type]
+            return Sides(*rhos)
         reach = reach[0]
     check_positive(reach=reach)
     return Balanced() if reach is None else KullbackLeibler(reach**p)

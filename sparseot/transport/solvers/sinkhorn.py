@@ -105,8 +105,8 @@ class Sinkhorn(Solver):
             if start is not None:
                 first = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
             if why is None:
-                how = {"engine": loops_for(self.engine) or "numba", "memory": self.memory}
-                found = solve_kept_pairs(one, first, cut, **how)  # type: ignore[arg-type]
+                loops = loops_for(self.engine) or "numba"
+                found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
             else:
                 found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
             parts.append(found)

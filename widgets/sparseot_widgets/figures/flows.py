@@ -87,6 +87,13 @@ def flow_panels(
         panels[0].set_ylim(*window)
     for ax in panels[len(clouds) :]:
         ax.set_axis_off()
+    _label(fig, panels, flat, unit)
+    fig.suptitle(title)
+    return fig
+
+
+def _label(fig: Figure, panels: Sequence[Axes], flat: bool, unit: str) -> None:
+    """What the axes are, once for all panels, and a legend in the first."""
     right = f"$x$ ({unit})" if flat else f"$x_1$ ({unit})"
     up = "density" if flat else f"$x_2$ ({unit})"
     if len(panels) == 1:
@@ -96,8 +103,6 @@ def flow_panels(
         fig.supylabel(up, fontsize=11)
     corner: dict[str, Any] = {"loc": "upper center" if flat else "lower right"}
     panels[0].legend(**corner, markerscale=3, handletextpad=0.3, borderpad=0.1)
-    fig.suptitle(title)
-    return fig
 
 
 def read(snapshots: Mapping[float, Points], target: Points) -> tuple[dict[float, Floats], Floats]:

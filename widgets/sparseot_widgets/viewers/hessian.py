@@ -186,8 +186,9 @@ class HessianViewer(BaseViewer):
 
     def poster_figure(self, figure: Figure) -> None:
         """The three matrices."""
-        shown, k = self.shown, self.controls["updates"].nearest(self.updates)  # type: ignore[arg-type]
-        gap = shown["largest"] * _decoded(shown["gaps"][k])
+        shown, slider = self.shown, self.controls["updates"]
+        assert isinstance(slider, Slider)
+        gap = shown["largest"] * _decoded(shown["gaps"][slider.nearest(self.updates)])
         shade = {"cmap": "RdBu", "vmin": -shown["shade"], "vmax": shown["shade"]}
         exact, gap = (_whole(entries, shown["rows"]) for entries in (shown["matrix"], gap))
         panels = figure.subplots(1, 3)
