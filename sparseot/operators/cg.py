@@ -96,18 +96,9 @@ def conjugate_gradient(
             if not right.shape[1] or not bool(torch.isfinite(block).all()):
                 got = f"shape {tuple(b.shape)}, NaN, infinity or nothing"
                 raise bad_input(name, got, "finite numbers")
-        unit = _unit(right)
-        right, x = right / unit, x / unit
-        sizes = right.norm(dim=0)
-        x, precondition = x * (sizes > 0), _as_function(preconditioner)
-        worst, last, products = 0.0, math.inf, 0
-        while True:  # recursive residuals run ahead of true ones: go on from what was reached
-            x, spent = _iterate(operator, right, x, precondition, tol, max_products - products, bar)
-            residuals = (right - operator.product(x)).norm(dim=0) / sizes.where(sizes > 0, 1)
-            products += spent + right.shape[1]
-            last, worst = worst or last, float(residuals.max())
-            if worst <= tol or products >= max_products or not worst < 0.5 * last:
-                break
+        unit, how = _unit(right), (_as_function(preconditioner), tol, max_products, bar)
+        x, residuals, products = _refined(operator, right / unit, x / unit, *how)
+    worst = float(residuals.max())
     converged = worst <= tol
     if not converged:
         warn_user(
@@ -123,6 +114,31 @@ def _unit(right: Tensor) -> Tensor:
     """A power of two for each column, about its largest entry: squares are then numbers."""
     power = torch.frexp(right.abs().amax(0)).exponent.clamp(-120, 120)
     return torch.exp2(power.to(right))
+
+
+def _refined(
+    operator: Operator,
+    right: Tensor,
+    x: Tensor,
+    precondition: Callable[[Tensor], Tensor],
+    tol: float,
+    max_products: int,
+    bar: Any,
+) -> tuple[Tensor, Tensor, int]:
+    """The solution, its true residuals, and the products: from what was reached, again and again.
+
+    The residuals of the iteration run ahead of true ones.
+    """
+    sizes = right.norm(dim=0)
+    x = x * (sizes > 0)
+    worst, last, products = 0.0, math.inf, 0
+    while True:
+        x, spent = _iterate(operator, right, x, precondition, tol, max_products - products, bar)
+        residuals = (right - operator.product(x)).norm(dim=0) / sizes.where(sizes > 0, 1)
+        products += spent + right.shape[1]
+        last, worst = worst or last, float(residuals.max())
+        if worst <= tol or products >= max_products or not worst < 0.5 * last:
+            return x, residuals, products
 
 
 def _iterate(
