@@ -114,10 +114,7 @@ class Marginals(ABC):
 class Balanced(Marginals):
     """Marginals imposed: ``P 1 = a``, ``P' 1 = b``."""
 
-    @property
-    def rhos(self) -> tuple[float, float]:
-        """Infinite on both sides."""
-        return math.inf, math.inf
+    rhos = (math.inf, math.inf)
 
     def damping(self, eps: Tensor | float) -> Tensor | float:
         """No damping."""
