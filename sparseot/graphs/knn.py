@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
-from ..precision import full_precision
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
 from .search.methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
@@ -38,8 +37,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def knn(
     x: Array,
     y: Array | None = None,
@@ -121,8 +119,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def knn_graph(
     x: Tensor,
     k: int,

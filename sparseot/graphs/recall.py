@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, tensor_of
-from ..precision import full_precision
 from .search.candidates import squared_distances
 from .search.clouds import Clouds, as_clouds, points_tensor
 from .search.methods import check_integer
@@ -19,8 +18,7 @@ from .search.methods import check_integer
 __all__ = ["knn_recall"]
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def knn_recall(
     x: Array,
     indices: Array,

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Opaque, as_cost
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
-from ..precision import full_precision
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
@@ -22,8 +21,7 @@ from ..transport.solvers.self_transport import self_potential
 __all__ = ["hausdorff_divergence"]
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def hausdorff_divergence(
     x: Tensor,
     y: Tensor,

@@ -9,17 +9,15 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..points import points_pair
-from ..precision import full_precision
 
 __all__ = ["kernel_norm"]
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def kernel_norm(
     x: Tensor,
     y: Tensor,

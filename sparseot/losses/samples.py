@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from ..engines.choose import ENGINES
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
-from ..precision import full_precision
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.sinkhorn import Sinkhorn
@@ -127,8 +126,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)

@@ -9,10 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..points import refuse_transforms
-from ..precision import full_precision
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
 from ..transport.solution import Solver
@@ -24,8 +23,7 @@ from ..transport.solvers.sinkhorn import Sinkhorn
 __all__ = ["sinkhorn_divergence"]
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def sinkhorn_divergence(
     x: Tensor,
     y: Tensor,

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..held import Watch, held
-from ..precision import full_precision
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
 from .scipy_operator import scipy_operator
 
@@ -74,8 +73,7 @@ class Operator(ABC):
         """NumPy's name of the dtype, as SciPy wants it."""
         return numpy_dtype(self.reference)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def __matmul__(self, v: Array) -> Array:
         """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
         if isinstance(v, Operator):
@@ -112,8 +110,7 @@ class Operator(ABC):
         out = out.float() if out.itemsize < 4 else out
         return torch.complex(out[..., 0], out[..., 1])
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def sum(self, dim: int = -1) -> Array:
         """Sums of the rows (``dim=-1``, the degrees of a graph) or of the columns (``dim=-2``)."""
         axes = len(self.shape)
@@ -125,8 +122,7 @@ class Operator(ABC):
         )
         return like(operator.product(ones)[..., 0], self.reference)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()

@@ -14,12 +14,12 @@ from torch import Tensor
 from ..engines.base import Engine
 from ..engines.choose import load
 from ..engines.openmp import NUMBERS, on_one_thread, threads_for
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
 from ..points import points_pair
-from ..precision import full_precision
 from .arrays import Array, as_tensor, like
 from .base import Operator
 from .parts import make_part, swapped
@@ -133,8 +133,7 @@ class KernelMatrix(Operator):
         out = torch.stack([part.product(block, self.pairs) for part in self.parts]).sum(0)
         return out if self.batched else out[0]
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def error(self, v: Array | None = None, rows: int = 64, seed: int = 0) -> float:
         """The error of ``K @ v`` on sampled rows, relative to ``max |k| * sum_j |v_j|``.
 
@@ -202,8 +201,7 @@ class KernelMatrix(Operator):
         how: dict[str, Any] = {"engine": self.asked, "tol": self.tol}
         return KernelMatrix(swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def diagonal(self) -> Array:
         """The entries ``k(x_i, y_i)``, ``(..., min(N, M))``."""
         self._refuse_moved()
@@ -211,16 +209,14 @@ class KernelMatrix(Operator):
         values = torch.stack([part.diagonal(size) for part in self.parts]).sum(0)
         return like(values if self.batched else values[0], self.reference)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def to_dense(self) -> Array:
         """The whole matrix; refused above 2^28 numbers."""
         self.refuse_dense()
         values = self._rows(np.arange(self.x.shape[1]), slice(None))
         return like(values if self.batched else values[0], self.reference)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def __getitem__(self, where: tuple[Any, Any]) -> Array:
         """The submatrix ``K[rows, cols]``: integers, slices or index arrays."""
         if self.batched or not (isinstance(where, tuple) and len(where) == 2):

@@ -8,11 +8,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product
-from ..precision import full_precision
 from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
@@ -24,8 +23,7 @@ __all__ = ["TransportHessian", "hessian"]
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None
 ) -> Operator:
@@ -109,8 +107,7 @@ class TransportHessian(Operator):
     def diagonal(self) -> Array:
         return self.to_dense().reshape(self.shape).diagonal()
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def to_dense(self) -> Array:
         """The whole Hessian, ``(N, D, N, D)`` or ``(N, N)``; refused above 2^28 numbers."""
         size = self.shape[0]

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
-from ..precision import full_precision
 from .arguments import as_directions, as_new_points, check_entries
 from .derivatives.curvature import Curvature, hessian_product
 from .derivatives.solved import Answer, Solved
@@ -109,14 +109,12 @@ class Transport(Answer):
         return self._interval[1]
 
     @cached_property
-    @full_precision
-    @on_one_thread
+    @own_settings
     def _interval(self) -> tuple[Tensor, Tensor]:
         low, high = value_bounds(self.solved, self._steps)
         return (low, high) if self.batched else (low[0], high[0])
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def gradient_error(self, wrt: str = "x") -> Tensor:
         r"""A bound on the error of the gradient of the value in the points x or y.
 
@@ -172,8 +170,7 @@ class Transport(Answer):
         entries: Tensor = self.plan_operator.to_dense()
         return entries
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
         """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
 
@@ -208,8 +205,7 @@ class Transport(Answer):
         sums: Tensor = self.plan_operator.sum(-2)
         return sums
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
         r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
 
@@ -243,8 +239,7 @@ class Transport(Answer):
                 part.refuse_coincident()
         return found
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
 
@@ -268,8 +263,7 @@ class Transport(Answer):
     def __repr__(self) -> str:
         return text(self)
 
-    @full_precision
-    @on_one_thread
+    @own_settings
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""
         return f"<pre>{escape(repr(self))}</pre>{'' if self.batched else picture(*self._parts)}"

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import as_cost
 from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, points_pair
-from ..precision import full_precision
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem, check_cost
@@ -27,8 +26,7 @@ from .solvers.sinkhorn import Sinkhorn
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def solve_sample(
     x: Tensor,
     y: Tensor,

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
+from ..engines.settings import own_settings
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
-from ..precision import full_precision
 from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
@@ -52,8 +51,7 @@ class BlurReport:
         return "\n".join(lines)
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.
 

@@ -20,8 +20,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import NUMBERS, on_one_thread, threads_for
+from ...engines.settings import own_settings
 from ...formulas import Opaque, Radial, finite
-from ...precision import full_precision
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -84,8 +84,7 @@ class KernelSum(Function):
         return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
 
     @staticmethod
-    @full_precision
-    @on_one_thread
+    @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, y, v, row, col = ctx.saved_tensors
         need = ctx.needs_input_grad
@@ -164,8 +163,7 @@ class _QuadraticForm(Function):
         return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
 
     @staticmethod
-    @full_precision
-    @on_one_thread
+    @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a = ctx.saved_tensors
         v, weight = a[..., None], (2 * g[:, None] * a)[..., None]

@@ -14,10 +14,9 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
-from ...engines.openmp import on_one_thread
+from ...engines.settings import own_settings
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
-from ...precision import full_precision
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
 
 __all__ = ["first_order", "softmin"]
@@ -84,8 +83,7 @@ class _Softmin(Function):
         return f.clone()
 
     @staticmethod
-    @full_precision
-    @on_one_thread
+    @own_settings
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, y, b, g, f = ctx.saved_tensors
         need_x, need_y, need_b, need_g = ctx.needs_input_grad[:4]

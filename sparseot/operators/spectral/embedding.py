@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...engines.base import Engine
-from ...engines.openmp import on_one_thread
+from ...engines.settings import own_settings
 from ...errors import bad_input, warn_user
 from ...formulas import Gaussian
 from ...pairs import Blocks
-from ...precision import full_precision
 from ..arrays import Array, as_tensor, like
 from ..kernel_matrix import KernelMatrix
 from .eigen import eigsh
@@ -41,8 +40,7 @@ class SpectralEmbedding:
     converged: bool
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def spectral_embedding(
     x: Array,
     n_components: int = 2,

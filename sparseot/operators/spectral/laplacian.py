@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ...engines.openmp import on_one_thread
+from ...engines.settings import own_settings
 from ...engines.spectrum import is_gaussian
 from ...errors import bad_input
 from ...formulas import Radial
 from ...held import Watch, held
-from ...precision import full_precision
 from ..arrays import Array, as_tensor, floating, like
 from ..base import Operator
 from ..kernel_matrix import KernelMatrix
@@ -24,8 +24,7 @@ __all__ = ["Laplacian", "graph_laplacian"]
 NOISE = 1e-4  # degrees below it are the error of an approximate engine, if one summed them
 
 
-@full_precision
-@on_one_thread
+@own_settings
 def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) -> Laplacian:
     r"""The Laplacian of a symmetric matrix of weights, never stored.
 

@@ -8,11 +8,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...engines.openmp import on_one_thread
+from ...engines.settings import own_settings
 from ...held import Watch
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points, unwrap
-from ...precision import full_precision
 from ..problem import Problem
 from ..solution import Solution
 from .attach import attach, attached_value
@@ -45,16 +44,14 @@ class Solved:
         return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
 
     @cached_property
-    @full_precision
-    @on_one_thread
+    @own_settings
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
         value = self.numbers if self.solution.reports else None
         return attached_value(self.live, self.solution, value, self.curvatures)
 
     @cached_property
-    @full_precision
-    @on_one_thread
+    @own_settings
     def potentials(self) -> tuple[Tensor, Tensor]:
         """Both potentials with their derivatives.
 
@@ -116,8 +113,7 @@ class Answer:
         return len(self.solved) == 3
 
     @cached_property
-    @full_precision
-    @on_one_thread
+    @own_settings
     def value(self) -> Tensor:
         """The value, ``()`` or ``(B,)``, with its derivatives."""
         first = self.solved[0]

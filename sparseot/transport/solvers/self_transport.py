@@ -19,10 +19,10 @@ from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
 from ...engines.openmp import on_one_thread
+from ...engines.settings import own_settings
 from ...errors import warn_user
 from ...operators.autograd.softmin import softmin
 from ...points import Points
-from ...precision import full_precision
 from ..marginals import Marginals
 
 __all__ = ["self_potential"]
@@ -67,8 +67,7 @@ class _SelfPotential(Function):
         return f
 
     @staticmethod
-    @full_precision
-    @on_one_thread
+    @own_settings
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         cost, eps, damping, engine = ctx.rest
         x, a, f = (t.detach() for t in ctx.saved_tensors)
