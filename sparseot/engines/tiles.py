@@ -176,6 +176,7 @@ class _TileReductions(ShiftedReductions):
             costs = self.costs
             if costs is None:
                 costs = cost(self.given[0][batch, i], self.given[1][batch, j])
+                costs = costs.contiguous()  # those of a transposed function are not
                 self.costs = costs if self.whole else None
             scaled = costs / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)

@@ -69,7 +69,8 @@ def sinkhorn_divergence(
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
             ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too; or a
-            KeOps formula of X and Y.
+            KeOps formula of X and Y. C(x, y) need not be C(y, x), but within a cloud that is compared
+            with itself: then ``debias=False`` is wanted.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine
 from ..errors import bad_input
-from ..formulas import Mixture, Opaque, Pointwise, Radial, Single, finite
+from ..formulas import Kernel, Opaque, Radial, Single, finite
 from ..pairs import BlockPairs
 from .autograd.kernel_sums import kernel_sum
 
@@ -77,13 +77,6 @@ def make_part(
     return Part(kernel, x, y, factor, engine, why)
 
 
-def swapped(kernel: Any) -> Any:
+def swapped(kernel: Any) -> Kernel:
     """The kernel of (y, x): a function of two points need not be symmetric."""
-    if isinstance(kernel, Mixture):
-        return Mixture(tuple(swapped(part) for part in kernel.parts))
-    if isinstance(kernel, Radial):
-        return kernel
-    given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
-    if isinstance(given, Pointwise):
-        return Pointwise(lambda y, x: given.function(x, y), given.clouds[::-1])
-    return Opaque(lambda y, x: given(x, y).mT, given.clouds[::-1])
+    return (kernel if isinstance(kernel, Kernel) else Opaque(kernel)).T
