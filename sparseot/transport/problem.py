@@ -180,5 +180,6 @@ def _check_formula(
 def _costs_from(cost: Symbolic, engine: Engine, x: Tensor, y: Tensor, i: int) -> Tensor:
     """The costs ``(B, 1, M)`` from one point of x to all of y, as sums over that point alone."""
     one = x[:, i : i + 1].contiguous()
-    sums = engine.bind(y, one).logsumexp(cost.T, one.new_ones(len(one)), one.new_zeros(len(one), 1))
-    return -sums[:, None]
+    sums, eps, zero = engine.bind(y, one), one.new_ones(len(one)), one.new_zeros(len(one), 1)
+    minus, plus = (sums.logsumexp(cost.T, sign * eps, zero) for sign in (1, -1))
+    return torch.where(minus.isnan(), plus, -minus)[:, None]  # of infinity only one is a number
