@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..engines.openmp import NUMBERS, on_threads_for
 from ..errors import bad_input
-from ..precision import full_precision
+from ..precision import without_autocast
 from .adjacency import KNNAdjacency
 from .edges import edge_mean_max
 from .layers import KNNGraph
@@ -82,7 +82,7 @@ class GravNetConv(nn.Module):
         graph = KNNGraph(k, bandwidth=20**-0.5, loop=True, method=method)
         self._graph = [graph]
 
-    @full_precision
+    @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features ``(N, out_channels)``, or ``(B, N, out_channels)`` for padded samples.
@@ -149,7 +149,7 @@ class DynamicEdgeConv(nn.Module):
         self.nn, self.aggr = nn, aggr
         self._graph = [KNNGraph(k, weight="connectivity", loop=True, method=method)]
 
-    @full_precision
+    @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features of the points, see :meth:`GravNetConv.forward`."""
