@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.openmp import on_one_thread
 from ..errors import bad_input
-from ..points import refuse_transforms
+from ..points import check_positive, refuse_transforms
 from ..precision import full_precision
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
@@ -99,6 +99,7 @@ def sinkhorn_divergence(
         >>> print(f"{sinkhorn_divergence(x, y):.2f}")
         12.50
     """
+    check_positive(diameter=diameter)
     solver = Sinkhorn() if solver is None else solver
     if not isinstance(solver, Solver):
         fix = "Sinkhorn(tol=...) and AveragedAnnealing(scaling=...) are solvers."
