@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,9 +27,16 @@ Points = Tensor | tuple[Tensor, Tensor]
 
 
 def _messages(self: GravNetConv | DynamicEdgeConv, x: Points, *args: Any, **kwargs: Any) -> float:
-    """The work of the messages, features for each slot."""
-    target = x if isinstance(x, Tensor) else x[-1]
-    return NUMBERS * self._graph[0].k * target.numel()
+    """The work of the messages: features for each slot, and what a network does with them.
+
+    That of a function which is no module is not known: it runs as its caller would run it.
+    """
+    target, k = x if isinstance(x, Tensor) else x[-1], self._graph[0].k
+    network = self.nn if isinstance(self, DynamicEdgeConv) else self
+    if not isinstance(network, nn.Module):
+        return math.inf
+    each = sum(p.numel() for p in network.parameters()) * target.shape[:-1].numel()
+    return NUMBERS * k * target.numel() + (each if network is self else k * each)
 
 
 class GravNetConv(nn.Module):

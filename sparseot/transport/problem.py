@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..engines.base import Engine, PlanPairs
+from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..formulas import GroundCost, Opaque, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
@@ -106,13 +107,14 @@ class Problem:
         if not isinstance(self.cost, Opaque):
             fix = "Give the cost as a Python function of (x, y)."
             raise bad_input("cost", "a KeOps formula", "a cost whose plan can be applied", fix)
-        blocks = []
-        size = max(1, (1 << 22) // (y.shape[0] * y.shape[1]))
-        for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
-            cost = self.cost(rows, y)
-            entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
-            blocks.append((entries * cost if with_cost else entries) @ v)
-        return torch.cat(blocks, 1)
+        blocks, columns = [], y.shape[0] * y.shape[1]
+        size = max(1, (1 << 22) // columns)
+        with threads_for(NUMBERS * x.shape[1] * columns):
+            for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
+                cost = self.cost(rows, y)
+                entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
+                blocks.append((entries * cost if with_cost else entries) @ v)
+            return torch.cat(blocks, 1)
 
     def log_rows(self, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Scalings ``(B, N)`` that make the rows of the plan sum to one, at the source or new points x."""
@@ -151,10 +153,10 @@ def check_cost(
         check = partial(cost.check, fixed=fixed)
     else:
         check = partial(_check_formula, cost, engine)
-    check(x, y, ("x", "y"))
-    if own:
-        check(x, x, ("x", "x"))
-        check(y, y, ("y", "y"))
+    pairs = [(x, y, ("x", "y")), *([(x, x, ("x", "x")), (y, y, ("y", "y"))] if own else [])]
+    for one, two, clouds in pairs:
+        with threads_for(NUMBERS * len(one) * one.shape[1] * two.shape[1]):
+            check(one, two, clouds)
 
 
 def _check_formula(

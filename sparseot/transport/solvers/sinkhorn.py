@@ -55,7 +55,7 @@ class Sinkhorn(Solver):
             would take more, it is refused before they are made. None for no limit; all pairs take
             no memory of their number.
         progress: show levels and sweeps while they run (tqdm); or a function of ``(blur, error,
-            tol)`` to call after each sweep. During :func:`solve_sample`, a KeyboardInterrupt raised
+            tol)`` to call after each sweep, with your number of threads. During :func:`solve_sample`, a KeyboardInterrupt raised
             there, and Ctrl-C, end the sweeps; the result holds the potentials of that moment, and
             ``converged`` is False. A second Ctrl-C is not waited with. In losses they are raised.
 
