@@ -193,10 +193,23 @@ def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
 class _Product(Function):
     """The product of two batches of matrices, whose derivatives have all their digits too."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
-        ctx.save_for_backward(left, right)
+    def forward(left: Tensor, right: Tensor) -> Tensor:
         return left @ right
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, to_left: Tensor | None, to_right: Tensor | None) -> Tensor:
+        left, right = ctx.saved_tensors
+        parts = [] if to_left is None else [to_left @ right]
+        parts += [] if to_right is None else [left @ to_right]
+        return torch.stack(parts).sum(0)
 
     @staticmethod
     @full_precision
