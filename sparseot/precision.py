@@ -72,7 +72,7 @@ class _Products:
 
     def __enter__(self) -> None:
         with self.lock:
-            if self.before is None and not (now := _Setting()).exact:
+            if self.before is None and not _exact() and not (now := _Setting()).exact:
                 now.change("highest", "ieee", "ieee")
                 self.before = now
             self.inside += 1
@@ -84,6 +84,14 @@ class _Products:
                 before, self.before = self.before, None
                 if _Setting().exact:
                     before.change(*before.values)
+
+
+def _exact() -> bool:
+    """Whether the old name says so, which it does where the new ones agree; it is read in no time."""
+    try:
+        return torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:
+        return False
 
 
 class _Setting:
@@ -108,12 +116,13 @@ class _Setting:
         return name in ("highest", None) and all(value in ("none", "ieee") for value in new)
 
     def change(self, name: str | None, *new: str) -> None:
-        """Sets all that there is to set; what is so already is left alone."""
+        """Sets all that there is to set; what is so already, or is by ``torch.backends``, is left to it."""
         if name is not None and self.values[0] is not None:
             torch.set_float32_matmul_precision(name)
         for module, value in zip(self.devices, new, strict=False):
-            if getattr(module, NEW) != value:
-                setattr(module, NEW, value)
+            for attempt in ("none", value):
+                if getattr(module, NEW) != value:
+                    setattr(module, NEW, attempt)
 
 
 NEW = "fp32_precision"

@@ -289,12 +289,19 @@ def test_new_names_of_the_precision_of_products(products):
     if not hasattr(module, "fp32_precision"):
         pytest.skip("torch has them since 2.9")
     exact = full_precision(lambda: HIGH @ HIGH.mT)
-    before, first = module.fp32_precision, exact()
+    first = exact()
     try:
         module.fp32_precision = "bf16"
         assert torch.equal(exact(), first) and module.fp32_precision == "bf16"
     finally:
-        module.fp32_precision = before
+        module.fp32_precision = "none"
+    try:  # what is set for all is followed afterwards, too
+        torch.backends.fp32_precision = "tf32"
+        assert torch.equal(exact(), first) and module.fp32_precision == "tf32"
+        torch.backends.fp32_precision = "ieee"
+        assert module.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = "none"
 
 
 def test_threads_do_not_round_each_other(products):
