@@ -1,6 +1,9 @@
 """Processor time of small and middle jobs, quiet and beside four other programs.
 
 python benchmarks/busy.py [rounds] [part of a job's name]
+python benchmarks/busy.py large
+
+The second takes large jobs, which all threads share, once each and with nobody beside.
 
 The time is that of all threads of this process, user's and system's: on a busy machine it tells what
 the work costs, where the clock on the wall tells who else is there. Threads that spin while they
@@ -198,6 +201,27 @@ def spent(run: Job, count: int) -> tuple[float, float]:
     return (time.process_time() - processor) / count, wall / count
 
 
+def embedding(n: int) -> Job:
+    """Spectral coordinates by a Gaussian graph."""
+    x = clouds(n)[0]
+    return lambda: sparseot.spectral_embedding(x, 8, 0.05)
+
+
+LARGE: dict[str, Job] = {
+    "Sinkhorn loss, D=64, N=10,000": loss(10_000, 64),
+    "spectral_embedding, N=300,000": embedding(300_000),
+}
+
+
+def large() -> None:
+    """A row a large job: seconds of one run, after a first one of a small cloud."""
+    loss(1000, 64)(), embedding(5000)()
+    print(f"\nSeconds, one run ({machine()}, {time.strftime('%Y-%m-%d')})\n")
+    print("| job | processor | wall |\n| --- | --- | --- |")
+    for name, run in LARGE.items():
+        print(f"| {name} | {' | '.join(f'{t:.3g}' for t in spent(run, 1))} |", flush=True)
+
+
 def main(rounds: int, part: str) -> None:
     """A row a job, medians over the rounds, and the sum of all."""
     jobs = {name: run for name, run in JOBS.items() if part in name}
@@ -236,4 +260,6 @@ def row(name: str, quiet: float, wall: float, beside: float, wall_beside: float)
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["large"]:
+        sys.exit(large())
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, sys.argv[2] if len(sys.argv) > 2 else "")

@@ -42,6 +42,7 @@ __all__ = [
     "log_weights",
     "numbers",
     "points_pair",
+    "refuse_tensor",
     "refuse_transforms",
 ]
 
@@ -244,14 +245,29 @@ def check_balanced(source: Points, target: Points) -> None:
 
 
 def check_positive(**values: float | None) -> None:
-    """Refuses what is not a finite, positive number (Python's or NumPy's); None passes."""
+    """Refuses what is not a finite, positive number (Python's or NumPy's); None passes.
+
+    A tensor is none: no derivative in it would be taken.
+    """
     for name, value in values.items():
         if value is None:
             continue
+        refuse_tensor(name, value, "a positive number")
         if isinstance(value, bool) or not isinstance(value, Real):
             raise bad_input(name, repr(value), "a positive number", kind=TypeError)
         if not (math.isfinite(value) and value > 0):
             raise bad_input(name, f"{value:g}", "a positive, finite number")
+
+
+def refuse_tensor(name: str, value: Any, wanted: str = "a number") -> None:
+    """Raises TypeError for a tensor in the place of a number: its gradient would be lost."""
+    if not isinstance(value, Tensor):
+        return
+    got, fix = f"a tensor of shape {_shape(value)}", f"Give {name}.item()."
+    if value.requires_grad:
+        got += " that requires a gradient"
+        fix = f"No derivative in {name} is taken: give {name}.item()."
+    raise bad_input(name, got, wanted, fix, TypeError)
 
 
 def _check_positions(name: str, x: Tensor) -> None:

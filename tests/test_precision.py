@@ -1,6 +1,7 @@
 """Mixed precision ends at the doors: each gives the same numbers under autocast, gradients included."""
 
 import inspect
+import threading
 
 import pytest
 import torch
@@ -187,3 +188,141 @@ def test_the_decorator_leaves_what_it_finds():
         with pytest.raises(ValueError, match="bad"):
             door(X, fail=True)
         assert torch.is_autocast_enabled("cpu") and (X @ X.mT).dtype == torch.bfloat16
+
+
+@pytest.fixture
+def products():
+    """Sets torch's precision of products, and puts it back."""
+    yield torch.set_float32_matmul_precision
+    torch.set_float32_matmul_precision("highest")
+
+
+LAYERS = ("GravNetConv", "DynamicEdgeConv")  # whose own products are as fast as their user wants
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS | OTHERS if n not in LAYERS])
+def test_fast_products_change_no_number(name, products):
+    """Those in bfloat16 or TF32, which may be allowed for the whole process."""
+    door = (FUNCTIONS | OTHERS)[name]
+    exact = _mixed(door, False)
+    for level in ("medium", "high"):
+        products(level)
+        assert torch.equal(_mixed(door, False), exact)
+        assert torch.get_float32_matmul_precision() == level
+
+
+@pytest.mark.parametrize("loss", [
+    lambda x: so.sinkhorn_divergence(x, Y, blur=0.2, cost=lambda x, y: 2 - _dot(x, y) + 0 * x[..., :1]),
+    lambda x: so.hausdorff_divergence(x, Y, blur=0.2),
+    lambda x: so.kernel_norm(x, Y, kernel=SMALL),
+    lambda x: (_matrix(x) @ V).square().sum(),
+    lambda x: (so.KernelMatrix(lambda x, y: (-nn.pairwise_dist(x, y)).exp(), x) @ V).square().sum(),
+    lambda x: (_matrix(x.repeat(1, 8)) @ V).square().sum(),
+    lambda x: so.knn(x, k=3).distances.sum(),
+], ids=range(7))  # fmt: skip
+def test_backward_passes_have_all_digits(loss, products):
+    """But for those of products in a function of the user's, which autograd runs as it is told to."""
+    gradients = []
+    for level in ("highest", "medium"):
+        products(level)
+        x = X.clone().requires_grad_()
+        loss(x).backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-7)
+
+
+def test_layers_search_in_full_precision(products):
+    """Their graphs are those of their features, rounded or not."""
+    products("medium")
+    graph = nn.KNNGraph(3, method="tiles")
+    products("highest")
+    exact = graph(HIGH).to_dense()
+    products("medium")
+    assert torch.equal(graph(HIGH).to_dense(), exact)
+    compiled = torch.compile(lambda x: graph(x).weights, backend="eager")
+    torch.testing.assert_close(compiled(HIGH), graph(HIGH).weights)
+
+
+def _precision():
+    """All that torch knows of it: an old name, and new ones for each device."""
+    new = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = None
+    return old, *(getattr(module, "fp32_precision", None) for module in new)
+
+
+def test_the_precision_of_products_is_put_back(products):
+    """Whatever it was set by, also after an error, and where it was set inside."""
+
+    @full_precision
+    def door(inner=None):
+        if inner:
+            inner()
+        return HIGH @ HIGH.mT
+
+    def fail():
+        raise ValueError("bad")
+
+    exact = HIGH @ HIGH.mT
+    products("medium")
+    rounded, before = HIGH @ HIGH.mT, _precision()
+    assert torch.equal(door(), exact) and _precision() == before
+    assert torch.equal(HIGH @ HIGH.mT, rounded)
+    assert torch.equal(door(door), exact) and _precision() == before
+    with pytest.raises(ValueError, match="bad"):
+        door(fail)
+    assert _precision() == before
+    products("highest")
+    door(lambda: products("high"))
+    assert torch.get_float32_matmul_precision() == "high"
+    products("highest")
+    torch.backends.cuda.matmul.allow_tf32 = True
+    before = _precision()
+    door()
+    assert _precision() == before and torch.backends.cuda.matmul.allow_tf32
+
+
+def test_new_names_of_the_precision_of_products(products):
+    module = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(module, "fp32_precision"):
+        pytest.skip("torch has them since 2.9")
+    exact = full_precision(lambda: HIGH @ HIGH.mT)
+    first = exact()
+    try:
+        module.fp32_precision = "bf16"
+        assert torch.equal(exact(), first) and module.fp32_precision == "bf16"
+    finally:
+        module.fp32_precision = "none"
+    try:  # what is set for all is followed afterwards, too
+        torch.backends.fp32_precision = "tf32"
+        assert torch.equal(exact(), first) and module.fp32_precision == "tf32"
+        torch.backends.fp32_precision = "ieee"
+        assert module.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = "none"
+
+
+def test_threads_do_not_round_each_other(products):
+    """The last one to leave puts back what the first one found."""
+    entered, left = threading.Event(), threading.Event()
+    seen = []
+
+    @full_precision
+    def first():
+        entered.set()
+        left.wait(10)
+
+    @full_precision
+    def second(thread):
+        left.set()
+        thread.join()
+        seen.append(torch.get_float32_matmul_precision())
+
+    products("medium")
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait(10)
+    second(thread)
+    assert seen == ["highest"] and torch.get_float32_matmul_precision() == "medium"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,27 +12,7 @@ from ..precision import full_precision
 from .base import LOG2E, Formula, Reductions, centred
 from .openmp import NUMBERS, threads_for
 
-__all__ = ["BlockTiles", "in_full_precision", "radial_values"]
-
-P = ParamSpec("P")
-
-
-def in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Neither autocast nor TF32 may round distances, whose exponents run into the thousands."""
-
-    @wraps(method)
-    def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        if args[0].x.device.type == "cpu":  # type: ignore[attr-defined]
-            return method(*args, **kwargs)
-        matmul = torch.backends.cuda.matmul
-        tf32 = matmul.allow_tf32
-        try:
-            matmul.allow_tf32 = False
-            return method(*args, **kwargs)
-        finally:
-            matmul.allow_tf32 = tf32
-
-    return full_precision(full)
+__all__ = ["BlockTiles", "radial_values"]
 
 
 class BlockTiles(Reductions):
@@ -51,7 +27,7 @@ class BlockTiles(Reductions):
         self.tiles = tuple(torch.from_numpy(k).to(x.device) for k in (owners, pairs.cols))
         self.chunk = max(1, entries // (rows.shape[1] * cols.shape[1]))
 
-    @in_full_precision
+    @full_precision
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:

@@ -157,8 +157,8 @@ def _ranges(pairs: BlockPairs) -> tuple[np.ndarray[Any, Any], ...]:
 
 def symbolic_softmin(cost: Symbolic, x: Tensor, y: Tensor, col: Tensor, eps: Tensor) -> Tensor:
     """The softmin of a formula of X and Y, with KeOps's own gradient, item by item."""
-    dim = x.shape[-1]
-    variables = [f"X = Vi({dim})", f"Y = Vj({dim})", "H = Vj(1)", "R = Pm(1)"]
+    dim, (here, there) = x.shape[-1], "YX" if cost.turned else "XY"
+    variables = [f"{here} = Vi({dim})", f"{there} = Vj({dim})", "H = Vj(1)", "R = Pm(1)"]
     reduce = Genred(f"H - R * ({cost.expression})", variables, "LogSumExp", axis=1)
     rates = (1 / eps)[:, None]
     items = zip(x.unbind(), y.unbind(), col.unbind(), rates.unbind(), strict=True)

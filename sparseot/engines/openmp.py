@@ -29,6 +29,7 @@ __all__ = [
     "NUMBERS",
     "all_threads",
     "alone",
+    "callers_threads",
     "on_one_thread",
     "on_threads_for",
     "one_thread",
@@ -70,6 +71,11 @@ def one_thread() -> AbstractContextManager[None]:
 def all_threads() -> AbstractContextManager[None]:
     """For large work of torch's inside of :func:`one_thread`: its own threads, while it takes."""
     return _Threads(thread_count())
+
+
+def callers_threads() -> AbstractContextManager[None]:
+    """For code of the caller's: as many threads for torch as it had outside of all :func:`one_thread`."""
+    return _Threads(_local.around or torch.get_num_threads())
 
 
 def threads_for(work: float) -> AbstractContextManager[None]:

@@ -20,8 +20,9 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from ..formulas import GroundCost, Opaque, Radial, Symbolic
 from ..pairs import BlockPairs
+from ..precision import full_precision
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
-from .block_tiles import BlockTiles, in_full_precision, radial_values
+from .block_tiles import BlockTiles, radial_values
 from .openmp import NUMBERS, one_thread, thread_count, threads_for
 from .threads import share
 
@@ -71,7 +72,7 @@ class _TileReductions(ShiftedReductions):
         self.kept: dict[tuple[int, ...], tuple[bool, Tensor]] = {}  # squares, by the strip
         self.costs: Tensor | None = None  # of an opaque cost
 
-    @in_full_precision
+    @full_precision
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
@@ -85,7 +86,7 @@ class _TileReductions(ShiftedReductions):
         self._each(strip, kernel, v)
         return out
 
-    @in_full_precision
+    @full_precision
     def sum_exp(self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_zeros(self.x.shape[:2])
         row = row.expand_as(out)
@@ -99,7 +100,7 @@ class _TileReductions(ShiftedReductions):
         self._each(strip, cost, col)
         return out
 
-    @in_full_precision
+    @full_precision
     def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
         out = self.x.new_full(self.x.shape[:2], -torch.inf)
 
@@ -176,6 +177,7 @@ class _TileReductions(ShiftedReductions):
             costs = self.costs
             if costs is None:
                 costs = cost(self.given[0][batch, i], self.given[1][batch, j])
+                costs = costs.contiguous()  # those of a transposed function are not
                 self.costs = costs if self.whole else None
             scaled = costs / eps[batch, None, None]
             return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)

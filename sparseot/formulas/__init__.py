@@ -1,7 +1,7 @@
 """WHAT is summed: ground costs and kernels, each written once."""
 
 from .base import Kernel, Mixture, Single
-from .functions import Opaque, Pointwise, Symbolic, finite
+from .functions import Opaque, Pointwise, Symbolic, even, finite
 from .given import as_cost, as_kernel, as_kernels, ground_cost
 from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
@@ -23,6 +23,7 @@ __all__ = [
     "as_cost",
     "as_kernel",
     "as_kernels",
+    "even",
     "finite",
     "ground_cost",
 ]

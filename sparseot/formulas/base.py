@@ -21,6 +21,11 @@ class Kernel(ABC):
     def parts(self) -> tuple[Single, ...]:
         """The terms of the sum; a single kernel is its own part."""
 
+    @property
+    def T(self) -> Kernel:
+        """The kernel seen from its second cloud: its values at (y, x) are those of this one at (x, y)."""
+        return Mixture(tuple(part.T for part in self.parts))
+
     def __add__(self, other: Any) -> Mixture:
         if not isinstance(other, Kernel):
             return NotImplemented
@@ -45,6 +50,11 @@ class Single(Kernel):
     def parts(self) -> tuple[Single, ...]:
         """Itself."""
         return (self,)
+
+    @property
+    @abstractmethod
+    def T(self) -> Single:
+        """The kernel seen from its second cloud."""
 
     @abstractmethod
     def scaled(self, factor: float) -> Single:

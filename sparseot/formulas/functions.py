@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from torch import Tensor
 from ..errors import bad_input
 from .base import Single
 
-__all__ = ["Opaque", "Pointwise", "Symbolic", "finite"]
+__all__ = ["Opaque", "Pointwise", "Symbolic", "even", "finite"]
 
+EVEN = 1e-3  # difference of C(x, y) and C(y, x) that may be rounding, relative to the largest cost
 NUMBERS = 1 << 24  # that a block of rows may hold, a difference of coordinates for each pair
 Numbers = Sequence[int] | Tensor | None
 
@@ -23,7 +24,8 @@ class Opaque(Single):
     """A cost or kernel given as a Python function of ``(B, N, D)`` and ``(B, M, D)`` tensors.
 
     It returns a ``(B, N, M)`` tensor. Its derivatives are those that autograd finds, and only
-    engines that run Python can evaluate it.
+    engines that run Python can evaluate it. It need not be symmetric: it is called with the points
+    of the first cloud first, whoever asks.
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
@@ -35,13 +37,32 @@ class Opaque(Single):
 
     matrix = __call__
 
-    def check(self, x: Tensor, y: Tensor, clouds: tuple[str, str] = ("x", "y")) -> None:
-        """Refuses a cost that is not finite between two clouds; evaluates it once for all pairs."""
+    @property
+    def T(self) -> Opaque:
+        """The function of (y, x): the same values, transposed."""
+        return Opaque(lambda y, x: self(x, y).mT, self.clouds[::-1])
+
+    def check(
+        self, x: Tensor, y: Tensor, clouds: tuple[str, str] = ("x", "y"), fixed: bool = False
+    ) -> None:
+        """Refuses a cost that is not finite between two clouds; evaluates it once for all pairs.
+
+        Within one cloud (``y is x``) it must be symmetric as well, which is looked at in blocks; and
+        a ``fixed`` one must not be learnt.
+        """
         rows = max(1, NUMBERS // (len(x) * y.shape[1] * x.shape[-1]))
-        with torch.no_grad():
+        fixed = fixed and torch.is_grad_enabled()
+        with torch.set_grad_enabled(fixed):
             for i in range(0, x.shape[1], rows):
                 values = self(x[:, i : i + rows], y)
+                if fixed and values.requires_grad:
+                    got = "a function with parameters to learn"
+                    fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
+                    raise bad_input("cost", got, "a fixed cost", fix)
                 finite(values, range(i, i + rows), clouds=clouds, what="cost")
+                if y is x:
+                    block = values[..., i : i + rows]
+                    even(block, block.mT, range(i, i + rows), range(i, i + rows), clouds[0])
 
     def scaled(self, factor: float) -> Opaque:
         """The multiple of this kernel."""
@@ -79,15 +100,27 @@ class Pointwise(Opaque):
 
     matrix = __call__
 
+    @property
+    def T(self) -> Pointwise:
+        """The function of (y_j, x_i)."""
+        return Pointwise(lambda y, x: self.function(x, y), self.clouds[::-1])
+
 
 @dataclass(frozen=True)
 class Symbolic:
     """A ground cost as a KeOps formula of ``X`` and ``Y``, such as ``"SqDist(X,Y) / IntCst(2)"``.
 
-    KeOps compiles and differentiates it; no other engine can read it.
+    KeOps compiles and differentiates it; no other engine can read it. ``turned`` says that rows are
+    points of Y.
     """
 
     expression: str
+    turned: bool = False
+
+    @property
+    def T(self) -> Symbolic:
+        """The same formula, seen from the second cloud."""
+        return replace(self, turned=not self.turned)
 
 
 def finite(
@@ -127,3 +160,32 @@ def finite(
     fix = "Where two points must not meet, give a large number, far above all others."
     got = f"a function that is {plain[b, pair[0], pair[1]].item()} between {where}"
     raise bad_input(what, got, "finite values", fix)
+
+
+def even(
+    values: Tensor, back: Tensor, rows: Sequence[int], cols: Sequence[int], cloud: str
+) -> None:
+    """Refuses a cost that is not symmetric within a cloud.
+
+    Args:
+        values: costs ``(B, N, M)`` from some points to others.
+        back: costs of the way back, ``(B, N, M)``.
+        rows: the numbers of these points.
+        cols: likewise.
+        cloud: its name.
+
+    Raises:
+        ValueError: with two points whose order matters. Rounding passes.
+    """
+    gap = (values - back).abs()
+    if not bool((gap > EVEN * values.abs().amax()).any()):
+        return
+    b, *pair = (gap == gap.amax()).nonzero()[0].tolist()
+    i, j = (int(known[k]) for k, known in zip(pair, (rows, cols), strict=True))
+    there, again = (float(t[b, pair[0], pair[1]]) for t in (values, back))
+    raise bad_input(
+        "cost",
+        f"one that is {there:g} from {cloud}[{i}] to {cloud}[{j}] and {again:g} back",
+        "a symmetric one: a divergence compares each cloud with itself",
+        "Solve with debias=False, or take the mean of both ways.",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import bad_input
+from ..points import refuse_tensor
 from .base import Mixture, Single
 from .functions import Opaque, Symbolic
 from .ground import GroundCost
@@ -15,6 +16,7 @@ __all__ = ["as_cost", "as_kernel", "as_kernels", "ground_cost"]
 
 def ground_cost(p: int) -> GroundCost:
     """The cost ``|x - y|^p / p`` for p = 1 or 2."""
+    refuse_tensor("p", p, "1 or 2")
     if isinstance(p, bool) or p not in (1, 2):
         raise bad_input("p", repr(p), "1 or 2", "Other costs can be given as cost=function(x, y).")
     return GroundCost(1 / p, int(p))

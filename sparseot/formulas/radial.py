@@ -12,7 +12,7 @@ zero where two points meet.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -77,6 +77,11 @@ class Radial(Single):
                 factors[lower] = factors.get(lower, 0.0) - term.factor * self.rate * self.decay / 2
         terms = tuple(Term(factor, power) for power, factor in sorted(factors.items()))
         return Radial(terms, self.rate, self.decay, self.offset)
+
+    @property
+    def T(self) -> Self:
+        """Itself: distances are symmetric."""
+        return self
 
     def at_unit_length(self) -> tuple[Radial, Tensor]:
         """The profile of points in units of ``length``, and the factor that it then takes.

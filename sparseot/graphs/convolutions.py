@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..engines.openmp import NUMBERS, on_threads_for
 from ..errors import bad_input
-from ..precision import full_precision
+from ..precision import without_autocast
 from .adjacency import KNNAdjacency
 from .edges import edge_mean_max
 from .layers import KNNGraph
@@ -26,9 +27,16 @@ Points = Tensor | tuple[Tensor, Tensor]
 
 
 def _messages(self: GravNetConv | DynamicEdgeConv, x: Points, *args: Any, **kwargs: Any) -> float:
-    """The work of the messages, features for each slot."""
-    target = x if isinstance(x, Tensor) else x[-1]
-    return NUMBERS * self._graph[0].k * target.numel()
+    """The work of the messages: features for each slot, and what a network does with them.
+
+    That of a function which is no module is not known: it runs as its caller would run it.
+    """
+    target, k = x if isinstance(x, Tensor) else x[-1], self._graph[0].k
+    network = self.nn if isinstance(self, DynamicEdgeConv) else self
+    if not isinstance(network, nn.Module):
+        return math.inf
+    each = sum(p.numel() for p in network.parameters()) * target.shape[:-1].numel()
+    return NUMBERS * k * target.numel() + (each if network is self else k * each)
 
 
 class GravNetConv(nn.Module):
@@ -82,7 +90,7 @@ class GravNetConv(nn.Module):
         graph = KNNGraph(k, bandwidth=20**-0.5, loop=True, method=method)
         self._graph = [graph]
 
-    @full_precision
+    @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features ``(N, out_channels)``, or ``(B, N, out_channels)`` for padded samples.
@@ -149,7 +157,7 @@ class DynamicEdgeConv(nn.Module):
         self.nn, self.aggr = nn, aggr
         self._graph = [KNNGraph(k, weight="connectivity", loop=True, method=method)]
 
-    @full_precision
+    @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features of the points, see :meth:`GravNetConv.forward`."""

@@ -232,7 +232,7 @@ def neighbours(
         for mine, theirs in ((mask_x, mask_y), (batch_x, batch_y))
     )
     with one_thread():
-        clouds, found = find(x, y, masks, batches, metric, method, options)
+        clouds, found = full_precision(find)(x, y, masks, batches, metric, method, options)
         squares, indices = place(clouds, found, x.shape[:-1])
     bits = sum(1 << NAMES.index(name) for name in found.methods)
     return squares, indices, torch.tensor([found.evaluations, bits])

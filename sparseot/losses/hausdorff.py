@@ -10,8 +10,8 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
-from ..errors import bad_input, warn_user
-from ..formulas import Opaque, as_cost
+from ..errors import warn_user
+from ..formulas import as_cost
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
 from ..transport.marginals import Marginals, marginals
@@ -55,7 +55,8 @@ def hausdorff_divergence(
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which distances saturate; None never.
-        cost: another ground cost, as in :func:`sinkhorn_divergence`; it cannot be learned.
+        cost: another ground cost, as in :func:`sinkhorn_divergence`, symmetric within each cloud; it
+            cannot be learned.
         potentials: return ``((g - f) / 2 on x, (f - g) / 2 on y)`` instead.
         engine: "auto", or the name of an engine.
 
@@ -79,20 +80,19 @@ def hausdorff_divergence(
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
-    _refuse_learning(formula)
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
-    check_cost(formula, source, target, own=True)
+    check_cost(formula, source, target, own=True, engine=chosen, fixed=True)
 
-    def distance_to(points: Points, other: Points) -> tuple[Tensor, Tensor]:
-        """The cloud's own potential on itself and on the other cloud's points."""
+    def distance_to(points: Points, other: Points, cost: Formula) -> tuple[Tensor, Tensor]:
+        """The cloud's own potential on itself and on the other cloud's points, from which costs are."""
         f = self_potential(points, formula, penalty, eps, engine=chosen)
-        far = _extended(points, f, other, formula, penalty, eps, chosen)
+        far = _extended(points, f, other, cost, penalty, eps, chosen)
         return penalty.saturated(f, eps), penalty.saturated(far, eps)
 
-    f_x, f_y = distance_to(source, target)
-    g_y, g_x = distance_to(target, source)
+    f_x, f_y = distance_to(source, target, formula.T)
+    g_y, g_x = distance_to(target, source, formula)
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
     _say_if_infinite(on_x, on_y)
     if potentials:
@@ -127,12 +127,3 @@ def _say_if_infinite(*potentials: Tensor) -> None:
             "The Hausdorff divergence is not finite: costs are too large for this blur. Take a larger "
             "one, or rescale the points.",
         )
-
-
-def _refuse_learning(cost: Formula) -> None:
-    """The implicit derivative is taken in the points and weights, not in a cost's parameters."""
-    if not (isinstance(cost, Opaque) and isinstance(cost.function, torch.nn.Module)):
-        return
-    if any(parameter.requires_grad for parameter in cost.function.parameters()):
-        fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
-        raise bad_input("cost", "a module with parameters to learn", "a fixed cost", fix)

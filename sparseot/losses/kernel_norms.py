@@ -12,6 +12,7 @@ from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
+from ..operators.parts import at_unit_length
 from ..points import points_pair
 
 __all__ = ["kernel_norm"]
@@ -34,7 +35,7 @@ def kernel_norm(
         \tfrac12 \|\alpha - \beta\|_k^2 = \tfrac12 \sum_{ij} a_i a_j k(x_i, x_j)
         + \tfrac12 \sum_{ij} b_i b_j k(y_i, y_j) - \sum_{ij} a_i b_j k(x_i, y_j)
 
-    Differentiable to any order in x, y, a and b.
+    Differentiable to any order in x, y, a and b, and in the length of a kernel that is a tensor.
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points.
@@ -65,15 +66,15 @@ def kernel_norm(
     """
     source, target, batched = points_pair(x, y, a, b)
     kernel = as_kernel(kernel)
-    chosen, _ = choose_engine(engine, kernel, source.positions)
-    x, y, a, b = source.positions, target.positions, source.weights, target.weights
-
+    a, b = source.weights, target.weights
+    kernel, x, y, factor = at_unit_length(kernel, source.positions, target.positions)
+    chosen, _ = choose_engine(engine, kernel, x)
     if potentials:
         both, signed = torch.cat((x, y), 1), torch.cat((a, -b), 1)[..., None]
-        field = kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]
+        field = factor * kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]
         f, g = field[:, : x.shape[1]], -field[:, x.shape[1] :]
         return (f, g) if batched else (f[0], g[0])
     cross = (a * kernel_sum(kernel, x, y, b[..., None], engine=chosen)[..., 0]).sum(-1)
     own = quadratic_form(kernel, x, a, engine=chosen) + quadratic_form(kernel, y, b, engine=chosen)
-    value = own / 2 - cross
+    value = factor * (own / 2 - cross)
     return value if batched else value[0]

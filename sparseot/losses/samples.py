@@ -24,7 +24,7 @@ from .sinkhorn import sinkhorn_divergence
 
 __all__ = ["SamplesLoss"]
 
-KERNELS: dict[str, Callable[[float], Radial]] = {
+KERNELS: dict[str, Callable[[float | Tensor], Radial]] = {
     "gaussian": Gaussian,
     "laplacian": Laplacian,
     "energy": lambda blur: Energy(),
@@ -56,7 +56,8 @@ class SamplesLoss(torch.nn.Module):
         loss: "sinkhorn", "hausdorff", or a kernel norm: "gaussian", "laplacian", "energy".
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2 (sinkhorn, hausdorff).
         blur: smoothing length in the units of the points; the width of the kernels, and
-            ``eps = blur**p`` for transport.
+            ``eps = blur**p`` for transport. A tensor of one is differentiated in, for "gaussian" and
+            "laplacian"; a parameter is one of the loss.
         reach: length above which mass is created and destroyed; None keeps all mass.
         diameter: length at which the annealing starts; None takes the diagonal of the box.
         scaling: ratio of successive blurs in the annealing, in (0, 1); near 1 is slow and precise.
@@ -95,7 +96,7 @@ class SamplesLoss(torch.nn.Module):
         self,
         loss: str = "sinkhorn",
         p: int = 2,
-        blur: float = 0.05,
+        blur: float | Tensor = 0.05,
         reach: float | None = None,
         diameter: float | None = None,
         scaling: float = 0.5,
@@ -113,7 +114,7 @@ class SamplesLoss(torch.nn.Module):
         if loss not in LOSSES:
             raise bad_input("loss", repr(loss), "one of " + ", ".join(f'"{n}"' for n in LOSSES))
         given = {name: value for name, value in locals().items() if name in DEFAULTS}
-        check_positive(blur=blur, diameter=diameter, tol=tol)
+        check_positive(blur=_number(blur, loss), diameter=diameter, tol=tol)
         marginals(reach, p), Sinkhorn(tol)  # these check their arguments
         AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
@@ -165,7 +166,9 @@ class SamplesLoss(torch.nn.Module):
         shown = ["blur"] if self.loss in KERNELS else ["p", "blur", "reach"]
         schedule = "scaling" if self.tol is None else "tol"
         shown += [schedule, "debias"] if self.loss == "sinkhorn" else []
-        return ", ".join([repr(self.loss)] + [f"{name}={getattr(self, name)!r}" for name in shown])
+        values = {name: getattr(self, name) for name in shown}
+        numbers = {k: v.item() if isinstance(v, Tensor) else v for k, v in values.items()}
+        return ", ".join([repr(self.loss)] + [f"{k}={v!r}" for k, v in numbers.items()])
 
 
 def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
@@ -180,12 +183,18 @@ def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
     raise bad_input("loss(...)", f"{len(args)} arguments", "(x, y) or (a, x, b, y)", kind=TypeError)
 
 
+def _number(blur: Any, loss: str) -> Any:
+    """The blur without its gradient, for the losses that have one in it."""
+    learns = loss in ("gaussian", "laplacian") and isinstance(blur, Tensor) and blur.numel() == 1
+    return blur.item() if learns else blur
+
+
 def _last(cost: Any) -> Any:
     """GeomLoss's multiscale backend wants a pair, a KeOps formula and a function: the function."""
     return cost[-1] if isinstance(cost, tuple) and cost else cost
 
 
-def _kernel(kernel: Any, blur: float) -> Opaque:
+def _kernel(kernel: Any, blur: float | Tensor) -> Opaque:
     """GeomLoss hands blur, use_keops and ranges to a kernel; here, those that it knows."""
     if isinstance(kernel, Radial) or not callable(kernel):
         fix = "Kernels by name are losses: SamplesLoss('gaussian'); formulas go to kernel_norm."

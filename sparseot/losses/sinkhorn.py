@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.settings import own_settings
 from ..errors import bad_input
-from ..points import refuse_transforms
+from ..points import check_positive, refuse_transforms
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
 from ..transport.solution import Solver
@@ -67,7 +67,8 @@ def sinkhorn_divergence(
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
             ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too; or a
-            KeOps formula of X and Y.
+            KeOps formula of X and Y. C(x, y) need not be C(y, x), but within a cloud that is compared
+            with itself: then ``debias=False`` is wanted.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.
@@ -96,6 +97,7 @@ def sinkhorn_divergence(
         >>> print(f"{sinkhorn_divergence(x, y):.2f}")
         12.50
     """
+    check_positive(diameter=diameter)
     solver = Sinkhorn() if solver is None else solver
     if not isinstance(solver, Solver):
         fix = "Sinkhorn(tol=...) and AveragedAnnealing(scaling=...) are solvers."

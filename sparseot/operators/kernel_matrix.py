@@ -19,7 +19,7 @@ from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
-from ..points import points_pair
+from ..points import points_pair, refuse_tensor
 from .arrays import Array, as_tensor, like
 from .base import Operator
 from .parts import make_part, swapped
@@ -274,6 +274,7 @@ def _points(name: str, x: Array) -> Tensor:
 
 
 def _tolerance(tol: float) -> float:
+    refuse_tensor("tol", tol)
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
         raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
     return float(tol)

@@ -10,11 +10,11 @@ from torch import Tensor
 from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine
 from ..errors import bad_input
-from ..formulas import Mixture, Opaque, Pointwise, Radial, Single, finite
+from ..formulas import Kernel, Opaque, Radial, Single, finite
 from ..pairs import BlockPairs
 from .autograd.kernel_sums import kernel_sum
 
-__all__ = ["Part", "make_part", "swapped"]
+__all__ = ["Part", "at_unit_length", "make_part", "swapped"]
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,7 @@ def make_part(
 ) -> Part:
     """The part of this kernel; points are taken in units of a length that is learnt."""
     assert isinstance(kernel, Radial | Opaque)
-    factor: Tensor | float = 1.0
-    if isinstance(kernel, Radial) and kernel.length is not None:
-        length, (x, y) = kernel.length.to(x), centred(x, y)
-        kernel, scale = kernel.at_unit_length()
-        x, y, factor = x / length, y / length, scale.to(x)
+    kernel, x, y, factor = at_unit_length(kernel, x, y)
     engine, why = choose_engine(asked, kernel, x, y, pairs, tol)
     if engine.approximate and not tol:
         fix = 'Give a tolerance, or leave engine="auto".'
@@ -77,13 +73,17 @@ def make_part(
     return Part(kernel, x, y, factor, engine, why)
 
 
-def swapped(kernel: Any) -> Any:
+def at_unit_length(
+    kernel: Radial | Opaque, x: Tensor, y: Tensor
+) -> tuple[Radial | Opaque, Tensor, Tensor, Tensor | float]:
+    """The kernel, points in units of its length if this is learnt, and the factor that values then take."""
+    if not isinstance(kernel, Radial) or kernel.length is None:
+        return kernel, x, y, 1.0
+    length, (x, y) = kernel.length.to(x), centred(x, y)
+    kernel, scale = kernel.at_unit_length()
+    return kernel, x / length, y / length, scale.to(x)
+
+
+def swapped(kernel: Any) -> Kernel:
     """The kernel of (y, x): a function of two points need not be symmetric."""
-    if isinstance(kernel, Mixture):
-        return Mixture(tuple(swapped(part) for part in kernel.parts))
-    if isinstance(kernel, Radial):
-        return kernel
-    given = kernel if isinstance(kernel, Opaque) else Opaque(kernel)
-    if isinstance(given, Pointwise):
-        return Pointwise(lambda y, x: given.function(x, y), given.clouds[::-1])
-    return Opaque(lambda y, x: given(x, y).mT, given.clouds[::-1])
+    return (kernel if isinstance(kernel, Kernel) else Opaque(kernel)).T

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..engines.base import Engine, PlanPairs
+from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
-from ..formulas import GroundCost, Opaque, Symbolic
+from ..formulas import GroundCost, Opaque, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
 from ..points import Points
 from .marginals import Marginals
@@ -17,6 +20,7 @@ from .marginals import Marginals
 __all__ = ["Cost", "Problem", "check_cost"]
 
 Cost = GroundCost | Opaque | Symbolic
+SAMPLE = 4  # points from which the costs of a KeOps formula are compared with those back
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Problem:
         p, blur: the temperature is ``blur ** p``.
         engine: how sums over all pairs are taken.
         symmetric: whether this is a cloud and itself, held alike; then f = g is wanted.
+        even: whether it is known that C(x, y) = C(y, x).
         pairs: those that were kept for the plan that was found; None for all pairs.
     """
 
@@ -42,6 +47,7 @@ class Problem:
     blur: float
     engine: Engine
     symmetric: bool = False
+    even: bool = True
     pairs: PlanPairs | None = None
 
     @property
@@ -63,6 +69,7 @@ class Problem:
             self,
             source=self.target,
             target=self.source,
+            cost=self.cost.T,
             penalty=self.penalty.swapped(),
             pairs=self.pairs and self.pairs.T,
         )
@@ -70,11 +77,11 @@ class Problem:
     def item(self, k: int) -> Problem:
         """The problem of one item of a batch, over all pairs.
 
-        Equal clouds that are held alike are one cloud: then f = g.
+        Equal clouds that are held alike are one cloud: then f = g, if the order of points is nothing.
         """
         source = self.source.items[k]
         target = source if self.symmetric else self.target.items[k]
-        alike = self.penalty.rhos[0] == self.penalty.rhos[1] and source.equals(target)
+        alike = self.even and self.penalty.rhos[0] == self.penalty.rhos[1] and source.equals(target)
         target = source if alike else target
         return replace(self, source=source, target=target, symmetric=alike, pairs=None)
 
@@ -99,13 +106,14 @@ class Problem:
         if not isinstance(self.cost, Opaque):
             fix = "Give the cost as a Python function of (x, y)."
             raise bad_input("cost", "a KeOps formula", "a cost whose plan can be applied", fix)
-        blocks = []
-        size = max(1, (1 << 22) // (y.shape[0] * y.shape[1]))
-        for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
-            cost = self.cost(rows, y)
-            entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
-            blocks.append((entries * cost if with_cost else entries) @ v)
-        return torch.cat(blocks, 1)
+        blocks, columns = [], y.shape[0] * y.shape[1]
+        size = max(1, (1 << 22) // columns)
+        with threads_for(NUMBERS * x.shape[1] * columns):
+            for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
+                cost = self.cost(rows, y)
+                entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
+                blocks.append((entries * cost if with_cost else entries) @ v)
+            return torch.cat(blocks, 1)
 
     def log_rows(self, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Scalings ``(B, N)`` that make the rows of the plan sum to one, at the source or new points x."""
@@ -128,12 +136,53 @@ class Problem:
         return costs
 
 
-def check_cost(cost: Cost, source: Points, target: Points, own: bool) -> None:
-    """Refuses a function that is NaN or infinite between both clouds, or (``own``) within one."""
-    if not isinstance(cost, Opaque):
+def check_cost(
+    cost: Cost, source: Points, target: Points, own: bool, engine: Engine, fixed: bool = False
+) -> None:
+    """Refuses a cost that is NaN or infinite between both clouds, or (``own``) within one.
+
+    There it must be symmetric as well, and a ``fixed`` one must have nothing to learn. Functions are
+    evaluated for all pairs, KeOps formulas summed.
+    """
+    if isinstance(cost, GroundCost):
         return
     x, y = source.positions.detach(), target.positions.detach()
-    cost.check(x, y)
-    if own:
-        cost.check(x, x, ("x", "x"))
-        cost.check(y, y, ("y", "y"))
+    check: Callable[..., None]
+    if isinstance(cost, Opaque):
+        check = partial(cost.check, fixed=fixed)
+    else:
+        check = partial(_check_formula, cost, engine)
+    pairs = [(x, y, ("x", "y")), *([(x, x, ("x", "x")), (y, y, ("y", "y"))] if own else [])]
+    for one, two, clouds in pairs:
+        with threads_for(NUMBERS * len(one) * one.shape[1] * two.shape[1]):
+            check(one, two, clouds)
+
+
+def _check_formula(
+    cost: Symbolic, engine: Engine, x: Tensor, y: Tensor, clouds: tuple[str, str]
+) -> None:
+    """The same for a formula whose values are not seen: by its sums over all pairs.
+
+    An infinite cost shows in the softmin, or in the softmax; its pair is then looked for.
+    """
+    zero = y.new_zeros(y.shape[:2])
+    for sign in (1.0, -1.0):
+        bad = ~engine.bind(x, y).logsumexp(cost, y.new_full((len(y),), sign), zero).isfinite()
+        for place in bad.nonzero()[:1].tolist():
+            i = place[1]
+            row = _costs_from(cost, engine, x, y, i)
+            finite(row, [i], range(y.shape[1]), clouds=clouds, what="cost")
+    if y is x:
+        for i in range(min(x.shape[1], SAMPLE)):
+            row, back = (_costs_from(c, engine, x, x, i) for c in (cost, cost.T))
+            even(row, back, [i], range(x.shape[1]), clouds[0])
+
+
+def _costs_from(cost: Symbolic, engine: Engine, x: Tensor, y: Tensor, i: int) -> Tensor:
+    """The costs ``(B, 1, M)`` from one point of x to all of y, as sums over that point alone."""
+    one = x[:, i : i + 1].contiguous()
+    sums, eps, zero = engine.bind(y, one), one.new_ones(len(one)), one.new_zeros(len(one), 1)
+    costs = -sums.logsumexp(cost.T, eps, zero)
+    if bool(costs.isnan().any()):  # as infinity is, where its exponential is zero
+        costs = costs.where(~costs.isnan(), sums.logsumexp(cost.T, -eps, zero))
+    return costs[:, None]

@@ -12,7 +12,7 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
-from ..formulas import as_cost
+from ..formulas import GroundCost, as_cost
 from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, points_pair
 from .derivatives.solved import Solved
@@ -131,7 +131,8 @@ def solve_clouds(
         plain = outside(lambda: (source.copy(), target.copy()), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
-    outside(lambda: check_cost(formula, *plain, debias), source.positions)
+    outside(lambda: check_cost(formula, *plain, debias, engine), source.positions)
+    problem = replace(problem, even=debias or isinstance(formula, GroundCost))
     problems, given = [problem], [(source, target)]
     if debias:
         problems += [problem.own(problem.source), problem.own(problem.target)]

@@ -267,3 +267,49 @@ def test_small_work_wakes_none_of_torchs_threads():
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert found.stdout.splitlines() == ["[]", "3"]
+
+
+def test_functions_of_the_callers_have_the_callers_threads():
+    """A progress function always; a cost where it is worth it; what a layer calls, if it is large or unknown."""
+    seen = set()
+
+    def note(*_):
+        seen.add(torch.get_num_threads())
+
+    def found():
+        numbers = set(seen)
+        seen.clear()
+        return numbers
+
+    small, large = torch.rand(50, 2), torch.rand(2100, 2)
+    for options in ({}, {"p": 1}, {"debias": True}, {"reach": 1.0}):
+        so.solve_sample(small, small + 0.1, blur=0.3, solver=so.Sinkhorn(progress=note), **options)
+        assert found() == {3}
+    with one_thread():
+        so.sinkhorn_divergence(small, small + 0.1, blur=0.3, solver=so.Sinkhorn(progress=note))
+    assert found() == {3}
+
+    def cost(x, y):
+        note()
+        return (x[:, :, None] - y[:, None]).square().sum(-1)
+
+    so.solve_sample(small, small + 0.1, blur=0.3, cost=cost)
+    assert found() == {1}
+    result = so.solve_sample(large, large + 0.1, blur=1.0, cost=cost)
+    result.map()
+    assert found() == {3}
+
+    class Noting(torch.nn.Linear):
+        def forward(self, x):
+            note()
+            return super().forward(x)
+
+    deep = torch.nn.Sequential(Noting(4, 3000), torch.nn.Linear(3000, 300))
+
+    def unknown(x):
+        note()
+        return x.sum(-1, keepdim=True)
+
+    for network, numbers in ((Noting(4, 3), {1}), (deep, {3}), (unknown, {3})):
+        so.nn.DynamicEdgeConv(network, 3)(small)
+        assert found() == numbers

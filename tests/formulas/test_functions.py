@@ -182,3 +182,24 @@ def test_weights_of_a_graph_that_are_a_function():
     with pytest.raises(ValueError, match="weight: got a function that is inf at the distance 0"):
         KNNGraph(3, weight=lambda d: 1 / d)(x)
     assert KNNGraph(3, weight=lambda d: 1 / d)(X).weights.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, at its first jvp
+def test_transforms_see_through_kernels_that_are_functions():
+    """Forward derivatives, maps over vectors, and second derivatives of sums."""
+    x, v = X[:8], X[8:16]
+
+    def kernel(x, y):
+        return (-(x[:, :, None] - y[:, None]).square().sum(-1)).exp()
+
+    def product(x, v):
+        return KernelMatrix(kernel, x) @ v
+
+    _, forward = torch.func.jvp(product, (x, v), (v, x))
+    h = 1e-6
+    exact = (product(x + h * v, v + h * x) - product(x - h * v, v - h * x)) / (2 * h)
+    torch.testing.assert_close(forward, exact, rtol=1e-6, atol=1e-8)
+    mapped = torch.func.vmap(lambda column: product(x, column))(v.T)
+    torch.testing.assert_close(mapped.T, product(x, v))
+    moving = x.clone().requires_grad_(), v.clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(product, moving)

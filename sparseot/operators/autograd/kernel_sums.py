@@ -22,6 +22,7 @@ from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import NUMBERS, on_one_thread, threads_for
 from ...engines.settings import own_settings
 from ...formulas import Opaque, Radial, finite
+from ...precision import full_precision
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
@@ -181,9 +182,43 @@ def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     clouds = None if y is x else kernel.clouds
 
     def block(first: int, rows: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        return finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds) @ v
+        values = finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds)
+        product: Tensor = _Product.apply(values, v)
+        return product
 
     return by_rows(block, x, y, v)
+
+
+class _Product(Function):
+    """The product of two batches of matrices, whose derivatives have all their digits too."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(left: Tensor, right: Tensor) -> Tensor:
+        return left @ right
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx: Any, to_left: Tensor | None, to_right: Tensor | None) -> Tensor:
+        left, right = ctx.saved_tensors
+        parts = [] if to_left is None else [to_left @ right]
+        parts += [] if to_right is None else [left @ to_right]
+        return torch.stack(parts).sum(0)
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        left, right = ctx.saved_tensors
+        to_left, to_right = ctx.needs_input_grad
+        return (
+            _Product.apply(g, right.mT) if to_left else None,
+            _Product.apply(left.mT, g) if to_right else None,
+        )
 
 
 def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
@@ -199,6 +234,7 @@ def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tens
 
     ``first`` is the number of the first row of a block.
     """
+    function = full_precision(function)  # backward runs outside of all doors
     work = x.numel() * others[0].shape[1]
     size = max(1, (1 << 24) // (work // x.shape[1]))
     with threads_for(NUMBERS * work):

@@ -33,6 +33,7 @@ def softmin(
     *,
     engine: Engine,
     pairs: Pairs | None = None,
+    learnt: float = 1.0,
 ) -> Tensor:
     r"""Attaches first derivatives to a softmin whose value is known.
 
@@ -48,6 +49,7 @@ def softmin(
         eps: the temperature.
         engine: how to sum.
         pairs: the pairs of the plan of (f, g) to visit; None for all pairs.
+        learnt: the share of the gradient in what a cost that is a function has learned.
 
     Returns:
         ``f`` with a gradient in x, y, b and g. A second derivative raises RuntimeError: where
@@ -55,7 +57,7 @@ def softmin(
     """
     x, y, b, g = (first_order(t) for t in (x, y, b, g))
     if isinstance(cost, Opaque):
-        return _opaque_softmin(cost, x, y, b, g, eps)
+        return _opaque_softmin(cost, x, y, b, g, eps, learnt)
     if isinstance(cost, Symbolic):
         return _symbolic_softmin(cost, x, y, b, g, eps, engine)
     result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine, pairs)
@@ -142,9 +144,27 @@ class _Barrier(Function):
         )
 
 
-def _opaque_softmin(cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float) -> Tensor:
+class _Times(Function):
+    """The identity; gradients are multiplied by a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return t.view_as(t)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return ctx.factor * g, None
+
+
+def _opaque_softmin(
+    cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float, learnt: float
+) -> Tensor:
+    """In the points the shares cancel; what the function itself holds takes ``learnt`` only."""
+
     def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
-        exponent = (g[:, None] - cost(rows, y)) / eps
+        rows, y = (_Times.apply(t, 1 / learnt) for t in (rows, y))
+        exponent = (g[:, None] - _Times.apply(cost(rows, y), learnt)) / eps
         highest = exponent.detach().amax(-1)
         sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)
         return -eps * (sums.log() + highest)

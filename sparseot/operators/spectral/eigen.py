@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...engines.openmp import threads_for
 from ...errors import bad_input, warn_user
+from ...points import refuse_tensor
 from ...precision import full_precision
 from ..arrays import Array, as_tensor, like
 from ..base import CoarseSpace, Operator
@@ -71,7 +72,7 @@ def eigsh(
         progress: show a bar that counts products.
 
     Returns:
-        :class:`EigenPairs`, of the kind, dtype and device of the operator's points.
+        :class:`EigenPairs`, of the kind, dtype and device of the operator's points, without gradients.
 
     Raises:
         ValueError: if k or which is not as described, or the operator is not square, symmetric and
@@ -102,6 +103,7 @@ def _solve(
     progress: bool,
 ) -> EigenPairs:
     """Dense where the basis would be the whole space, else by iteration."""
+    refuse_tensor("tol", tol)
     norm = _check_symmetry(operator)
     n = operator.shape[-1]
     reference = as_tensor(operator.reference, operator.reference)

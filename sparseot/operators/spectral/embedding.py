@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from ...engines.base import Engine
 from ...engines.settings import own_settings
 from ...errors import bad_input, warn_user
 from ...formulas import Gaussian
 from ...pairs import Blocks
+from ...points import refuse_tensor
 from ..arrays import Array, as_tensor, like
 from ..kernel_matrix import KernelMatrix
 from .eigen import eigsh
@@ -69,10 +71,10 @@ def spectral_embedding(
         progress: show a bar that counts products.
 
     Returns:
-        :class:`SpectralEmbedding`, of the kind, dtype and device of x.
+        :class:`SpectralEmbedding`, of the kind, dtype and device of x, without gradients.
 
     Raises:
-        ValueError: if an argument is not as described. Points without neighbours are a warning.
+        ValueError, TypeError: if an argument is not as described. Points without neighbours are a warning.
 
     References:
         Belkin and Niyogi, 2003, "Laplacian eigenmaps for dimensionality reduction and data
@@ -90,7 +92,9 @@ def spectral_embedding(
         raise bad_input("n_components", repr(n_components), "an integer", kind=TypeError)
     if not 1 <= n_components <= most:
         raise bad_input("n_components", str(n_components), f"1 to {most} for {len(x)} points")
-    K = KernelMatrix(Gaussian(sigma), x, pairs=pairs, engine=engine)
+    refuse_tensor("sigma", sigma)
+    plain = x.detach() if isinstance(x, Tensor) else x
+    K = KernelMatrix(Gaussian(sigma), plain, pairs=pairs, engine=engine)
     L = graph_laplacian(K, normed=True)
     first = int(drop_first)
     found = eigsh(L, n_components + first, which="SA", tol=tol, progress=progress)

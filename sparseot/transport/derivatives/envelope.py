@@ -17,17 +17,24 @@ __all__ = ["dual", "envelope", "without_second"]
 
 
 def dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
-    """The dual value ``(B,)`` with the envelope's derivatives."""
-    source, target = problem.source, problem.target
-    f = envelope(problem, found.f, found.g_prev)
-    g = f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
+    """The dual value ``(B,)`` with the envelope's derivatives.
+
+    Points reach the value through one of both potentials. What a cost learns would reach it through
+    both, as if the plan had twice its mass: it takes half of either.
+    """
+    source, target, share = problem.source, problem.target, 0.5
+    f = envelope(problem, found.f, found.g_prev, share)
+    g = f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev, share)
     if barred:
         source, target = without_second(source), without_second(target)
     return problem.penalty.value(source, target, f, g, problem.eps)
 
 
-def envelope(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
-    """The damped softmin f of g, with its derivative in the points of the source."""
+def envelope(problem: Problem, f: Tensor, g: Tensor, learnt: float = 1.0) -> Tensor:
+    """The damped softmin f of g, with its derivative in the points of the source.
+
+    And with the share ``learnt`` of that in what a cost learns.
+    """
     x, learned = problem.source.positions, isinstance(problem.cost, Opaque)
     if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
         return f
@@ -35,7 +42,7 @@ def envelope(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
     y, b = problem.target.positions.detach(), problem.target.weights.detach()
     guess = f / damping
     clouds = x, y, b, g, guess
-    there: dict[str, Any] = {"engine": problem.engine, "pairs": problem.pairs}
+    there: dict[str, Any] = {"engine": problem.engine, "pairs": problem.pairs, "learnt": learnt}
     return damping * softmin(problem.cost, *clouds, problem.eps, **there)
 
 

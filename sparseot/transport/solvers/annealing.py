@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...engines.base import Engine
 from ...errors import bad_input
-from ...formulas import Opaque
+from ...formulas import GroundCost
 from ...points import Points, bounding_diameter, check_positive
 from ..problem import Problem
 from ..solution import Potentials, Solution, Solver
@@ -57,8 +57,8 @@ class AveragedAnnealing(Solver):
         """The schedule starts from zero, whatever the ``starts``.
 
         Clouds of equal size make one batch of all problems, seen from both sides: then one softmin a
-        step updates all. (Costs that are functions are left alone: small matrices of theirs are kept
-        from one softmin to the next.)
+        step updates all. (Other costs are left alone: the order of their points matters, and small
+        matrices of functions are kept from one softmin to the next.)
         """
         first = problems[0]
         lengths = bounding_diameter(first.source, first.target)
@@ -67,7 +67,7 @@ class AveragedAnnealing(Solver):
         sizes = {
             c.positions.shape[1] for problem in problems for c in (problem.source, problem.target)
         }
-        if len(sizes) > 1 or isinstance(first.cost, Opaque):
+        if len(sizes) > 1 or not isinstance(first.cost, GroundCost):
             return [self._one(problem, lengths) for problem in problems]
         return self._together(problems, lengths)
 
@@ -77,7 +77,7 @@ class AveragedAnnealing(Solver):
         towards = _Update(problem, source, target)
         if problem.symmetric:
             return Solution(*self._averaged(problem, lengths, towards, lambda now, f, *old: f))
-        back = _Update(problem, target, source)
+        back = _Update(problem.swapped(), target, source)
         return Solution(
             *self._averaged(problem, lengths, towards, lambda now, _, f, g: back(*now, f, g))
         )

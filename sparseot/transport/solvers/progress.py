@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from ...engines.openmp import callers_threads
+
 __all__ = ["Bar", "Stopped", "deferred"]
 
 
@@ -60,8 +62,8 @@ def deferred(signals: bool = True) -> Iterator[None]:
 class Bar:
     """A progress bar, made at the first sweep; silent unless it was asked for.
 
-    A function is called in its place after each sweep, with the blur, the error and ``tol``. Where it
-    raises KeyboardInterrupt, or the user did, the sweeps are told to end.
+    A function is called in its place after each sweep, with the blur, the error and ``tol``, and with
+    the caller's number of threads. Where it raises KeyboardInterrupt, or the user did, the sweeps are told to end.
     """
 
     def __init__(self, shown: bool | Callable[[float, float, float], None]) -> None:
@@ -82,7 +84,8 @@ class Bar:
 
     def _show(self, blur: float, error: float, tol: float) -> None:
         if callable(self.shown):
-            self.shown(blur, error, tol)
+            with callers_threads():
+                self.shown(blur, error, tol)
         elif self.shown:
             if self.bar is None:
                 from tqdm.auto import tqdm  # here, for a light import of the library

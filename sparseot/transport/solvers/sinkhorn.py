@@ -8,14 +8,16 @@ error of the marginals of the plan, over all pairs, is at most ``tol`` times the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from ...engines.base import Engine
+from ...engines.base import Engine, Formula, Reductions
 from ...engines.choose import loops_for
 from ...errors import bad_input
 from ...formulas import GroundCost
+from ...pairs import BlockPairs
 from ...points import bounding_diameter, check_positive
 from ..problem import Problem
 from ..pruned.coarse import Cells
@@ -53,7 +55,7 @@ class Sinkhorn(Solver):
             would take more, it is refused before they are made. None for no limit; all pairs take
             no memory of their number.
         progress: show levels and sweeps while they run (tqdm); or a function of ``(blur, error,
-            tol)`` to call after each sweep. During :func:`solve_sample`, a KeyboardInterrupt raised
+            tol)`` to call after each sweep, with your number of threads. During :func:`solve_sample`, a KeyboardInterrupt raised
             there, and Ctrl-C, end the sweeps; the result holds the potentials of that moment, and
             ``converged`` is False. A second Ctrl-C is not waited with. In losses they are raised.
 
@@ -98,9 +100,8 @@ class Sinkhorn(Solver):
         why, parts, reports = self.all_pairs(problem), [], []
         for k in range(len(problem.source.positions)):
             bar = Bar(self.progress)
-            one = Course(
-                problem.item(k), self.tol or DEFAULT, self.max_sweeps, self.accelerate, bar
-            )
+            item = _turning(problem.item(k))
+            one = Course(item, self.tol or DEFAULT, self.max_sweeps, self.accelerate, bar)
             first = None
             if start is not None:
                 first = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
@@ -158,3 +159,44 @@ class Sinkhorn(Solver):
         if why is None and self.multilevel is None and pairs < WORTH:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
+
+
+def _turning(problem: Problem) -> Problem:
+    """The problem, such that sums over its source are of costs from the source."""
+    if isinstance(problem.cost, GroundCost) or problem.symmetric:
+        return problem
+    return replace(problem, engine=_Turning(problem.engine, problem.source.positions))
+
+
+class _Turning(Engine):
+    """Another engine, for a cost C(x, y) of two clouds the first of which is known.
+
+    Bound the other way around, it sums the same costs, transposed.
+    """
+
+    def __init__(self, engine: Engine, first: Tensor) -> None:
+        self.engine, self.first, self.name = engine, first, engine.name
+
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
+        return self.engine.refuses(formula, x, pairs)
+
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
+        sums = self.engine.bind(x, y, pairs)
+        return sums if x is self.first else _Turned(sums)
+
+
+class _Turned(Reductions):
+    """Sums of the transposed cost."""
+
+    def __init__(self, sums: Reductions) -> None:
+        self.sums = sums
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        return self.sums.sum(kernel.T, v, row, col)
+
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        return self.sums.logsumexp(cost.T, eps, col, guess)
