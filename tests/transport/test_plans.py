@@ -101,7 +101,7 @@ def counted(monkeypatch):
     true, dense = PrunedSoftmins._run, Problem.plan_product
 
     def run(self, loop, side, *args):
-        pairs[0] += int(self.tiles.starts[side][-1]) * 32**2
+        pairs[0] += len(self.tiles) * 32**2
         return true(self, loop, side, *args)
 
     def product(self, row, g, v, *, x=None, **rest):

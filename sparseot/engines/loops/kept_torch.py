@@ -1,110 +1,116 @@
-"""The loops of :mod:`.kept_compiled` without a compiler: many tiles at a time, by torch on one thread.
+"""Kept pairs without a compiler, on any device: many tiles at a time, by torch.
 
-They take the same arrays and give the same sums; see there for what these are. Far slower,
-they serve where nothing can be compiled, and as a second opinion in tests.
+See :mod:`.kept_compiled` for what an entry is. On a CPU it is far slower, and serves where nothing
+can be compiled, and as a second opinion in tests. No operation but a screen waits for the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["products", "screen", "sums", "transpose"]
+from ..base import KEPT_BLOCK
+from ..kept import KEPT_GROUP, Blocks, Boxes, TileLoops, TileRows
+from ..openmp import NUMBERS, threads_for
 
-Array = np.ndarray[Any, Any]
-CHUNK = 1 << 10  # tiles at a time
+__all__ = ["TorchLoops"]
+
+ENTRIES = {"cpu": 1 << 20}  # at a time,
+MANY = 1 << 24  # and elsewhere
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
 
 
-def _entries(*args: Any) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """Chunk after chunk: places among the tiles, row blocks, column blocks, entries ``(k, B, B)``."""
-    starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, lo, hi = args
-    owners = np.repeat(np.arange(lo, hi), np.diff(starts[lo : hi + 1]))
-    first, last = int(starts[lo]), int(starts[hi])
-    xc, xs, xk, xo, xb, yc, ys, yk, yo, yb = (
-        torch.from_numpy(t) for t in (xc, xs, xk, xo, xb, yc, ys, yk, yo, yb)
-    )
-    for at in range(first, last, CHUNK):
-        place = slice(at, min(at + CHUNK, last))
-        I = torch.from_numpy(owners[at - first : place.stop - first])
-        J = torch.from_numpy(tiles[place].astype(np.int64))
-        gap, x, y = xc[I] - yc[J], xo[I], yo[J]
-        constant = xk[I] + yk[J] - gap.square().sum(1) / 2
-        rows = xb[I] + ((xs[I] - gap).to(x)[:, None] @ x)[:, 0]
-        cols = yb[J] + ((ys[J] + gap).to(y)[:, None] @ y)[:, 0] + constant.to(y)[:, None]
-        exponents = torch.baddbmm(rows[:, :, None] + cols[:, None], x.mT, y)
-        yield place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_()
+class TorchLoops(TileLoops):
+    """For half of the squared distance; other costs have other exponents and bounds."""
+
+    def __init__(self, power: int = 2) -> None:
+        assert power == 2, "the loops know half of the squared distance"
+
+    def screen(
+        self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
+    ) -> tuple[TileRows, Tensor]:
+        omitted, found = torch.zeros_like(rows.heights), []
+        for I, J in _box_pairs(rows, cols, near):
+            some, others = rows.at(I), cols.at(J)
+            bound = self._bounds(some, others)
+            stays = bound + torch.maximum(some.shares, others.shares) >= threshold
+            mass = (bound + others.masses).clamp(-1022.0, HIGHEST).exp2()
+            lost = mass.masked_fill(stays, 0.0).sum(-1)
+            omitted.index_add_(0, I.flatten(), lost.flatten())
+            found.append((I * len(cols) + J)[stays])
+        places = torch.cat(found).sort().values
+        owners = places.div(len(cols), rounding_mode="floor")
+        counts = torch.bincount(owners, minlength=len(rows))
+        return TileRows.of(counts, (places % len(cols)).int()), omitted
+
+    def sums(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:
+        out = torch.zeros(rows.bias.shape, dtype=torch.float64, device=rows.bias.device)
+        peaks = [rows.bias.new_empty(0)]
+        with threads_for(NUMBERS * len(tiles) * KEPT_BLOCK**2):
+            for I, _, entries in self._entries(tiles, rows, cols):
+                part = entries.sum(2)
+                out.index_add_(0, I, part.double())
+                peaks.append(part.amax(1))
+        return out, torch.cat(peaks)
+
+    def products(self, tiles: TileRows, rows: Blocks, cols: Blocks, v: Tensor) -> Tensor:
+        shape = len(rows.bias), v.shape[1], KEPT_BLOCK
+        out = torch.zeros(shape, dtype=torch.float64, device=v.device)
+        with threads_for(NUMBERS * len(tiles) * KEPT_BLOCK**2):
+            for I, J, entries in self._entries(tiles, rows, cols):
+                out.index_add_(0, I, (v[J] @ entries.mT).double())
+        return out
+
+    def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
+        places = tiles.blocks.argsort(stable=True)
+        counts = torch.bincount(tiles.blocks, minlength=columns)
+        return TileRows.of(counts, tiles.owners[places].int()), places
+
+    def _entries(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Chunk after chunk: row blocks, column blocks, entries ``(k, B, B)``."""
+        many = max(1, ENTRIES.get(rows.bias.device.type, MANY) // KEPT_BLOCK**2)
+        for I, J in zip(tiles.owners.split(many), tiles.blocks.split(many), strict=True):
+            J = J.long()
+            yield I, J, self._exponents(rows, cols, I, J).clamp_(LOWEST, HIGHEST).exp2_()
+
+    def _exponents(self, rows: Blocks, cols: Blocks, I: Tensor, J: Tensor) -> Tensor:
+        """The exponents ``(k, B, B)`` of some tiles."""
+        gap, x, y = rows.centres[I] - cols.centres[J], rows.offsets[I], cols.offsets[J]
+        constant = rows.heights[I] + cols.heights[J] - gap.square().sum(1) / 2
+        here = rows.bias[I] + ((rows.slopes[I] - gap).to(x)[:, None] @ x)[:, 0]
+        there = cols.bias[J] + ((cols.slopes[J] + gap).to(y)[:, None] @ y)[:, 0]
+        there = there + constant.to(y)[:, None]
+        return torch.baddbmm(here[:, :, None] + there[:, None], x.mT, y)
+
+    def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
+        """The largest exponents that boxes allow: the best of the four edges, for each axis."""
+        best, r, s, q, t = None, rows.sides, rows.slopes, cols.sides, cols.slopes
+        D = rows.centres - cols.centres
+        for side in (1, -1):
+            dy = torch.clamp(D + side * r + t, -q, q)
+            edge = side * s * r + t * dy - (D + side * r - dy) ** 2 / 2
+            best = edge if best is None else torch.maximum(best, edge)
+            dx = torch.clamp(side * q - D + s, -r, r)
+            best = torch.maximum(best, s * dx + side * t * q - (D + dx - side * q) ** 2 / 2)
+        assert best is not None
+        return rows.heights + cols.heights + best.sum(0)
 
 
-def sums(*args: Any) -> None:
-    """Row sums over the tiles of row blocks lo to hi, and the largest of each tile."""
-    *clouds, out, peaks, lo, hi = args
-    out[lo:hi] = 0
-    total = torch.from_numpy(out)
-    for place, I, _, entries in _entries(*clouds, lo, hi):
-        part = entries.sum(2)
-        total.index_add_(0, I, part.double())
-        peaks[place] = part.amax(1).numpy()
-
-
-def products(*args: Any) -> None:
-    """Products with the columns of ``v`` over the tiles of row blocks lo to hi."""
-    *clouds, v, out, lo, hi = args
-    out[lo:hi] = 0
-    total, values = torch.from_numpy(out), torch.from_numpy(v)
-    for _, I, J, entries in _entries(*clouds, lo, hi):
-        total.index_add_(0, I, (values[J] @ entries.mT).double())
-
-
-def screen(
-    rows: tuple[Array, ...],
-    cols: tuple[Array, ...],
-    parents: Array,
-    starts: Array,
-    near: Array,
-    ends: Array,
-    threshold: float,
-    counts: Array,
-    omitted: Array,
-    lo: int,
-    hi: int,
-) -> Array:
-    """The tiles of row blocks lo to hi whose bound passes the threshold."""
-    kept = [np.zeros(0, np.int32)]
-    for I in range(lo, hi):
-        groups = near[starts[parents[I]] : starts[parents[I] + 1]]
-        there = [np.arange(ends[Q], ends[Q + 1]) for Q in groups]
-        J = np.concatenate([np.zeros(0, np.int64), *there])
-        bound = _bounds(tuple(t[..., I : I + 1] for t in rows), tuple(t[..., J] for t in cols))
-        stays = bound + np.maximum(rows[4][I], cols[4][J]) >= threshold
-        mass = np.clip(bound + cols[5][J], -1022.0, HIGHEST)
-        omitted[I] += np.exp2(mass[~stays]).sum()
-        counts[I] = stays.sum()
-        kept.append(J[stays].astype(np.int32))
-    return np.concatenate(kept)
-
-
-def _bounds(rows: tuple[Array, ...], cols: tuple[Array, ...]) -> Array:
-    """The largest exponents that a box and others allow: the best of the four edges, for each axis."""
-    xc, r, s, xf, *_ = rows
-    yc, q, t, yf, *_ = cols
-    D = xc - yc
-    best = np.full(D.shape, -np.inf)
-    for side in (1, -1):
-        dy = np.clip(D + side * r + t, -q, q)
-        best = np.maximum(best, side * s * r + t * dy - (D + side * r - dy) ** 2 / 2)
-        dx = np.clip(side * q - D + s, -r, r)
-        best = np.maximum(best, s * dx + side * t * q - (D + dx - side * q) ** 2 / 2)
-    bounds: Array = xf + yf + best.sum(0)
-    return bounds
-
-
-def transpose(starts: Array, tiles: Array, begins: Array, rows: Array, places: Array) -> None:
-    """The same tiles, column after column: ``rows`` and, in the old order, their ``places``."""
-    owners = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    places[:] = np.argsort(tiles, kind="stable")
-    rows[:] = owners[places]
+def _box_pairs(rows: Boxes, cols: Boxes, near: TileRows | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunk after chunk of pairs of boxes, as two numbers that broadcast: ``(..., h, 1)`` and ``(..., 1, w)``."""
+    device = rows.heights.device
+    entries = ENTRIES.get(device.type, MANY)
+    if near is None:
+        I, J = (torch.arange(len(boxes), device=device) for boxes in (rows, cols))
+        for some in I.split(max(1, entries // len(cols))):
+            yield some[:, None], J[None]
+        return
+    members = torch.arange(KEPT_GROUP, device=device)
+    many = max(1, entries // KEPT_GROUP**2)
+    for P, Q in zip(near.owners.split(many), near.blocks.split(many), strict=True):
+        I, J = (KEPT_GROUP * group.long()[:, None] + members for group in (P, Q))
+        yield I[:, :, None], J[:, None]

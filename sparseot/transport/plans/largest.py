@@ -46,7 +46,8 @@ def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Arr
     if isinstance(pairs, KeptPairs):
         check, side = pairs.checks[0], pairs.side
         X, Y = check.clouds[side], check.clouds[1 - side]
-        starts, tiles = check.tiles.starts[side], check.tiles.blocks[side]
+        kept = check.tiles.sides[side]
+        starts, tiles = kept.starts.numpy(), kept.blocks.numpy()
         for block in range(-(-X.n // SIZE)):
             mine = slice(block * SIZE, min((block + 1) * SIZE, X.n))
             theirs = (

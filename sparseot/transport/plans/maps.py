@@ -135,7 +135,7 @@ class _NewPoints:
         columns = np.hstack((self.there.points - centre, np.ones((self.there.n, 1))))
         sums = new.products(0, row, col + logs, columns)
         total = sums[:, -1]
-        bound = np.repeat(new.tiles.omitted, SIZE)[: cloud.n]
+        bound = np.repeat(new.tiles.omitted.numpy(), SIZE)[: cloud.n]
         sure = (bound <= MISSED * total) & (total < HIGHEST)
         places = known[cloud.order]
         out[places[sure]] = centre + sums[sure, :-1] / total[sure, None]

@@ -13,8 +13,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...engines.base import KEPT_BLOCK, LOG2E
+from ...engines.kept import KEPT_GROUP, Boxes
 from ...pairs import partition
 from ...points import CLOSED
 
@@ -22,7 +24,7 @@ __all__ = ["GROUP", "SIZE", "BlockCloud", "Frame"]
 
 Array = np.ndarray[Any, Any]
 SIZE = KEPT_BLOCK
-GROUP = 16  # blocks in a group, the upper level of the screen
+GROUP = KEPT_GROUP
 SINGLE = 1e-8  # error of an entry in float32, by the squared radius of its block: measured
 
 
@@ -51,7 +53,6 @@ class BlockCloud:
         self.group_centres = (self.group_low + self.group_high) / 2
         self.group_offsets = (wide - self.group_centres[:, None]).transpose(0, 2, 1)
         self.group_fit = _slopes_of(self.group_offsets)
-        self.ends = np.arange(groups + 1) * GROUP
 
     @cached_property
     def log_weights(self) -> Array:
@@ -146,7 +147,7 @@ class Frame:
         values -= self.level
         return values
 
-    def boxes(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    def boxes(self) -> tuple[Boxes, Boxes]:
         """What the screen reads of the blocks and of their groups."""
         cloud, unit = self.cloud, self.unit
         heights = self.heights.copy()
@@ -169,7 +170,8 @@ class Frame:
             shares.reshape(cloud.groups, GROUP).max(1),
             _log2(groups.sum(1)),
         )
-        return blocks, wide
+        some, more = (map(torch.from_numpy, boxes) for boxes in (blocks, wide))
+        return Boxes(*some), Boxes(*more)
 
 
 def _log2(x: Array) -> Array:

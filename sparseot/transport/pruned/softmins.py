@@ -11,17 +11,17 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
-from ...engines.openmp import thread_count
-from ...engines.threads import share
+from ...engines.kept import Blocks, TileRows
 from ...points import CLOSED
 from ..marginals import Marginals
 from ..softmins import Array, Softmins
 from .clouds import GROUP, SIZE, BlockCloud, Frame
 from .memory import check_memory
-from .tile_lists import RANGES, Tiles, screened
+from .tile_lists import Tiles
 
 __all__ = ["PrunedSoftmins"]
 
@@ -102,17 +102,11 @@ class PrunedSoftmins(Softmins):
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
         (rows, groups), (cols, near) = (frame.boxes() for frame in frames)
         X, Y = self.clouds
-        one = np.zeros(X.groups, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
-        whole = np.array([0, Y.groups])
-        counts, found, lost = screened(self.loops.screen, groups, near, *one, whole, threshold)
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        parents = np.arange(X.blocks) // GROUP
-        counts, found, omitted = screened(
-            self.loops.screen, rows, cols, parents, starts, found, Y.ends, threshold
-        )
-        omitted += lost[parents]
+        pairs, lost = self.loops.screen(groups, near, threshold)
+        found, omitted = self.loops.screen(rows, cols, threshold, pairs)
+        omitted += lost.repeat_interleave(GROUP)
         check_memory(self.memory, X.n + Y.n, X.dim, len(found))
-        self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks, self.loops)
+        self.tiles = self.screened = Tiles.of(found, omitted, Y.blocks, self.loops)
         self.built = f.copy(), g.copy()
         self.peaks = [None, None]
         self.age, self.final = 0, margin <= 0
@@ -134,7 +128,7 @@ class PrunedSoftmins(Softmins):
         X, Y = self.clouds
         rise = (f[X.order] - self.built[0]).max() + (g[Y.order] - self.built[1]).max()
         factor = math.exp(min(max(rise / self.eps, 0.0), 600.0))
-        bounds: Array = np.repeat(self.screened.omitted, SIZE)[: X.n] * factor
+        bounds: Array = np.repeat(self.screened.omitted.numpy(), SIZE)[: X.n] * factor
         return bounds[X.inverse]
 
     def recast(self, dtype: Any) -> None:
@@ -152,8 +146,9 @@ class PrunedSoftmins(Softmins):
         zero = np.zeros(self.clouds[0].n)
         self._frame(zero, zero)
         blocks = self.clouds[0].blocks
-        ones = np.ones(blocks, np.int64)
-        self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks, self.loops)
+        own = TileRows(torch.arange(blocks + 1), torch.arange(blocks, dtype=torch.int32))
+        nothing = torch.zeros(blocks, dtype=torch.float64)
+        self.tiles = Tiles.of(own, nothing, blocks, self.loops)
         self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Array, g: Array) -> list[Frame]:
@@ -193,42 +188,36 @@ class PrunedSoftmins(Softmins):
             return
         bar = SHARE * self.tol * math.exp(-MARGIN)
         keep = rows > bar
-        keep[self.tiles.places[cols > bar]] = True
-        self.tiles = self.tiles.only(keep)
+        keep[self.tiles.places.numpy()[cols > bar]] = True
+        self.tiles = self.tiles.only(torch.from_numpy(keep))
         self.peaks = [None, None]
 
     # --- sums over them ---
 
-    def _arguments(self, side: int, row: Array, col: Array, logs: Array | float) -> tuple[Any, ...]:
-        """Tiles, rows and columns of the loops, for two potentials; ``logs`` weigh the columns."""
-        rows = self._known(side, row).bias.astype(self.dtype)
-        cols = self._known(1 - side, col).bias + logs
-        own, other = self.parts[side], self.parts[1 - side]
-        tiles = self.tiles.starts[side], self.tiles.blocks[side]
-        return (*tiles, *own, rows, *other, cols.clip(CLOSED).astype(self.dtype))
+    def _blocks(self, side: int, row: Array, col: Array, logs: Array | float) -> list[Blocks]:
+        """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
+        rows = self._known(side, row).bias
+        cols = (self._known(1 - side, col).bias + logs).clip(CLOSED)
+        biases = rows.astype(self.dtype), cols.astype(self.dtype)
+        parts = self.parts[side], self.parts[1 - side]
+        found = (map(torch.from_numpy, (*p, b)) for p, b in zip(parts, biases, strict=True))
+        return [Blocks(*arrays) for arrays in found]
 
-    def _run(self, loop: Any, side: int, *args: Any) -> None:
-        """Shares the row blocks among threads, by their numbers of tiles."""
-        starts = self.tiles.starts[side]
-        self.pairs += int(starts[-1]) * SIZE**2
-        most = RANGES * thread_count()
-        shares = max(1, min(most, int(starts[-1]) >> 8))
-        ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
-        share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
+    def _run(self, loop: Any, side: int, *args: Any) -> Any:
+        """One pass over the tiles, seen from that side."""
+        self.pairs += len(self.tiles) * SIZE**2
+        return loop(self.tiles.sides[side], *args)
 
     def _sums(self, side: int, here: Array, there: Array) -> Array:
-        cloud, tiles = self.clouds[side], self.tiles
-        out = np.empty((cloud.blocks, SIZE))
-        peaks = np.empty(len(tiles), self.dtype)
-        args = self._arguments(side, here, there, self.clouds[1 - side].log_weights)
-        self._run(self.loops.sums, side, *args, out, peaks)
+        blocks = self._blocks(side, here, there, self.clouds[1 - side].log_weights)
+        out, peaks = (t.numpy() for t in self._run(self.loops.sums, side, *blocks))
         self.age += 1
         if self.age <= max(TRIM_AT):
             least = out.min(1).clip(LOWEST, 1.0)
-            self.peaks[side] = peaks / np.repeat(least, np.diff(tiles.starts[side]))
+            self.peaks[side] = peaks / least[self.tiles.sides[side].owners.numpy()]
             if self.age in TRIM_AT and not self.final:
                 self.trim()
-        return out.reshape(-1)[: cloud.n]
+        return out.reshape(-1)[: self.clouds[side].n]
 
     def products(self, side: int, row: Array, col: Array, v: Array) -> Array:
         """``sum_j exp((row_i + col_j - C_ij) / eps) v_j`` for ``(m, R)`` values, ``(n, R)``.
@@ -236,10 +225,10 @@ class PrunedSoftmins(Softmins):
         The scalings must be near those potentials for which the tiles were chosen.
         """
         cloud, other = self.clouds[side], self.clouds[1 - side]
-        block = other.fill(v).reshape(other.blocks, SIZE, -1).transpose(0, 2, 1)
-        out = np.empty((cloud.blocks, v.shape[1], SIZE))
-        args = self._arguments(side, row, col, other.filled_in)
-        self._run(self.loops.products, side, *args, np.ascontiguousarray(block, self.dtype), out)
+        values = other.fill(v).reshape(other.blocks, SIZE, -1).transpose(0, 2, 1)
+        block = torch.from_numpy(np.ascontiguousarray(values, self.dtype))
+        blocks = self._blocks(side, row, col, other.filled_in)
+        out: Array = self._run(self.loops.products, side, *blocks, block).numpy()
         return out.transpose(0, 2, 1).reshape(-1, v.shape[1])[: cloud.n]
 
     def _all_pairs(self, side: int, rows: Array, there: Array) -> Array:

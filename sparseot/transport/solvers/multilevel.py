@@ -144,7 +144,7 @@ class Multilevel:
         rise = float((new - g).max()) / self.eps
         f_new, error, _ = exact.step(0, f, new)
         masses = exact.clouds[0].masses
-        omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
+        omitted = float(masses @ exact.tiles.omitted.numpy()) * math.exp(min(max(rise, 0.0), 700.0))
         error += omitted / float(exact.a.sum())
         value = exact.dual(f_new, new, exact.kept(0, f_new))
         return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
@@ -178,7 +178,7 @@ class Multilevel:
         h = found.f_prev
         exact.build(h, h, 0.0)
         new, error, _ = exact.step(0, h, h)
-        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
+        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted.numpy())
         error += omitted / float(exact.a.sum())
         value = exact.dual(new, h, exact.kept(0, new))
         return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
