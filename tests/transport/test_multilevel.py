@@ -1,10 +1,10 @@
 """Kept pairs: the same answers as all pairs, and a bound on what was left out that holds."""
 
-import numpy as np
 import pytest
 import torch
 
 import sparseot as so
+from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
@@ -159,14 +159,13 @@ def test_what_is_left_out_is_bounded(potentials, dim):
             so.solve_sample(x, y, a, b, blur=0.05, solver=ALL)
         ),
     }[potentials]()  # fmt: skip
-    X, Y = BlockCloud(x.numpy(), a.numpy()), BlockCloud(y.numpy(), b.numpy())
-    softmins = PrunedSoftmins(X, Y, Balanced(), eps, 1e-2, np.float64)
-    f, g = f.numpy()[X.order], g.numpy()[Y.order]
+    X, Y = BlockCloud(x, a), BlockCloud(y, b)
+    softmins = PrunedSoftmins(X, Y, ground_cost(2), Balanced(), eps, 1e-2, torch.float64)
+    f, g = f[X.order], g[Y.order]
     softmins.build(f, g, 0.0)
-    cost = cost_matrix(torch.from_numpy(X.points), torch.from_numpy(Y.points), 2).numpy()
-    entries = Y.weights * np.exp((f[:, None] + g - cost) / eps)
+    entries = Y.weights * ((f[:, None] + g - cost_matrix(X.points, Y.points, 2)) / eps).exp()
     missed = entries.sum(1) - softmins._sums(0, f, g)
-    bound = np.repeat(softmins.tiles.omitted.numpy(), SIZE)[:400]
+    bound = softmins.tiles.omitted.repeat_interleave(SIZE)[:400]
     scale = 1e-12 * entries.sum(1)
     assert (missed >= -scale).all() and (missed <= bound + scale).all()
     if potentials == "solved":
@@ -216,30 +215,26 @@ def test_where_it_cannot_be_it_says_why():
     assert "small clouds" in repr(so.solve_sample(x[:, :3], x[:, :3] + 1, blur=1.0))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("dim", [1, 3, 5])
 def test_loops_without_a_compiler_give_the_same(dim, dtype):
     """The same tiles, bounds, sums, largest entries and products, to rounding."""
-    eps, x, y = 0.1**2, torch.rand(300, dim).double().numpy(), torch.rand(200, dim).double().numpy()
+    eps, x, y = 0.1**2, torch.rand(300, dim).double(), torch.rand(200, dim).double()
     found = []
     for engine in ("numba", "tiles"):
-        X, Y = (
-            BlockCloud(x, weights(300).numpy() * 0 + 1 / 300),
-            BlockCloud(y, np.full(200, 1 / 200)),
-        )
-        softmins = PrunedSoftmins(X, Y, Balanced(), eps, 1e-3, dtype, engine)
+        X, Y = (BlockCloud(t, t.new_full((len(t),), 1 / len(t))) for t in (x, y))
+        task = ground_cost(2), Balanced(), eps, 1e-3, dtype, engine
+        softmins = PrunedSoftmins(X, Y, *task)
         f, g = (X.points**2).sum(1) / 3, (Y.points**2).sum(1) / 4
         softmins.build(f, g)
-        v = np.sin(np.arange(400.0)).reshape(200, 2)
-        sums = softmins._sums(1, g, f)
-        tiles = softmins.tiles
+        v = torch.arange(400.0).double().sin().view(200, 2)
+        sums, tiles = softmins._sums(1, g, f), softmins.tiles
         blocks = [side.blocks for side in tiles.sides]
-        results = (*blocks, tiles.places, tiles.omitted, sums,
-                   softmins.peaks[1], softmins.products(0, f, g, v))  # fmt: skip
-        found.append([np.asarray(t) for t in results])
+        found.append((*blocks, tiles.places, tiles.omitted, sums,
+                      softmins.peaks[1], softmins.products(0, f, g, v)))  # fmt: skip
     for compiled, plain in zip(*found, strict=True):
-        rtol = 2e-5 if dtype == np.float32 else 1e-12
-        np.testing.assert_allclose(compiled, plain, rtol=rtol, atol=rtol * np.abs(plain).max())
+        rtol = 2e-5 if dtype == torch.float32 else 1e-12
+        torch.testing.assert_close(compiled, plain, rtol=rtol, atol=rtol * float(plain.abs().max()))
 
 
 def test_a_solve_without_a_compiler():

@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
+from ...formulas import GroundCost
 from ...points import Points
 from ..pruned.coarse import Cells, Lifted
 from ..pruned.memory import check_memory
 from ..pruned.softmins import PrunedSoftmins
-from ..softmins import Array, Outcome
+from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
@@ -36,7 +37,7 @@ SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
 FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
 
-Start = tuple[Array, Array] | None
+Start = tuple[Tensor, Tensor] | None
 
 
 def solve_kept_pairs(
@@ -66,9 +67,11 @@ class Multilevel:
         self, course: Course, cut: dict[int, Cells], engine: str, memory: float | None
     ) -> None:
         problem = course.problem
+        assert isinstance(problem.cost, GroundCost)
+        self.cost = problem.cost
         self.course, self.engine, self.memory = course, engine, memory
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
-        self.dtype = np.float32 if self.tol >= SINGLE else np.float64
+        self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
         self.whole = _whole(problem.source, cut), _whole(problem.target, cut)
         self.levels: list[Level] = []
         self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
@@ -82,10 +85,10 @@ class Multilevel:
         for eps in self.course.temperatures(RATIO, start):
             cells = self.whole
             if eps > self.eps:
-                side = min(CELL * math.sqrt(eps), WIDEST * float(self.course.sides.max()))
+                side = min(CELL * math.sqrt(eps), WIDEST * max(self.course.sides))
                 cells = self._cells(0, side), self._cells(1, side)
             if now is None:
-                f, g = (np.zeros(len(c.points)) for c in cells)
+                f, g = (torch.zeros_like(c.weights) for c in cells)
             else:
                 f, g = (now.at(k, c) for k, c in enumerate(cells))
             if eps == self.eps:
@@ -93,11 +96,11 @@ class Multilevel:
             now = self._coarse(cells, f, g, eps)
         raise AssertionError("the schedule ends at the last temperature")
 
-    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> Lifted:
+    def _coarse(self, cells: tuple[Cells, Cells], f: Tensor, g: Tensor, eps: float) -> Lifted:
         """One temperature before the last, with the gradients of its potentials."""
         began = time.perf_counter()
         X, Y = (c.blocks for c in cells)
-        softmins = self._softmins(cells, eps, COARSE, np.float32)
+        softmins = self._softmins(cells, eps, COARSE, torch.float32)
         found = alternate(
             softmins,
             f[X.order],
@@ -111,19 +114,14 @@ class Multilevel:
         f_s, g_s = found.f, found.g_prev
         slopes = []
         for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
-            cloud, other = softmins.clouds[side], softmins.clouds[1 - side]
             damping = 1 / (1 + eps / self.penalty.rhos[side])
-            logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
-            ones, centre = np.ones((other.n, 1)), other.points.mean(0)
-            columns = np.hstack((ones, other.points - centre))
-            sums = softmins.products(side, here, there + logs, columns)
-            mean = centre + sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
-            slopes.append((damping * (cloud.points - mean))[cloud.inverse])
+            slope = damping * softmins.gradient(side, here, there)
+            slopes.append(slope[softmins.clouds[side].inverse])
         self._note(softmins, found, began)
         values = f_s[X.inverse], g_s[Y.inverse]
         return Lifted(cells, values, (slopes[0], slopes[1]))
 
-    def _last(self, f: Array, g: Array) -> Found:
+    def _last(self, f: Tensor, g: Tensor) -> Found:
         X, Y = (c.blocks for c in self.whole)
         state = [f[X.order], g[Y.order]]
 
@@ -140,13 +138,13 @@ class Multilevel:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
-        new, _, _ = exact.step(1, g, f)
+        new = exact.step(1, g, f).value
         rise = float((new - g).max()) / self.eps
-        f_new, error, _ = exact.step(0, f, new)
-        masses = exact.clouds[0].masses
-        omitted = float(masses @ exact.tiles.omitted.numpy()) * math.exp(min(max(rise, 0.0), 700.0))
-        error += omitted / float(exact.a.sum())
-        value = exact.dual(f_new, new, exact.kept(0, f_new))
+        last = exact.step(0, f, new)
+        f_new, masses = last.value, exact.clouds[0].masses
+        omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
+        error = float(last.error) + omitted / exact.masses[0]
+        value = float(exact.dual(f_new, new, exact.kept(0, f_new)))
         return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
 
     # --- a cloud and itself ---
@@ -156,9 +154,9 @@ class Multilevel:
         X = self.whole[0].blocks
         first = self._softmins(self.whole, self.eps, self.tol, self.dtype)
         if start is None:
-            zero = np.zeros(X.n)
+            zero = torch.zeros_like(X.weights)
             first.diagonal()
-            h = first.step(0, zero, zero)[0] / 2
+            h = first.step(0, zero, zero).value / 2
         else:
             h = start[0][X.order]
         state = [h]
@@ -177,10 +175,11 @@ class Multilevel:
     ) -> tuple[Outcome, float]:
         h = found.f_prev
         exact.build(h, h, 0.0)
-        new, error, _ = exact.step(0, h, h)
-        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted.numpy())
-        error += omitted / float(exact.a.sum())
-        value = exact.dual(new, h, exact.kept(0, new))
+        last = exact.step(0, h, h)
+        new = last.value
+        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
+        error = float(last.error) + omitted / exact.masses[0]
+        value = float(exact.dual(new, h, exact.kept(0, new)))
         return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
 
     # --- both ---
@@ -217,10 +216,11 @@ class Multilevel:
         return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
 
     def _softmins(
-        self, cells: tuple[Cells, Cells], eps: float, tol: float, dtype: Any
+        self, cells: tuple[Cells, Cells], eps: float, tol: float, dtype: torch.dtype
     ) -> PrunedSoftmins:
         X, Y = (c.blocks for c in cells)
-        return PrunedSoftmins(X, Y, self.penalty, eps, tol, dtype, self.engine, self.memory)
+        rest = self.penalty, eps, tol, dtype, self.engine, self.memory
+        return PrunedSoftmins(X, Y, self.cost, *rest)
 
     def _cells(self, side: int, width: float) -> Cells:
         """The cells of a cloud; the points themselves where these are few enough."""
@@ -240,6 +240,5 @@ class Multilevel:
 def _whole(cloud: Points, cut: dict[int, Cells]) -> Cells:
     """The points of a cloud, in blocks that other problems may have cut already."""
     if id(cloud) not in cut:
-        points, weights = cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
-        cut[id(cloud)] = Cells(points, weights, 0.0)
+        cut[id(cloud)] = Cells(cloud.positions[0].double(), cloud.weights[0].double(), 0.0)
     return cut[id(cloud)]

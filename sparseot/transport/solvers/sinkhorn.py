@@ -103,7 +103,7 @@ class Sinkhorn(Solver):
             )
             first = None
             if start is not None:
-                first = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
+                first = start.f_prev[k].double(), start.g[k].double()
             if why is None:
                 how = {"engine": loops_for(self.engine) or "numba", "memory": self.memory}
                 found = solve_kept_pairs(one, first, cut, **how)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ class Sinkhorn(Solver):
             parts.append(found)
             reports.append(found.report(one))
         f, g, f_prev, g_prev = (
-            torch.stack([torch.from_numpy(getattr(part.outcome, name)) for part in parts]).to(
+            torch.stack([getattr(part.outcome, name) for part in parts]).to(
                 problem.source.positions
             )
             for name in ("f", "g", "f_prev", "g_prev")
