@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-__all__ = ["full_precision"]
+__all__ = ["full_precision", "full_products"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +34,21 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return run
+
+
+@contextmanager
+def full_products(device: torch.device) -> Iterator[None]:
+    """Within, matrix products on a CUDA device are not rounded to TF32, whatever its user allows."""
+    if device.type == "cpu":
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    tf32 = matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = False
+        yield
+    finally:
+        matmul.allow_tf32 = tf32
 
 
 def _off(device: str) -> AbstractContextManager[Any]:

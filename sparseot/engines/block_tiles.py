@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..formulas import Radial
 from ..pairs import BlockPairs, Partition
-from ..precision import full_precision
+from ..precision import full_precision, full_products
 from .base import LOG2E, Formula, Reductions, centred
 from .openmp import NUMBERS, threads_for
 
@@ -26,15 +26,11 @@ def in_full_precision(method: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
     @wraps(method)
     def full(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        if args[0].x.device.type == "cpu":  # type: ignore[attr-defined]
+        device: torch.device = args[0].x.device  # type: ignore[attr-defined]
+        if device.type == "cpu":
             return method(*args, **kwargs)
-        matmul = torch.backends.cuda.matmul
-        tf32 = matmul.allow_tf32
-        try:
-            matmul.allow_tf32 = False
+        with full_products(device):
             return method(*args, **kwargs)
-        finally:
-            matmul.allow_tf32 = tf32
 
     return full_precision(full)
 

@@ -52,10 +52,11 @@ def tile_loops(name: str, power: int = 2) -> TileLoops:
     return found
 
 
-def loops_for(engine: str | Engine) -> str | None:
+def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
     name = engine if isinstance(engine, str) else engine.name
-    name = "numba" if name == "auto" else name
+    if name == "auto":
+        name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
 
 

@@ -15,9 +15,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["KEPT_GROUP", "Blocks", "Boxes", "TileLoops", "TileRows"]
+from .openmp import thread_count
+
+__all__ = ["KEPT_GROUP", "RANGES", "Blocks", "Boxes", "TileLoops", "TileRows"]
 
 KEPT_GROUP = 16  # blocks in a group, the upper level of a screen
+RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
+TILES = 256  # that are worth a thread: some tenths of a millisecond
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,18 @@ class TileRows:
         rows = torch.arange(len(self.starts) - 1, device=self.starts.device)
         # told how long it is, the device need not be waited for
         return rows.repeat_interleave(self.starts.diff(), output_size=len(self))
+
+    @cached_property
+    def ranges(self) -> list[int]:
+        """The ends of ranges of row blocks with about as many tiles, for threads of our own on a CPU."""
+        shares = max(1, min(RANGES * thread_count(), len(self) // TILES))
+        marks = torch.arange(1, shares) * len(self) // shares
+        return [0, *torch.searchsorted(self.starts, marks).tolist(), len(self.starts) - 1]
+
+    @cached_property
+    def spans(self) -> list[int]:
+        """The ends of the same ranges, as places among the tiles."""
+        return self.starts[self.ranges].tolist()
 
     def __len__(self) -> int:
         return len(self.blocks)

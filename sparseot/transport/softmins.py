@@ -10,19 +10,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from ..engines.base import LOG2E
+from ..pairs import Array
 from .marginals import Marginals
 
-__all__ = ["Found", "HalfStep", "Number", "Outcome", "Softmins", "Step"]
+__all__ = ["Found", "HalfStep", "Number", "Outcome", "Softmins", "Step", "Vector"]
 
 LARGEST = 600.0  # exponent whose exponential is a number
 Found = TypeVar("Found")
 Number = Tensor | float
+Vector = Tensor | Array  # arrays in small problems only
 
 
 class Step(NamedTuple):
@@ -106,17 +108,19 @@ class Softmins(ABC):
         """The masses of both clouds."""
         return float(self.a.sum()), float(self.b.sum())
 
-    def dual(self, f: Tensor, g: Tensor, total: Number) -> Number:
+    def dual(self, f: Vector, g: Vector, total: Number) -> Number:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - math.prod(self.masses))
-        for side, (weights, h) in enumerate(((self.a, f), (self.b, g))):
-            value = value + torch.dot(weights, self.penalty.worth(side, h))
-        return value
+        return value + self.mean(0, self.penalty.worth, f) + self.mean(1, self.penalty.worth, g)
 
-    def kept(self, side: int, h: Tensor) -> Number:
+    def kept(self, side: int, h: Vector) -> Number:
         """The mass of a plan whose marginal on one side is what its potential wants."""
-        weights, imposed = (self.a, self.b)[side], math.isinf(self.penalty.rhos[side])
-        return self.masses[side] if imposed else torch.dot(weights, self.penalty.wanted(side, h))
+        imposed = math.isinf(self.penalty.rhos[side])
+        return self.masses[side] if imposed else self.mean(side, self.penalty.wanted, h)
+
+    def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
+        """The sum over one cloud of what its weights are worth by a potential."""
+        return torch.dot((self.a, self.b)[side], of(side, h))
 
     def shift(self, f: Tensor, g: Tensor) -> Tensor | None:
         """The constant that is best moved from g to f; None where both marginals are imposed."""

@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from ..base import KEPT_BLOCK
-from ..kept import KEPT_GROUP, Blocks, Boxes, TileLoops, TileRows
+from ..kept import KEPT_GROUP, RANGES, Blocks, Boxes, TileLoops, TileRows
 from ..openmp import thread_count
 from ..threads import share
 
 __all__ = ["NumbaLoops"]
 
 LOOPS = {2: "kept_compiled"}  # by the power of the distance
-RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
-TILES = 256  # that are worth a thread: some tenths of a millisecond,
-BOXES = 1 << 15  # and pairs of boxes
+BOXES = 1 << 15  # pairs that are worth a thread: some tenths of a millisecond
 
 Array = np.ndarray[Any, Any]
 
@@ -77,13 +75,11 @@ class NumbaLoops(TileLoops):
         return found, torch.from_numpy(places)
 
     def _run(self, loop: Any, tiles: TileRows, rows: Blocks, cols: Blocks, *more: Tensor) -> None:
-        """Shares the row blocks among threads, by their numbers of tiles."""
-        starts = tiles.starts.numpy()
-        shares = max(1, min(RANGES * thread_count(), len(tiles) // TILES))
-        ends = np.searchsorted(starts, np.arange(1, shares) * (len(tiles) / shares))
-        args = starts, tiles.blocks.numpy(), *_arrays(rows), *_arrays(cols)
-        share(loop, [0, *ends.tolist(), len(starts) - 1], *args, *(t.numpy() for t in more))
+        """Shares the row blocks among threads."""
+        args = tiles.starts.numpy(), tiles.blocks.numpy(), *_arrays(rows), *_arrays(cols)
+        share(loop, tiles.ranges, *args, *(t.numpy() for t in more))
 
 
 def _arrays(data: Blocks | Boxes) -> tuple[Array, ...]:
-    return tuple(getattr(data, field.name).numpy() for field in fields(data))
+    """Views, in the layout that the loops are compiled for."""
+    return tuple(getattr(data, field.name).contiguous().numpy() for field in fields(data))

@@ -6,20 +6,23 @@ can be compiled, and as a second opinion in tests. No operation but a screen wai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from ...precision import full_products
 from ..base import KEPT_BLOCK
 from ..kept import KEPT_GROUP, Blocks, Boxes, TileLoops, TileRows
-from ..openmp import NUMBERS, threads_for
+from ..threads import share
 
 __all__ = ["TorchLoops"]
 
 ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
+
+Chunk = Callable[[slice, Tensor, Tensor, Tensor], None]
 
 
 class TorchLoops(TileLoops):
@@ -46,21 +49,24 @@ class TorchLoops(TileLoops):
         return TileRows.of(counts, (places % len(cols)).int()), omitted
 
     def sums(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:
-        out = torch.zeros(rows.bias.shape, dtype=torch.float64, device=rows.bias.device)
-        peaks = [rows.bias.new_empty(0)]
-        with threads_for(NUMBERS * len(tiles) * KEPT_BLOCK**2):
-            for I, _, entries in self._entries(tiles, rows, cols):
-                part = entries.sum(2)
-                out.index_add_(0, I, part.double())
-                peaks.append(part.amax(1))
-        return out, torch.cat(peaks)
+        out = torch.zeros_like(rows.bias, dtype=torch.float64)
+        peaks = rows.bias.new_empty(len(tiles))
+
+        def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor) -> None:
+            part = entries.sum(2)
+            out.index_add_(0, I, part.double())
+            torch.amax(part, 1, out=peaks[place])
+
+        self._each(tiles, rows, cols, chunk)
+        return out, peaks
 
     def products(self, tiles: TileRows, rows: Blocks, cols: Blocks, v: Tensor) -> Tensor:
-        shape = len(rows.bias), v.shape[1], KEPT_BLOCK
-        out = torch.zeros(shape, dtype=torch.float64, device=v.device)
-        with threads_for(NUMBERS * len(tiles) * KEPT_BLOCK**2):
-            for I, J, entries in self._entries(tiles, rows, cols):
-                out.index_add_(0, I, (v[J] @ entries.mT).double())
+        out = v.new_zeros(len(rows.bias), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
+
+        def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor) -> None:
+            out.index_add_(0, I, (v[J] @ entries.mT).double())
+
+        self._each(tiles, rows, cols, chunk)
         return out
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
@@ -68,14 +74,23 @@ class TorchLoops(TileLoops):
         counts = torch.bincount(tiles.blocks, minlength=columns)
         return TileRows.of(counts, tiles.owners[places].int()), places
 
-    def _entries(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Chunk after chunk: row blocks, column blocks, entries ``(k, B, B)``."""
-        many = max(1, ENTRIES.get(rows.bias.device.type, MANY) // KEPT_BLOCK**2)
-        for I, J in zip(tiles.owners.split(many), tiles.blocks.split(many), strict=True):
-            J = J.long()
-            yield I, J, self._exponents(rows, cols, I, J).clamp_(LOWEST, HIGHEST).exp2_()
+    def _each(self, tiles: TileRows, rows: Blocks, cols: Blocks, chunk: Chunk) -> None:
+        """Calls ``chunk`` with places, row blocks, column blocks and entries ``(k, B, B)``.
+
+        On a CPU, ranges of rows are shared among threads of our own.
+        """
+        device = rows.bias.device
+        many = ENTRIES.get(device.type, MANY) // KEPT_BLOCK**2
+
+        def part(first: int, last: int) -> None:
+            for at in range(first, last, many):
+                place = slice(at, min(at + many, last))
+                I, J = tiles.owners[place], tiles.blocks[place].long()
+                exponents = self._exponents(rows, cols, I, J)
+                chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_())
+
+        with full_products(device):
+            share(part, tiles.spans if device.type == "cpu" else [0, len(tiles)])
 
     def _exponents(self, rows: Blocks, cols: Blocks, I: Tensor, J: Tensor) -> Tensor:
         """The exponents ``(k, B, B)`` of some tiles."""

@@ -105,8 +105,9 @@ class Sinkhorn(Solver):
             if start is not None:
                 first = start.f_prev[k].double(), start.g[k].double()
             if why is None:
-                how = {"engine": loops_for(self.engine) or "numba", "memory": self.memory}
-                found = solve_kept_pairs(one, first, cut, **how)  # type: ignore[arg-type]
+                loops = loops_for(self.engine, problem.source.positions.device)
+                assert loops is not None
+                found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
             else:
                 found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
             parts.append(found)
@@ -139,11 +140,11 @@ class Sinkhorn(Solver):
 
     def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""
-        loops, x, cost = loops_for(self.engine), problem.source.positions, problem.cost
-        why = None
+        x, cost, why = problem.source.positions, problem.cost, None
+        loops = loops_for(self.engine, x.device)
         if not (isinstance(cost, GroundCost) and cost.bounded_on_boxes):
             why = "only |x - y|^2 / 2 has bounds on blocks"
-        elif x.device.type != "cpu":
+        elif x.device.type != "cpu" and not (loops == "tiles" and self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"

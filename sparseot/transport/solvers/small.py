@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from torch import Tensor
 from ...engines.choose import stored_loops
 from ...formulas import GroundCost
 from ...operators.small import squares
+from ...pairs import Array
 from ...points import CLOSED
 from ..marginals import Marginals
 from ..problem import Problem
-from ..softmins import Found, HalfStep, Number, Outcome, Softmins, Step
+from ..softmins import Found, HalfStep, Number, Outcome, Softmins, Step, Vector
 from .progress import Stopped
-from .relaxation import Watch, close, relaxed_sweeps
+from .relaxation import Watch, relaxed_sweeps
 
 __all__ = ["StoredSoftmins", "compiled_fixed_point", "newton_sweeps"]
 
@@ -63,17 +65,14 @@ class StoredSoftmins(Softmins):
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
         out = torch.empty_like(here)
-        error, mass = self.loops.half_step(
-            self.costs[side],
-            self.weights[side],
-            self.logs[1 - side],
-            here.numpy(),
-            there.numpy(),
-            float(self.eps),
-            self.rates[side],
-            out.numpy(),
-        )
-        return Step(out, error, mass)
+        return Step(out, *self.half_step(side, here.numpy(), there.numpy(), out.numpy()))
+
+    def half_step(self, side: int, here: Array, there: Array, out: Array) -> tuple[float, float]:
+        """The update into ``out``; the error of the marginal before it, and its mass."""
+        weights, logs = self.weights[side], self.logs[1 - side]
+        both = here, there, float(self.eps), self.rates[side], out
+        found: tuple[float, float] = self.loops.half_step(self.costs[side], weights, logs, *both)
+        return found
 
     def told(
         self, run: Callable[[HalfStep], tuple[Found, Sequence[Number]]]
@@ -82,13 +81,16 @@ class StoredSoftmins(Softmins):
         result, numbers = run(self.step)
         return result, [float(t) for t in numbers]
 
+    def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
+        vector = h.numpy() if isinstance(h, Tensor) else h
+        return float(np.einsum("i,i", self.weights[side], of(side, vector)))
+
     def descend(
-        self, f: Tensor, g: Tensor, tol: float, budget: int, rho2: float
+        self, f: Array, g: Array, tol: float, budget: int, rho2: float
     ) -> tuple[float, int]:
         """Sweeps and steps of Newton's method, in place: the error of one marginal, and their number."""
         sides = *self.costs, *self.weights, *self.logs, float(self.eps), *self.rates
-        both = f.numpy(), g.numpy()
-        found: tuple[float, int] = self.loops.descend(*sides, *both, float(tol), budget, rho2 > 0)
+        found: tuple[float, int] = self.loops.descend(*sides, f, g, float(tol), budget, rho2 > 0)
         return found
 
     def polished(self, f: Tensor, g: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:
@@ -97,7 +99,7 @@ class StoredSoftmins(Softmins):
             h = compiled_fixed_point(self, f, tol=EXACT, budget=POLISH).f
             return h, h
         f, g = f.clone(), g.clone()
-        self.descend(f, g, EXACT, POLISH, 1.0)
+        self.descend(f.numpy(), g.numpy(), EXACT, POLISH, 1.0)
         return f, g
 
 
@@ -106,13 +108,14 @@ def newton_sweeps(
 ) -> Outcome:
     """Compiled ones; where Newton's method finds no way, over-relaxed ones in turn with them."""
     assert isinstance(softmins, StoredSoftmins)
-    (f, g), spent, aim = (h.clone() for h in state), 0.0, tol
+    (f, g), spent, aim = (h.numpy().copy() for h in state), 0.0, tol
+    vectors = torch.from_numpy(f), torch.from_numpy(g)
     while True:
-        state[:] = f, g
+        state[:] = vectors
         most = math.ceil(min(budget - spent, PATIENCE))
         error, count = softmins.descend(f, g, aim, most, rho2)
         spent += count
-        found = close(softmins, f, g, spent)
+        found = _close(softmins, vectors, f, g, spent)
         watch(found.error)
         if found.error <= tol or spent >= budget:
             return found
@@ -124,8 +127,18 @@ def newton_sweeps(
             spent += found.sweeps
             if found.error <= tol or spent >= budget:
                 return replace(found, sweeps=spent)
-            f.copy_(found.f_prev)
-            g.copy_(found.g_prev)
+            f[:], g[:] = found.f_prev.numpy(), found.g_prev.numpy()
+
+
+def _close(
+    softmins: StoredSoftmins, vectors: tuple[Tensor, Tensor], f: Array, g: Array, sweeps: float
+) -> Outcome:
+    """As that of all softmins, by arrays, which are cheaper to make; ``vectors`` are views of both."""
+    last = np.empty_like(g)
+    error, _ = softmins.half_step(1, g, f, last)
+    value = float(softmins.dual(f, last, softmins.kept(1, last)))
+    (here, there), new = vectors, torch.from_numpy(last)
+    return Outcome(here, new, here, there, error, sweeps + 0.5, value)
 
 
 def compiled_fixed_point(
