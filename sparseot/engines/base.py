@@ -79,7 +79,7 @@ class ShiftedReductions(Reductions):
     """Reductions that take a guess as the shift of all exponents, and check that it was good.
 
     Where the sums come out beyond what exponents can hold, they are taken once more from the
-    true maxima.
+    true maxima. To know, :meth:`logsumexp` waits for the device once; :meth:`guessed` does not.
     """
 
     @abstractmethod

@@ -182,3 +182,40 @@ def test_a_sweep_stays_on_its_device(kind, reach):
             assert t.device.type == "meta"
         with pytest.raises(RuntimeError):
             numbers[0].item()
+
+
+@pytest.mark.parametrize(
+    ("engine", "multilevel", "why"),
+    [
+        ("tiles", True, None),
+        ("auto", True, None),
+        ("auto", None, "points on meta"),
+        ("tiles", None, "points on meta"),
+    ],
+)
+def test_where_kept_pairs_are_visited_on_other_devices(engine, multilevel, why):
+    """By torch, for whoever asks; compiled loops are refused."""
+    points = Points(torch.empty(1, 5000, 3, device="meta"), torch.empty(1, 5000, device="meta"))
+    task = Problem(points, points, ground_cost(2), marginals(None, 2), 2, 0.1, load("tiles"))
+    assert so.Sinkhorn(engine=engine, multilevel=multilevel).all_pairs(task) == why
+    with pytest.raises(ValueError, match="points on meta"):
+        so.Sinkhorn(engine="numba", multilevel=True).all_pairs(task)
+
+
+@pytest.mark.gpu
+def test_kept_pairs_on_a_cuda_device():
+    """Values, gradients, maps and intervals of the CPU."""
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        (x, a), (y, b) = cloud(3000, 3, device=device), cloud(2500, 3, device=device, shift=0.2)
+        x.requires_grad_()
+        solver = so.Sinkhorn(multilevel=True, engine="tiles")
+        one = so.solve_sample(x, y, a, b, blur=0.05, debias=True, solver=solver)
+        (gradient,) = torch.autograd.grad(one.value, x)
+        found.append((one.value.detach(), gradient, one.map(), one.map(x.detach() + 0.01)))
+        assert one.lower <= one.value <= one.upper
+        assert one.sparse_plan(3).nnz == 9000
+    for here, there in zip(*found, strict=True):
+        assert there.device.type == "cuda"
+        torch.testing.assert_close(here, there.cpu(), rtol=1e-4, atol=1e-8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,12 @@ class NumbaLoops(TileLoops):
     """The compiled functions for a cost, which are written in :mod:`.kept_compiled` and its like."""
 
     def __init__(self, power: int = 2) -> None:
-        self.loops = import_module(f"{__package__}.{LOOPS[power]}")
+        self.name = LOOPS[power]  # not the module, which cannot be copied or pickled
+
+    @property
+    def loops(self) -> ModuleType:
+        """Where the compiled functions are."""
+        return import_module(f"{__package__}.{self.name}")
 
     def screen(
         self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None

@@ -146,6 +146,7 @@ class _NewPoints:
 
 def _nearest(cloud: Tensor, points: Tensor) -> Tensor:
     """The numbers of the nearest points of a cloud, by a tree on the host."""
-    tree = import_module("scipy.spatial").cKDTree(cloud.numpy(force=True))  # a light import
+    scipy = import_module("scipy.spatial")  # here, for a light import of the library
+    tree = scipy.cKDTree(cloud.numpy(force=True))
     _, nearest = tree.query(points.numpy(force=True), workers=thread_count())
     return torch.from_numpy(nearest).to(points.device)

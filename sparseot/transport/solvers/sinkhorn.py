@@ -44,7 +44,8 @@ class Sinkhorn(Solver):
             the potentials want it to be, ``a exp(-f / rho)``.
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: False for plain alternating updates.
-        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing.
+        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing,
+            and visits kept pairs on any device.
         multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
