@@ -227,7 +227,7 @@ class Framed:
         pad = (0, max(0, 3 - self.centres.shape[1]))
         centres, slopes = (torch.nn.functional.pad(t, pad) for t in (self.centres, self.slopes))
         offsets = torch.nn.functional.pad(self.dx, (0, 0, *pad))
-        return KeptBlocks(centres, slopes, self.heights, offsets.to(dtype), self.bias.to(dtype))
+        return KeptBlocks(centres, slopes, self.heights, offsets.to(dtype))
 
     def boxes(self):
         masses = self.weights.sum(1).log2()
@@ -258,7 +258,8 @@ def test_sums_over_tiles_equal_the_dense_ones(loops, dim, dtype, device):
     rows, cols = Framed(9, dim, device), Framed(7, dim, device)
     kept, tiles = random_tiles(9, 7, device)
     parts = entries(rows, cols) * kept[:, None, :, None]
-    given = tiles, rows.blocks(dtype), cols.blocks(dtype)
+    biases = rows.bias.to(dtype), cols.bias.to(dtype)
+    given = tiles, rows.blocks(dtype), cols.blocks(dtype), biases
     sums, peaks = loops.sums(*given)
     v = torch.randn(7, 2, KEPT_BLOCK, dtype=dtype, device=device)
     products = loops.products(*given, v)

@@ -11,17 +11,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .openmp import thread_count
 
-__all__ = ["KEPT_GROUP", "RANGES", "Blocks", "Boxes", "TileLoops", "TileRows"]
+__all__ = ["KEPT_GROUP", "RANGES", "Biases", "Blocks", "Boxes", "TileLoops", "TileRows", "views"]
 
 KEPT_GROUP = 16  # blocks in a group, the upper level of a screen
 RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
 TILES = 256  # that are worth a thread: some tenths of a millisecond
+
+Array = np.ndarray[Any, Any]
+Biases = tuple[Tensor, Tensor]  # of the rows, and of the columns
+
+
+def views(*tensors: Tensor) -> tuple[Array, ...]:
+    """Tensors of a CPU as arrays, in the layout that loops are compiled for."""
+    return tuple(t.contiguous().numpy() for t in tensors)
 
 
 @dataclass(frozen=True)
@@ -29,21 +39,25 @@ class Blocks:
     """A cloud and a potential, in the frames of its blocks.
 
     At the point ``centre + dx`` the potential is ``height + slope . dx + bias``, and what the cost
-    takes off it: ``|dx|^2 / 2`` where it is half of a square, nothing where it is a distance.
+    takes off it: ``|dx|^2 / 2`` where it is half of a square, nothing where it is a distance. The
+    biases ``(C, B)``, in the precision of the loops, are what changes from one sum to the next.
 
     Attributes:
         centres: ``(C, D)``, float64; D is at least 3, by coordinates that are zero.
         slopes: ``(C, D)``, float64.
         heights: ``(C,)``, float64.
         offsets: ``(C, D, B)``, dx in the precision of the loops.
-        bias: ``(C, B)``, in the precision of the loops.
     """
 
     centres: Tensor
     slopes: Tensor
     heights: Tensor
     offsets: Tensor
-    bias: Tensor
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of these tensors, in this order."""
+        return views(self.centres, self.slopes, self.heights, self.offsets)
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,11 @@ class Boxes:
         """Those of the numbers ``places``, of any shape, which takes the place of C."""
         return Boxes(*(getattr(self, field.name)[..., places] for field in fields(self)))
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of these tensors, in this order."""
+        return views(*(getattr(self, field.name) for field in fields(self)))
+
     def __len__(self) -> int:
         return len(self.heights)
 
@@ -90,6 +109,11 @@ class TileRows:
     def of(counts: Tensor, blocks: Tensor) -> TileRows:
         """From the numbers of tiles in each row."""
         return TileRows(torch.cat((counts.new_zeros(1), counts.cumsum(0))), blocks)
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of both."""
+        return views(self.starts, self.blocks)
 
     @cached_property
     def owners(self) -> Tensor:
@@ -138,11 +162,15 @@ class TileLoops(ABC):
         """
 
     @abstractmethod
-    def sums(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:
+    def sums(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
         """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile."""
 
     @abstractmethod
-    def products(self, tiles: TileRows, rows: Blocks, cols: Blocks, v: Tensor) -> Tensor:
+    def products(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor
+    ) -> Tensor:
         """Products ``(C, R, B)``, in float64, with the values ``v`` ``(C, R, B)`` of the columns."""
 
     @abstractmethod

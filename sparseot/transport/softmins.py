@@ -81,7 +81,7 @@ class Softmins(ABC):
             if all(values[len(numbers) :]):
                 return result, values[: len(numbers)]
         result, numbers = run(self.step)
-        return result, self._read(numbers)
+        return result, [float(t) for t in numbers]
 
     def _read(self, numbers: Sequence[Number]) -> list[float]:
         """Numbers of the device, by one transfer."""
@@ -94,9 +94,14 @@ class Softmins(ABC):
     ) -> Step:
         """A step from the softmin, and from how much too large the marginal of the plan is."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        lack = (ratio - self.penalty.wanted(side, here)).abs()
-        error = torch.dot(weights, lack) / self.masses[side]
-        return Step(softmin / (1 + self.eps / rho), error, torch.dot(weights, ratio), sound)
+        lack = (ratio - self.penalty.wanted(side, here)).abs_()
+        error = self._number(torch.dot(weights, lack)) / self.masses[side]
+        damped = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
+        return Step(damped, error, self._number(torch.dot(weights, ratio)), sound)
+
+    def _number(self, t: Tensor) -> Number:
+        """Read at once, unless that would be waiting for the device."""
+        return t if self.ahead else t.item()
 
     def ratio(self, here: Tensor, softmin: Tensor) -> Tensor:
         """By what factor the marginal is too large at each point, from the softmin there."""
@@ -120,7 +125,7 @@ class Softmins(ABC):
 
     def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
         """The sum over one cloud of what its weights are worth by a potential."""
-        return torch.dot((self.a, self.b)[side], of(side, h))
+        return self._number(torch.dot((self.a, self.b)[side], of(side, h)))
 
     def shift(self, f: Tensor, g: Tensor) -> Tensor | None:
         """The constant that is best moved from g to f; None where both marginals are imposed."""

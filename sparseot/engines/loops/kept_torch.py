@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...precision import full_products
 from ..base import KEPT_BLOCK
-from ..kept import KEPT_GROUP, Blocks, Boxes, TileLoops, TileRows
+from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows
 from ..threads import share
 
 __all__ = ["TorchLoops"]
@@ -48,25 +48,29 @@ class TorchLoops(TileLoops):
         counts = torch.bincount(owners, minlength=len(rows))
         return TileRows.of(counts, (places % len(cols)).int()), omitted
 
-    def sums(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:
-        out = torch.zeros_like(rows.bias, dtype=torch.float64)
-        peaks = rows.bias.new_empty(len(tiles))
+    def sums(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        out = torch.zeros_like(biases[0], dtype=torch.float64)
+        peaks = biases[0].new_empty(len(tiles))
 
         def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor) -> None:
             part = entries.sum(2)
             out.index_add_(0, I, part.double())
             torch.amax(part, 1, out=peaks[place])
 
-        self._each(tiles, rows, cols, chunk)
+        self._each(tiles, rows, cols, biases, chunk)
         return out, peaks
 
-    def products(self, tiles: TileRows, rows: Blocks, cols: Blocks, v: Tensor) -> Tensor:
-        out = v.new_zeros(len(rows.bias), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
+    def products(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor
+    ) -> Tensor:
+        out = v.new_zeros(len(biases[0]), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
 
         def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor) -> None:
             out.index_add_(0, I, (v[J] @ entries.mT).double())
 
-        self._each(tiles, rows, cols, chunk)
+        self._each(tiles, rows, cols, biases, chunk)
         return out
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
@@ -74,30 +78,34 @@ class TorchLoops(TileLoops):
         counts = torch.bincount(tiles.blocks, minlength=columns)
         return TileRows.of(counts, tiles.owners[places].int()), places
 
-    def _each(self, tiles: TileRows, rows: Blocks, cols: Blocks, chunk: Chunk) -> None:
+    def _each(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, chunk: Chunk
+    ) -> None:
         """Calls ``chunk`` with places, row blocks, column blocks and entries ``(k, B, B)``.
 
         On a CPU, ranges of rows are shared among threads of our own.
         """
-        device = rows.bias.device
+        device = biases[0].device
         many = ENTRIES.get(device.type, MANY) // KEPT_BLOCK**2
 
         def part(first: int, last: int) -> None:
             for at in range(first, last, many):
                 place = slice(at, min(at + many, last))
                 I, J = tiles.owners[place], tiles.blocks[place].long()
-                exponents = self._exponents(rows, cols, I, J)
+                exponents = self._exponents(rows, cols, biases, I, J)
                 chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_())
 
         with full_products(device):
             share(part, tiles.spans if device.type == "cpu" else [0, len(tiles)])
 
-    def _exponents(self, rows: Blocks, cols: Blocks, I: Tensor, J: Tensor) -> Tensor:
+    def _exponents(
+        self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
+    ) -> Tensor:
         """The exponents ``(k, B, B)`` of some tiles."""
         gap, x, y = rows.centres[I] - cols.centres[J], rows.offsets[I], cols.offsets[J]
         constant = rows.heights[I] + cols.heights[J] - gap.square().sum(1) / 2
-        here = rows.bias[I] + ((rows.slopes[I] - gap).to(x)[:, None] @ x)[:, 0]
-        there = cols.bias[J] + ((cols.slopes[J] + gap).to(y)[:, None] @ y)[:, 0]
+        here = biases[0][I] + ((rows.slopes[I] - gap).to(x)[:, None] @ x)[:, 0]
+        there = biases[1][J] + ((cols.slopes[J] + gap).to(y)[:, None] @ y)[:, 0]
         there = there + constant.to(y)[:, None]
         return torch.baddbmm(here[:, :, None] + there[:, None], x.mT, y)
 

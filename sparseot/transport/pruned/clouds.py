@@ -35,6 +35,7 @@ class BlockCloud:
         groups = -(-len(cut) // GROUP)
         self.blocks, self.groups = groups * GROUP, groups
         self.filled = len(cut)
+        self.places = torch.arange(self.blocks * SIZE, device=points.device).clamp(max=self.n - 1)
         cube = self.fill(self.points).view(self.blocks, SIZE, self.dim)
         self.low, self.high = cube.amin(1), cube.amax(1)
         self.centres = (self.low + self.high) / 2
@@ -64,6 +65,17 @@ class BlockCloud:
         return self._full_weights.sum(1)
 
     @cached_property
+    def log_masses(self) -> tuple[Tensor, Tensor]:
+        """Logarithms of the mass of each block, and of each group."""
+        return log2(self.masses), log2(self.masses.view(self.groups, GROUP).sum(1))
+
+    @cached_property
+    def shares(self) -> tuple[Tensor, Tensor]:
+        """Logarithms of masses, those of all blocks being one on average; the largest of a group."""
+        shares = log2(self.masses * self.filled)
+        return shares, shares.view(self.groups, GROUP).amax(1)
+
+    @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
         return self.offsets.square().sum(1).amax(1)
@@ -76,8 +88,7 @@ class BlockCloud:
 
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
-        missing = self.blocks * SIZE - self.n
-        return torch.cat((values, values[-1:].expand(missing, *values.shape[1:])))
+        return values.index_select(0, self.places)
 
 
 def log2(x: Tensor) -> Tensor:

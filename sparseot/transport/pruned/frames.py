@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...engines.kept import Boxes
+from ...engines.kept import Blocks, Boxes
 from ...points import CLOSED
-from .clouds import GROUP, SIZE, BlockCloud, log2
+from .clouds import SIZE, BlockCloud
 from .scales import Scale
 
 __all__ = ["Frame"]
@@ -33,7 +33,7 @@ class Frame:
     heights: Tensor
     group_slopes: Tensor
     group_heights: Tensor
-    level: Tensor  # (C, B), what is taken off the potential of each point
+    below: Tensor  # (C, B), minus what is taken off the potential of each point
 
     @staticmethod
     def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
@@ -50,35 +50,31 @@ class Frame:
         group_along = (group_slopes[:, None] @ (cloud.group_offsets * unit))[:, 0]
         level = along + heights[:, None] + scale.own(offsets)
         group_heights = (wide - group_along).amax(1)
-        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_heights, level)
+        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_heights, -level)
 
-    def loops(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Centres, slopes, heights and offsets as the loops read them, three coordinates at least."""
+    def blocks(self, dtype: torch.dtype) -> Blocks:
+        """What the loops read, with three coordinates at least."""
         extra = max(0, 3 - self.cloud.dim)
         centres = pad((self.cloud.centres - self.origin) * self.scale.length, (0, extra))
         offsets = pad(self.cloud.offsets * self.scale.length, (0, 0, 0, extra))
-        return centres, pad(self.slopes, (0, extra)), self.heights, offsets.to(dtype)
+        return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets.to(dtype))
 
     def bias(self, potential: Tensor) -> Tensor:
         """What the loops add for a potential ``(n,)`` near that of the frame, ``(C, B)``."""
-        values = self.cloud.fill(potential * self.scale.height).view(-1, SIZE)
-        values -= self.level
-        return values
+        values = self.cloud.fill(potential).view(-1, SIZE)
+        return torch.add(self.below, values, alpha=self.scale.height)
 
     def boxes(self) -> tuple[Boxes, Boxes]:
         """What the screen reads of the blocks and of their groups."""
         cloud, heights = self.cloud, self.heights.clone()
         heights[cloud.filled :] = CLOSED
-        masses, groups = cloud.masses, cloud.masses.view(cloud.groups, GROUP)
-        shares = log2(masses * cloud.filled)  # sums of all blocks are one, whatever the mass
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
-        wide = self._sides(
-            cloud.group_centres, cloud.group_high - cloud.group_low, self.group_slopes
-        )
-        most = shares.view(cloud.groups, GROUP).amax(1)
+        sides = cloud.group_high - cloud.group_low
+        wide = self._sides(cloud.group_centres, sides, self.group_slopes)
+        shares, masses = cloud.shares, cloud.log_masses
         return (
-            Boxes(*blocks, heights, shares, log2(masses)),
-            Boxes(*wide, self.group_heights, most, log2(groups.sum(1))),
+            Boxes(*blocks, heights, shares[0], masses[0]),
+            Boxes(*wide, self.group_heights, shares[1], masses[1]),
         )
 
     def _sides(self, centres: Tensor, sides: Tensor, slopes: Tensor) -> Triple:

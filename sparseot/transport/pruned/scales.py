@@ -37,7 +37,7 @@ class Scale:
 
     def own(self, offsets: Tensor) -> Tensor:
         """What the cost has of each offset ``(C, D, B)`` alone, which loops take off potentials."""
-        return offsets.square().sum(1) / 2
+        return (offsets * offsets).sum(1) / 2
 
     def lost(self, radii: Tensor) -> Tensor:
         """The error, relative, of entries of float32 in blocks of these squared radii."""

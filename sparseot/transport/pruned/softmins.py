@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
-from ...engines.kept import Blocks, TileRows
+from ...engines.kept import Biases, Blocks, TileRows
 from ...formulas import GroundCost
 from ...operators.small import squares
 from ...points import CLOSED
@@ -76,7 +76,7 @@ class PrunedSoftmins(Softmins):
         self.clouds, self.memory = (source, target), memory
         self.a, self.b = source.weights, target.weights
         self.cost, self.penalty, self.eps, self.tol = cost, penalty, eps, tol
-        self.scale = Scale(cost, eps)
+        self.scale, self.slack = Scale(cost, eps), MARGIN * eps
         self.dtype = self._enough(dtype)
         self.built: tuple[Tensor, Tensor] | None = None
         self.known: list[_Known | None] = [None, None]
@@ -92,19 +92,19 @@ class PrunedSoftmins(Softmins):
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
         if look or self.built is None:
             return self.damped(side, here, *self.exact(side, here, there))
-        rise = self._rise(side, here, there)
+        one, other = self._rises(side, here, there)
         total = self._sums(side, here, there)
         low, high = total.aminmax()
-        sound = (rise <= MARGIN * self.eps) & (low > LOWEST) & (high < HIGHEST)
-        return self.damped(side, here, here - self.eps * total.log(), total, sound)
+        sound = (one + other <= self.slack) & (low > LOWEST) & (high < HIGHEST)
+        softmin = torch.sub(here, total.log(), alpha=self.eps)
+        return self.damped(side, here, softmin, total, sound)
 
     def exact(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
-        low, high = total.aminmax()
-        if low > LOWEST and high < HIGHEST:
-            return here - self.eps * total.log(), total
+        if float(total.amin()) > LOWEST and float(total.amax()) < HIGHEST:
+            return torch.sub(here, total.log(), alpha=self.eps), total
         lost = (~((total > LOWEST) & (total < HIGHEST))).nonzero()[:, 0]
         values = here - self.eps * total.clamp(LOWEST, HIGHEST).log()
         values[lost] = self._all_pairs(side, lost, there)
@@ -151,7 +151,7 @@ class PrunedSoftmins(Softmins):
     def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
         self.dtype = self._enough(dtype)
-        self.parts = [frame.loops(self.dtype) for frame in self.frames]
+        self.parts = [frame.blocks(self.dtype) for frame in self.frames]
 
     def _enough(self, dtype: torch.dtype) -> torch.dtype:
         """This dtype, or float64 where blocks are so wide that float32 would miss the tolerance."""
@@ -176,17 +176,17 @@ class PrunedSoftmins(Softmins):
         (X, Y), origin = self.clouds, self.clouds[0].centres[0]
         frames = [Frame.of(X, f, self.scale, origin)]
         frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
-        self.frames, self.parts = frames, [frame.loops(self.dtype) for frame in frames]
+        self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
         return frames
 
     def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
         """New tiles where the potentials have risen beyond the margin."""
-        if self.built is None or not self._rise(side, here, there) <= MARGIN * self.eps:
+        if self.built is None or not sum(map(float, self._rises(side, here, there))) <= self.slack:
             self.build(*((there, here) if side else (here, there)))
 
-    def _rise(self, side: int, here: Tensor, there: Tensor) -> Tensor:
+    def _rises(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """How far both have risen above the potentials for which the tiles were chosen."""
-        return self._known(side, here).rise + self._known(1 - side, there).rise
+        return self._known(side, here).rise, self._known(1 - side, there).rise
 
     def _known(self, side: int, potential: Tensor) -> _Known:
         """What the loops read of a potential; each serves two half-steps."""
@@ -207,20 +207,20 @@ class PrunedSoftmins(Softmins):
         if rows is None or cols is None:
             return
         bar = SHARE * self.tol * math.exp(-MARGIN)
-        keep = rows > bar
-        keep[self.tiles.places[cols > bar]] = True
-        self.tiles = self.tiles.only(keep)
+        keep = torch.empty(len(rows), dtype=torch.bool, device=rows.device)
+        keep[self.tiles.places] = cols > bar
+        self.tiles = self.tiles.only(keep.logical_or_(rows > bar))
         self.peaks = [None, None]
 
     # --- sums over them ---
 
-    def _blocks(
-        self, side: int, row: Tensor, col: Tensor, logs: Tensor | float
-    ) -> tuple[Blocks, Blocks]:
+    def _given(
+        self, side: int, row: Tensor, col: Tensor, logs: Tensor
+    ) -> tuple[Blocks, Blocks, Biases]:
         """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
         rows = self._known(side, row).bias.to(self.dtype)
-        cols = (self._known(1 - side, col).bias + logs).clamp(min=CLOSED).to(self.dtype)
-        return Blocks(*self.parts[side], rows), Blocks(*self.parts[1 - side], cols)
+        cols = (self._known(1 - side, col).bias + logs).clamp_(min=CLOSED).to(self.dtype)
+        return self.parts[side], self.parts[1 - side], (rows, cols)
 
     def _run(self, loop: Callable[..., Result], side: int, *args: Any) -> Result:
         """One pass over the tiles, seen from that side."""
@@ -228,12 +228,12 @@ class PrunedSoftmins(Softmins):
         return loop(self.tiles.sides[side], *args)
 
     def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
-        blocks = self._blocks(side, here, there, self.clouds[1 - side].log_weights)
-        out, peaks = self._run(self.loops.sums, side, *blocks)
+        given = self._given(side, here, there, self.clouds[1 - side].log_weights)
+        out, peaks = self._run(self.loops.sums, side, *given)
         self.age += 1
         if self.age <= max(TRIM_AT):
             least = out.amin(1).clamp(LOWEST, 1.0)
-            self.peaks[side] = peaks / least[self.tiles.sides[side].owners]
+            self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
             if self.age in TRIM_AT and not self.final:
                 self.trim()
         return out.view(-1)[: self.clouds[side].n]
@@ -245,8 +245,8 @@ class PrunedSoftmins(Softmins):
         """
         cloud, other = self.clouds[side], self.clouds[1 - side]
         values = other.fill(v).view(other.blocks, SIZE, -1).mT.to(self.dtype)
-        blocks = self._blocks(side, row, col, other.filled_in)
-        out = self._run(self.loops.products, side, *blocks, values)
+        given = self._given(side, row, col, other.filled_in)
+        out = self._run(self.loops.products, side, *given, values)
         return out.mT.reshape(-1, v.shape[1])[: cloud.n]
 
     def gradient(self, side: int, here: Tensor, there: Tensor) -> Tensor:

@@ -29,9 +29,10 @@ class Tiles:
 
     def only(self, keep: Tensor) -> Tiles:
         """Those tiles, told in the order of rows."""
-        rows, cols = self.sides
-        counts = torch.bincount(rows.owners[keep], minlength=len(rows.starts) - 1)
-        kept = TileRows.of(counts, rows.blocks[keep])
+        (rows, cols), places = self.sides, keep.nonzero()[:, 0]
+        owners = rows.owners.index_select(0, places)
+        counts = torch.bincount(owners, minlength=len(rows.starts) - 1)
+        kept = TileRows.of(counts, rows.blocks.index_select(0, places))
         return Tiles.of(kept, self.omitted, len(cols.starts) - 1, self.loops)
 
     def __len__(self) -> int:

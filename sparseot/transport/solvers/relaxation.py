@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from ..softmins import HalfStep, Number, Outcome, Softmins
@@ -157,7 +158,7 @@ def relaxed_sweeps(
         best = max(best, dual)
         if not plain:
             momentum.observe(error)
-        f = f + momentum.next() * (f_new - f)
+        f = torch.lerp(f, f_new, momentum.next())
         if not plain and (error <= threshold or spent >= due or spent >= budget):
             found, spent = close(softmins, f, g, spent, pair=True), spent + 1.5
             if found.error <= tol or spent >= budget:
@@ -174,7 +175,7 @@ def _sweep(
     """g, relaxed, and the update of f; the error of its marginal, and the dual value of (f, g)."""
 
     def run(step: HalfStep) -> tuple[tuple[Tensor, Tensor], list[Number]]:
-        there = g + omega * (step(1, g, f).value - g)
+        there = torch.lerp(g, step(1, g, f).value, omega)
         new = step(0, f, there)
         return (there, new.value), [new.error, softmins.dual(f, there, new.mass)]
 

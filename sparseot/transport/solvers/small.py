@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ...pairs import Array
 from ...points import CLOSED
 from ..marginals import Marginals
 from ..problem import Problem
-from ..softmins import Found, HalfStep, Number, Outcome, Softmins, Step, Vector
+from ..softmins import Number, Outcome, Softmins, Step, Vector
 from .progress import Stopped
 from .relaxation import Watch, relaxed_sweeps
 
@@ -73,13 +73,6 @@ class StoredSoftmins(Softmins):
         both = here, there, float(self.eps), self.rates[side], out
         found: tuple[float, float] = self.loops.half_step(self.costs[side], weights, logs, *both)
         return found
-
-    def told(
-        self, run: Callable[[HalfStep], tuple[Found, Sequence[Number]]]
-    ) -> tuple[Found, list[float]]:
-        """On a CPU numbers are read one by one."""
-        result, numbers = run(self.step)
-        return result, [float(t) for t in numbers]
 
     def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
         vector = h.numpy() if isinstance(h, Tensor) else h
