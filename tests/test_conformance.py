@@ -277,8 +277,8 @@ def test_tiles_are_the_same_from_both_sides(loops, device):
     turned, places = loops.transpose(tiles, 7)
     assert torch.equal(turned.starts.diff(), kept.sum(0))
     assert torch.equal(turned.blocks.long(), kept.T.nonzero()[:, 1])
-    assert torch.equal(tiles.owners[places], turned.blocks.long())
-    assert torch.equal(tiles.blocks[places].long(), turned.owners)
+    assert torch.equal(tiles.owners[places], turned.blocks)
+    assert torch.equal(tiles.blocks[places], turned.owners)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
@@ -296,7 +296,7 @@ def test_a_screen_keeps_what_matters_and_bounds_the_rest(loops, dim, device):
         groups = near if near is None else TileRows.of(near.sum(1), near.nonzero()[:, 1].int())
         tiles, omitted = loops.screen(*boxes, threshold, groups)
         kept = torch.zeros_like(matters)
-        kept[tiles.owners, tiles.blocks.long()] = True
+        kept[tiles.owners.long(), tiles.blocks.long()] = True
         looked = looked.repeat_interleave(KEPT_GROUP, 0).repeat_interleave(KEPT_GROUP, 1)
         assert (kept >= matters & looked).all() and not (kept & ~looked).any()
         assert torch.equal(kept.nonzero()[:, 1], tiles.blocks.long())  # ascending in each row

@@ -69,7 +69,8 @@ class Boxes:
         sides: ``(D, C)``, half of them.
         slopes: ``(D, C)``; inside of a box the potential is at most ``height + slope . dx``.
         heights: ``(C,)``.
-        shares: ``(C,)``, logarithms of what a tile needs to hold less of to be worth the same.
+        shares: ``(C,)``, added to exponents where tiles are chosen: logarithms of masses, those of
+            all blocks being one on average.
         masses: ``(C,)``, logarithms of the mass of the points.
     """
 
@@ -117,8 +118,9 @@ class TileRows:
 
     @cached_property
     def owners(self) -> Tensor:
-        """The row block of each tile, ``(T,)``."""
-        rows = torch.arange(len(self.starts) - 1, device=self.starts.device)
+        """The row block of each tile, ``(T,)``, int32."""
+        device = self.starts.device
+        rows = torch.arange(len(self.starts) - 1, device=device, dtype=torch.int32)
         # told how long it is, the device need not be waited for
         return rows.repeat_interleave(self.starts.diff(), output_size=len(self))
 

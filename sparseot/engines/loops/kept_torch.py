@@ -76,7 +76,7 @@ class TorchLoops(TileLoops):
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         places = tiles.blocks.argsort(stable=True)
         counts = torch.bincount(tiles.blocks, minlength=columns)
-        return TileRows.of(counts, tiles.owners[places].int()), places
+        return TileRows.of(counts, tiles.owners[places]), places
 
     def _each(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, chunk: Chunk
@@ -91,7 +91,7 @@ class TorchLoops(TileLoops):
         def part(first: int, last: int) -> None:
             for at in range(first, last, many):
                 place = slice(at, min(at + many, last))
-                I, J = tiles.owners[place], tiles.blocks[place].long()
+                I, J = tiles.owners[place].long(), tiles.blocks[place].long()
                 exponents = self._exponents(rows, cols, biases, I, J)
                 chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_())
 
