@@ -171,3 +171,14 @@ def test_many_hostile_clouds(seed):
         one_sided = isinstance(reach, tuple)
         debias = bool(draw.integers(2)) and not one_sided
         check(x, y, a, b, blur, reach, engine, tol, debias)
+
+
+@pytest.mark.parametrize("multilevel", [True, False])
+def test_an_outlier_does_not_set_the_pace(multilevel):
+    """One at ten thousand diameters on either side: the sweeps are those of the bulk."""
+    torch.manual_seed(0)
+    x, y = (torch.rand(2000, 2).double() for _ in "xy")
+    x[0], y[0] = (1e4 * torch.randn(2).double() for _ in "xy")
+    solver = so.Sinkhorn(multilevel=multilevel, max_sweeps=100)
+    found = so.solve_sample(x, y, blur=0.05, solver=solver)
+    assert found.converged and found.lower <= found.value <= found.upper

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ...points import bounding_sides
+import torch
+
+from ...points import Points, bounding_sides
 from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
@@ -16,6 +18,22 @@ from .progress import Bar
 from .relaxation import guessed_rate
 
 __all__ = ["Course", "Found", "temperatures"]
+
+FAR = 10.0  # sides of a box that holds nearly all of the mass, beyond which points are outliers
+NEARLY = 0.01  # of the mass, that this box leaves out on either side
+
+
+def bulk_side(source: Points, target: Points) -> float:
+    """The longest side of the box that leaves out a hundredth of the mass at each of its ends."""
+    points = torch.cat((source.positions[0], target.positions[0])).double()
+    shares = torch.cat([c.weights[0].double() / c.weights[0].sum() / 2 for c in (source, target)])
+    longest = 0.0
+    for coordinate in points.T:
+        values, order = coordinate.sort()
+        below = shares[order].cumsum(0)
+        first, last = torch.searchsorted(below, below.new_tensor([NEARLY, 1 - NEARLY])).tolist()
+        longest = max(longest, float(values[min(last, len(values) - 1)] - values[first]))
+    return longest
 
 
 class Course:
@@ -35,6 +53,9 @@ class Course:
         self.problem, self.tol, self.max_sweeps = problem, tol, max_sweeps
         self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
         self.sides = bounding_sides(problem.source, problem.target)[0].tolist()
+        bulk = bulk_side(problem.source, problem.target)
+        self.outliers = max(self.sides) > FAR * bulk > 0
+        self.side = bulk if self.outliers else max(self.sides)  # that sets the pace
 
     def temperatures(self, ratio: float, start: object) -> list[float]:
         """From that of the diameter to the last one; the last one only, where there is a start."""
@@ -48,7 +69,7 @@ class Course:
         if not self.accelerate:
             return 0.0
         damping = math.prod(1 / (1 + eps / rho) for rho in self.problem.penalty.rhos)
-        return guessed_rate(eps, max(self.sides) ** self.problem.p, damping)
+        return guessed_rate(eps, self.side**self.problem.p, damping)
 
     def watch(self, eps: float) -> Callable[[float], None]:
         """What is called with the error after each sweep at that temperature."""

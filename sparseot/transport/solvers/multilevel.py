@@ -33,7 +33,7 @@ __all__ = ["Multilevel", "solve_kept_pairs"]
 
 RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
-WIDEST = 0.1  # and in sides of the box around both clouds, at most
+WIDEST = 0.1  # and in sides of the box around both clouds without outliers, at most
 COARSE = 0.005  # tolerance at all temperatures but the last
 FINER = 1.3  # factor by which cells shrink while they have few pairs:
 FEW = 0.15  # of the pairs, that cells may have at the last temperature
@@ -96,11 +96,12 @@ class Multilevel:
 
     def _levels(self) -> list[tuple[float, float]]:
         """Temperatures, and the widths of cells, of all levels but that of the points."""
-        problem, widest = self.course.problem, WIDEST * max(self.course.sides)
+        problem, widest = self.course.problem, WIDEST * self.course.side
         temperatures = self.course.temperatures(RATIO, None)
         found = [(eps, min(CELL * self.course.blur(eps), widest)) for eps in temperatures]
         _, last = found.pop()
-        if problem.p == 1 and found:  # coarse cells tell all of a plan but what is near
+        if (problem.p == 1 or self.course.outliers) and found:
+            # coarse cells tell all of a plan with p = 1 but what is near, and where outliers go
             width = found[-1][1]
             found.append((self.eps, width))
             while width > last / 2 and self._few(width / FINER):
@@ -138,6 +139,8 @@ class Multilevel:
         began, cells, (f, g) = time.perf_counter(), now.cells, now.values
         X, Y = (c.blocks for c in cells)
         tol = max(COARSE, self.tol) if eps > self.eps else self.tol / 2
+        if self.course.outliers:  # whose mass is small
+            tol = self.tol / 4
         softmins = self._softmins((X, Y), eps, tol, torch.float32)
         found = alternate(
             softmins,
