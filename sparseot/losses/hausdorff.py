@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.autograd.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
+from ..points import Points, check_positive, enough_digits, refuse_transforms
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
@@ -77,6 +78,7 @@ def hausdorff_divergence(
         12.50
     """
     source, target, batched = points_pair(x, y, a, b)
+    dtype = source.positions.dtype
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
@@ -96,10 +98,10 @@ def hausdorff_divergence(
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
     _say_if_infinite(on_x, on_y)
     if potentials:
-        on_x, on_y = on_x.to(x.dtype), on_y.to(x.dtype)
+        on_x, on_y = on_x.to(dtype), on_y.to(dtype)
         return (on_x, on_y) if batched else (on_x[0], on_y[0])
     a, b = first_order(source.weights), first_order(target.weights)
-    value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(x.dtype)
+    value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(dtype)
     return value if batched else value[0]
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length
-from ..points import points_pair
 
 __all__ = ["kernel_norm"]
 

@@ -112,6 +112,6 @@ def sinkhorn_divergence(
         solver = solver.on(engine)
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost}
     with deferred(signals=False):
-        found = Answer(*solve_clouds(x, y, a, b, blur=blur, solver=solver, **common), x)
+        found = Answer(*solve_clouds(x, y, a, b, blur=blur, solver=solver, **common))
         say_what_failed(found.solved)
     return found.dual_potentials if potentials else found.value

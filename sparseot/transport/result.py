@@ -46,8 +46,10 @@ class Transport(Answer):
         tol: the tolerance that was asked for.
     """
 
-    def __init__(self, solved: list[Solved], batched: bool, like: Tensor, solver: Sinkhorn) -> None:
-        super().__init__(solved, batched, like)
+    def __init__(
+        self, solved: list[Solved], batched: bool, dtype: torch.dtype, solver: Sinkhorn
+    ) -> None:
+        super().__init__(solved, batched, dtype)
         self.solver = solver
         reports = [report for part in solved for report in part.solution.reports]
         self.converged = all(report.converged for report in reports)

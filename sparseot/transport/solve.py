@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
 from ..operators.autograd.transforms import outside
-from ..points import Points, check_positive, lacks_digits, points_pair
+from ..points import Points, check_positive, lacks_digits
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem, check_cost
@@ -90,9 +92,9 @@ def solve_sample(
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
     solver = with_tolerance(Sinkhorn() if solver is None else solver, tol)
     with deferred():
-        solved, batched = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
-        say_what_failed(solved)
-        return Transport(solved, batched, x, solver)
+        found = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
+        say_what_failed(found[0])
+        return Transport(*found, solver)
 
 
 def solve_clouds(
@@ -108,12 +110,14 @@ def solve_clouds(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
     solver: Solver,
     init: Transport | None = None,
-) -> tuple[list[Solved], bool]:
-    """The problem of two clouds and, debiased, those of each and itself, solved; and if it is a batch.
+) -> tuple[list[Solved], bool, torch.dtype]:
+    """The problem of two clouds and, debiased, those of each and itself, solved.
 
-    The one way from clouds to solutions, whatever the solver.
+    The one way from clouds to solutions, whatever the solver. Also whether it is a batch, and the
+    dtype of what is shown.
     """
     source, target, batched = points_pair(x, y, a, b)
+    dtype = source.positions.dtype
     check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
@@ -142,9 +146,9 @@ def solve_clouds(
     solved = []
     for one, solution, clouds in zip(problems, found, given, strict=True):
         if solution.pairs is not None:
-            one = replace(one, pairs=solution.pairs.to(x.dtype))
+            one = replace(one, pairs=solution.pairs.to(dtype))
         solved.append(Solved(one, solution, clouds))
-    return solved, batched
+    return solved, batched, dtype
 
 
 def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.settings import own_settings
 from ..pairs import blocks_within, partition
-from ..points import bounding_diameter, bounding_sides, points_pair
+from ..points import bounding_diameter, bounding_sides
 from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]

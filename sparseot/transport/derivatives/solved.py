@@ -101,11 +101,11 @@ class Answer:
     Args:
         solved: the problem of both clouds and, debiased, those of each and itself.
         batched: whether the caller gave a batch.
-        like: points of the caller, for the dtype of what is returned.
+        dtype: that of what is returned.
     """
 
-    def __init__(self, solved: list[Solved], batched: bool, like: Tensor) -> None:
-        self.solved, self.batched, self._dtype = solved, batched, like.dtype
+    def __init__(self, solved: list[Solved], batched: bool, dtype: torch.dtype) -> None:
+        self.solved, self.batched, self._dtype = solved, batched, dtype
 
     @property
     def debias(self) -> bool:

@@ -1,0 +1,131 @@
+"""Two clouds as callers give them: checked, in one precision, and with a batch axis."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .errors import bad_input
+from .points import Points, numbers
+from .precision import at_least_single
+
+__all__ = ["points_pair"]
+
+# Coordinates whose squared distances are numbers still, in any dimension.
+LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
+
+
+def points_pair(
+    x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None
+) -> tuple[Points, Points, bool]:
+    """Checks two clouds and gives them a batch axis.
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points, of real numbers; half precision becomes single.
+        y: ``(M, D)`` or ``(B, M, D)`` points, same dtype, unless one is half, and device.
+        a: ``(N,)``, ``(N, 1)``, ``(B, N)`` or ``(B, N, 1)`` weights; None means 1/N.
+        b: weights of y, likewise.
+
+    Returns:
+        The two clouds, in the precision of their values, and whether the caller gave a batch.
+
+    Raises:
+        ValueError, TypeError: with the argument's name, what came and what was wanted.
+    """
+    x, y, _, _ = at_least_single(x, y, a, b)
+    (_, a), (_, b) = at_least_single(x, a), at_least_single(y, b)
+    _check_positions("x", x)
+    _check_positions("y", y)
+    for what in ("dtype", "device"):
+        if getattr(x, what) != getattr(y, what):
+            raise bad_input(
+                "y",
+                f"{what} {getattr(y, what)}",
+                f"{getattr(x, what)}, as x has",
+                "Convert one of them with .to(...).",
+                TypeError if what == "dtype" else ValueError,
+            )
+    if x.dim() != y.dim() or (x.dim() == 3 and len(x) != len(y)):
+        raise bad_input(
+            "y", f"shape {_shape(y)}", f"as many batch items as x, {_shape(x)}", "Add or drop one."
+        )
+    if x.shape[-1] != y.shape[-1]:
+        raise bad_input(
+            "y",
+            f"points of dimension {y.shape[-1]}, shape {_shape(y)}",
+            f"dimension {x.shape[-1]}, as x has",
+            "Both clouds must live in the same space.",
+        )
+    _check_finite("x", x)
+    _check_finite("y", y)
+    source = Points(*_with_batch(x, _check_weights("a", a, x, "x")))
+    target = Points(*_with_batch(y, _check_weights("b", b, y, "y")))
+    return source, target, x.dim() == 3
+
+
+def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
+    """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
+    if a is None:
+        return x.new_full(x.shape[:-1], 1 / x.shape[-2])
+    wanted = str(tuple(x.shape[:-1]))
+    if not isinstance(a, Tensor):
+        raise bad_input(name, type(a).__name__, "a torch tensor", kind=TypeError)
+    if a.dtype != x.dtype:
+        raise bad_input(
+            name, f"dtype {a.dtype}", f"{x.dtype}, as {points} has", "Use .to(dtype).", TypeError
+        )
+    if a.device != x.device:
+        raise bad_input(name, f"device {a.device}", f"{x.device}, as {points} has", "Use .to().")
+    if a.shape == (*x.shape[:-1], 1):
+        a = a.squeeze(-1)
+    if a.shape != x.shape[:-1]:
+        raise bad_input(
+            name, f"shape {_shape(a)}", f"shape {wanted}", f"One weight for each point of {points}."
+        )
+    if not bool(torch.isfinite(a).all()):
+        raise bad_input(name, "NaN or infinite weights", "finite numbers", "Clean them first.")
+    if bool((a < 0).any()):
+        raise bad_input(
+            name, f"a negative weight, {a.min().item():g}", "weights >= 0", "Clip or shift them."
+        )
+    if bool((a.sum(-1) <= 0).any()):
+        raise bad_input(name, "weights that are all zero", "a positive total mass")
+    return a
+
+
+def _check_positions(name: str, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        fix = "torch.as_tensor(...) converts arrays and lists."
+        raise bad_input(name, type(x).__name__, "a torch tensor", fix, TypeError)
+    if x.dtype not in (torch.float32, torch.float64):
+        fix = "Call .float() or .double()."
+        raise bad_input(name, f"dtype {x.dtype}", "float32 or float64", fix, TypeError)
+    if x.dim() not in (2, 3):
+        fix = "One-dimensional points are (N, 1): use x[:, None]."
+        raise bad_input(name, f"shape {_shape(x)}", "(N, D) or (B, N, D)", fix)
+    numbers(x)
+    if 0 in x.shape:
+        raise bad_input(name, f"an empty cloud, shape {_shape(x)}", "at least one point")
+
+
+def _check_finite(name: str, x: Tensor) -> None:
+    largest, most = float(x.detach().abs().amax()), LARGEST[x.dtype]
+    if largest <= most:
+        return
+    if not math.isfinite(largest):
+        count = int((~torch.isfinite(x)).sum())
+        raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")
+    got, wanted = f"coordinates up to {largest:.2g}", f"at most {most:g} in {x.dtype}"
+    raise bad_input(
+        name, got, wanted, "Squares of distances would be infinite: rescale the points."
+    )
+
+
+def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    return (x, a) if x.dim() == 3 else (x[None], a[None])
+
+
+def _shape(x: Tensor) -> str:
+    return str(tuple(x.shape))
