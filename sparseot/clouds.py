@@ -71,10 +71,14 @@ def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tenso
         return x.new_full(x.shape[:-1], 1 / x.shape[-2])
     wanted = str(tuple(x.shape[:-1]))
     if not isinstance(a, Tensor):
-        raise bad_input(name, type(a).__name__, "a torch tensor", kind=TypeError)
+        raise bad_input(name, type(a).__name__, "a tensor or an array", kind=TypeError)
     if a.dtype != x.dtype:
         raise bad_input(
-            name, f"dtype {a.dtype}", f"{x.dtype}, as {points} has", "Use .to(dtype).", TypeError
+            name,
+            f"dtype {a.dtype}",
+            f"{x.dtype}, as {points} has",
+            "Use .to(dtype); of an array, .astype(dtype).",
+            TypeError,
         )
     if a.device != x.device:
         raise bad_input(name, f"device {a.device}", f"{x.device}, as {points} has", "Use .to().")
@@ -97,10 +101,10 @@ def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tenso
 
 def _check_positions(name: str, x: Tensor) -> None:
     if not isinstance(x, Tensor):
-        fix = "torch.as_tensor(...) converts arrays and lists."
-        raise bad_input(name, type(x).__name__, "a torch tensor", fix, TypeError)
+        fix = "torch.as_tensor(...) and np.asarray(...) convert."
+        raise bad_input(name, type(x).__name__, "a tensor or an array", fix, TypeError)
     if x.dtype not in (torch.float32, torch.float64):
-        fix = "Call .float() or .double()."
+        fix = "Call .float() or .double(); of an array, .astype(float)."
         raise bad_input(name, f"dtype {x.dtype}", "float32 or float64", fix, TypeError)
     if x.dim() not in (2, 3):
         fix = "One-dimensional points are (N, 1): use x[:, None]."

@@ -13,6 +13,7 @@ from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
+from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, refuse_transforms
 from ..transport.marginals import Marginals, marginals
@@ -24,10 +25,10 @@ __all__ = ["hausdorff_divergence"]
 
 @own_settings
 def hausdorff_divergence(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     p: int = 2,
     blur: float = 0.05,
@@ -35,7 +36,7 @@ def hausdorff_divergence(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Array | tuple[Array, Array]:
     r"""How far the points of each cloud are from the other cloud, smoothed.
 
     Let f be the potential of the transport of alpha onto itself and g that of beta, both extended
@@ -49,8 +50,9 @@ def hausdorff_divergence(
     the squared kernel norm of kernel -C.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
         b: ``(M,)`` or ``(B, M)`` weights.
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
@@ -62,7 +64,8 @@ def hausdorff_divergence(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or two potentials. First derivatives are exact.
+        A number, ``(B,)`` numbers for a batch, or two potentials; of arrays, a Python number or arrays.
+        First derivatives are exact.
 
     Raises:
         ValueError, TypeError: if an argument is not as described. A result that is NaN or infinite is
@@ -77,6 +80,7 @@ def hausdorff_divergence(
         >>> print(f"{hausdorff_divergence(x, y):.2f}")
         12.50
     """
+    (x, y, a, b), reference = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
     dtype = source.positions.dtype
     refuse_transforms(x, y, a, b)
@@ -99,10 +103,10 @@ def hausdorff_divergence(
     _say_if_infinite(on_x, on_y)
     if potentials:
         on_x, on_y = on_x.to(dtype), on_y.to(dtype)
-        return (on_x, on_y) if batched else (on_x[0], on_y[0])
+        return shown((on_x, on_y) if batched else (on_x[0], on_y[0]), reference)
     a, b = first_order(source.weights), first_order(target.weights)
     value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(dtype)
-    return value if batched else value[0]
+    return shown(value if batched else value[0], reference)
 
 
 def _extended(

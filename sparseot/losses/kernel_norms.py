@@ -12,6 +12,7 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.settings import own_settings
 from ..formulas import as_kernel
+from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length
 
@@ -20,15 +21,15 @@ __all__ = ["kernel_norm"]
 
 @own_settings
 def kernel_norm(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     kernel: Formula | Callable[[Tensor, Tensor], Tensor],
     potentials: bool = False,
     engine: str | Engine = "auto",
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Array | tuple[Array, Array]:
     r"""Half the squared kernel norm of the difference of two weighted clouds.
 
     .. math::
@@ -38,8 +39,9 @@ def kernel_norm(
     Differentiable to any order in x, y, a and b, and in the length of a kernel that is a tensor.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Masses need not be equal.
         b: ``(M,)`` or ``(B, M)`` weights.
         kernel: a symmetric formula, such as ``kernels.Gaussian(0.1)``, or a symmetric function of
@@ -49,7 +51,8 @@ def kernel_norm(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or two potentials of the shapes of a and b.
+        A number, ``(B,)`` numbers for a batch, or two potentials of the shapes of a and b: of arrays,
+        a Python number, or arrays.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -64,6 +67,7 @@ def kernel_norm(
         >>> print(f"{kernel_norm(x, y, kernel=kernels.Energy()):.2f}")
         5.00
     """
+    (x, y, a, b), reference = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
     kernel = as_kernel(kernel)
     a, b = source.weights, target.weights
@@ -73,8 +77,8 @@ def kernel_norm(
         both, signed = torch.cat((x, y), 1), torch.cat((a, -b), 1)[..., None]
         field = factor * kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]
         f, g = field[:, : x.shape[1]], -field[:, x.shape[1] :]
-        return (f, g) if batched else (f[0], g[0])
+        return shown((f, g) if batched else (f[0], g[0]), reference)
     cross = (a * kernel_sum(kernel, x, y, b[..., None], engine=chosen)[..., 0]).sum(-1)
     own = quadratic_form(kernel, x, a, engine=chosen) + quadratic_form(kernel, y, b, engine=chosen)
     value = factor * (own / 2 - cross)
-    return value if batched else value[0]
+    return shown(value if batched else value[0], reference)

@@ -14,6 +14,7 @@ from ..engines.choose import ENGINES
 from ..engines.settings import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
+from ..operators.arrays import Array, of_one_kind, shown
 from ..points import check_positive
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
@@ -128,9 +129,13 @@ class SamplesLoss(torch.nn.Module):
         _say_what_is_ignored(loss, given, tol)
 
     @own_settings
-    def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
+    def forward(self, *args: Array) -> Array | tuple[Array, Array]:
+        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)
+        tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
+        return shown(self._loss(*tensors), reference)
+
+    def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}
         if self.loss in KERNELS:
             kernel = self.kernel or KERNELS[self.loss](self.blur)
@@ -171,7 +176,7 @@ class SamplesLoss(torch.nn.Module):
         return ", ".join([repr(self.loss)] + [f"{k}={v!r}" for k, v in numbers.items()])
 
 
-def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
+def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(args) == 2:
         return args[0], args[1], None, None
     if len(args) == 4:
