@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ def points_pair(
     x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None
 ) -> tuple[Points, Points, bool]:
     """Checks two clouds and gives them a batch axis.
+
+    Points ``(N, D)`` with weights ``(B, N)`` are B clouds on one support, which is not copied; the
+    other cloud, if it is one alone, is compared with each.
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, of real numbers; half precision becomes single.
@@ -47,10 +51,7 @@ def points_pair(
                 "Convert one of them with .to(...).",
                 TypeError if what == "dtype" else ValueError,
             )
-    if x.dim() != y.dim() or (x.dim() == 3 and len(x) != len(y)):
-        raise bad_input(
-            "y", f"shape {_shape(y)}", f"as many batch items as x, {_shape(x)}", "Add or drop one."
-        )
+    count = _count(x, y, a, b)
     if x.shape[-1] != y.shape[-1]:
         raise bad_input(
             "y",
@@ -60,9 +61,38 @@ def points_pair(
         )
     _check_finite("x", x)
     _check_finite("y", y)
-    source = Points(*_with_batch(x, _check_weights("a", a, x, "x")))
-    target = Points(*_with_batch(y, _check_weights("b", b, y, "y")))
-    return source, target, x.dim() == 3
+    return _cloud("x", x, "a", a, count), _cloud("y", y, "b", b, count), count > 0
+
+
+def _count(x: Tensor, y: Tensor, a: Any, b: Any) -> int:
+    """How many items the batch has; 0 for two clouds."""
+    of_x, of_y = _items(x, a), _items(y, b)
+    if of_x == of_y:
+        return of_x
+    if 0 in (of_x, of_y) and x.dim() == y.dim():  # one cloud, and many weights of another
+        return of_x + of_y
+    first = ("a", a) if of_x and x.dim() == 2 else ("x", x)
+    other = ("b", b) if of_y and y.dim() == 2 else ("y", y)
+    wanted = f"as many batch items as {first[0]}, {_shape(first[1])}"
+    raise bad_input(other[0], f"shape {_shape(other[1])}", wanted, "Add or drop one.")
+
+
+def _items(x: Tensor, a: Any) -> int:
+    """How many clouds points and weights are, each of which may have the batch axis; 0 for one."""
+    if x.dim() == 3:
+        return len(x)
+    if not isinstance(a, Tensor) or a.shape == (len(x), 1):
+        return 0
+    return len(a) if a.shape[1:] in ((len(x),), (len(x), 1)) else 0
+
+
+def _cloud(name: str, x: Tensor, weights: str, a: Tensor | None, count: int) -> Points:
+    """A cloud with its weights, checked, ``count`` times if it is one alone."""
+    if _items(x, a):
+        x = x.expand(count, *x.shape[-2:])
+    a = _check_weights(weights, a, x, name)
+    count = max(count, 1)
+    return Points(x.expand(count, *x.shape[-2:]), a.expand(count, a.shape[-1]))
 
 
 def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
@@ -125,10 +155,6 @@ def _check_finite(name: str, x: Tensor) -> None:
     raise bad_input(
         name, got, wanted, "Squares of distances would be infinite: rescale the points."
     )
-
-
-def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    return (x, a) if x.dim() == 3 else (x[None], a[None])
 
 
 def _shape(x: Tensor) -> str:

@@ -1,7 +1,8 @@
 r"""Weighted point clouds, checked once, and the conventions that the whole library keeps.
 
 * Points are ``(N, D)`` or batches ``(B, N, D)``; weights ``(N,)`` or ``(B, N)``, by default
-  uniform, ``1/N``. Zero weights are allowed; nothing is ever normalised silently.
+  uniform, ``1/N``. Points ``(N, D)`` with weights ``(B, N)`` are a batch on one support. Zero
+  weights are allowed; nothing is ever normalised silently.
 * The ground cost is :math:`C(x, y) = |x - y|^p / p` with p = 1 or 2. ``blur`` is a length in the
   units of the points, the temperature is :math:`\varepsilon = \text{blur}^p`. ``reach`` is a
   length too: :math:`\rho = \text{reach}^p` weighs the Kullback-Leibler penalty on the marginals
@@ -42,6 +43,7 @@ __all__ = [
     "numbers",
     "refuse_tensor",
     "refuse_transforms",
+    "shared",
 ]
 
 CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and beyond all exponents
@@ -75,7 +77,7 @@ class Points:
 
     def copy(self) -> Points:
         """The same numbers in memory of their own: nothing changes them."""
-        return Points(numbers(self.positions).clone(), numbers(self.weights).clone())
+        return Points(_copy(numbers(self.positions)), _copy(numbers(self.weights)))
 
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
@@ -94,6 +96,16 @@ def numbers(t: Tensor) -> Tensor:
         fix = "Give the batch itself: (B, N, D) points and (B, N) weights."
         raise bad_input("torch.vmap", "a map over clouds", "clouds that hold numbers", fix)
     return plain
+
+
+def shared(t: Tensor) -> bool:
+    """Whether the items of a batch are one in memory, as points of many weights are."""
+    return len(t) > 1 and t.stride(0) == 0
+
+
+def _copy(t: Tensor) -> Tensor:
+    """A copy, whose items stay one in memory."""
+    return t[:1].clone().expand_as(t) if shared(t) else t.clone()
 
 
 def refuse_transforms(*tensors: Any) -> None:

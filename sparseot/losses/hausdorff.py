@@ -53,7 +53,8 @@ def hausdorff_divergence(
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
             values in float32, with gradients in half precision.
         y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
-        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
+            are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
