@@ -87,12 +87,14 @@ def _items(x: Tensor, a: Any) -> int:
 
 
 def _cloud(name: str, x: Tensor, weights: str, a: Tensor | None, count: int) -> Points:
-    """A cloud with its weights, checked, ``count`` times if it is one alone."""
-    if _items(x, a):
-        x = x.expand(count, *x.shape[-2:])
+    """A cloud with its weights, checked, ``count`` times if it is one alone; a batch is as it was."""
+    if x.dim() == 2 and _items(x, a):
+        x = x.expand(count, *x.shape)
     a = _check_weights(weights, a, x, name)
-    count = max(count, 1)
-    return Points(x.expand(count, *x.shape[-2:]), a.expand(count, a.shape[-1]))
+    if x.dim() == 2:
+        count = max(count, 1)
+        x, a = x.expand(count, *x.shape), a.expand(count, *a.shape)
+    return Points(x, a)
 
 
 def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
