@@ -10,7 +10,7 @@ from torch import Tensor
 from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..formulas import as_kernel
 from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form

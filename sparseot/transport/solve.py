@@ -11,7 +11,7 @@ from torch import Tensor
 from ..clouds import points_pair
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
 from ..operators.arrays import Array, like, of_one_kind

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..clouds import points_pair
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..operators.arrays import Array, of_one_kind
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides
