@@ -51,7 +51,8 @@ class SamplesLoss(torch.nn.Module):
 
     ``loss(x, y)`` compares uniform weights, ``loss(a, x, b, y)`` weighted ones. It accepts the
     arguments of GeomLoss's ``SamplesLoss`` and returns the same numbers, its known errors apart
-    (see "Coming from GeomLoss" in the documentation).
+    (see "Coming from GeomLoss" in the documentation). Points and weights are tensors of any
+    precision, or NumPy arrays, of the shapes of :func:`sinkhorn_divergence`.
 
     Args:
         loss: "sinkhorn", "hausdorff", or a kernel norm: "gaussian", "laplacian", "energy".
