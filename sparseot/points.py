@@ -1,7 +1,8 @@
 r"""Weighted point clouds, checked once, and the conventions that the whole library keeps.
 
 * Points are ``(N, D)`` or batches ``(B, N, D)``; weights ``(N,)`` or ``(B, N)``, by default
-  uniform, ``1/N``. Zero weights are allowed; nothing is ever normalised silently.
+  uniform, ``1/N``. Points ``(N, D)`` with weights ``(B, N)`` are a batch on one support. Zero
+  weights are allowed; nothing is ever normalised silently.
 * The ground cost is :math:`C(x, y) = |x - y|^p / p` with p = 1 or 2. ``blur`` is a length in the
   units of the points, the temperature is :math:`\varepsilon = \text{blur}^p`. ``reach`` is a
   length too: :math:`\rho = \text{reach}^p` weighs the Kullback-Leibler penalty on the marginals
@@ -36,24 +37,19 @@ __all__ = [
     "bounding_sides",
     "check_balanced",
     "check_positive",
-    "check_weights",
     "enough_digits",
     "lacks_digits",
     "log_weights",
     "numbers",
-    "points_pair",
     "refuse_tensor",
     "refuse_transforms",
+    "shared",
 ]
 
 CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and beyond all exponents
 
 # torch.func has had it since 2.7; without it, its transforms say that they cannot read numbers
 unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda t: t)
-
-
-# Coordinates whose squared distances are numbers still, in any dimension.
-LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Points:
 
     def copy(self) -> Points:
         """The same numbers in memory of their own: nothing changes them."""
-        return Points(numbers(self.positions).clone(), numbers(self.weights).clone())
+        return Points(_copy(numbers(self.positions)), _copy(numbers(self.weights)))
 
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
@@ -102,6 +98,16 @@ def numbers(t: Tensor) -> Tensor:
     return plain
 
 
+def shared(t: Tensor) -> bool:
+    """Whether the items of a batch are one in memory, as points of many weights are."""
+    return len(t) > 1 and t.stride(0) == 0
+
+
+def _copy(t: Tensor) -> Tensor:
+    """A copy, whose items stay one in memory."""
+    return t[:1].clone().expand_as(t) if shared(t) else t.clone()
+
+
 def refuse_transforms(*tensors: Any) -> None:
     """Raises ValueError inside of ``torch.func``, for losses that it cannot see through."""
     if any(isinstance(t, Tensor) and unwrap(t) is not t for t in tensors):
@@ -117,52 +123,6 @@ def log_weights(a: Tensor) -> Tensor:
     """Logarithms; ``CLOSED``, -1e30, for zero."""
     # Not .log(): it wakes OpenMP's threads, which then spin for milliseconds beside our own.
     return torch.xlogy(torch.ones_like(a), torch.where(a > 0, a, 1)).where(a > 0, CLOSED)
-
-
-def points_pair(
-    x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None
-) -> tuple[Points, Points, bool]:
-    """Checks two clouds and gives them a batch axis.
-
-    Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points, float32 or float64.
-        y: ``(M, D)`` or ``(B, M, D)`` points, same dtype and device.
-        a: ``(N,)``, ``(N, 1)``, ``(B, N)`` or ``(B, N, 1)`` weights; None means 1/N.
-        b: weights of y, likewise.
-
-    Returns:
-        The two clouds and whether the caller gave a batch.
-
-    Raises:
-        ValueError, TypeError: with the argument's name, what came and what was wanted.
-    """
-    _check_positions("x", x)
-    _check_positions("y", y)
-    for what in ("dtype", "device"):
-        if getattr(x, what) != getattr(y, what):
-            raise bad_input(
-                "y",
-                f"{what} {getattr(y, what)}",
-                f"{getattr(x, what)}, as x has",
-                "Convert one of them with .to(...).",
-                TypeError if what == "dtype" else ValueError,
-            )
-    if x.dim() != y.dim() or (x.dim() == 3 and len(x) != len(y)):
-        raise bad_input(
-            "y", f"shape {_shape(y)}", f"as many batch items as x, {_shape(x)}", "Add or drop one."
-        )
-    if x.shape[-1] != y.shape[-1]:
-        raise bad_input(
-            "y",
-            f"points of dimension {y.shape[-1]}, shape {_shape(y)}",
-            f"dimension {x.shape[-1]}, as x has",
-            "Both clouds must live in the same space.",
-        )
-    _check_finite("x", x)
-    _check_finite("y", y)
-    source = Points(*_with_batch(x, check_weights("a", a, x, "x")))
-    target = Points(*_with_batch(y, check_weights("b", b, y, "y")))
-    return source, target, x.dim() == 3
 
 
 def bounding_diameter(source: Points, target: Points) -> Tensor:
@@ -200,36 +160,6 @@ def lacks_digits(source: Points, target: Points, p: int, blur: float, share: flo
     return (diameter / blur) ** p / p * 6e-8 > share
 
 
-def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
-    """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
-    if a is None:
-        return x.new_full(x.shape[:-1], 1 / x.shape[-2])
-    wanted = str(tuple(x.shape[:-1]))
-    if not isinstance(a, Tensor):
-        raise bad_input(name, type(a).__name__, "a torch tensor", kind=TypeError)
-    if a.dtype != x.dtype:
-        raise bad_input(
-            name, f"dtype {a.dtype}", f"{x.dtype}, as {points} has", "Use .to(dtype).", TypeError
-        )
-    if a.device != x.device:
-        raise bad_input(name, f"device {a.device}", f"{x.device}, as {points} has", "Use .to().")
-    if a.shape == (*x.shape[:-1], 1):
-        a = a.squeeze(-1)
-    if a.shape != x.shape[:-1]:
-        raise bad_input(
-            name, f"shape {_shape(a)}", f"shape {wanted}", f"One weight for each point of {points}."
-        )
-    if not bool(torch.isfinite(a).all()):
-        raise bad_input(name, "NaN or infinite weights", "finite numbers", "Clean them first.")
-    if bool((a < 0).any()):
-        raise bad_input(
-            name, f"a negative weight, {a.min().item():g}", "weights >= 0", "Clip or shift them."
-        )
-    if bool((a.sum(-1) <= 0).any()):
-        raise bad_input(name, "weights that are all zero", "a positive total mass")
-    return a
-
-
 def check_balanced(source: Points, target: Points) -> None:
     """Refuses two clouds of unequal mass (relative 1e-5 in float32, 1e-9 in float64)."""
     mass, other = source.mass.detach(), target.mass.detach()
@@ -263,44 +193,8 @@ def refuse_tensor(name: str, value: Any, wanted: str = "a number") -> None:
     """Raises TypeError for a tensor in the place of a number: its gradient would be lost."""
     if not isinstance(value, Tensor):
         return
-    got, fix = f"a tensor of shape {_shape(value)}", f"Give {name}.item()."
+    got, fix = f"a tensor of shape {tuple(value.shape)}", f"Give {name}.item()."
     if value.requires_grad:
         got += " that requires a gradient"
         fix = f"No derivative in {name} is taken: give {name}.item()."
     raise bad_input(name, got, wanted, fix, TypeError)
-
-
-def _check_positions(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor):
-        fix = "torch.as_tensor(...) converts arrays and lists."
-        raise bad_input(name, type(x).__name__, "a torch tensor", fix, TypeError)
-    if x.dtype not in (torch.float32, torch.float64):
-        fix = "Call .float() or .double()."
-        raise bad_input(name, f"dtype {x.dtype}", "float32 or float64", fix, TypeError)
-    if x.dim() not in (2, 3):
-        fix = "One-dimensional points are (N, 1): use x[:, None]."
-        raise bad_input(name, f"shape {_shape(x)}", "(N, D) or (B, N, D)", fix)
-    numbers(x)
-    if 0 in x.shape:
-        raise bad_input(name, f"an empty cloud, shape {_shape(x)}", "at least one point")
-
-
-def _check_finite(name: str, x: Tensor) -> None:
-    largest, most = float(x.detach().abs().amax()), LARGEST[x.dtype]
-    if largest <= most:
-        return
-    if not math.isfinite(largest):
-        count = int((~torch.isfinite(x)).sum())
-        raise bad_input(name, f"{count} NaN or infinite coordinates", "finite numbers")
-    got, wanted = f"coordinates up to {largest:.2g}", f"at most {most:g} in {x.dtype}"
-    raise bad_input(
-        name, got, wanted, "Squares of distances would be infinite: rescale the points."
-    )
-
-
-def _with_batch(x: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    return (x, a) if x.dim() == 3 else (x[None], a[None])
-
-
-def _shape(x: Tensor) -> str:
-    return str(tuple(x.shape))

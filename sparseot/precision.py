@@ -9,13 +9,27 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import torch
+from torch import Tensor
 
-__all__ = ["full_precision", "without_autocast"]
+__all__ = ["at_least_single", "full_precision", "without_autocast"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+HALF = (torch.float16, torch.bfloat16)
 DEVICES = ("cpu", "cuda", "mps", "xpu")  # that ``torch.autocast`` may be on for
+
+
+def at_least_single(*tensors: Any) -> Any:
+    """Tensors in half precision in single, or in double where another is; all others as they are.
+
+    Conversions are part of the graph: gradients come back in half precision.
+    """
+    found = {t.dtype for t in tensors if isinstance(t, Tensor)}
+    if found.isdisjoint(HALF):
+        return tensors
+    wide = torch.float64 if torch.float64 in found else torch.float32
+    return tuple(t.to(wide) if isinstance(t, Tensor) and t.dtype in HALF else t for t in tensors)
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:

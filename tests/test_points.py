@@ -17,7 +17,12 @@ BAD_CLOUDS = {
     "other dimension": (X, torch.rand(4, 3), ValueError, "dimension 3, .* wanted dimension 2"),
     "other dtype": (X, Y.double(), TypeError, "y: got dtype torch.float64, wanted torch.float32"),
     "integers": (X.long(), Y, TypeError, r"x: got dtype torch.int64.*\.float\(\)"),
-    "arrays": (X.numpy(), Y, TypeError, "x: got ndarray, wanted a torch tensor.*as_tensor"),
+    "arrays": (
+        X.numpy(),
+        Y,
+        TypeError,
+        "y: got a torch tensor, wanted an array, as x is.*as_tensor",
+    ),
     "NaN": (X, torch.full((4, 2), NAN), ValueError, "y: got 8 NaN or infinite coordinates"),
     "infinite": (X * torch.inf, Y, ValueError, "x: got 10 NaN or infinite"),
     "beyond squares": (

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..precision import at_least_single
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
 from .search.methods import Forest, Found, Options, check_integer, check_method, search
 from .values import attach, clean, place, slots, to_distances
@@ -56,7 +57,8 @@ def knn(
         d_{ij} = 1 - \cos(x_i, y_j) = \tfrac12 \bigl| x_i/|x_i| - y_j/|y_j| \bigr|^2
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            distances in float32, with gradients in half precision.
         y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
         k: number of neighbours, at least 1.
         loop: with ``y=None``, whether a point is its own first neighbour.
@@ -97,11 +99,9 @@ def knn(
     squares, indices = place(clouds, found, a.shape[:-1])
     real = squares < torch.inf
     masks = pair_of("mask", mask, b is None)
-    here = clean(a, masks[0])
-    squares = attach(
-        squares, here, here if b is None else clean(b, masks[1]), indices, real, metric
-    )
-    distances = to_distances(squares, metric).where(real, torch.inf).to(a.dtype)
+    here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
+    squares = attach(squares, here, here if b is None else there, indices, real, metric)
+    distances = to_distances(squares, metric).where(real, torch.inf).to(here.dtype)
     result = Neighbours(like(distances, x), like(indices, x))
     result.method, result.exact = "+".join(found.methods) or "none", found.exact
     result.evaluations = found.evaluations

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..engines.openmp import NUMBERS, on_threads_for
 from ..operators.arrays import tensor_of
-from ..precision import full_precision
+from ..precision import at_least_single, full_precision
 from .adjacency import Adjacency
 from .layers import KNNGraph
 from .search.methods import Forest
@@ -89,4 +89,5 @@ def _numbers(A: Tensor, B: Tensor) -> float:
 @on_threads_for(_numbers)
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
     """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""
+    A, B = at_least_single(A, B)
     return torch.cdist(A, B, compute_mode="donot_use_mm_for_euclid_dist")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..precision import at_least_single
 from .edges import edge_squares
 from .search.clouds import Clouds, unit
 from .search.methods import Found
@@ -44,18 +45,13 @@ def attach(
         return squares
     same, (m, dimension) = y is x, y.shape[-2:]
     row, col = slots(indices, m)
-    x = at_least_single(x.reshape(-1, dimension))
-    y = x if same else at_least_single(y.reshape(-1, dimension))
+    x, y = at_least_single(x.reshape(-1, dimension), y.reshape(-1, dimension))
+    y = x if same else y
     if metric == "cosine":
         x = unit(x)
         y = x if same else unit(y)
     known = edge_squares(squares.reshape(-1), x, y, row, col)
     return known.view(indices.shape).where(real, 1)
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """Numbers in half precision in single precision: no loop reads them."""
-    return x.float() if x.itemsize < 4 else x
 
 
 def clean(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
+from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, points_pair, refuse_transforms
+from ..points import Points, check_positive, enough_digits, refuse_transforms
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
@@ -23,10 +25,10 @@ __all__ = ["hausdorff_divergence"]
 
 @own_settings
 def hausdorff_divergence(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     p: int = 2,
     blur: float = 0.05,
@@ -34,7 +36,7 @@ def hausdorff_divergence(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Array | tuple[Array, Array]:
     r"""How far the points of each cloud are from the other cloud, smoothed.
 
     Let f be the potential of the transport of alpha onto itself and g that of beta, both extended
@@ -48,9 +50,11 @@ def hausdorff_divergence(
     the squared kernel norm of kernel -C.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
-        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
+            are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
@@ -61,7 +65,8 @@ def hausdorff_divergence(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or two potentials. First derivatives are exact.
+        A number, ``(B,)`` numbers for a batch, or two potentials; of arrays, a Python number or arrays.
+        First derivatives are exact.
 
     Raises:
         ValueError, TypeError: if an argument is not as described. A result that is NaN or infinite is
@@ -76,7 +81,9 @@ def hausdorff_divergence(
         >>> print(f"{hausdorff_divergence(x, y):.2f}")
         12.50
     """
+    (x, y, a, b), reference = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
+    dtype = source.positions.dtype
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
@@ -96,11 +103,11 @@ def hausdorff_divergence(
     on_x, on_y = (g_x - f_x) / 2, (f_y - g_y) / 2
     _say_if_infinite(on_x, on_y)
     if potentials:
-        on_x, on_y = on_x.to(x.dtype), on_y.to(x.dtype)
-        return (on_x, on_y) if batched else (on_x[0], on_y[0])
+        on_x, on_y = on_x.to(dtype), on_y.to(dtype)
+        return shown((on_x, on_y) if batched else (on_x[0], on_y[0]), reference)
     a, b = first_order(source.weights), first_order(target.weights)
-    value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(x.dtype)
-    return value if batched else value[0]
+    value = ((a * on_x).sum(-1) + (b * on_y).sum(-1)).to(dtype)
+    return shown(value if batched else value[0], reference)
 
 
 def _extended(

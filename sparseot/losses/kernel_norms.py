@@ -7,28 +7,30 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..formulas import as_kernel
+from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length
-from ..points import points_pair
+from ..points import shared
 
 __all__ = ["kernel_norm"]
 
 
 @own_settings
 def kernel_norm(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     kernel: Formula | Callable[[Tensor, Tensor], Tensor],
     potentials: bool = False,
     engine: str | Engine = "auto",
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Array | tuple[Array, Array]:
     r"""Half the squared kernel norm of the difference of two weighted clouds.
 
     .. math::
@@ -38,9 +40,11 @@ def kernel_norm(
     Differentiable to any order in x, y, a and b, and in the length of a kernel that is a tensor.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
-        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Masses need not be equal.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Masses need not be equal. Points ``(N, D)``
+            with weights ``(B, N)`` are a batch on one support, whose kernel is summed once.
         b: ``(M,)`` or ``(B, M)`` weights.
         kernel: a symmetric formula, such as ``kernels.Gaussian(0.1)``, or a symmetric function of
             ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``.
@@ -49,7 +53,8 @@ def kernel_norm(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or two potentials of the shapes of a and b.
+        A number, ``(B,)`` numbers for a batch, or two potentials of the shapes of a and b: of arrays,
+        a Python number, or arrays.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -64,6 +69,7 @@ def kernel_norm(
         >>> print(f"{kernel_norm(x, y, kernel=kernels.Energy()):.2f}")
         5.00
     """
+    (x, y, a, b), reference = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
     kernel = as_kernel(kernel)
     a, b = source.weights, target.weights
@@ -73,8 +79,24 @@ def kernel_norm(
         both, signed = torch.cat((x, y), 1), torch.cat((a, -b), 1)[..., None]
         field = factor * kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]
         f, g = field[:, : x.shape[1]], -field[:, x.shape[1] :]
-        return (f, g) if batched else (f[0], g[0])
-    cross = (a * kernel_sum(kernel, x, y, b[..., None], engine=chosen)[..., 0]).sum(-1)
-    own = quadratic_form(kernel, x, a, engine=chosen) + quadratic_form(kernel, y, b, engine=chosen)
-    value = factor * (own / 2 - cross)
-    return value if batched else value[0]
+        return shown((f, g) if batched else (f[0], g[0]), reference)
+    if shared(x) and shared(y):
+        norm = _on_one_support(kernel, x[:1], y[:1], a, b, chosen)
+    else:
+        cross = (a * kernel_sum(kernel, x, y, b[..., None], engine=chosen)[..., 0]).sum(-1)
+        own = [quadratic_form(kernel, z, c, engine=chosen) for z, c in ((x, a), (y, b))]
+        norm = (own[0] + own[1]) / 2 - cross
+    value = factor * norm
+    return shown(value if batched else value[0], reference)
+
+
+def _on_one_support(
+    kernel: Formula, x: Tensor, y: Tensor, a: Tensor, b: Tensor, engine: Engine
+) -> Tensor:
+    """The norms ``(B,)`` of weights ``(B, N)``, ``(B, M)`` on ``(1, N, D)``, ``(1, M, D)``: columns of a block."""
+
+    def product(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        return kernel_sum(kernel, x, y, v.mT[None], engine=engine)[0].mT
+
+    on_x, on_y = product(x, x, a) / 2 - product(x, y, b), product(y, y, b) / 2
+    return (a * on_x).sum(-1) + (b * on_y).sum(-1)

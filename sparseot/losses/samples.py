@@ -14,6 +14,7 @@ from ..engines.choose import ENGINES
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
+from ..operators.arrays import Array, of_one_kind, shown
 from ..points import check_positive
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
@@ -50,7 +51,8 @@ class SamplesLoss(torch.nn.Module):
 
     ``loss(x, y)`` compares uniform weights, ``loss(a, x, b, y)`` weighted ones. It accepts the
     arguments of GeomLoss's ``SamplesLoss`` and returns the same numbers, its known errors apart
-    (see "Coming from GeomLoss" in the documentation).
+    (see "Coming from GeomLoss" in the documentation). Points and weights are tensors of any
+    precision, or NumPy arrays, of the shapes of :func:`sinkhorn_divergence`.
 
     Args:
         loss: "sinkhorn", "hausdorff", or a kernel norm: "gaussian", "laplacian", "energy".
@@ -128,9 +130,13 @@ class SamplesLoss(torch.nn.Module):
         _say_what_is_ignored(loss, given, tol)
 
     @own_settings
-    def forward(self, *args: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """The loss of ``(x, y)`` or ``(a, x, b, y)``; shapes as in :func:`sinkhorn_divergence`."""
+    def forward(self, *args: Array) -> Array | tuple[Array, Array]:
+        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)
+        tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
+        return shown(self._loss(*tensors), reference)
+
+    def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}
         if self.loss in KERNELS:
             kernel = self.kernel or KERNELS[self.loss](self.blur)
@@ -171,7 +177,7 @@ class SamplesLoss(torch.nn.Module):
         return ", ".join([repr(self.loss)] + [f"{k}={v!r}" for k, v in numbers.items()])
 
 
-def _unpack(args: tuple[Any, ...]) -> tuple[Tensor, Tensor, Cloud, Cloud]:
+def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(args) == 2:
         return args[0], args[1], None, None
     if len(args) == 4:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engines.base import Engine, Formula
 from ..engines.openmp import own_settings
 from ..errors import bad_input
+from ..operators.arrays import Array
 from ..points import check_positive, refuse_transforms
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
@@ -25,10 +26,10 @@ __all__ = ["sinkhorn_divergence"]
 
 @own_settings
 def sinkhorn_divergence(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     p: int = 2,
     blur: float = 0.05,
@@ -40,7 +41,7 @@ def sinkhorn_divergence(
     diameter: float | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Array | tuple[Array, Array]:
     r"""The Sinkhorn divergence of two weighted clouds, or their entropic transport cost.
 
     .. math::
@@ -55,9 +56,11 @@ def sinkhorn_divergence(
     norm (blur to infinity).
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
-        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
+            are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
         p: exponent of the ground cost, 1 or 2.
         blur: smoothing length, in the units of the points.
@@ -78,11 +81,11 @@ def sinkhorn_divergence(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or the two potentials; :func:`solve_sample` returns
-        them all, with the plan. First derivatives are those of the envelope theorem at the last
-        iterates, second ones those of the implicit function theorem; from GeomLoss's schedule, and
-        for costs that are functions, second derivatives raise RuntimeError. Not reaching the
-        tolerance is a warning.
+        A number, ``(B,)`` numbers for a batch, or the two potentials; of arrays, a Python number or
+        arrays. :func:`solve_sample` returns them all, with the plan. First derivatives are those of
+        the envelope theorem at the last iterates, second ones those of the implicit function theorem;
+        from GeomLoss's schedule, and for costs that are functions, second derivatives raise
+        RuntimeError. Not reaching the tolerance is a warning.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -112,6 +115,6 @@ def sinkhorn_divergence(
         solver = solver.on(engine)
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost}
     with deferred(signals=False):
-        found = Answer(*solve_clouds(x, y, a, b, blur=blur, solver=solver, **common), x)
+        found = Answer(*solve_clouds(x, y, a, b, blur=blur, solver=solver, **common))
         say_what_failed(found.solved)
     return found.dual_potentials if potentials else found.value

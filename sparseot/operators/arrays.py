@@ -1,4 +1,4 @@
-"""Tensors and NumPy arrays of real numbers: how one becomes the other."""
+"""Tensors and NumPy arrays of real numbers: how one becomes the other, at the doors and back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,63 @@ from torch import Tensor
 
 from ..errors import bad_input
 
-__all__ = ["Array", "as_tensor", "floating", "is_complex", "like", "numpy_dtype", "tensor_of"]
+__all__ = [
+    "Array",
+    "as_tensor",
+    "floating",
+    "is_complex",
+    "like",
+    "listed",
+    "numpy_dtype",
+    "of_one_kind",
+    "shown",
+    "tensor_of",
+]
 
 Array = Any  # a torch tensor or a NumPy array
+
+
+def of_one_kind(**given: Any) -> tuple[tuple[Any, ...], Array]:
+    """Points and weights as tensors, and the first of them, whose kind answers take (:func:`shown`).
+
+    Lists are arrays of the dtype of the arrays beside them, or of float64. None, and what is neither
+    a tensor nor an array, is left to be checked.
+
+    Raises:
+        TypeError: for arrays beside tensors, or lists of other things than numbers.
+    """
+    known = {n: v for n, v in given.items() if isinstance(v, (Tensor, np.ndarray, list, tuple))}
+    first = next(iter(known), "x")
+    of_torch = isinstance(given[first], Tensor)
+    for name, value in known.items():
+        if isinstance(value, Tensor) is not of_torch:
+            kinds = ("a torch tensor", "an array") if of_torch else ("an array", "a torch tensor")
+            fix = "torch.as_tensor(...) makes tensors of arrays, np.asarray(...) arrays of tensors."
+            got = kinds[1] if isinstance(value, (Tensor, np.ndarray)) else type(value).__name__
+            raise bad_input(name, got, f"{kinds[0]}, as {first} is", fix, TypeError)
+    if of_torch or not known:
+        return tuple(given.values()), given[first]
+    dtypes = [value.dtype for value in known.values() if isinstance(value, np.ndarray)]
+    dtype = dtypes[0] if dtypes else np.dtype(np.float64)
+    arrays = {name: listed(value, name, dtype) for name, value in known.items()}
+    tensors = {name: tensor_of(array, name) for name, array in arrays.items()}
+    return tuple((given | tensors).values()), arrays[first]
+
+
+def listed(given: Any, name: str, dtype: Any = np.float64) -> Any:
+    """An array of a list, or of lists, of numbers; anything else as it is."""
+    if not isinstance(given, (list, tuple)):
+        return given
+    fix = "Rows have one length, and hold numbers; torch.stack(...) joins tensors."
+    try:
+        array = None if any(isinstance(v, Tensor) for v in given) else np.asarray(given)
+    except ValueError:
+        array = None
+    if array is None or array.dtype.kind not in "iuf":
+        raise bad_input(
+            name, f"a {type(given).__name__} that is no array", "numbers", fix, TypeError
+        )
+    return array.astype(dtype)
 
 
 def tensor_of(array: Array, name: str = "array") -> Tensor:
@@ -47,6 +101,15 @@ def as_tensor(array: Array, reference: Array, name: str = "array") -> Tensor:
 def like(tensor: Tensor, array: Array) -> Array:
     """A tensor as an array of the kind of another: a tensor on its device, or a NumPy array."""
     return tensor.to(array.device) if isinstance(array, Tensor) else tensor.detach().cpu().numpy()
+
+
+def shown(found: Any, reference: Array) -> Any:
+    """An answer, or a tuple of them, of the kind of an array: NumPy's ``()`` is a Python number."""
+    if isinstance(reference, Tensor):
+        return found
+    if isinstance(found, tuple):
+        return tuple(shown(part, reference) for part in found)
+    return like(found, reference) if found.dim() else found.item()
 
 
 def floating(array: Array, name: str) -> Array:

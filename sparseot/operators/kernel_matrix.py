@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Engine
 from ..engines.choose import load
 from ..engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
@@ -18,7 +19,7 @@ from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
-from ..points import points_pair, refuse_tensor
+from ..points import refuse_tensor
 from .arrays import Array, as_tensor, like
 from .base import Operator
 from .parts import make_part, swapped
@@ -39,7 +40,8 @@ class KernelMatrix(Operator):
         kernel: ``kernels.Gaussian(sigma)`` and its like, sums and products of them, a
             ``kernels.Pointwise``, or a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that
             returns ``(B, N, M)`` values. A length given as a tensor receives a gradient.
-        x: ``(N, D)`` or ``(B, N, D)`` points, float32 or float64, tensor or array.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or array; the matrix of points in half
+            precision is one in float32, and their gradients are in half precision.
         y: ``(M, D)`` or ``(B, M, D)`` points; None means x itself.
         pairs: ``Blocks(radius)`` to visit only blocks of points that come that close; the other
             entries count as zero. They are chosen here: make a new matrix when points have moved.
@@ -74,10 +76,10 @@ class KernelMatrix(Operator):
         engine: str | Engine = "auto",
         tol: float = 1e-6,
     ) -> None:
-        self.kernel, self.reference = kernel, x
-        self.asked, self.tol = engine, _tolerance(tol)
-        x, kernels = _points("x", x), as_kernels(kernel)
+        self.kernel, self.asked, self.tol = kernel, engine, _tolerance(tol)
+        given, x, kernels = x, _points("x", x), as_kernels(kernel)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
+        self.reference = like(source.positions.detach().new_empty(0), given)
         self.x = held(source.positions)
         self.y = self.x if y is None else held(target.positions)
         lengths = (k.length for k in kernels if isinstance(k, Radial) and k.length is not None)

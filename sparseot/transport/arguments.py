@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import bad_input
+from ..operators.arrays import tensor_of
 from ..points import check_positive
 from .derivatives.curvature import PLACES
 from .problem import Problem
@@ -17,8 +18,7 @@ __all__ = ["as_directions", "as_new_points", "check_entries"]
 def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
     """Points ``(B, K, D)`` of the kind of those that are known, ``(B, N, D)``."""
     wanted = f"({'B, ' if batched else ''}K, {known.shape[-1]})"
-    if not isinstance(points, Tensor):
-        raise bad_input("points", type(points).__name__, "a torch tensor", kind=TypeError)
+    points = tensor_of(points, "points")
     if points.dim() != 2 + batched or points.shape[-1] != known.shape[-1]:
         raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
     if batched and len(points) != len(known):
@@ -37,8 +37,7 @@ def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
     cloud = problem.source if wrt in "xa" else problem.target
     like = cloud.positions if wrt in "xy" else cloud.weights
     like = like if batched else like[0]
-    if not isinstance(v, Tensor):
-        raise bad_input("v", type(v).__name__, "a torch tensor", kind=TypeError)
+    v = tensor_of(v, "v")
     if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
         wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"
         raise bad_input("v", f"shape {tuple(v.shape)}", wanted)

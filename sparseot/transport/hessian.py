@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..engines.openmp import own_settings
 from ..errors import bad_input
-from ..operators.base import DENSE_LIMIT, Array, Operator
+from ..operators.arrays import Array, as_tensor, like
+from ..operators.base import DENSE_LIMIT, Operator
 from ..operators.small import product
 from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
@@ -35,7 +36,8 @@ def hessian(
     the implicit function theorem's, exact where the plan has converged: S is the Schur complement
     of the linearised optimality conditions. ``H @ v`` multiplies vectors ``(N D,)`` and blocks
     ``(N D, R)``, in torch or NumPy; SciPy takes H as it is, or ``H.aslinearoperator()``.
-    ``H.to_dense()`` has the shape ``(N, D, N, D)``, or ``(N, N)`` for weights.
+    ``H.to_dense()`` has the shape ``(N, D, N, D)``, or ``(N, N)`` for weights, and the kind of the
+    clouds: an array where they were arrays.
 
     In positions, moving all points by v gives ``H (1 (x) v) = a (x) v`` (balanced, cost
     ``|x - y|^2 / 2``). In weights whose sum is imposed, H is the Hessian on the simplex: it neither
@@ -78,7 +80,9 @@ def hessian(
         raise bad_input("n_iter", repr(n_iter), "None", 'It belongs to method="unrolled".')
     if method == "unrolled":
         steps = transport.n_iter if n_iter is None else n_iter
-        return UnrolledHessian([part.problem for part in transport.solved], wrt, steps)
+        unrolled = UnrolledHessian([part.problem for part in transport.solved], wrt, steps)
+        unrolled.reference = like(unrolled.reference, transport.reference)
+        return unrolled
     return TransportHessian(transport, wrt)
 
 
@@ -92,10 +96,10 @@ class TransportHessian(Operator):
         self.parts = transport.curvatures(wrt)
         problem = transport.solved[0].problem
         cloud = problem.source if wrt in "xa" else problem.target
-        like = cloud.positions if wrt in "xy" else cloud.weights
-        self.of = tuple(like.shape[1:])  # (N, D) or (N,)
+        moving = cloud.positions if wrt in "xy" else cloud.weights
+        self.of = tuple(moving.shape[1:])  # (N, D) or (N,)
         self.shape = (math.prod(self.of),) * 2
-        self.reference = like.new_empty(0, dtype=transport.value.dtype)
+        self.reference = transport.reference
 
     def product(self, v: Tensor) -> Tensor:
         found = hessian_product(self.parts, self.wrt, v.detach().double().view(*self.of, -1))
@@ -118,13 +122,14 @@ class TransportHessian(Operator):
                 "at most 2^28 numbers",
                 "Multiply instead: hessian(transport) @ v, or transport.hvp(v).",
             )
-        return self._dense.reshape(self.of + self.of).to(self.reference)
+        found = self._dense.reshape(self.of + self.of)
+        return like(found.to(as_tensor(self.reference, self.reference)), self.reference)
 
     @cached_property
     def _dense(self) -> Tensor:
         if all(isinstance(part.here.e, Stored) for part in self.parts):
             return self._assembled()
-        eye = torch.eye(self.shape[0], dtype=torch.float64, device=self.reference.device)
+        eye = torch.eye(self.shape[0], dtype=torch.float64, device=self.parts[0].here.a.device)
         columns = [self.product(block) for block in eye.split(COLUMNS, 1)]
         found = torch.cat(columns, 1)
         return (found + found.mT) / 2

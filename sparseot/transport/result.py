@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..engines.openmp import on_one_thread, own_settings
 from ..errors import bad_input
+from ..operators.arrays import Array, as_tensor, floating, like, listed
 from ..operators.base import DENSE_LIMIT, Operator
 from .arguments import as_directions, as_new_points, check_entries
 from .derivatives.curvature import Curvature, hessian_product
@@ -32,8 +33,9 @@ __all__ = ["Transport"]
 class Transport(Answer):
     """The result of :func:`solve_sample`.
 
-    All tensors have the dtype of the points, but for ``lower``, ``upper`` and ``gradient_error()``,
-    which are float64; batches ``(B, N, D)`` give a leading axis B to everything.
+    All tensors have the dtype of the points (float32 of half precision), but for ``lower``,
+    ``upper`` and ``gradient_error()``, which are float64; batches ``(B, N, D)`` give a leading axis B
+    to everything. Where the clouds were NumPy arrays, arrays and Python numbers are in their place.
 
     The result has copies of the clouds: where these are changed in place, its numbers, plans and maps
     stay those of what was solved, and derivatives are refused as autograd does.
@@ -45,8 +47,10 @@ class Transport(Answer):
         tol: the tolerance that was asked for.
     """
 
-    def __init__(self, solved: list[Solved], batched: bool, like: Tensor, solver: Sinkhorn) -> None:
-        super().__init__(solved, batched, like)
+    def __init__(
+        self, solved: list[Solved], batched: bool, reference: Array, solver: Sinkhorn
+    ) -> None:
+        super().__init__(solved, batched, reference)
         self.solver = solver
         reports = [report for part in solved for report in part.solution.reports]
         self.converged = all(report.converged for report in reports)
@@ -56,7 +60,7 @@ class Transport(Answer):
         _ = self.value  # its graph is that of now, whatever happens to the clouds
 
     @cached_property
-    def value(self) -> Tensor:
+    def value(self) -> Array:
         r"""The transport cost :math:`OT_\varepsilon`, or the divergence if debiased.
 
         It is the dual objective of the potentials, which the error of the marginals reaches only
@@ -66,12 +70,12 @@ class Transport(Answer):
 
     @cached_property
     @on_one_thread
-    def value_linear(self) -> Tensor:
+    def value_linear(self) -> Array:
         r"""The cost :math:`\langle P, C \rangle` of the plan, without its entropy and no debiasing."""
-        return self._shown(PlanMatrix(*self._parts, True, self._dtype).cost())
+        return self._shown(PlanMatrix(*self._parts, True, self.reference).cost())
 
     @property
-    def potential_a(self) -> Tensor:
+    def potential_a(self) -> Array:
         """The potential f of the points x, of the shape of their weights, with its derivatives.
 
         Balanced, potentials are known up to a constant: it is chosen so that ``<a, f> = <b, g>``.
@@ -79,22 +83,22 @@ class Transport(Answer):
         return self._shown(self.solved[0].potentials[0])
 
     @property
-    def potential_b(self) -> Tensor:
+    def potential_b(self) -> Array:
         """The potential g of the points y."""
         return self._shown(self.solved[0].potentials[1])
 
     @property
-    def potential_aa(self) -> Tensor:
+    def potential_aa(self) -> Array:
         """The potential of the transport of x to itself (debiased only)."""
         return self._own(1)
 
     @property
-    def potential_bb(self) -> Tensor:
+    def potential_bb(self) -> Array:
         """The potential of the transport of y to itself (debiased only)."""
         return self._own(2)
 
     @cached_property
-    def lower(self) -> Tensor:
+    def lower(self) -> Array:
         r"""A lower bound of the true value, to which ``value`` is an approximation.
 
         Computed in double precision from the potentials as they are, converged or not, and from a
@@ -103,19 +107,19 @@ class Transport(Answer):
         return self._interval[0]
 
     @cached_property
-    def upper(self) -> Tensor:
+    def upper(self) -> Array:
         """An upper bound of the true value, float64."""
         return self._interval[1]
 
     @cached_property
     @own_settings
-    def _interval(self) -> tuple[Tensor, Tensor]:
+    def _interval(self) -> tuple[Array, Array]:
         low, high = value_bounds(self.solved, self._steps)
-        return (low, high) if self.batched else (low[0], high[0])
+        return self._shown(low, torch.float64), self._shown(high, torch.float64)
 
     @own_settings
-    def gradient_error(self, wrt: str = "x") -> Tensor:
-        r"""A bound on the error of the gradient of the value in the points x or y.
+    def gradient_error(self, wrt: str = "x") -> Array:
+        r"""A bound on the error of the gradient of the value in x or y, before half precision rounds it.
 
         That is :math:`\sum_i |\partial_{x_i} \text{value} - \partial_{x_i} \text{true value}|`. It
         follows from the interval: the plan is as near to the true one as the value is, and where
@@ -138,7 +142,7 @@ class Transport(Answer):
         if wrt not in ("x", "y"):
             raise bad_input("wrt", repr(wrt), 'one of "x", "y"')
         bound = gradient_error(self.solved, "xy".index(wrt), self._steps, self._dtype)
-        return bound if self.batched else bound[0]
+        return self._shown(bound, torch.float64)
 
     @property
     def _steps(self) -> int:
@@ -157,16 +161,16 @@ class Transport(Answer):
     @cached_property
     def plan_operator(self) -> Operator:
         """The plan as a matrix that is not stored: ``@``, ``.T``, ``.sum()``, ``.diagonal()``."""
-        return PlanMatrix(*self._parts, self.batched, self._dtype)
+        return PlanMatrix(*self._parts, self.batched, self.reference)
 
     @property
-    def plan(self) -> Tensor:
+    def plan(self) -> Array:
         """The whole plan ``(N, M)``; refused above 2^28 entries."""
         shape = self.plan_operator.shape
         if math.prod(shape) > DENSE_LIMIT:
             fix = "Use plan_operator @ v, sparse_plan(mass=0.99), or map()."
             raise bad_input("plan", f"{shape}, too large to store", "at most 2^28 entries", fix)
-        entries: Tensor = self.plan_operator.to_dense()
+        entries: Array = self.plan_operator.to_dense()
         return entries
 
     @own_settings
@@ -190,22 +194,22 @@ class Transport(Answer):
             raise bad_input("sparse_plan", "a batch", "one pair of clouds")
         check_entries(k, mass)
         entries = sparse_entries(*self._parts, k, mass)
-        return entries.astype(PlanMatrix(*self._parts, False, self._dtype).dtype)
+        return entries.astype(PlanMatrix(*self._parts, False, self.reference).dtype)
 
     @cached_property
-    def marginal_a(self) -> Tensor:
+    def marginal_a(self) -> Array:
         """The row sums ``P 1``."""
-        sums: Tensor = self.plan_operator.sum()
+        sums: Array = self.plan_operator.sum()
         return sums
 
     @cached_property
-    def marginal_b(self) -> Tensor:
+    def marginal_b(self) -> Array:
         """The column sums of the plan."""
-        sums: Tensor = self.plan_operator.sum(-2)
+        sums: Array = self.plan_operator.sum(-2)
         return sums
 
     @own_settings
-    def map(self, points: Tensor | None = None, *, inverse: bool = False) -> Tensor:
+    def map(self, points: Array | None = None, *, inverse: bool = False) -> Array:
         r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
 
         At any other point, the entropic map: the mean of y under :math:`b_j e^{(g_j - C(x, y_j)) /
@@ -216,7 +220,7 @@ class Transport(Answer):
             inverse: map from y to x instead.
 
         Returns:
-            ``(K, D)`` or ``(B, K, D)``.
+            ``(K, D)`` or ``(B, K, D)``, of the kind of the points that were given here.
 
         References:
             Pooladian and Niles-Weed, 2021, "Entropic estimation of optimal transport maps".
@@ -226,8 +230,10 @@ class Transport(Answer):
             problem, f, g = problem.swapped(), g, f
         if points is None:
             return self._shown(mapped(problem, f, g))
+        points = listed(points, "points")
         new = as_new_points(points, problem.source.positions, self.batched)
-        return self._shown(mapped_points(problem, f, g, new))
+        found = mapped_points(problem, f, g, new).to(self._dtype)
+        return like(found if self.batched else found[0], points)
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
@@ -239,7 +245,7 @@ class Transport(Answer):
         return found
 
     @own_settings
-    def hvp(self, v: Tensor, wrt: str = "x") -> Tensor:
+    def hvp(self, v: Array, wrt: str = "x") -> Array:
         """The Hessian of the value in x, y, a or b, times a vector, or several of them.
 
         Where matrices are large nothing of their size is stored: the linear system is solved by
@@ -251,13 +257,15 @@ class Transport(Answer):
             wrt: "x", "y", "a" or "b".
 
         Returns:
-            Of the shape of v.
+            Of the shape and kind of v.
         """
+        v = floating(listed(v, "v"), "v")
         items = as_directions(v, wrt, self.solved[0].problem, self.batched)
         products = [
             hessian_product(self.curvatures(wrt, k), wrt, item) for k, item in enumerate(items)
         ]
-        return torch.stack(products).reshape(v.shape).to(v.dtype)
+        found = torch.stack(products).reshape(v.shape)
+        return like(found.to(as_tensor(v, v).dtype), v)
 
     def __repr__(self) -> str:
         return text(self)
@@ -282,7 +290,7 @@ class Transport(Answer):
         found = self.solved[0]
         return found.problem, found.solution.f, found.solution.g
 
-    def _own(self, which: int) -> Tensor:
+    def _own(self, which: int) -> Array:
         if not self.debias:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)

@@ -8,13 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
+from ..operators.arrays import Array, like, of_one_kind
 from ..operators.autograd.transforms import outside
-from ..points import Points, check_positive, lacks_digits, points_pair
+from ..points import Points, check_positive, lacks_digits
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem, check_cost
@@ -28,10 +30,10 @@ __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 @own_settings
 def solve_sample(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None = None,
-    b: Tensor | None = None,
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
     *,
     blur: float,
     p: int = 2,
@@ -55,9 +57,11 @@ def solve_sample(
     the true value.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points.
-        y: ``(M, D)`` or ``(B, M, D)`` points.
-        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            values in float32, with gradients in half precision.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
+            are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
         blur: smoothing length, in the units of the points.
         p: exponent of the ground cost, 1 or 2.
@@ -70,8 +74,9 @@ def solve_sample(
         init: an earlier result for clouds of the same sizes, to start from.
 
     Returns:
-        A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted. The
-        value has exact first and second derivatives in x, y, a and b, the potentials first ones.
+        A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted; of
+        arrays, Python numbers and arrays. The value has exact first and second derivatives in x, y, a
+        and b, the potentials first ones.
 
     Raises:
         ValueError, TypeError: if an argument is not as described. Not reaching the tolerance is
@@ -90,16 +95,16 @@ def solve_sample(
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
     solver = with_tolerance(Sinkhorn() if solver is None else solver, tol)
     with deferred():
-        solved, batched = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
-        say_what_failed(solved)
-        return Transport(solved, batched, x, solver)
+        found = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
+        say_what_failed(found[0])
+        return Transport(*found, solver)
 
 
 def solve_clouds(
-    x: Tensor,
-    y: Tensor,
-    a: Tensor | None,
-    b: Tensor | None,
+    x: Array,
+    y: Array,
+    a: Array | None,
+    b: Array | None,
     *,
     blur: float,
     p: int,
@@ -108,12 +113,15 @@ def solve_clouds(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
     solver: Solver,
     init: Transport | None = None,
-) -> tuple[list[Solved], bool]:
-    """The problem of two clouds and, debiased, those of each and itself, solved; and if it is a batch.
+) -> tuple[list[Solved], bool, Array]:
+    """The problem of two clouds and, debiased, those of each and itself, solved.
 
-    The one way from clouds to solutions, whatever the solver.
+    The one way from clouds to solutions, whatever the solver. Also whether it is a batch, and an
+    empty array of the kind and dtype of answers.
     """
+    (x, y, a, b), first = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
+    dtype, reference = source.positions.dtype, source.positions.detach().new_empty(0)
     check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
@@ -142,9 +150,9 @@ def solve_clouds(
     solved = []
     for one, solution, clouds in zip(problems, found, given, strict=True):
         if solution.pairs is not None:
-            one = replace(one, pairs=solution.pairs.to(x.dtype))
+            one = replace(one, pairs=solution.pairs.to(dtype))
         solved.append(Solved(one, solution, clouds))
-    return solved, batched
+    return solved, batched, like(reference, first)
 
 
 def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clouds import points_pair
 from ..engines.openmp import own_settings
+from ..operators.arrays import Array, of_one_kind
 from ..pairs import blocks_within, partition
-from ..points import bounding_diameter, bounding_sides, points_pair
+from ..points import bounding_diameter, bounding_sides
 from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
@@ -52,14 +54,14 @@ class BlurReport:
 
 
 @own_settings
-def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
+def suggest_blur(x: Array, y: Array) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.
 
     A blur below the spacing of the points matches single points and converges slowly; one above
     the details of the clouds no longer sees them. Twice the spacing is a good start.
 
     Args:
-        x: ``(N, D)`` points.
+        x: ``(N, D)`` points, tensor or NumPy array.
         y: ``(M, D)`` points.
 
     Returns:
@@ -78,6 +80,7 @@ def suggest_blur(x: Tensor, y: Tensor) -> BlurReport:
         >>> report.spacing, [round(blur, 1) for blur in report.blurs]
         (1.0, [1.0, 2.0, 4.0, 8.0])
     """
+    (x, y), _ = of_one_kind(x=x, y=y)
     source, target, _ = points_pair(x, y)
     if x.dim() == 3:
         source, target = (type(c)(c.positions[:1], c.weights[:1]) for c in (source, target))

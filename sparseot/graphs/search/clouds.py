@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 from ...operators.arrays import Array, as_tensor
+from ...precision import at_least_single
 
 __all__ = ["Clouds", "Rows", "as_clouds", "offsets", "pair_of", "points_tensor", "unit"]
 
@@ -84,6 +85,7 @@ def as_clouds(
         if y.dim() != x.dim() or (x.dim() == 3 and len(x) != len(y)) or x.shape[-1] != y.shape[-1]:
             wanted = f"as many samples and dimensions as x, {tuple(x.shape)}"
             raise bad_input("y", f"shape {tuple(y.shape)}", wanted)
+        x, y = at_least_single(x, y)
         if (x.dtype, x.device) != (y.dtype, y.device):
             wanted = f"{x.dtype} on {x.device}, as x is"
             raise bad_input("y", f"{y.dtype} on {y.device}", wanted, "Use .to(x).")

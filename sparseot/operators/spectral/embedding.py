@@ -105,8 +105,8 @@ def spectral_embedding(
             f"sigma={float(sigma):g}; each is a component of its own and takes a coordinate. "
             "Raise sigma, or leave out the points that .isolated lists.",
         )
-    u = as_tensor(found.vectors, x)[:, first:]
-    f = u / as_tensor(L.degrees, x).sqrt()[:, None]
+    u = as_tensor(found.vectors, K.reference)[:, first:]
+    f = u / as_tensor(L.degrees, K.reference).sqrt()[:, None]
     largest = f.gather(0, f.abs().argmax(0, keepdim=True))
     return SpectralEmbedding(
         like(f * largest.sign(), x),

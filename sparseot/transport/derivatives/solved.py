@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...engines.openmp import own_settings
 from ...held import Watch
+from ...operators.arrays import Array, as_tensor, shown
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points, unwrap
 from ..problem import Problem
@@ -101,11 +102,15 @@ class Answer:
     Args:
         solved: the problem of both clouds and, debiased, those of each and itself.
         batched: whether the caller gave a batch.
-        like: points of the caller, for the dtype of what is returned.
+        reference: an array of the kind and dtype of what is returned.
     """
 
-    def __init__(self, solved: list[Solved], batched: bool, like: Tensor) -> None:
-        self.solved, self.batched, self._dtype = solved, batched, like.dtype
+    def __init__(self, solved: list[Solved], batched: bool, reference: Array) -> None:
+        self.solved, self.batched, self.reference = solved, batched, reference
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return as_tensor(self.reference, self.reference).dtype
 
     @property
     def debias(self) -> bool:
@@ -114,7 +119,7 @@ class Answer:
 
     @cached_property
     @own_settings
-    def value(self) -> Tensor:
+    def value(self) -> Array:
         """The value, ``()`` or ``(B,)``, with its derivatives."""
         first = self.solved[0]
         live = first.live
@@ -125,7 +130,7 @@ class Answer:
         return self._shown(of_unchanged(value.to(self._dtype), *clouds))
 
     @property
-    def dual_potentials(self) -> tuple[Tensor, Tensor]:
+    def dual_potentials(self) -> tuple[Array, Array]:
         """The pair of potentials with their graph; debiased, less those of the self problems."""
         f, g = self.solved[0].potentials
         own = [part.potentials[0] for part in self.solved[1:]]
@@ -133,6 +138,6 @@ class Answer:
             f, g = f - own[0], g - own[1]
         return self._shown(f), self._shown(g)
 
-    def _shown(self, t: Tensor) -> Tensor:
-        t = t.to(self._dtype)
-        return t if self.batched else t[0]
+    def _shown(self, t: Tensor, dtype: torch.dtype | None = None) -> Array:
+        t = t.to(dtype or self._dtype)
+        return shown(t if self.batched else t[0], self.reference)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for
+from ...operators.arrays import Array, as_tensor, like
 from ...operators.base import Operator
 from ...precision import full_precision
 from ..problem import Problem
@@ -25,10 +26,10 @@ class PlanMatrix(Operator):
     """
 
     def __init__(
-        self, problem: Problem, f: Tensor, g: Tensor, batched: bool, dtype: torch.dtype
+        self, problem: Problem, f: Tensor, g: Tensor, batched: bool, reference: Array
     ) -> None:
         self.problem, self.f, self.g, self.batched = problem, f, g, batched
-        self.reference = f.new_empty(0, dtype=dtype)
+        self.reference = reference
         batch = (len(f),) if batched else ()
         self.shape = (*batch, f.shape[1], g.shape[1])
 
@@ -41,20 +42,17 @@ class PlanMatrix(Operator):
         return out if self.batched else out[0]
 
     def transpose(self) -> Operator:
-        return PlanMatrix(
-            self.problem.swapped(), self.g, self.f, self.batched, self.reference.dtype
-        )
+        return PlanMatrix(self.problem.swapped(), self.g, self.f, self.batched, self.reference)
 
     @full_precision
-    def diagonal(self) -> Tensor:
+    def diagonal(self) -> Array:
         problem, size = self.problem, min(self.shape[-2:])
         x, y = (c.positions[:, :size] for c in (problem.source, problem.target))
         entries = [problem.cost_matrix(x[:, i : i + 1], y[:, i : i + 1]) for i in range(size)]
         cost = torch.cat(entries, 1)[..., 0]
         logs = problem.source.log_weights[:, :size] + problem.target.log_weights[:, :size]
         out = (logs + (self.f[:, :size] + self.g[:, :size] - cost) / problem.eps).exp()
-        out = out.to(self.reference)
-        return out if self.batched else out[0]
+        return self._shown(out)
 
     @full_precision
     def cost(self) -> Tensor:
@@ -70,7 +68,7 @@ class PlanMatrix(Operator):
 
     @full_precision
     @on_threads_for(lambda self: NUMBERS * math.prod(self.shape))
-    def to_dense(self) -> Tensor:
+    def to_dense(self) -> Array:
         """The whole matrix, entry by entry: cheaper than products with all unit vectors."""
         self.refuse_dense()
         problem = self.problem
@@ -79,13 +77,17 @@ class PlanMatrix(Operator):
         x, y = (c.positions for c in (problem.source, problem.target))
         size, out = (
             max(1, (1 << 22) // y.shape[1]),
-            self.reference.new_empty(self.f.shape + y.shape[1:2]),
+            as_tensor(self.reference, self.reference).new_empty(self.f.shape + y.shape[1:2]),
         )
         for k in range(0, x.shape[1], size):
             rows = slice(k, k + size)
             costs = problem.cost_matrix(x[:, rows], y) / problem.eps
             out[:, rows] = (row[:, rows, None] + col[:, None] - costs).exp_()
-        return out if self.batched else out[0]
+        return self._shown(out)
+
+    def _shown(self, out: Tensor) -> Array:
+        out = out.to(as_tensor(self.reference, self.reference))
+        return like(out if self.batched else out[0], self.reference)
 
     def __repr__(self) -> str:
         rows, cols = self.shape[-2:]

@@ -24,7 +24,9 @@ def text(found: Answer) -> str:
     kind = "Sinkhorn divergence" if found.debias else "entropic transport"
     dim = problem.source.positions.shape[-1]
     shown = "values" if found.batched else "value"
-    numbers = ", ".join(f"{v:.7g}" for v in found.value.detach().reshape(-1)[:4].tolist())
+    numbers = ", ".join(
+        f"{v:.7g}" for v in torch.as_tensor(found.value).detach().reshape(-1)[:4].tolist()
+    )
     state = "converged" if all(report.converged for report in reports) else "NOT CONVERGED"
     sweeps = max(report.n_iter for report in reports)
     seconds = sum(report.seconds for report in reports)
@@ -51,7 +53,7 @@ def picture(problem: Problem, f: Tensor, g: Tensor) -> str:
     for points in (x, y):
         places = (points @ axis).argsort().argsort() * CELLS // len(points)
         groups.append(torch.nn.functional.one_hot(places, CELLS).to(f))
-    rows = PlanMatrix(problem, f, g, False, f.dtype).product(groups[1])
+    rows = PlanMatrix(problem, f, g, False, f).product(groups[1])
     sums = groups[0].T @ rows
     shades = (sums / sums.max()).sqrt().tolist()
     size = CELLS * PIXELS
