@@ -4,6 +4,7 @@ from importlib import metadata as _metadata
 
 from . import datasets, kernels, nn
 from .graphs.knn import knn, knn_graph
+from .graphs.radius.doors import radius, radius_graph
 from .graphs.recall import knn_recall
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
@@ -51,6 +52,8 @@ __all__ = [
     "knn_graph",
     "knn_recall",
     "nn",
+    "radius",
+    "radius_graph",
     "sinkhorn_divergence",
     "spectral_embedding",
     "solve_sample",

@@ -1,7 +1,7 @@
 """All points within a distance, by a grid whose cells are no smaller than that distance.
 
 Points stand in the order of the keys of their cells. A point sees its own cell and those around
-it, which are nine runs of the order; as keys ascend, the ends of these runs only move on. Distances
+it, which are at most nine runs of the order; as keys ascend, the ends of these runs only move on. Distances
 are differences of coordinates in double precision, summed as :func:`.tiles.square` sums them.
 """
 
@@ -15,7 +15,6 @@ from .tiles import square
 
 __all__ = ["count", "fill"]
 
-RUNS = 9
 SHORT = 48  # what insertion sorts faster than a heap
 ONE = np.uint64(1)
 
@@ -35,9 +34,9 @@ def _first(keys, value):
 
 @njit(**HELPER)
 def _move(keys, key, steps, runs, fresh):
-    """Moves the runs (9, 2) to the cells around ``key``, which has grown unless they are fresh."""
+    """Moves the runs to the cells around ``key``, which has grown unless they are fresh."""
     n = len(keys)
-    for a in range(RUNS):
+    for a in range(len(steps)):
         low = key + steps[a] - 1
         start = np.int64(_first(keys, low) if fresh else runs[a, 0])
         while start < n and keys[start] < low:
@@ -92,7 +91,7 @@ def count(x, x_keys, y0, y1, y2, y_keys, x_all, y_all, steps, limit, near, count
         x_keys: (m,) ascending.
         y0, y1, y2, y_keys: (n,) the same of the points.
         x_all, y_all: (m, D) and (n, D) all coordinates, or (m, 0) where the axes are all.
-        steps: (9,) what to add to a key for the middle of each run.
+        steps: (s,) what to add to a key for the middle of each run.
         limit: the largest square that counts.
         near: a little more, for the sum over the axes alone.
         counts: (m,) results.
@@ -100,12 +99,12 @@ def count(x, x_keys, y0, y1, y2, y_keys, x_all, y_all, steps, limit, near, count
     Returns:
         The number of pairs that were visited.
     """
-    runs, visited, whole = np.empty((RUNS, 2), np.uint64), np.uint64(0), x_all.shape[1] == 0
+    runs, visited, whole = np.empty((len(steps), 2), np.uint64), np.uint64(0), x_all.shape[1] == 0
     for i in range(lo, hi):
         if i == lo or x_keys[i] != x_keys[i - ONE]:
             _move(y_keys, x_keys[i], steps, runs, i == lo)
         a, b, c, total = x[i, 0], x[i, 1], x[i, 2], 0
-        for run in range(RUNS):
+        for run in range(len(steps)):
             start, stop = runs[run, 0], runs[run, 1]
             visited += stop - start
             if whole:
@@ -137,23 +136,28 @@ def fill(
         squares: (E,) squared distances, or (0,) where nobody asks for them.
         found, values: room for one query: one more than the largest count.
     """
-    runs, whole = np.empty((RUNS, 2), np.uint64), x_all.shape[1] == 0
+    runs, whole = np.empty((len(steps), 2), np.uint64), x_all.shape[1] == 0
     for i in range(lo, hi):
         if i == lo or x_keys[i] != x_keys[i - ONE]:
             _move(y_keys, x_keys[i], steps, runs, i == lo)
-        a, b, c, me, n = x[i, 0], x[i, 1], x[i, 2], x_ids[i], 0
+        a, b, c, me, n = x[i, 0], x[i, 1], x[i, 2], x_ids[i], np.uint64(0)
         own = me if alone else -1
-        for run in range(RUNS):
-            for p in range(runs[run, 0], runs[run, 1]):
+        for run in range(len(steps)):
+            start, stop = runs[run, 0], runs[run, 1]
+            if whole:  # without a branch, which would be as often mistaken as right
+                for p in range(start, stop):
+                    u, v, w = a - y0[p], b - y1[p], c - y2[p]
+                    found[n], values[n] = y_ids[p], u * u + v * v + w * w
+                    n += np.uint64((values[n] <= limit) & (found[n] != own))
+                continue
+            for p in range(start, stop):
                 u, v, w = a - y0[p], b - y1[p], c - y2[p]
-                value = u * u + v * v + w * w
-                if not whole and value <= near:
-                    value = square(x_all, i, y_all, p)
-                found[n], values[n] = y_ids[p], value
-                n += (value <= limit) & (y_ids[p] != own)
-        size = ends[me + 1] - ends[me]
-        if n > size:
-            _sort(values, found, n)
+                if u * u + v * v + w * w <= near and y_ids[p] != own:
+                    found[n], values[n] = y_ids[p], square(x_all, i, y_all, p)
+                    n += np.uint64(values[n] <= limit)
+        size, total = ends[me + 1] - ends[me], np.int64(n)
+        if total > size:
+            _sort(values, found, total)
         _sort(found, values, size)
         for e in range(size):
             columns[ends[me] + e], rows[ends[me] + e] = found[e], me

@@ -74,7 +74,7 @@ class Grid:
     """Keys of cells: neighbours on the last axis have neighbouring keys.
 
     A cell of nobody lies before and behind each row of cells, so that no row runs into the next.
-    ``steps`` (9,) lead from a key to the nine rows of three cells around it.
+    ``steps`` lead from a key to the rows of three cells around it: nine in space, one on a line.
     """
 
     def __init__(self, clouds: Clouds, radius: float) -> None:
@@ -82,18 +82,17 @@ class Grid:
         low = torch.stack([p.amin(0) for p in sides]).amin(0).double().numpy()
         high = torch.stack([p.amax(0) for p in sides]).amax(0).double().numpy()
         extent = high - low
-        widest = np.argsort(-extent, kind="stable")[:AXES]
-        self.axes = np.sort(widest)
+        self.axes = np.sort(np.argsort(-extent, kind="stable")[:AXES])
         most = 2 ** ((60 - len(clouds).bit_length()) // AXES) - 4
         edge = np.maximum(radius * (1 + SLACK), extent[self.axes] / most)
         self.low, self.edge = low[self.axes], np.where(edge > 0, edge, 1)
-        sizes = np.ones(AXES, np.int64)
-        sizes[: len(self.axes)] = np.floor(extent[self.axes] / self.edge).astype(np.int64) + 4
-        self.strides = (int(sizes[1] * sizes[2]), int(sizes[2]), 1)
-        self.sample = int(sizes[0]) * self.strides[0]
-        beside = np.arange(-1, 2)
-        steps = self.strides[0] * beside[:, None] + self.strides[1] * beside
-        self.steps = np.unique(steps).astype(np.int64)
+        sizes = np.floor(extent[self.axes] / self.edge).astype(np.int64) + 4
+        self.strides = [int(np.prod(sizes[a + 1 :])) for a in range(len(sizes))]
+        self.sample = int(np.prod(sizes))
+        steps = np.zeros(1, np.int64)
+        for stride in self.strides[:-1]:
+            steps = (steps[:, None] + stride * np.arange(-1, 2)).reshape(-1)
+        self.steps = steps
 
     def sorted(self, side: Rows) -> tuple[Numbers, Numbers, Numbers]:
         """Ascending keys (n,), the numbers of their points (n,), and their coordinates (n, 3)."""
@@ -101,9 +100,9 @@ class Grid:
         keys = np.repeat(np.arange(len(ends) - 1) * self.sample, np.diff(ends))
         points = side.points.numpy()
         axes = np.zeros((len(points), AXES))
-        for a, axis in enumerate(self.axes):
-            axes[:, a] = points[:, axis]
-            cell = np.floor((axes[:, a] - self.low[a]) / self.edge[a]).astype(np.int64)
-            keys += (cell + 1) * self.strides[a]
+        axes[:, : len(self.axes)] = points[:, self.axes]
+        for a, stride in enumerate(self.strides):
+            cell = np.floor((axes[:, a] - self.low[a]) / self.edge[a])
+            keys += (cell.astype(np.int64) + 1) * stride
         order = np.argsort(keys, kind="stable")
         return keys[order], order, axes[order]

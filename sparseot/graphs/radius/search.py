@@ -38,7 +38,9 @@ class Options:
         total = int(counts.sum())
         if total > MOST:
             fix = "Take a smaller radius, or max_num_neighbors=."
-            raise bad_input("r", f"{self.radius:g}, which gives {total:,} edges", f"<= {MOST:,}", fix)
+            raise bad_input(
+                "r", f"{self.radius:g}, which gives {total:,} edges", f"<= {MOST:,}", fix
+            )
         return counts
 
 
@@ -63,8 +65,10 @@ def check_radius(r: Any) -> float:
     """A finite number that is not negative."""
     refuse_tensor("r", r)
     if isinstance(r, bool) or not isinstance(r, Real):
-        raise bad_input("r", repr(r), "a number", "It is a length in the units of the points.", TypeError)
-    if not (math.isfinite(r) and r >= 0):
+        raise bad_input(
+            "r", repr(r), "a number", "It is a length in the units of the points.", TypeError
+        )
+    if not (math.isfinite(r) and float(r) >= 0):
         raise bad_input("r", f"{r:g}", "a finite number >= 0")
     return float(r)
 
@@ -118,11 +122,12 @@ def find(
 def _place(clouds: Clouds, found: Found, rows: int) -> tuple[Tensor, Tensor, Tensor, int, int]:
     """The pairs of real points in the numbers of all."""
     edges, ends = found.edges, found.ends
-    if len(clouds.x.where) < rows:
+    padded = len(clouds.x.where) < rows
+    if padded:
         counts = ends.new_zeros(rows).index_copy(0, clouds.x.where, ends.diff())
         ends = torch.cat((ends[:1], counts.cumsum(0)))
         edges[1] = clouds.x.where[edges[1]]
-    if clouds.same and len(clouds.x.where) < rows or not clouds.same:
+    if padded or not clouds.same:
         edges[0] = clouds.y.where[edges[0]]
     return edges, ends, found.squares, found.evaluations, found.left_out
 
