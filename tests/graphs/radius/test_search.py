@@ -27,6 +27,14 @@ def true_pairs(distances, r, loop=True):
     return (near if loop else near.fill_diagonal_(False)).nonzero().T
 
 
+def between(distances, share):
+    """A radius that a share of all distances is below, and none is near."""
+    values = distances.flatten().sort().values
+    below = float(values[int(share * (len(values) - 1))])
+    above = values[values > below * (1 + 1e-9)]
+    return (below + float(above[0])) / 2 if len(above) else 1.5 * below
+
+
 def check_rows(found):
     """Offsets, and indices that ascend in each row."""
     counts = torch.bincount(found.rows, minlength=len(found.offsets) - 1)
@@ -38,11 +46,13 @@ def check_rows(found):
 @pytest.mark.parametrize("name", CLOUDS)
 @pytest.mark.parametrize("method", METHODS)
 def test_all_pairs_of_the_whole_matrix(method, name, loop):
-    """From r = 0 to all pairs; the radii are distances that occur, so that there are ties."""
+    """From the nearest ones to all; whole numbers are also asked at a distance that occurs."""
     x = CLOUDS[name]
     distances = all_squares(x, x).sqrt()
-    for share in (0.0, 0.003, 0.1, 1.0):
-        r = float(distances.flatten().kthvalue(1 + int(share * (distances.numel() - 1))).values)
+    radii = [0.0, *(between(distances, share) for share in (0.003, 0.1, 1.0))]
+    if name in ("lattice", "all equal", "collinear", "copies"):
+        radii += [float(distances.flatten().kthvalue(k).values) for k in (1000, 30_000, 80_000)]
+    for r in radii:
         found = radius(x, None, r, loop=loop, method=method)
         assert torch.equal(pairs(found), true_pairs(distances, r, loop))
         check_rows(found)
@@ -59,7 +69,7 @@ def test_another_cloud(dimension, dtype):
     y = torch.rand(800, dimension, dtype=dtype)
     for x in (torch.rand(300, dimension, dtype=dtype) + 0.5, y[:3] + 0.01, 1e4 * y[:50]):
         distances = all_squares(x, y).sqrt()
-        r = float(distances.flatten().kthvalue(len(x) * 20).values)
+        r = between(distances, 0.03)
         for method in METHODS:
             found = radius(x, y, r, method=method)
             assert torch.equal(pairs(found), true_pairs(distances, r))
@@ -168,7 +178,7 @@ def test_an_order_of_the_points_is_one_of_the_edges(method):
 def test_the_nearest_are_kept_ties_by_index(method, name):
     x = CLOUDS[name]
     distances = all_squares(x, x).sqrt().fill_diagonal_(torch.inf)
-    r = max(float(distances.flatten().kthvalue(distances.numel() // 5).values), 0.0)
+    r = between(all_squares(x, x).sqrt(), 0.2)
     most = 7
     near = knn(x, k=most)
     real = all_squares(x, x).sqrt().gather(1, near.indices) <= r
