@@ -132,8 +132,8 @@ def fill(
         alone: whether a query must not find the point of its own number.
         ends: (m + 1,) where the pairs of each query start; of more than there is room for, the
             nearest are kept, ties by number.
-        columns, rows: (E,) results: numbers of the points, and of the queries.
-        squares: (E,) squared distances, or (0,) where nobody asks for them.
+        columns, rows, squares: (E,) results: numbers of the points, of the queries, and squared
+            distances; the last two are (0,) where nobody asks for them.
         found, values: room for one query: one more than the largest count.
     """
     runs, whole = np.empty((len(steps), 2), np.uint64), x_all.shape[1] == 0
@@ -159,7 +159,12 @@ def fill(
         if total > size:
             _sort(values, found, total)
         _sort(found, values, size)
+        start = ends[me]
         for e in range(size):
-            columns[ends[me] + e], rows[ends[me] + e] = found[e], me
-            if len(squares):
-                squares[ends[me] + e] = values[e]
+            columns[start + e] = found[e]
+        if len(rows):
+            for e in range(size):
+                rows[start + e] = me
+        if len(squares):
+            for e in range(size):
+                squares[start + e] = values[e]

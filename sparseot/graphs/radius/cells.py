@@ -56,10 +56,12 @@ def cells(clouds: Clouds, options: Options) -> Found:
     counts[x_order] = counted - alone
     kept = options.kept(torch.from_numpy(counts))
     ends = torch.cat((kept.new_zeros(1), kept.cumsum(0)))
-    edges = torch.empty(2, int(ends[-1]), dtype=torch.int64)
+    edges = torch.empty(1 + options.rows, int(ends[-1]), dtype=torch.int64)
     squares = torch.empty(edges.shape[1] if options.squares else 0, dtype=torch.float64)
     most = int(counted.max()) + 1
-    written = (x_order, y_order, alone, ends.numpy(), *edges.numpy(), squares.numpy())
+    rows = edges[1] if options.rows else edges[0, :0]
+    results = (edges[0].numpy(), rows.numpy(), squares.numpy())
+    written = (x_order, y_order, alone, ends.numpy(), *results)
 
     def fill(lo: int, hi: int) -> None:
         room = np.empty(most, np.int64), np.empty(most)

@@ -15,7 +15,7 @@ from ...operators.arrays import Array, like
 from ..edges import edge_squares
 from ..search.clouds import pair_of, points_tensor
 from ..values import at_least_single, clean, to_distances
-from .search import Found, find, warn_of_cut
+from .search import Found, find, rows_of, warn_of_cut
 
 __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
 
@@ -23,18 +23,22 @@ __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
 class RadiusNeighbours(namedtuple("RadiusNeighbours", "distances indices offsets")):
     """The triple ``(distances, indices, offsets)``: the rows of a CSR matrix.
 
-    The neighbours of row i are ``indices[offsets[i]:offsets[i + 1]]``, ascending. ``rows`` ``(E,)``
-    has the row of each edge; ``truncated`` says whether ``max_num_neighbors`` cut any, ``left_out``
-    how many edges. ``method`` names the search, which is ``exact``, and ``evaluations`` counts the
-    pairs that it visited.
+    The neighbours of row i are ``indices[offsets[i]:offsets[i + 1]]``, ascending. ``truncated``
+    says whether ``max_num_neighbors`` cut any row, ``left_out`` by how many edges in all.
+    ``method`` names the search, which is ``exact``, and ``evaluations`` counts the pairs that it
+    visited.
     """
 
-    rows: Array
     truncated: bool
     left_out: int
     method: str
     exact: bool
     evaluations: int
+
+    @property
+    def rows(self) -> Array:
+        """``(E,)`` the row of each edge."""
+        return like(rows_of(torch.as_tensor(self.offsets)), self.offsets)
 
     def __repr__(self) -> str:
         cut = f", {self.left_out:,} left out" if self.truncated else ""
@@ -97,16 +101,19 @@ def radius(
     """
     a = points_tensor("x", x)
     b = None if y is None else points_tensor("y", y)
-    found = find(a, b, r, loop, max_num_neighbors, mask, batch, method)
+    graph = torch.is_grad_enabled() and any(
+        isinstance(t, Tensor) and t.requires_grad for t in (a, b)
+    )
+    found = find(a, b, r, loop, max_num_neighbors, mask, batch, method, rows=graph)
     masks = pair_of("mask", mask, b is None)
     here = clean(a, masks[0])
-    _, distances = distances_of(found, here, here if b is None else clean(b, masks[1]))
+    there = here if b is None else clean(b, masks[1])
+    distances = distances_of(found, here, there)[1] if graph else found.squares.sqrt_()
     result = RadiusNeighbours(
-        like(distances.to(a.dtype), x), like(found.edges[0], x), like(found.ends, x)
+        like(distances.to(a.dtype), x), like(found.columns, x), like(found.ends, x)
     )
-    result.rows, result.left_out = like(found.edges[1], x), found.left_out
-    result.truncated, result.method, result.exact = found.left_out > 0, found.method, True
-    result.evaluations = found.evaluations
+    result.truncated, result.left_out = found.left_out > 0, found.left_out
+    result.method, result.exact, result.evaluations = found.method, True, found.evaluations
     warn_of_cut(found, max_num_neighbors)
     return result
 
@@ -123,7 +130,7 @@ def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         same, dimension = y is x, x.shape[-1]
         x = at_least_single(x.reshape(-1, dimension))
         y = x if same else at_least_single(y.reshape(-1, dimension))
-        squares = edge_squares(squares, x, y, found.edges[1], found.edges[0])
+        squares = edge_squares(squares, x, y, found.rows, found.columns)
         return squares, to_distances(squares, "euclidean")
 
 

@@ -37,7 +37,7 @@ class RadiusAdjacency(EdgeAdjacency):
     def __init__(
         self, found: Found, weights: Tensor, distances: Tensor, shape: tuple[int, ...]
     ) -> None:
-        super().__init__(found.edges[1], found.edges[0], weights, shape, True)
+        super().__init__(found.rows, found.columns, weights, shape, True)
         self.distances, self._found = distances, replace(found, squares=found.squares[:0])
         self.left_out, self.method = found.left_out, found.method
         self.truncated, self.evaluations = found.left_out > 0, found.evaluations

@@ -16,7 +16,17 @@ from ...points import refuse_tensor
 from ..search.clouds import Clouds, as_clouds
 from ..search.methods import check_integer
 
-__all__ = ["METHODS", "Found", "Options", "check_method", "check_radius", "find", "warn_of_cut"]
+__all__ = [
+    "METHODS",
+    "Found",
+    "Options",
+    "check_method",
+    "check_radius",
+    "find",
+    "largest_square",
+    "rows_of",
+    "warn_of_cut",
+]
 
 METHODS = ("auto", "cells", "tiles")
 MOST = 2**31  # edges; their numbers alone are 32 GiB
@@ -24,12 +34,17 @@ MOST = 2**31  # edges; their numbers alone are 32 GiB
 
 @dataclass(frozen=True)
 class Options:
-    """What a search is told: pairs with a square up to ``limit``, at most ``most`` a query."""
+    """What a search is told: pairs with a square up to ``limit``, at most ``most`` a query.
+
+    ``rows`` and ``squares`` are what is wanted beside columns: to touch memory for the first time
+    takes longer than to find what is written there.
+    """
 
     limit: float
     radius: float
     loop: bool
     most: int | None
+    rows: bool
     squares: bool
 
     def kept(self, counts: Tensor) -> Tensor:
@@ -48,9 +63,9 @@ class Options:
 class Found:
     """Pairs by row and column.
 
-    ``edges`` (2, E) are points and queries, ``ends`` (m + 1,) where the pairs of each query start,
-    ``squares`` (E,) of distances in double precision (or (0,), where nobody asked); ``evaluations``
-    counts the pairs that were visited, ``left_out`` those that found no room.
+    ``edges`` are points and queries, (2, E), or points alone, (1, E); ``ends`` (m + 1,) where the
+    pairs of each query start; ``squares`` (E,) of distances in double precision, or (0,).
+    ``evaluations`` counts the pairs that were visited, ``left_out`` those that found no room.
     """
 
     edges: Tensor
@@ -59,6 +74,21 @@ class Found:
     evaluations: int
     left_out: int
     method: str = ""
+
+    @property
+    def columns(self) -> Tensor:
+        """The points, (E,)."""
+        return self.edges[0]
+
+    @property
+    def rows(self) -> Tensor:
+        """The queries, (E,)."""
+        return self.edges[1] if len(self.edges) == 2 else rows_of(self.ends)
+
+
+def rows_of(ends: Tensor) -> Tensor:
+    """The row of each entry of a CSR matrix."""
+    return torch.arange(len(ends) - 1, device=ends.device).repeat_interleave(ends.diff())
 
 
 def check_radius(r: Any) -> float:
@@ -99,6 +129,7 @@ def find(
     mask: Any,
     batch: Any,
     method: str,
+    rows: bool = True,
     squares: bool = True,
 ) -> Found:
     """Checks everything, and searches; rows are numbered on from sample to sample.
@@ -112,7 +143,7 @@ def find(
         method = "cells" if x.device.type == "cpu" else "tiles"
     elif method == "cells" and x.device.type != "cpu":
         raise bad_input("method", '"cells"', "points on a CPU", 'Use method="tiles".')
-    options = Options(largest_square(r), r, bool(loop), most, squares)
+    options = Options(largest_square(r), r, bool(loop), most, rows, squares)
     search = getattr(import_module(f"{__package__}.{method}"), method)
     with torch.no_grad():
         found = _place(clouds, search(clouds, options), x.shape[:-1].numel())
@@ -126,7 +157,7 @@ def _place(clouds: Clouds, found: Found, rows: int) -> tuple[Tensor, Tensor, Ten
     if padded:
         counts = ends.new_zeros(rows).index_copy(0, clouds.x.where, ends.diff())
         ends = torch.cat((ends[:1], counts.cumsum(0)))
-        edges[1] = clouds.x.where[edges[1]]
+        edges[1:] = clouds.x.where[edges[1:]]
     if padded or not clouds.same:
         edges[0] = clouds.y.where[edges[0]]
     return edges, ends, found.squares, found.evaluations, found.left_out

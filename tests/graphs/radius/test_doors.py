@@ -82,7 +82,11 @@ REFUSED = [
     (lambda: radius(X, X.double(), 1.0), ValueError, "y: got torch.float64"),
     (lambda: radius(X.long(), None, 1.0), TypeError, "x: got dtype torch.int64"),
     (lambda: radius([[0.0]], None, 1.0), TypeError, "x: got list"),
-    (lambda: radius(X, None, 1.0, method="magic"), ValueError, "method: got 'magic', wanted \"auto"),
+    (
+        lambda: radius(X, None, 1.0, method="magic"),
+        ValueError,
+        "method: got 'magic', wanted \"auto",
+    ),
     (lambda: radius(X, None, 1.0, max_num_neighbors=0), ValueError, "max_num_neighbors: got 0"),
     (lambda: radius_graph(X, 1.0, max_num_neighbors=2.5), TypeError, "max_num_neighbors: got 2.5"),
     (lambda: radius_graph(X, 1.0, 32), TypeError, "batch: got int"),

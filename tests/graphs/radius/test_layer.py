@@ -113,7 +113,7 @@ def test_no_edges_and_saved_states():
     ("options", "message"),
     [
         ({"r": -1}, "r: got -1"),
-        ({"r": 1.0, "weight": "cosine"}, "weight: got \"cosine\""),
+        ({"r": 1.0, "weight": "cosine"}, 'weight: got "cosine"'),
         ({"r": 1.0, "bandwidth": 0.0}, "bandwidth: got 0"),
         ({"r": 1.0, "max_num_neighbors": 0}, "max_num_neighbors: got 0"),
         ({"r": 1.0, "symmetrize": "both"}, "symmetrize: got 'both'"),

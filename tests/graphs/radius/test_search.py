@@ -134,7 +134,9 @@ def test_padding_and_batches_are_loops(method):
     assert torch.equal(flat.distances, found.distances)
     where = mask.flatten().nonzero()[:, 0]
     assert torch.equal(where[pairs(flat)], pairs(found))
-    assert torch.equal(found.offsets.diff()[~mask.flatten()], torch.zeros(int((~mask).sum())).long())
+    assert torch.equal(
+        found.offsets.diff()[~mask.flatten()], torch.zeros(int((~mask).sum())).long()
+    )
     parts, start = [], 0
     for b in range(4):
         alone = radius(x[b][mask[b]], None, 0.8, method=method)
