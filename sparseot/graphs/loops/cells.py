@@ -15,8 +15,8 @@ from .tiles import square
 
 __all__ = ["count", "fill"]
 
-SHORT = 48  # what insertion sorts faster than a heap
-ONE = np.uint64(1)
+SHORT = np.uint64(64)  # rows that are sorted by comparing all with all, without a branch
+NONE, ONE = np.uint64(0), np.uint64(1)
 
 
 @njit(**HELPER)
@@ -66,20 +66,31 @@ def _sift(a, b, root, end):
 @njit(**HELPER)
 def _sort(a, b, n):
     """Sorts the first n entries of both by (a, b)."""
+    for root in range(n // 2 - 1, -1, -1):
+        _sift(a, b, root, n)
+    for end in range(n - 1, 0, -1):
+        a[0], a[end] = a[end], a[0]
+        b[0], b[end] = b[end], b[0]
+        _sift(a, b, 0, end)
+
+
+@njit(**HELPER)
+def _write(found, values, n, me, columns, rows, squares, at):
+    """Writes down a row, by columns."""
     if n > SHORT:
-        for root in range(n // 2 - 1, -1, -1):
-            _sift(a, b, root, n)
-        for end in range(n - 1, 0, -1):
-            a[0], a[end] = a[end], a[0]
-            b[0], b[end] = b[end], b[0]
-            _sift(a, b, 0, end)
-        return
-    for i in range(1, n):
-        one, other, p = a[i], b[i], i
-        while p > 0 and (a[p - 1] > one or (a[p - 1] == one and b[p - 1] > other)):
-            a[p], b[p] = a[p - 1], b[p - 1]
-            p -= 1
-        a[p], b[p] = one, other
+        _sort(found, values, np.int64(n))
+    for e in range(n):
+        place, mine = e, found[e]
+        if n <= SHORT:
+            place = NONE
+            for other in range(n):
+                place += np.uint64(found[other] < mine)
+        columns[at + place] = mine
+        if len(squares):
+            squares[at + place] = values[e]
+    if len(rows):
+        for e in range(n):
+            rows[at + e] = me
 
 
 @njit(**LOOP)
@@ -147,24 +158,16 @@ def fill(
             if whole:  # without a branch, which would be as often mistaken as right
                 for p in range(start, stop):
                     u, v, w = a - y0[p], b - y1[p], c - y2[p]
-                    found[n], values[n] = y_ids[p], u * u + v * v + w * w
-                    n += np.uint64((values[n] <= limit) & (found[n] != own))
+                    j, value = y_ids[p], u * u + v * v + w * w
+                    found[n], values[n] = j, value
+                    n += np.uint64((value <= limit) & (j != own))
                 continue
             for p in range(start, stop):
                 u, v, w = a - y0[p], b - y1[p], c - y2[p]
                 if u * u + v * v + w * w <= near and y_ids[p] != own:
                     found[n], values[n] = y_ids[p], square(x_all, i, y_all, p)
                     n += np.uint64(values[n] <= limit)
-        size, total = ends[me + 1] - ends[me], np.int64(n)
-        if total > size:
-            _sort(values, found, total)
-        _sort(found, values, size)
-        start = ends[me]
-        for e in range(size):
-            columns[start + e] = found[e]
-        if len(rows):
-            for e in range(size):
-                rows[start + e] = me
-        if len(squares):
-            for e in range(size):
-                squares[start + e] = values[e]
+        at, size = np.uint64(ends[me]), np.uint64(ends[me + 1] - ends[me])
+        if n > size:
+            _sort(values, found, np.int64(n))
+        _write(found, values, size, me, columns, rows, squares, at)

@@ -56,12 +56,11 @@ def cells(clouds: Clouds, options: Options) -> Found:
     counts[x_order] = counted - alone
     kept = options.kept(torch.from_numpy(counts))
     ends = torch.cat((kept.new_zeros(1), kept.cumsum(0)))
-    edges = torch.empty(1 + options.rows, int(ends[-1]), dtype=torch.int64)
-    squares = torch.empty(edges.shape[1] if options.squares else 0, dtype=torch.float64)
+    edges = np.empty((1 + options.rows, int(ends[-1])), np.int64)  # NumPy asks for large pages
+    squares = np.empty(edges.shape[1] if options.squares else 0)
     most = int(counted.max()) + 1
     rows = edges[1] if options.rows else edges[0, :0]
-    results = (edges[0].numpy(), rows.numpy(), squares.numpy())
-    written = (x_order, y_order, alone, ends.numpy(), *results)
+    written = (x_order, y_order, alone, ends.numpy(), edges[0], rows, squares)
 
     def fill(lo: int, hi: int) -> None:
         room = np.empty(most, np.int64), np.empty(most)
@@ -69,7 +68,8 @@ def cells(clouds: Clouds, options: Options) -> Found:
 
     share_ranges(m, fill, grain, sum(map(int, visited)) * AXES)
     left_out = int(counts.sum()) - edges.shape[1]
-    return Found(edges, ends, squares, sum(map(int, visited)), left_out)
+    results = torch.from_numpy(edges), ends, torch.from_numpy(squares)
+    return Found(*results, sum(map(int, visited)), left_out)
 
 
 class Grid:
@@ -106,5 +106,5 @@ class Grid:
         for a, stride in enumerate(self.strides):
             cell = np.floor((axes[:, a] - self.low[a]) / self.edge[a])
             keys += (cell.astype(np.int64) + 1) * stride
-        order = np.argsort(keys, kind="stable")
+        order = np.argsort(keys)
         return keys[order], order, axes[order]
