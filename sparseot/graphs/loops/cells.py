@@ -75,19 +75,24 @@ def _sort(a, b, n):
 
 
 @njit(**HELPER)
+def _rank(a, n, value):
+    """How many of the first n entries are less."""
+    less = NONE
+    for p in range(n):
+        less += np.uint64(a[p] < value)
+    return less
+
+
+@njit(**HELPER)
 def _write(found, values, n, me, columns, rows, squares, at):
     """Writes down a row, by columns."""
     if n > SHORT:
         _sort(found, values, np.int64(n))
     for e in range(n):
-        place, mine = e, found[e]
-        if n <= SHORT:
-            place = NONE
-            for other in range(n):
-                place += np.uint64(found[other] < mine)
-        columns[at + place] = mine
+        place = at + (_rank(found, n, found[e]) if n <= SHORT else e)
+        columns[place] = found[e]
         if len(squares):
-            squares[at + place] = values[e]
+            squares[place] = values[e]
     if len(rows):
         for e in range(n):
             rows[at + e] = me

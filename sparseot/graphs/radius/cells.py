@@ -56,6 +56,7 @@ def cells(clouds: Clouds, options: Options) -> Found:
     counts[x_order] = counted - alone
     kept = options.kept(torch.from_numpy(counts))
     ends = torch.cat((kept.new_zeros(1), kept.cumsum(0)))
+    options.check_total(int(ends[-1]))
     edges = np.empty((1 + options.rows, int(ends[-1])), np.int64)  # NumPy asks for large pages
     squares = np.empty(edges.shape[1] if options.squares else 0)
     most = int(counted.max()) + 1

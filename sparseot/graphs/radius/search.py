@@ -49,14 +49,13 @@ class Options:
 
     def kept(self, counts: Tensor) -> Tensor:
         """How many of ``counts`` (m,) pairs are written down."""
-        counts = counts if self.most is None else counts.clamp(max=self.most)
-        total = int(counts.sum())
-        if total > MOST:
-            fix = "Take a smaller radius, or max_num_neighbors=."
-            raise bad_input(
-                "r", f"{self.radius:g}, which gives {total:,} edges", f"<= {MOST:,}", fix
-            )
-        return counts
+        return counts if self.most is None else counts.clamp(max=self.most)
+
+    def check_total(self, edges: int) -> None:
+        """Refuses more edges than anyone stores."""
+        if edges > MOST:
+            got, fix = f"{self.radius:g}, which gives {edges:,} edges", "Take a smaller radius, or"
+            raise bad_input("r", got, f"at most {MOST:,}", f"{fix} max_num_neighbors=.")
 
 
 @dataclass(frozen=True)

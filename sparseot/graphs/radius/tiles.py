@@ -19,7 +19,7 @@ def tiles(clouds: Clouds, options: Options) -> Found:
     """Blocks of queries against all points of their sample, one sample after the other."""
     device = clouds.x.points.device
     counts, edges, squares = [torch.zeros(1, dtype=torch.int64, device=device)], [], []
-    evaluations = left_out = 0
+    evaluations = left_out = total = 0
     for s in range(len(clouds)):
         x, y = clouds.of(s)
         own = own_rows(len(x), clouds.same, options.loop, device)
@@ -35,6 +35,8 @@ def tiles(clouds: Clouds, options: Options) -> Found:
             edges.append(torch.stack((col + clouds.y.ends[s], row + (clouds.x.ends[s] + i))))
             squares.append(values[row, col] if options.squares else values.new_empty(0))
             left_out += int((count - kept).sum())
+            total += len(col)
+            options.check_total(total)
         evaluations += len(x) * len(y)
     ends = torch.cat(counts).cumsum(0)
     nothing = torch.empty(0, dtype=torch.float64, device=device)
