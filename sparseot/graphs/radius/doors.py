@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...engines.openmp import NUMBERS, threads_for
+from ...engines.openmp import NUMBERS, on_threads_for
 from ...engines.settings import own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
@@ -118,20 +118,20 @@ def radius(
     return result
 
 
+@on_threads_for(lambda found, *_: NUMBERS * len(found.squares))
 def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Squares and distances ``(E,)`` in double precision, with gradients in the points.
 
     ``y`` is x where a cloud was searched in itself.
     """
     squares = found.squares
-    with threads_for(NUMBERS * len(squares)):
-        if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
-            return squares, squares.sqrt()
-        same, dimension = y is x, x.shape[-1]
-        x = at_least_single(x.reshape(-1, dimension))
-        y = x if same else at_least_single(y.reshape(-1, dimension))
-        squares = edge_squares(squares, x, y, found.rows, found.columns)
-        return squares, to_distances(squares, "euclidean")
+    if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
+        return squares, squares.sqrt()
+    same, dimension = y is x, x.shape[-1]
+    x = at_least_single(x.reshape(-1, dimension))
+    y = x if same else at_least_single(y.reshape(-1, dimension))
+    squares = edge_squares(squares, x, y, found.rows, found.columns)
+    return squares, to_distances(squares, "euclidean")
 
 
 @own_settings

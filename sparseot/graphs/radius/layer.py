@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ...engines.openmp import NUMBERS, threads_for
+from ...engines.openmp import NUMBERS, on_threads_for, one_thread
 from ...engines.settings import own_settings
 from ...errors import bad_input
+from ...precision import full_precision
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.clouds import pair_of
 from ..search.methods import check_integer
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
 from .doors import distances_of
-from .search import Found, check_method, check_radius, find, warn_of_cut
+from .search import METHODS, Found, check_method, check_radius, find, warn_of_cut
 
 __all__ = ["RadiusAdjacency", "RadiusGraph"]
 
@@ -129,22 +131,66 @@ class RadiusGraph(Weighted):
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
         most = self.max_num_neighbors
-        found = find(x, y, self.r, self.loop, most, mask, batch, self.method)
+        masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
+        clouds = (x.detach(), None if y is None else y.detach())
+        options = (self.r, self.loop, most, self.method)
+        edges, ends, squares, info = within(*clouds, *masks, *batches, *options)
+        evaluations, left_out, method = info.tolist()
+        found = Found(edges, ends, squares, evaluations, left_out, METHODS[method])
         warn_of_cut(found, most)
-        masks = pair_of("mask", mask, y is None)
         here = clean(x, masks[0])
         squares, distances = distances_of(found, here, here if y is None else clean(y, masks[1]))
-        with threads_for(NUMBERS * len(squares)):
-            weights = self.profile(distances, squares)
-            if self.taper and self.r > 0:
-                weights = weights * (1 - squares / self.r**2).clamp(min=0).square()
-            weights, distances = weights.to(x.dtype), distances.to(x.dtype)
+        weights = self._weights(squares, distances).to(x.dtype)
         shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
-        A: Adjacency = RadiusAdjacency(found, weights, distances, shape)
+        A: Adjacency = RadiusAdjacency(found, weights, distances.to(x.dtype), shape)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
+
+    @on_threads_for(lambda self, squares, _: NUMBERS * len(squares))
+    def _weights(self, squares: Tensor, distances: Tensor) -> Tensor:
+        """The weights of all edges."""
+        weights = self.profile(distances, squares)
+        if not self.taper or self.r == 0:
+            return weights
+        return weights * (1 - squares / self.r**2).clamp(min=0).square()
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
         shown = f"r={self.r:g}, weight={self.weight!r}, bandwidth={self.bandwidth.item():.3g}"
         return shown + f", max_num_neighbors={self.max_num_neighbors}, method={self.method!r}"
+
+
+@torch.library.custom_op("sparseot::within", mutates_args=())
+def within(
+    x: Tensor,
+    y: Tensor | None,
+    mask_x: Tensor | None,
+    mask_y: Tensor | None,
+    batch_x: Tensor | None,
+    batch_y: Tensor | None,
+    r: float,
+    loop: bool,
+    most: int | None,
+    method: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The search as one opaque operator, at which ``torch.compile`` breaks its graph.
+
+    Returns edges, ends and squares of :class:`.search.Found`, and ``(3,)``: the pairs that were
+    visited, the edges that were left out, and the number of the method.
+    """
+    masks, batches = (
+        mine if y is None else None if mine is None and theirs is None else (mine, theirs)
+        for mine, theirs in ((mask_x, mask_y), (batch_x, batch_y))
+    )
+    with one_thread():
+        found = full_precision(find)(x, y, r, loop, most, masks, batches, method)
+    info = torch.tensor([found.evaluations, found.left_out, METHODS.index(found.method)])
+    return found.edges, found.ends, found.squares, info
+
+
+@within.register_fake
+def _shapes(x, y, mask_x, mask_y, batch_x, batch_y, r, loop, most, method):  # type: ignore[no-untyped-def]
+    size, rows = torch.library.get_ctx().new_dynamic_size(), x[..., 0].numel()
+    squares = x.new_empty(size, dtype=torch.float64)
+    edges, ends = (x.new_empty(s, dtype=torch.int64) for s in ((2, size), rows + 1))
+    return edges, ends, squares, torch.empty(3, dtype=torch.int64)

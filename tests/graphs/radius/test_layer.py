@@ -109,6 +109,21 @@ def test_no_edges_and_saved_states():
     assert half.weights.dtype == torch.bfloat16
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_with_a_break_at_the_search():
+    graph, h = RadiusGraph(0.3, bandwidth=0.2), torch.rand(50, 2)
+    compiled = torch.compile(lambda x: torch.matmul(graph(x), h))
+    for _ in range(2):
+        results = []
+        x = torch.rand(50, 3)
+        for function in (compiled, lambda x: graph(x) @ h):
+            moving = x.clone().requires_grad_()
+            product = function(moving)
+            results.append((product, *torch.autograd.grad(product.sum(), moving)))
+        torch.testing.assert_close(*results)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
