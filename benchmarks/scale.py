@@ -1,6 +1,6 @@
 """Transport to a tolerance, on kept pairs: speed, true errors, growth and hard data.
 
-python benchmarks/scale.py [--processor] [errors] [geomloss] [multiscale N] [growth] [million] [hard]
+python benchmarks/scale.py [--processor] [errors] [geomloss] [multiscale N] [growth] [million] [hard] [distances]
 
 Each name is a table of its own. Uniform clouds as in losses.py. With --processor, seconds are those
 of all processors together, on which other programs have little influence.
@@ -162,6 +162,26 @@ def million() -> None:
         row(f"{n:,}", f"{blur:.4f}", *shown, f"{found.value.item():.7f}")
 
 
+def distances() -> None:
+    """p = 1 beside p = 2 at n = 100,000 and blur .01, in turn; raw value, medians of three."""
+    head("p = 1 and p = 2, n = 100,000, blur .01", "D", "p", "seconds", "ratio", "kept", "error")
+    for dim in (2, 3):
+        x, y = clouds(100_000, dim)
+        times: dict[int, list[float]] = {1: [], 2: []}
+        found = {}
+        for _ in range(4):
+            for p, seconds in times.items():
+                taken, found[p] = clock(
+                    lambda p=p, x=x, y=y: so.solve_sample(x, y, p=p, blur=0.01), 1
+                )
+                seconds.append(taken)
+        middle = {p: statistics.median(seconds[1:]) for p, seconds in times.items()}
+        for p, one in found.items():
+            kept = f"{100 * one.kept_fraction:.1f} %"
+            ratio = f"{middle[p] / middle[2]:.1f}"
+            row(dim, p, f"{middle[p]:.2f}", ratio, kept, f"{one.residual:.1e}")
+
+
 def hard() -> None:
     """Gaps, clusters, anisotropy, weights, two dimensions: accelerated against plain sweeps."""
     cells = "seconds", "sweeps", "error", "plain: seconds", "sweeps", "error", "ratio"
@@ -200,7 +220,7 @@ def hard() -> None:
         row(name, *shown, f"{cells[3] / cells[0]:.1f}")
 
 
-TABLES = {t.__name__: t for t in (errors, geomloss, growth, million, hard)}
+TABLES = {t.__name__: t for t in (errors, geomloss, growth, million, hard, distances)}
 
 if __name__ == "__main__":
     asked = [name for name in sys.argv[1:] if name != "--processor"] or [

@@ -1,8 +1,10 @@
 """Kernel matrices, neighbour graphs and transport plans between point clouds, never stored."""
 
+from importlib import import_module as _import_module
 from importlib import metadata as _metadata
+from typing import Any as _Any
 
-from . import datasets, kernels, nn
+from . import kernels
 from .graphs.knn import knn, knn_graph
 from .graphs.radius.doors import radius, radius_graph
 from .graphs.recall import knn_recall
@@ -59,3 +61,14 @@ __all__ = [
     "solve_sample",
     "suggest_blur",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """Layers and data are loaded when they are asked for: an import stays light."""
+    if name in ("datasets", "nn"):
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

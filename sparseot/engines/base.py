@@ -65,12 +65,21 @@ class Reductions(ABC):
         """
         raise NotImplementedError("These reductions are sums only.")
 
+    def guessed(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same, without waiting for the device where that can be helped.
+
+        The second result is a truth value on the device: whether the first may be used; None for yes.
+        """
+        return self.logsumexp(cost, eps, col, guess), None
+
 
 class ShiftedReductions(Reductions):
     """Reductions that take a guess as the shift of all exponents, and check that it was good.
 
     Where the sums come out beyond what exponents can hold, they are taken once more from the
-    true maxima.
+    true maxima. To know, :meth:`logsumexp` waits for the device once; :meth:`guessed` does not.
     """
 
     @abstractmethod
@@ -85,12 +94,18 @@ class ShiftedReductions(Reductions):
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
         guess = col.new_zeros(len(col), 1) if guess is None else guess
+        found, sound = self.guessed(cost, eps, col, guess)
+        if bool(sound):
+            return found
+        guess = self.max_exponent(cost, eps, col)
+        return guess + self.sum_exp(cost, eps, -guess, col).log()
+
+    def guessed(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor
+    ) -> tuple[Tensor, Tensor]:
         total = self.sum_exp(cost, eps, -guess, col)
         low, high = total.aminmax()
-        if not bool((low > 1e-20) & (high < 1e30)):
-            guess = self.max_exponent(cost, eps, col)
-            total = self.sum_exp(cost, eps, -guess, col)
-        return guess + total.log()
+        return guess + total.log(), (low > 1e-20) & (high < 1e30)
 
 
 class Engine(ABC):

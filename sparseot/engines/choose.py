@@ -13,6 +13,7 @@ from ..errors import bad_input
 from ..formulas import Opaque, Pointwise, Radial, Symbolic
 from ..pairs import BlockPairs
 from .base import Engine, Formula
+from .kept import TileLoops
 from .spectrum import MOST_MODES, Grid, is_gaussian
 
 __all__ = [
@@ -31,7 +32,10 @@ ENGINES = {
     "nufft": ("nufft", "Fourier"),
     "keops": ("keops", "KeOps"),
 }
-TILE_LOOPS = {"numba": "kept_compiled", "tiles": "kept_torch"}
+TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
+    "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
+    "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
+}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -44,15 +48,18 @@ def load(name: str, **options: Any) -> Engine:
     return engine
 
 
-def tile_loops(name: str) -> ModuleType:
-    """The loops over kept pairs of blocks, of the engine of that name."""
-    return import_module(f"{__package__}.loops.{TILE_LOOPS[name]}")
+def tile_loops(name: str, power: int = 2) -> TileLoops:
+    """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
+    module, classes = TILE_LOOPS[name]
+    found: TileLoops = getattr(import_module(f"{__package__}.loops.{module}"), classes[power])()
+    return found
 
 
-def loops_for(engine: str | Engine) -> str | None:
+def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
     name = engine if isinstance(engine, str) else engine.name
-    name = "numba" if name == "auto" else name
+    if name == "auto":
+        name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
 
 

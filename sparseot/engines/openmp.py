@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from ..precision import full_precision
 from .cpus import available_cpus
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "on_one_thread",
     "on_threads_for",
     "one_thread",
+    "own_settings",
     "thread_count",
     "threads_for",
 ]
@@ -94,6 +96,15 @@ def on_one_thread(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return run
+
+
+def own_settings(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, in full precision and on the calling thread, whatever its caller has set.
+
+    For what is public, and for backward passes, which torch runs in the mode of whoever calls
+    ``backward()``. Large work inside asks for torch's threads by :func:`threads_for`.
+    """
+    return full_precision(on_one_thread(function))
 
 
 def on_threads_for(work: Callable[..., float]) -> Callable[[Callable[P, R]], Callable[P, R]]:

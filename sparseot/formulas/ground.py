@@ -32,11 +32,6 @@ class GroundCost(Radial):
         """That of the distance."""
         return self.terms[0].power
 
-    @property
-    def bounded_on_boxes(self) -> bool:
-        """Whether the screens of kept pairs bound this cost between two boxes."""
-        return (self.factor, self.power) == (0.5, 2)
-
     def gibbs(self, eps: float) -> Radial:
         """The Gibbs kernel ``exp(-cost / eps)``: a Gaussian, or a Laplacian."""
         return Radial((Term(1.0, 0),), rate=self.factor / eps, decay=self.power)

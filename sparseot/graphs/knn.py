@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, tensor_of
 from .search.candidates import squared_distances

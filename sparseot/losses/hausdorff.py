@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.autograd.softmin import first_order, softmin

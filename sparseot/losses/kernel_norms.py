@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..formulas import as_kernel
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..engines.choose import ENGINES
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..points import check_positive
@@ -72,7 +72,7 @@ class SamplesLoss(torch.nn.Module):
             trailing 1, instead of the value.
         verbose: accepted for compatibility.
         backend: "auto" or the name of an engine; GeomLoss's names are accepted and mean "auto".
-            Where GeomLoss goes multiscale ("multiscale", or more than 1e8 pairs; p = 2, unbatched,
+            Where GeomLoss goes multiscale ("multiscale", or more than 1e8 pairs; unbatched,
             D <= 3), the loss is solved to tol = 1e-3 on the pairs that matter.
         tol: solve to this L1 error of the marginals, relative to the mass (sinkhorn), in the place
             of GeomLoss's schedule: then ``scaling`` and ``diameter`` have no effect.
@@ -154,7 +154,7 @@ class SamplesLoss(torch.nn.Module):
         if self.tol:
             return Sinkhorn(self.tol)
         asked = self.backend == "multiscale"
-        if isinstance(x, Tensor) and isinstance(y, Tensor) and self.cost is None and self.p == 2:
+        if isinstance(x, Tensor) and isinstance(y, Tensor) and self.cost is None:
             large = x.shape[-2:-1].numel() * y.shape[-2:-1].numel() > MULTISCALE
             low = x.dim() == 2 and x.shape[-1] <= 3
             if low and (asked or (large and self.backend == "auto")):

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..engines.base import Engine, Formula
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..points import check_positive, refuse_transforms
 from ..transport.derivatives.solved import Answer

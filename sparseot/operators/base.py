@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..held import Watch, held
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of

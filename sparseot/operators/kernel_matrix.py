@@ -13,8 +13,7 @@ from torch import Tensor
 
 from ..engines.base import Engine
 from ..engines.choose import load
-from ..engines.openmp import NUMBERS, on_one_thread, threads_for
-from ..engines.settings import own_settings
+from ..engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
 from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held

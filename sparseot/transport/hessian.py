@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Array, Operator
 from ..operators.small import product

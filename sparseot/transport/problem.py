@@ -59,6 +59,10 @@ class Problem:
         """The same between other clouds: copies of these with a graph, or in another precision."""
         return replace(self, source=source, target=source if self.symmetric else target)
 
+    def double(self) -> Problem:
+        """The same between copies in double precision."""
+        return self.of(self.source.double(), self.target.double())
+
     def own(self, cloud: Points) -> Problem:
         """The problem of a cloud and itself, over all pairs."""
         return replace(self, source=cloud, target=cloud, symmetric=True, pairs=None)
@@ -95,10 +99,10 @@ class Problem:
             g: ``(B, M)`` potential of the target.
             v: ``(B, M, R)`` right-hand sides.
             x: ``(B, N, D)`` new points, all of whose pairs are visited; None for the source.
-            with_cost: multiply each term by C as well, over all pairs.
+            with_cost: multiply each term by C as well.
         """
         y, col = self.target.positions, self.target.log_weights + g / self.eps
-        pairs = None if with_cost or x is not None else self.pairs
+        pairs = None if x is not None else self.pairs
         x = self.source.positions if x is None else x
         if isinstance(self.cost, GroundCost):
             kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)

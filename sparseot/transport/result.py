@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engines.openmp import on_one_thread
-from ..engines.settings import own_settings
+from ..engines.openmp import on_one_thread, own_settings
 from ..errors import bad_input
 from ..operators.base import DENSE_LIMIT, Operator
 from .arguments import as_directions, as_new_points, check_entries

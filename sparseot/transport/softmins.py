@@ -1,81 +1,143 @@
-"""Softmins of one problem at one temperature: what a sweep asks for, over whichever pairs."""
+"""Softmins of one problem at one temperature: what a sweep asks for, over whichever pairs.
+
+All vectors are float64 and stay on the device of the points.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
+import torch
+from torch import Tensor
 
+from ..engines.base import LOG2E
+from ..pairs import Array
 from .marginals import Marginals
 
-__all__ = ["Array", "Outcome", "Softmins"]
+__all__ = ["Found", "HalfStep", "Number", "Outcome", "Softmins", "Step", "Vector"]
 
-Array = np.ndarray[Any, Any]  # not tensors: torch would wake threads beside our own
+LARGEST = 600.0  # exponent whose exponential is a number
+Found = TypeVar("Found")
+Number = Tensor | float
+Vector = Tensor | Array  # arrays in small problems only
 
 
-def dot(a: Array, b: Array) -> float:
-    """The scalar product, on this thread: BLAS would wake others, which spin beside our own."""
-    return float(np.einsum("i,i", a, b))
+class Step(NamedTuple):
+    """The exact update of one potential, and what its marginal was before it."""
+
+    value: Tensor  # the damped softmin
+    error: Number  # L1 distance of the marginal from the one that is wanted, relative to the mass
+    mass: Number  # of the plan
+    sound: Tensor | None = None  # whether all of this may be used; None where that was seen to
+
+
+HalfStep = Callable[[int, Tensor, Tensor], Step]
 
 
 class Softmins(ABC):
-    """Both updates of one problem; potentials are float64 vectors."""
+    """Both updates of one problem."""
 
-    a: Array
-    b: Array
+    a: Tensor
+    b: Tensor
     eps: float
     penalty: Marginals
 
     @abstractmethod
-    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
-        """The exact update of one potential, and what its marginal was before it.
+    def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
+        """The exact update of the potential ``here``, and the marginal of the plan of both.
 
-        Returns:
-            The damped softmin; the L1 distance, relative to the mass, of the marginal of the
-            plan of (here, there) from the one that is wanted; and the mass of that plan.
+        Without a ``look`` nothing waits for the device in the steady state, and the step is to be
+        taken again with one where it turns out not to be sound.
         """
 
+    @property
+    def ahead(self) -> bool:
+        """Whether half-steps run before it is known that those before were sound."""
+        return self.a.device.type != "cpu"
+
+    def told(
+        self, run: Callable[[HalfStep], tuple[Found, Sequence[Number]]]
+    ) -> tuple[Found, list[float]]:
+        """What some half-steps find, and the numbers that they tell, which are read all at once.
+
+        Where one of them was not sound, all are taken again, with a look at each.
+        """
+        if self.ahead:
+            sound: list[Tensor] = []
+
+            def step(side: int, here: Tensor, there: Tensor) -> Step:
+                found = self.step(side, here, there, look=False)
+                if found.sound is not None:
+                    sound.append(found.sound)
+                return found
+
+            result, numbers = run(step)
+            values = self._read([*numbers, *sound])
+            if all(values[len(numbers) :]):
+                return result, values[: len(numbers)]
+        result, numbers = run(self.step)
+        return result, [float(t) for t in numbers]
+
+    def _read(self, numbers: Sequence[Number]) -> list[float]:
+        """Numbers of the device, by one transfer."""
+        kind = {"dtype": torch.float64, "device": self.a.device}
+        found: list[float] = torch.stack([torch.as_tensor(t, **kind) for t in numbers]).tolist()  # type: ignore[arg-type]
+        return found
+
     def damped(
-        self, side: int, here: Array, softmin: Array, ratio: Array
-    ) -> tuple[Array, float, float]:
-        """A step from the softmin, and from how much too large the marginal of (here, there) is."""
+        self, side: int, here: Tensor, softmin: Tensor, ratio: Tensor, sound: Tensor | None = None
+    ) -> Step:
+        """A step from the softmin, and from how much too large the marginal of the plan is."""
         weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        lack = np.abs(ratio - self.penalty.wanted(side, here))
-        error = dot(weights, lack) / self.masses[side]
-        return softmin / (1 + self.eps / rho), error, dot(weights, ratio)
+        lack = (ratio - self.penalty.wanted(side, here)).abs_()
+        error = self._number(torch.dot(weights, lack)) / self.masses[side]
+        damped = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
+        return Step(damped, error, self._number(torch.dot(weights, ratio)), sound)
+
+    def _number(self, t: Tensor) -> Number:
+        """Read at once, unless that would be waiting for the device."""
+        return t if self.ahead else t.item()
+
+    def ratio(self, here: Tensor, softmin: Tensor) -> Tensor:
+        """By what factor the marginal is too large at each point, from the softmin there."""
+        # base 2, for torch.exp is slow where it underflows
+        return ((here - softmin) * (LOG2E / self.eps)).clamp(max=LARGEST * LOG2E).exp2()
 
     @cached_property
     def masses(self) -> tuple[float, float]:
         """The masses of both clouds."""
         return float(self.a.sum()), float(self.b.sum())
 
-    def dual(self, f: Array, g: Array, total: float) -> float:
+    def dual(self, f: Vector, g: Vector, total: Number) -> Number:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - math.prod(self.masses))
-        for side, (weights, h) in enumerate(((self.a, f), (self.b, g))):
-            value += dot(weights, self.penalty.worth(side, h))
-        return value
+        return value + self.mean(0, self.penalty.worth, f) + self.mean(1, self.penalty.worth, g)
 
-    def kept(self, side: int, h: Array) -> float:
+    def kept(self, side: int, h: Vector) -> Number:
         """The mass of a plan whose marginal on one side is what its potential wants."""
-        weights, imposed = (self.a, self.b)[side], math.isinf(self.penalty.rhos[side])
-        return self.masses[side] if imposed else dot(weights, self.penalty.wanted(side, h))
+        imposed = math.isinf(self.penalty.rhos[side])
+        return self.masses[side] if imposed else self.mean(side, self.penalty.wanted, h)
 
-    def shift(self, f: Array, g: Array) -> float:
-        """The constant that is best moved from g to f; zero where both marginals are imposed."""
+    def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
+        """The sum over one cloud of what its weights are worth by a potential."""
+        return self._number(torch.dot((self.a, self.b)[side], of(side, h)))
+
+    def shift(self, f: Tensor, g: Tensor) -> Tensor | None:
+        """The constant that is best moved from g to f; None where both marginals are imposed."""
         rates = [1 / rho for rho in self.penalty.rhos]
         if not any(rates):
-            return 0.0
+            return None
         logs = []
         for w, h, rate in zip((self.a, self.b), (f, g), rates, strict=True):
-            exponents = np.where(w > 0, -h * rate, -np.inf)
+            exponents = (-h * (rate * LOG2E)).where(w > 0, -math.inf)
             top = exponents.max()
-            logs.append(top + math.log(dot(w, np.exp(exponents - top))))
-        return float(logs[0] - logs[1]) / sum(rates)
+            logs.append(top + torch.dot(w, (exponents - top).exp2()).log2())
+        return (logs[0] - logs[1]) / (sum(rates) * LOG2E)
 
 
 @dataclass(frozen=True)
@@ -85,10 +147,10 @@ class Outcome:
     Two clouds end with ``f_prev = f``; a cloud and itself with f = g, the update of one h.
     """
 
-    f: Array
-    g: Array
-    f_prev: Array
-    g_prev: Array
+    f: Tensor
+    g: Tensor
+    f_prev: Tensor
+    g_prev: Tensor
     error: float  # relative L1 error of the marginals of the plan of (f_prev, g_prev)
     sweeps: float
     value: float  # the dual objective of (f_prev, g), or of (f, g_prev) for a cloud and itself

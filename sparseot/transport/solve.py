@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
 from ..operators.autograd.transforms import outside

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engines.settings import own_settings
+from ..engines.openmp import own_settings
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides, points_pair
 from .pruned.clouds import SIZE

@@ -8,13 +8,16 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from sparseot import kernels
-from sparseot.engines.choose import ENGINES, choose_engine, load
+from sparseot.engines.base import KEPT_BLOCK
+from sparseot.engines.choose import ENGINES, TILE_LOOPS, choose_engine, load, tile_loops
+from sparseot.engines.kept import KEPT_GROUP, Boxes, TileRows
+from sparseot.engines.kept import Blocks as KeptBlocks
 from sparseot.engines.tiles import Tiles
 from sparseot.formulas import Radial, Term, ground_cost
 from sparseot.operators.autograd.kernel_sums import kernel_sum
 from sparseot.pairs import Blocks
 from tests.references.clouds import cloud
-from tests.references.dense import squared_distances
+from tests.references.dense import cost_matrix, squared_distances
 
 FORMULAS = {
     "gaussian": kernels.Gaussian(0.3),
@@ -191,3 +194,122 @@ def test_auto_chooses_by_dimension_formula_and_device():
     assert choose_engine("auto", kernels.Laplacian(1.0), high)[0].name == "numba"
     with pytest.raises(ValueError, match='"auto", "tiles", "numba", "nufft", "keops"'):
         choose_engine("gpu", kernels.Gaussian(1.0), low)
+
+
+# --- kept pairs of blocks ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=TILE_LOOPS)
+def kept_engine(request, device):
+    """Each implementation that can run here."""
+    if request.param == "numba" and device.type != "cpu":
+        pytest.skip("Numba loops run on a CPU")
+    return request.param
+
+
+@pytest.fixture(params=[1, 2])
+def power(request):
+    """Of the distance that is the cost."""
+    return request.param
+
+
+@pytest.fixture
+def loops(kept_engine, power):
+    return tile_loops(kept_engine, power)
+
+
+class Framed:
+    """Blocks of points about random centres, with a potential of which each block knows a bound."""
+
+    def __init__(self, count, dim, device, power, spread=3.0):
+        self.centres = spread * torch.rand(count, dim, device=device).double()
+        self.dx = torch.rand(count, dim, KEPT_BLOCK, device=device).double() - 0.5
+        self.slopes = torch.randn(count, dim, device=device).double()
+        self.heights = 3 * torch.randn(count, device=device).double()
+        below = -torch.rand(count, KEPT_BLOCK, device=device).double()  # the bound
+        self.weights = torch.rand(count, KEPT_BLOCK, device=device).double()
+        self.bias = below - self.dx.square().sum(1) / 2 if power == 2 else below
+        self.points = (self.centres[:, :, None] + self.dx).mT.reshape(-1, dim)
+        along = (self.slopes[:, :, None] * self.dx).sum(1)
+        self.potential = (self.heights[:, None] + along + below).view(-1)
+
+    def blocks(self, dtype):
+        pad = (0, max(0, 3 - self.centres.shape[1]))
+        centres, slopes = (torch.nn.functional.pad(t, pad) for t in (self.centres, self.slopes))
+        offsets = torch.nn.functional.pad(self.dx, (0, 0, *pad))
+        return KeptBlocks(centres, slopes, self.heights, offsets.to(dtype))
+
+    def boxes(self):
+        masses = self.weights.sum(1).log2()
+        sides = torch.full_like(self.centres, 0.5)
+        lengths = (t.T.contiguous() for t in (self.centres, sides, self.slopes))
+        return Boxes(*lengths, self.heights, masses - 1, masses)
+
+
+def entries(rows, cols, power):
+    """Those of the plan in float64, block after block, ``(C, B, C, B)``."""
+    exponents = rows.potential[:, None] + cols.potential
+    exponents = exponents - cost_matrix(rows.points, cols.points, power)
+    shape = len(rows.centres), KEPT_BLOCK, len(cols.centres), KEPT_BLOCK
+    return exponents.exp2().view(shape)
+
+
+def random_tiles(rows, cols, device):
+    """A third of the pairs of blocks; the second row meets none."""
+    kept = torch.rand(rows, cols, device=device) < 1 / 3
+    kept[1] = False
+    return kept, TileRows.of(kept.sum(1), kept.nonzero()[:, 1].int())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_sums_over_tiles_equal_the_dense_ones(loops, power, dim, dtype, device):
+    """Row sums, the largest of each tile, and products with two columns; rows that meet nothing."""
+    rows, cols = (Framed(count, dim, device, power) for count in (9, 7))
+    kept, tiles = random_tiles(9, 7, device)
+    parts = entries(rows, cols, power) * kept[:, None, :, None]
+    biases = rows.bias.to(dtype), cols.bias.to(dtype)
+    given = tiles, rows.blocks(dtype), cols.blocks(dtype), biases
+    sums, peaks = loops.sums(*given)
+    v = torch.randn(7, 2, KEPT_BLOCK, dtype=dtype, device=device)
+    products = loops.products(*given, v)
+    assert sums.dtype == products.dtype == torch.float64 and peaks.dtype == dtype
+    tol = {"rtol": 10 * DTYPES[dtype], "atol": 1e-30}
+    torch.testing.assert_close(sums, parts.sum((2, 3)), **tol)
+    torch.testing.assert_close(peaks.double(), parts.sum(3).amax(1)[kept], **tol)
+    exact = torch.einsum("ibjc,jrc->irb", parts, v.double())
+    size = torch.einsum("ibjc,jrc->irb", parts, v.double().abs())
+    assert ((products - exact).abs() <= 10 * DTYPES[dtype] * size).all()
+
+
+def test_tiles_are_the_same_from_both_sides(loops, device):
+    kept, tiles = random_tiles(9, 7, device)
+    turned, places = loops.transpose(tiles, 7)
+    assert torch.equal(turned.starts.diff(), kept.sum(0))
+    assert torch.equal(turned.blocks.long(), kept.T.nonzero()[:, 1])
+    assert torch.equal(tiles.owners[places], turned.blocks)
+    assert torch.equal(tiles.blocks[places], turned.owners)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_a_screen_keeps_what_matters_and_bounds_the_rest(loops, power, dim, device):
+    """Also by groups: those that are looked into, and no others."""
+    rows, cols = (Framed(n * KEPT_GROUP, dim, device, power, spread=12.0) for n in (3, 2))
+    boxes, threshold = (rows.boxes(), cols.boxes()), -8.0
+    exact = entries(rows, cols, power)
+    shares = torch.maximum(boxes[0].shares[:, None], boxes[1].shares)
+    matters = exact.amax((1, 3)).log2() + shares >= threshold
+    whole = torch.ones(3, 2, dtype=torch.bool, device=device)
+    some = torch.tensor([[True, False], [False, False], [True, True]], device=device)
+    for near in (None, whole, some):
+        looked = whole if near is None else near
+        groups = near if near is None else TileRows.of(near.sum(1), near.nonzero()[:, 1].int())
+        tiles, omitted = loops.screen(*boxes, threshold, groups)
+        kept = torch.zeros_like(matters)
+        kept[tiles.owners.long(), tiles.blocks.long()] = True
+        looked = looked.repeat_interleave(KEPT_GROUP, 0).repeat_interleave(KEPT_GROUP, 1)
+        assert (kept >= matters & looked).all() and not (kept & ~looked).any()
+        assert torch.equal(kept.nonzero()[:, 1], tiles.blocks.long())  # ascending in each row
+        missed = (exact * cols.weights * (looked & ~kept)[:, None, :, None]).sum((2, 3))
+        assert (missed <= omitted[:, None] * (1 + 1e-12)).all()
+        assert matters.any() and not kept.all() and omitted.isfinite().all()

@@ -7,9 +7,8 @@ import torch
 
 import sparseot as so
 from sparseot.engines import threads
+from sparseot.engines.loops import kept_numba, kept_squares
 from sparseot.engines.threads import even, share, share_ranges
-from sparseot.transport.pruned import softmins as sparse
-from sparseot.transport.pruned import tile_lists
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -103,8 +102,7 @@ def test_an_error_ends_the_others_and_reaches_the_caller(workers, error):
 
 def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
     lock, running, most = threading.Lock(), [0], [0]
-    loops = sparse.tile_loops("numba")
-    screen = loops.screen
+    screen = kept_squares.screen
 
     def watched(*args):
         with lock:
@@ -116,8 +114,8 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
             running[0] -= 1
         return found
 
-    monkeypatch.setattr(loops, "screen", watched)
-    monkeypatch.setattr(tile_lists, "BOXES", 1)
+    monkeypatch.setattr(kept_squares, "screen", watched)
+    monkeypatch.setattr(kept_numba, "BOXES", 1)
     x, y = torch.rand(2, 2000, 2)
     so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))
     assert 0 < most[0] <= workers

@@ -71,7 +71,7 @@ PHASES = [  # where Ctrl-C may come: a function, and the call of it
     ("pruned.softmins.PrunedSoftmins.build", 1),
     ("pruned.softmins.PrunedSoftmins.exact", 2),
     ("pruned.softmins.PrunedSoftmins.exact", 40),
-    ("pruned.softmins.PrunedSoftmins.products", 2),
+    ("solvers.multilevel.Multilevel._carried", 4),
     ("solvers.multilevel.Multilevel._check", 1),
     ("solvers.multilevel.Multilevel._check_own", 1),
     ("solvers.all_pairs.DenseSoftmins._softmin", 1),

@@ -1,110 +1,187 @@
-"""The loops of :mod:`.kept_compiled` without a compiler: many tiles at a time, by torch on one thread.
+"""Kept pairs without a compiler, on any device: many tiles at a time, by torch.
 
-They take the same arrays and give the same sums; see there for what these are. Far slower,
-they serve where nothing can be compiled, and as a second opinion in tests.
+See :mod:`.kept_squares` for what an entry is. On a CPU it is far slower, and serves where nothing
+can be compiled, and as a second opinion in tests. No operation but a screen waits for the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["products", "screen", "sums", "transpose"]
+from ..base import KEPT_BLOCK
+from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, rounding
+from ..threads import share
 
-Array = np.ndarray[Any, Any]
-CHUNK = 1 << 10  # tiles at a time
+__all__ = ["TorchDistances", "TorchSquares"]
+
+ENTRIES = {"cpu": 1 << 20}  # at a time,
+MANY = 1 << 24  # and elsewhere
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
 
-
-def _entries(*args: Any) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-    """Chunk after chunk: places among the tiles, row blocks, column blocks, entries ``(k, B, B)``."""
-    starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, lo, hi = args
-    owners = np.repeat(np.arange(lo, hi), np.diff(starts[lo : hi + 1]))
-    first, last = int(starts[lo]), int(starts[hi])
-    xc, xs, xk, xo, xb, yc, ys, yk, yo, yb = (
-        torch.from_numpy(t) for t in (xc, xs, xk, xo, xb, yc, ys, yk, yo, yb)
-    )
-    for at in range(first, last, CHUNK):
-        place = slice(at, min(at + CHUNK, last))
-        I = torch.from_numpy(owners[at - first : place.stop - first])
-        J = torch.from_numpy(tiles[place].astype(np.int64))
-        gap, x, y = xc[I] - yc[J], xo[I], yo[J]
-        constant = xk[I] + yk[J] - gap.square().sum(1) / 2
-        rows = xb[I] + ((xs[I] - gap).to(x)[:, None] @ x)[:, 0]
-        cols = yb[J] + ((ys[J] + gap).to(y)[:, None] @ y)[:, 0] + constant.to(y)[:, None]
-        exponents = torch.baddbmm(rows[:, :, None] + cols[:, None], x.mT, y)
-        yield place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_()
+Chunk = Callable[[slice, Tensor, Tensor, Tensor], None]
 
 
-def sums(*args: Any) -> None:
-    """Row sums over the tiles of row blocks lo to hi, and the largest of each tile."""
-    *clouds, out, peaks, lo, hi = args
-    out[lo:hi] = 0
-    total = torch.from_numpy(out)
-    for place, I, _, entries in _entries(*clouds, lo, hi):
-        part = entries.sum(2)
-        total.index_add_(0, I, part.double())
-        peaks[place] = part.amax(1).numpy()
+class TorchLoops(TileLoops):
+    """What all costs share; each has its own exponents, and bounds on them."""
+
+    @abstractmethod
+    def _exponents(
+        self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
+    ) -> Tensor:
+        """The exponents ``(k, B, B)`` of some tiles."""
+
+    @abstractmethod
+    def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
+        """The largest exponents that boxes allow."""
+
+    def screen(
+        self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
+    ) -> tuple[TileRows, Tensor]:
+        omitted, found = torch.zeros_like(rows.heights), []
+        for I, J in _box_pairs(rows, cols, near):
+            some, others = rows.at(I), cols.at(J)
+            bound = self._bounds(some, others)
+            stays = bound + torch.maximum(some.shares, others.shares) >= threshold
+            mass = (bound + others.masses).clamp(-1022.0, HIGHEST).exp2()
+            lost = mass.masked_fill(stays, 0.0).sum(-1)
+            omitted.index_add_(0, I.flatten(), lost.flatten())
+            found.append((I * len(cols) + J)[stays])
+        places = torch.cat(found).sort().values
+        owners = places.div(len(cols), rounding_mode="floor")
+        counts = torch.bincount(owners, minlength=len(rows))
+        return TileRows.of(counts, (places % len(cols)).int()), omitted
+
+    def sums(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        out = torch.zeros_like(biases[0], dtype=torch.float64)
+        peaks = biases[0].new_empty(len(tiles))
+
+        def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor) -> None:
+            part = entries.sum(2)
+            out.index_add_(0, I, part.double())
+            torch.amax(part, 1, out=peaks[place])
+
+        self._each(tiles, rows, cols, biases, chunk)
+        return out, peaks
+
+    def products(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+    ) -> Tensor:
+        least = rounding(rows, cols) if power < 0 else 0.0
+        out = v.new_zeros(len(biases[0]), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
+
+        def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor) -> None:
+            if power:
+                far = _distances(rows, cols, I, J)
+                entries = entries * far.where(far > least, math.inf if power < 0 else 0.0) ** power
+            out.index_add_(0, I, (v[J] @ entries.mT).double())
+
+        self._each(tiles, rows, cols, biases, chunk)
+        return out
+
+    def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
+        places = tiles.blocks.argsort(stable=True)
+        counts = torch.bincount(tiles.blocks, minlength=columns)
+        return TileRows.of(counts, tiles.owners[places]), places
+
+    def _each(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, chunk: Chunk
+    ) -> None:
+        """Calls ``chunk`` with places, row blocks, column blocks and entries ``(k, B, B)``.
+
+        On a CPU, ranges of rows are shared among threads of our own.
+        """
+        device = biases[0].device
+        many = ENTRIES.get(device.type, MANY) // KEPT_BLOCK**2
+
+        def part(first: int, last: int) -> None:
+            for at in range(first, last, many):
+                place = slice(at, min(at + many, last))
+                I, J = tiles.owners[place].long(), tiles.blocks[place].long()
+                exponents = self._exponents(rows, cols, biases, I, J)
+                chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_())
+
+        share(part, tiles.spans if device.type == "cpu" else [0, len(tiles)])
 
 
-def products(*args: Any) -> None:
-    """Products with the columns of ``v`` over the tiles of row blocks lo to hi."""
-    *clouds, v, out, lo, hi = args
-    out[lo:hi] = 0
-    total, values = torch.from_numpy(out), torch.from_numpy(v)
-    for _, I, J, entries in _entries(*clouds, lo, hi):
-        total.index_add_(0, I, (values[J] @ entries.mT).double())
+class TorchSquares(TorchLoops):
+    """Those of half of the squared distance."""
+
+    def _exponents(
+        self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
+    ) -> Tensor:
+        gap, x, y = rows.centres[I] - cols.centres[J], rows.offsets[I], cols.offsets[J]
+        constant = rows.heights[I] + cols.heights[J] - gap.square().sum(1) / 2
+        here = biases[0][I] + ((rows.slopes[I] - gap).to(x)[:, None] @ x)[:, 0]
+        there = biases[1][J] + ((cols.slopes[J] + gap).to(y)[:, None] @ y)[:, 0]
+        there = there + constant.to(y)[:, None]
+        return torch.baddbmm(here[:, :, None] + there[:, None], x.mT, y)
+
+    def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
+        """The best of the four edges of the rectangle of each axis."""
+        best, r, s, q, t = None, rows.sides, rows.slopes, cols.sides, cols.slopes
+        D = rows.centres - cols.centres
+        for side in (1, -1):
+            dy = torch.clamp(D + side * r + t, -q, q)
+            edge = side * s * r + t * dy - (D + side * r - dy) ** 2 / 2
+            best = edge if best is None else torch.maximum(best, edge)
+            dx = torch.clamp(side * q - D + s, -r, r)
+            best = torch.maximum(best, s * dx + side * t * q - (D + dx - side * q) ** 2 / 2)
+        assert best is not None
+        return rows.heights + cols.heights + best.sum(0)
 
 
-def screen(
-    rows: tuple[Array, ...],
-    cols: tuple[Array, ...],
-    parents: Array,
-    starts: Array,
-    near: Array,
-    ends: Array,
-    threshold: float,
-    counts: Array,
-    omitted: Array,
-    lo: int,
-    hi: int,
-) -> Array:
-    """The tiles of row blocks lo to hi whose bound passes the threshold."""
-    kept = [np.zeros(0, np.int32)]
-    for I in range(lo, hi):
-        groups = near[starts[parents[I]] : starts[parents[I] + 1]]
-        there = [np.arange(ends[Q], ends[Q + 1]) for Q in groups]
-        J = np.concatenate([np.zeros(0, np.int64), *there])
-        bound = _bounds(tuple(t[..., I : I + 1] for t in rows), tuple(t[..., J] for t in cols))
-        stays = bound + np.maximum(rows[4][I], cols[4][J]) >= threshold
-        mass = np.clip(bound + cols[5][J], -1022.0, HIGHEST)
-        omitted[I] += np.exp2(mass[~stays]).sum()
-        counts[I] = stays.sum()
-        kept.append(J[stays].astype(np.int32))
-    return np.concatenate(kept)
+class TorchDistances(TorchLoops):
+    """Those of the distance, see :mod:`.kept_distances`."""
+
+    def _exponents(
+        self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
+    ) -> Tensor:
+        x, y = rows.offsets[I], cols.offsets[J]
+        here = biases[0][I] + (rows.slopes[I].to(x)[:, None] @ x)[:, 0]
+        there = biases[1][J] + (cols.slopes[J].to(y)[:, None] @ y)[:, 0]
+        there = there + (rows.heights[I] + cols.heights[J]).to(y)[:, None]
+        return here[:, :, None] + there[:, None] - _distances(rows, cols, I, J)
+
+    def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
+        """The better of two: the direction from box to box, and the middle of the slopes."""
+        gap, s, t = rows.centres - cols.centres, rows.slopes, cols.slopes
+        far, middle = gap.norm(dim=0).clamp(min=1e-300), (s - t) / 2
+        best = None
+        for u in (gap / far, middle / middle.norm(dim=0).clamp(min=1.0)):
+            edge = rows.sides * (s - u).abs() + cols.sides * (t + u).abs() - u * gap
+            best = edge.sum(0) if best is None else torch.minimum(best, edge.sum(0))
+        assert best is not None
+        return rows.heights + cols.heights + best
 
 
-def _bounds(rows: tuple[Array, ...], cols: tuple[Array, ...]) -> Array:
-    """The largest exponents that a box and others allow: the best of the four edges, for each axis."""
-    xc, r, s, xf, *_ = rows
-    yc, q, t, yf, *_ = cols
-    D = xc - yc
-    best = np.full(D.shape, -np.inf)
-    for side in (1, -1):
-        dy = np.clip(D + side * r + t, -q, q)
-        best = np.maximum(best, side * s * r + t * dy - (D + side * r - dy) ** 2 / 2)
-        dx = np.clip(side * q - D + s, -r, r)
-        best = np.maximum(best, s * dx + side * t * q - (D + dx - side * q) ** 2 / 2)
-    bounds: Array = xf + yf + best.sum(0)
-    return bounds
+def _distances(rows: Blocks, cols: Blocks, I: Tensor, J: Tensor) -> Tensor:
+    """The distances ``(k, B, B)`` of the points of some tiles, from differences."""
+    gap, y = (rows.centres[I] - cols.centres[J]).to(rows.offsets), cols.offsets[J]
+    seen = rows.offsets[I] + gap[..., None]
+    total = torch.zeros_like(seen[:, 0, :, None] + y[:, 0, None])
+    for d in range(y.shape[1]):
+        total += (seen[:, d, :, None] - y[:, d, None]).square_()
+    return total.sqrt_()
 
 
-def transpose(starts: Array, tiles: Array, begins: Array, rows: Array, places: Array) -> None:
-    """The same tiles, column after column: ``rows`` and, in the old order, their ``places``."""
-    owners = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    places[:] = np.argsort(tiles, kind="stable")
-    rows[:] = owners[places]
+def _box_pairs(rows: Boxes, cols: Boxes, near: TileRows | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunk after chunk of pairs of boxes, as two numbers that broadcast: ``(..., h, 1)`` and ``(..., 1, w)``."""
+    device = rows.heights.device
+    entries = ENTRIES.get(device.type, MANY)
+    if near is None:
+        I, J = (torch.arange(len(boxes), device=device) for boxes in (rows, cols))
+        for some in I.split(max(1, entries // len(cols))):
+            yield some[:, None], J[None]
+        return
+    members = torch.arange(KEPT_GROUP, device=device)
+    many = max(1, entries // KEPT_GROUP**2)
+    for P, Q in zip(near.owners.split(many), near.blocks.split(many), strict=True):
+        I, J = (KEPT_GROUP * group.long()[:, None] + members for group in (P, Q))
+        yield I[:, :, None], J[:, None]

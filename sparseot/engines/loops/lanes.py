@@ -17,7 +17,21 @@ from numba.extending import intrinsic, models, register_model
 
 from .pairs import COEFFICIENTS_32, COEFFICIENTS_64
 
-__all__ = ["accumulate", "add", "exp2", "fma", "highest", "load", "spread", "store", "zeros"]
+__all__ = [
+    "accumulate",
+    "add",
+    "exp2",
+    "fma",
+    "highest",
+    "inverse",
+    "load",
+    "mul",
+    "spread",
+    "sqrt",
+    "store",
+    "sub",
+    "zeros",
+]
 
 BITS = 1024
 
@@ -135,6 +149,49 @@ def add(typing: Any, a: Any, b: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fadd(*args)
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def sub(typing: Any, a: Any, b: Any) -> Any:
+    """``a - b``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fsub(*args)
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def mul(typing: Any, a: Any, b: Any) -> Any:
+    """``a * b``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fmul(*args)
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def sqrt(typing: Any, a: Any) -> Any:
+    """The square root."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _call(builder, "sqrt", *args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def inverse(typing: Any, a: Any, least: Any) -> Any:
+    """``1 / a``, and zero where a does not exceed ``least``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = args[0].type
+        quotient = builder.fdiv(_constant(kind, 1.0), args[0])
+        beyond = builder.fcmp_ordered(">", *args)
+        return builder.select(beyond, quotient, _constant(kind, 0.0))
 
     return a(a, a), codegen
 

@@ -19,8 +19,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
-from ...engines.openmp import NUMBERS, on_one_thread, threads_for
-from ...engines.settings import own_settings
+from ...engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
 from ...formulas import Opaque, Radial, finite
 from ...precision import full_precision
 

@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
-from ...engines.settings import own_settings
+from ...engines.openmp import own_settings
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ...engines.base import Engine
-from ...engines.settings import own_settings
+from ...engines.openmp import own_settings
 from ...errors import bad_input, warn_user
 from ...formulas import Gaussian
 from ...pairs import Blocks

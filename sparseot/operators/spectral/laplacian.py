@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engines.openmp import on_one_thread
-from ...engines.settings import own_settings
+from ...engines.openmp import on_one_thread, own_settings
 from ...engines.spectrum import is_gaussian
 from ...errors import bad_input
 from ...formulas import Radial

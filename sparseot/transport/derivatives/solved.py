@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...engines.settings import own_settings
+from ...engines.openmp import own_settings
 from ...held import Watch
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points, unwrap

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ...operators.small import squares
+from ...pairs import Array
 from ..problem import Problem
 from ..pruned.clouds import SIZE
 from ..pruned.kept_pairs import KeptPairs
-from ..softmins import Array
 
 __all__ = ["sparse_entries"]
 
@@ -44,20 +45,7 @@ def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Arr
     col = (problem.target.log_weights + g / eps)[0].double().numpy(force=True)
     pairs = problem.pairs
     if isinstance(pairs, KeptPairs):
-        check, side = pairs.checks[0], pairs.side
-        X, Y = check.clouds[side], check.clouds[1 - side]
-        starts, tiles = check.tiles.starts[side], check.tiles.blocks[side]
-        for block in range(-(-X.n // SIZE)):
-            mine = slice(block * SIZE, min((block + 1) * SIZE, X.n))
-            theirs = (
-                tiles[starts[block] : starts[block + 1], None] * SIZE + np.arange(SIZE)
-            ).ravel()
-            theirs = theirs[theirs < Y.n]
-            cost = sum(
-                (x[:, None] - y) ** 2 / 2
-                for x, y in zip(X.points[mine].T, Y.points[theirs].T, strict=True)
-            )
-            rows, cols = X.order[mine], Y.order[theirs]
+        for rows, cols, cost in _kept_costs(pairs):
             yield rows, cols, np.exp(row[rows, None] + col[cols] - cost / eps)
         return
     x, y = (c.positions for c in (problem.source, problem.target))
@@ -66,6 +54,23 @@ def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Arr
         cost = problem.cost_matrix(x[:, begin : begin + size], y)[0].double().numpy(force=True)
         rows = np.arange(begin, begin + len(cost))
         yield rows, cols, np.exp(row[rows, None] + col - cost / eps)
+
+
+def _kept_costs(pairs: KeptPairs) -> Iterator[tuple[Array, Array, Array]]:
+    """Block after block of rows: their numbers, those of their kept columns, and the costs."""
+    check, side = pairs.checks[0], pairs.side
+    X, Y = check.clouds[side], check.clouds[1 - side]
+    x, y = X.points.cpu(), Y.points.cpu()
+    here, there = (cloud.order.numpy(force=True) for cloud in (X, Y))
+    kept = check.tiles.sides[side]
+    starts, tiles = kept.starts.tolist(), kept.blocks.numpy(force=True)
+    for block in range(-(-X.n // SIZE)):
+        mine = slice(block * SIZE, min((block + 1) * SIZE, X.n))
+        near = tiles[starts[block] : starts[block + 1], None]
+        theirs = (near * SIZE + np.arange(SIZE)).ravel()
+        theirs = theirs[theirs < Y.n]
+        cost = check.cost.polynomial(squares(x[mine], y[theirs])).numpy()
+        yield here[mine], there[theirs], cost
 
 
 def _largest(

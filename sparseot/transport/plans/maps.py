@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from importlib import import_module
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +27,6 @@ from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..pruned.softmins import PrunedSoftmins
-from ..softmins import Array
 
 __all__ = ["mapped", "mapped_points"]
 
@@ -64,16 +62,17 @@ def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Ten
     if isinstance(problem.cost, Opaque):
         problem.cost.check(points, problem.target.positions, ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
-    if not isinstance(pairs, KeptPairs) or count < WORTH:
+    if not isinstance(pairs, KeptPairs) or count < WORTH[problem.p]:
         items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
         return torch.stack(items)
-    softmins, images = _softmin(problem, f), mapped(problem, f, g)
-    found = []
+    softmins, slopes, found = _softmin(problem, f), torch.zeros_like(problem.source.positions), []
+    if pairs.checks[0].scale.sloped:
+        slopes = problem.source.positions - mapped(problem, f, g)
     for k, check in enumerate(pairs.checks):
-        known = (t[k].double().numpy() for t in (softmins, images, points))
+        known = (t[k].double() for t in (softmins, slopes, points))
         new = _NewPoints(check, pairs.side, *known)
-        out, lost = new.means(g[k].double().numpy())
-        some = torch.from_numpy(out).to(points)
+        out, lost = new.means(g[k].double())
+        some = out.to(points)
         if len(lost):
             some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g)
         found.append(some)
@@ -106,37 +105,46 @@ class _NewPoints:
     """New points in blocks, with a potential that is nowhere too low."""
 
     def __init__(
-        self, check: PrunedSoftmins, side: int, softmin: Array, images: Array, points: Array
+        self, check: PrunedSoftmins, side: int, softmin: Tensor, slopes: Tensor, points: Tensor
     ) -> None:
         self.check, self.side, self.eps = check, side, check.eps
         here, self.there = check.clouds[side], check.clouds[1 - side]
-        tree = import_module("scipy.spatial").cKDTree(here.points)  # here, for a light import
-        _, nearest = tree.query(points, workers=thread_count())
-        nearest = here.order[nearest]
-        x = here.points[here.inverse]
-        way = points - x[nearest]
-        rise = (way**2).sum(1) / 2
-        slope = x[nearest] - images[nearest]
+        nearest = here.order[_nearest(here.points, points)]
+        way = points - here.points[here.inverse][nearest]
+        self.guess, rise = check.scale.above(way, softmin[nearest], slopes[nearest])
         self.points, self.near = points, rise <= FAR * self.eps
-        self.guess = softmin[nearest] + (way * slope).sum(1) + rise
 
-    def means(self, g: Array) -> tuple[Array, Array]:
+    def means(self, g: Tensor) -> tuple[Tensor, Tensor]:
         """Means of the target ``(K, D)``, and the numbers of those rows that are not known."""
-        out, known = np.zeros_like(self.points), np.flatnonzero(self.near)
-        if not len(known):
-            return out, np.arange(len(out))
-        cloud = BlockCloud(self.points[known], np.full(len(known), 1 / len(known)))
+        out, lost = torch.zeros_like(self.points), torch.ones_like(self.near)
+        known = self.near.nonzero()[:, 0]
+        if len(known):
+            weights = g.new_full((len(known),), 1 / len(known))
+            cloud = BlockCloud(self.points[known], weights)
+            means, sure = self._sums(cloud, self.guess[known][cloud.order], g)
+            places = known[cloud.order][sure]
+            out[places], lost[places] = means[sure], False
+        return out, lost.nonzero()[:, 0]
+
+    def _sums(self, cloud: BlockCloud, row: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """Means for the points of a cloud, and which of them are sure."""
         new = self.check.like(cloud, self.there)
         new.tol = min(self.check.tol, MISSED)
-        row, col = self.guess[known][cloud.order], g[self.there.order]
+        col = g[self.there.order]
         new.build(row, col, 0.0)
-        logs = self.there.log_weights.reshape(-1)[: self.there.n] * (self.eps / LOG2E)
+        logs = self.there.log_weights.view(-1)[: self.there.n] * (self.eps / LOG2E)
         centre = self.there.points.mean(0)
-        columns = np.hstack((self.there.points - centre, np.ones((self.there.n, 1))))
+        columns = torch.cat((self.there.points - centre, torch.ones_like(logs)[:, None]), 1)
         sums = new.products(0, row, col + logs, columns)
         total = sums[:, -1]
-        bound = np.repeat(new.tiles.omitted, SIZE)[: cloud.n]
+        bound = new.tiles.omitted.repeat_interleave(SIZE)[: cloud.n]
         sure = (bound <= MISSED * total) & (total < HIGHEST)
-        places = known[cloud.order]
-        out[places[sure]] = centre + sums[sure, :-1] / total[sure, None]
-        return out, np.setdiff1d(np.arange(len(out)), places[sure])
+        return centre + sums[:, :-1] / total[:, None], sure
+
+
+def _nearest(cloud: Tensor, points: Tensor) -> Tensor:
+    """The numbers of the nearest points of a cloud, by a tree on the host."""
+    scipy = import_module("scipy.spatial")  # here, for a light import of the library
+    tree = scipy.cKDTree(cloud.numpy(force=True))
+    _, nearest = tree.query(points.numpy(force=True), workers=thread_count())
+    return torch.from_numpy(nearest).to(points.device)

@@ -59,30 +59,14 @@ class PlanMatrix(Operator):
     @full_precision
     def cost(self) -> Tensor:
         r"""The ground cost :math:`\langle P, C \rangle` in double precision, ``()`` or ``(B,)``."""
-        problem = self.problem
-        if isinstance(problem.pairs, KeptPairs):
-            costs = self._cost_of_kept(problem.pairs)
-        else:
-            row = problem.source.log_weights + self.f / problem.eps
-            one = torch.ones_like(self.g)[..., None]
-            costs = problem.plan_product(row, self.g, one, with_cost=True)[..., 0].double()
+        problem, g = self.problem, self.g
+        if isinstance(problem.pairs, KeptPairs):  # differences of large numbers follow
+            problem, g = replace(problem.double(), pairs=problem.pairs.double()), g.double()
+        row = problem.source.log_weights + self.f.to(g) / problem.eps
+        one = torch.ones_like(g)[..., None]
+        costs = problem.plan_product(row, g, one, with_cost=True)[..., 0].double()
         total = costs.sum(-1)
         return total if self.batched else total[0]
-
-    def _cost_of_kept(self, pairs: KeptPairs) -> Tensor:
-        """Costs ``(B, N)`` of the rows, p = 2, by their sums of 1, y and |y|^2 over kept pairs."""
-        problem = self.problem
-        source, target = problem.source.double(), problem.target.double()
-        problem = replace(problem, source=source, target=target, pairs=pairs.double())
-        f, g = self.f.double(), self.g.double()
-        y = target.positions
-        centre = y.mean(1, keepdim=True)
-        x0, y0 = source.positions - centre, y - centre
-        squares = [(t**2).sum(-1, keepdim=True) / 2 for t in (x0, y0)]
-        row = source.log_weights + f / problem.eps
-        columns = torch.cat((torch.ones_like(squares[1]), y0, squares[1]), -1)
-        sums = problem.plan_product(row, g, columns)
-        return (torch.cat((squares[0], -x0, torch.ones_like(squares[0])), -1) * sums).sum(-1)
 
     @full_precision
     @on_threads_for(lambda self: NUMBERS * math.prod(self.shape))

@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ...pairs import voxels
-from ..softmins import Array
+from ...pairs import Array, voxels
 from .clouds import BlockCloud
 
-__all__ = ["Cells", "Lifted"]
+__all__ = ["Carried", "Cells"]
 
 WORTH = 0.5  # cells, as a share of the points, above which the points themselves are taken
 
 
 class Cells:
-    """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies."""
+    """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies.
 
-    def __init__(self, points: Array, weights: Array, side: float) -> None:
-        self.heads = self.labels = np.arange(len(points))
+    Cells are found on the host, once; what is found of them stays on the device of the points.
+    """
+
+    def __init__(self, points: Tensor, weights: Tensor, side: float) -> None:
+        self.heads = self.labels = torch.arange(len(points), device=points.device)
         self.points, self.weights = points, weights
-        numbers = voxels(points, side) if side > 0 else None
+        numbers = voxels(points.numpy(force=True), side) if side > 0 else None
         if numbers is not None:
             heads, labels = _distinct(numbers)
             if len(heads) <= WORTH * len(points):
-                self._merge(heads, labels)
+                self._merge(*(torch.from_numpy(t).to(points.device) for t in (heads, labels)))
 
-    def _merge(self, heads: Array, labels: Array) -> None:
+    def _merge(self, heads: Tensor, labels: Tensor) -> None:
         count, points, weights = len(heads), self.points, self.weights
-        mass = np.bincount(labels, weights, count)
-        share = np.where(mass[labels] > 0, weights, 1.0)
-        total = np.bincount(labels, share, count)
-        means = [np.bincount(labels, share * c, count) / total for c in points.T]
-        self.points, self.weights = np.stack(means, 1), mass
+        mass = torch.bincount(labels, weights, count)
+        share = weights.where(mass[labels] > 0, 1.0)
+        total = torch.bincount(labels, share, count)
+        means = [torch.bincount(labels, share * c, count) / total for c in points.T]
+        self.points, self.weights = torch.stack(means, 1), mass
         self.heads, self.labels = heads, labels
 
     @cached_property
     def blocks(self) -> BlockCloud:
         """The cells in blocks."""
         return BlockCloud(self.points, self.weights)
+
+    def count(self, width: float) -> int:
+        """How many cells of that width hold points; all points where they cannot be numbered."""
+        numbers = voxels(self.points.numpy(force=True), width)
+        return len(self.points) if numbers is None else len(_distinct(numbers)[0])
 
     @property
     def whole(self) -> bool:
@@ -60,22 +69,8 @@ def _distinct(numbers: Array) -> tuple[Array, Array]:
     return first[taken], (np.cumsum(taken) - 1)[numbers]
 
 
-@dataclass
-class Lifted:
-    """Potentials at the points of cells, in their order, and the gradients of both."""
+class Carried(NamedTuple):
+    """Potentials at the points of cells, in their order."""
 
     cells: tuple[Cells, Cells]
-    values: tuple[Array, Array]
-    slopes: tuple[Array, Array] | None
-
-    def at(self, side: int, cells: Cells) -> Array:
-        """The potential of one side, at the points of finer cells."""
-        old = self.cells[side]
-        if cells is old:
-            return self.values[side]
-        parents = old.labels[cells.heads]
-        value: Array = self.values[side][parents]
-        if self.slopes is not None:
-            way = cells.points - old.points[parents]
-            value = value + (self.slopes[side][parents] * way).sum(1)
-        return value
+    values: list[Tensor]

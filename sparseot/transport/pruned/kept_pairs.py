@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...engines.base import Formula, PlanPairs, Reductions
+from ...formulas import Radial
 from .softmins import PrunedSoftmins
 
 __all__ = ["WORTH", "KeptPairs"]
 
-WORTH = 1e6  # pairs, below which choosing some of them costs more than visiting all
+WORTH = {1: 4e6, 2: 1e6}  # pairs, by p, below which choosing some costs more than visiting all
 
 
 class KeptPairs(PlanPairs):
@@ -32,7 +31,7 @@ class KeptPairs(PlanPairs):
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
             check.trim()
-            check.recast(np.float32 if dtype == torch.float32 else np.float64)
+            check.recast(dtype)
         return self
 
     @property
@@ -59,20 +58,19 @@ class KeptPairs(PlanPairs):
 
     def screened_for(self, item: int, f: Tensor, g: Tensor) -> KeptPairs:
         """The pairs of one item, chosen for the rows of its potentials f ``(N,)`` and g ``(M,)``."""
-        both = (t.double().numpy() for t in (f, g))
-        return self._double([self.checks[item].seen_from(self.side, *both)], 0)
+        return self._double([self.checks[item].seen_from(self.side, f.double(), g.double())], 0)
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds ``(B, N)`` on what the sums of the rows miss at these potentials."""
         found = []
-        for check, *both in zip(self.checks, f.numpy(), g.numpy(), strict=True):
+        for check, *both in zip(self.checks, f, g, strict=True):
             rows = check.seen_from(1, *both) if self.side else check
-            found.append(torch.from_numpy(rows.missed(*both)))
+            found.append(rows.missed(*both))
         return torch.stack(found)
 
     def _double(self, checks: list[PrunedSoftmins], side: int | None = None) -> KeptPairs:
         for check in checks:
-            check.recast(np.float64)
+            check.recast(torch.float64)
         return KeptPairs(checks, self.side if side is None else side)
 
 
@@ -83,21 +81,30 @@ class _KeptReductions(Reductions):
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
     ) -> Tensor:
-        """For multiples of the Gibbs kernel, with both scalings."""
-        assert row is not None and col is not None
-        factor, found = _multiple(kernel), []
+        """For the Gibbs kernel times powers of the distance, with both scalings."""
+        assert row is not None and col is not None and isinstance(kernel, Radial)
+        assert not kernel.offset
+        found = []
         for k, check in enumerate(self.checks):
             here, there = check.clouds[self.side], check.clouds[1 - self.side]
             rows, cols = (
-                (log[k].detach().numpy() * check.eps)[cloud.order]
+                (log[k].detach().double() * check.eps)[cloud.order]
                 for log, cloud in ((row, here), (col, there))
             )
-            out = check.products(self.side, rows, cols, v[k].detach().numpy()[there.order])
-            found.append(torch.from_numpy(out[here.inverse] * factor))
+            values = v[k].detach()[there.order]
+            if any(term.power < 0 for term in kernel.terms):  # differences of large numbers follow
+                check = _recast(check, torch.float64)
+            out = sum(
+                term.factor * check.products(self.side, rows, cols, values, term.power)
+                for term in kernel.terms
+            )
+            assert isinstance(out, Tensor)
+            found.append(out[here.inverse])
         return torch.stack(found).to(v.dtype)
 
 
-def _multiple(kernel: Any) -> float:
-    """What the Gibbs kernel is multiplied by."""
-    assert not any(term.power for term in kernel.terms), "sums over kept pairs are of Gibbs kernels"
-    return sum(term.factor for term in kernel.terms)
+def _recast(check: PrunedSoftmins, dtype: torch.dtype) -> PrunedSoftmins:
+    """The same, whose loops run in this dtype."""
+    new = copy(check)
+    new.recast(dtype)
+    return new

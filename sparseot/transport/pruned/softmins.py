@@ -8,20 +8,25 @@ The list holds as long as the potentials rise by less than the margin it was mad
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
-from ...engines.openmp import thread_count
-from ...engines.threads import share
+from ...engines.kept import Biases, Blocks, TileRows
+from ...formulas import GroundCost
+from ...operators.small import squares
 from ...points import CLOSED
 from ..marginals import Marginals
-from ..softmins import Array, Softmins
-from .clouds import GROUP, SIZE, BlockCloud, Frame
+from ..softmins import LARGEST, Softmins, Step
+from .clouds import GROUP, SIZE, BlockCloud
+from .frames import Frame
 from .memory import check_memory
-from .tile_lists import RANGES, Tiles, screened
+from .scales import scale_of
+from .tile_lists import Tiles
 
 __all__ = ["PrunedSoftmins"]
 
@@ -29,12 +34,15 @@ SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times th
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
+ROWS = 1 << 22  # pairs at a time, where single rows are taken over all columns
+
+Result = TypeVar("Result")
 
 
 class _Known(NamedTuple):
-    potential: Array
-    bias: Array  # in the frames of the blocks
-    rise: float  # above the potential for which the tiles were chosen
+    potential: Tensor
+    bias: Tensor  # in the frames of the blocks
+    rise: Tensor  # above the potential for which the tiles were chosen
 
 
 class PrunedSoftmins(Softmins):
@@ -42,6 +50,7 @@ class PrunedSoftmins(Softmins):
 
     Args:
         source: cloud in blocks; ``target`` likewise, or the same for a cloud and itself.
+        cost: the ground cost.
         penalty: how marginals are held.
         eps: the temperature.
         tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
@@ -55,70 +64,85 @@ class PrunedSoftmins(Softmins):
         self,
         source: BlockCloud,
         target: BlockCloud,
+        cost: GroundCost,
         penalty: Marginals,
         eps: float,
         tol: float,
-        dtype: Any = np.float32,
+        dtype: torch.dtype = torch.float32,
         engine: str = "numba",
         memory: float | None = None,
     ) -> None:
-        self.engine, self.loops = engine, tile_loops(engine)
+        self.engine, self.loops = engine, tile_loops(engine, cost.power)
         self.clouds, self.memory = (source, target), memory
         self.a, self.b = source.weights, target.weights
-        self.penalty, self.eps, self.tol = penalty, eps, tol
+        self.cost, self.penalty, self.eps, self.tol = cost, penalty, eps, tol
+        self.scale, self.slack = scale_of(cost, eps), MARGIN * eps
         self.dtype = self._enough(dtype)
-        self.built: tuple[Array, Array] | None = None
+        self.built: tuple[Tensor, Tensor] | None = None
         self.known: list[_Known | None] = [None, None]
-        self.peaks: list[Array | None] = [None, None]
+        self.peaks: list[Tensor | None] = [None, None]
         self.pairs = 0  # visited so far
         self.builds = 0
 
     def like(self, source: BlockCloud, target: BlockCloud) -> PrunedSoftmins:
         """The same between other clouds, in double precision."""
-        rest = self.penalty, self.eps, self.tol, np.float64, self.engine
+        rest = self.cost, self.penalty, self.eps, self.tol, torch.float64, self.engine
         return PrunedSoftmins(source, target, *rest)
 
-    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
-        return self.damped(side, here, *self.exact(side, here, there))
+    def checking(self) -> tuple[PrunedSoftmins, float]:
+        """The same for a last check, and a bound on what rounding may hide of its error."""
+        new = self.like(*self.clouds)
+        new.memory = self.memory
+        if self.scale.sure is None:
+            return new, 0.0
+        rounding = self.scale.sure * self.scale.lost(*self.clouds)
+        if rounding > SHARE * self.tol:
+            return new, 0.0
+        new.dtype = torch.float32
+        return new, rounding
 
-    def exact(self, side: int, here: Array, there: Array) -> tuple[Array, Array]:
+    def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
+        if look or self.built is None:
+            return self.damped(side, here, *self.exact(side, here, there))
+        one, other = self._rises(side, here, there)
+        total = self._sums(side, here, there)
+        low, high = total.aminmax()
+        sound = (one + other <= self.slack) & (low > LOWEST) & (high < HIGHEST)
+        softmin = torch.sub(here, total.log(), alpha=self.eps)
+        return self.damped(side, here, softmin, total, sound)
+
+    def exact(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
-        if total.min() > LOWEST and total.max() < HIGHEST:
-            return here - self.eps * np.log(total), total
-        lost = np.flatnonzero(~((total > LOWEST) & (total < HIGHEST)))
-        values = here - self.eps * np.log(total.clip(LOWEST, HIGHEST))
+        if float(total.amin()) > LOWEST and float(total.amax()) < HIGHEST:
+            return torch.sub(here, total.log(), alpha=self.eps), total
+        lost = (~((total > LOWEST) & (total < HIGHEST))).nonzero()[:, 0]
+        values = here - self.eps * total.clamp(LOWEST, HIGHEST).log()
         values[lost] = self._all_pairs(side, lost, there)
-        total[lost] = np.exp(np.minimum((here[lost] - values[lost]) / self.eps, 600.0))
+        total[lost] = self.ratio(here[lost], values[lost])
         return values, total
 
     # --- which tiles ---
 
-    def build(self, f: Array, g: Array, margin: float = MARGIN) -> None:
+    def build(self, f: Tensor, g: Tensor, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
         self.built = None
         frames = self._frame(f, g)
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
         (rows, groups), (cols, near) = (frame.boxes() for frame in frames)
         X, Y = self.clouds
-        one = np.zeros(X.groups, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
-        whole = np.array([0, Y.groups])
-        counts, found, lost = screened(self.loops.screen, groups, near, *one, whole, threshold)
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        parents = np.arange(X.blocks) // GROUP
-        counts, found, omitted = screened(
-            self.loops.screen, rows, cols, parents, starts, found, Y.ends, threshold
-        )
-        omitted += lost[parents]
+        pairs, lost = self.loops.screen(groups, near, threshold)
+        found, omitted = self.loops.screen(rows, cols, threshold, pairs)
+        omitted += lost.repeat_interleave(GROUP)
         check_memory(self.memory, X.n + Y.n, X.dim, len(found))
-        self.tiles = self.screened = Tiles.of(counts, found, omitted, Y.blocks, self.loops)
-        self.built = f.copy(), g.copy()
+        self.tiles = self.screened = Tiles.of(found, omitted, Y.blocks, self.loops)
+        self.built = f, g
         self.peaks = [None, None]
         self.age, self.final = 0, margin <= 0
         self.builds += 1
 
-    def seen_from(self, side: int, f: Array, g: Array) -> PrunedSoftmins:
+    def seen_from(self, side: int, f: Tensor, g: Tensor) -> PrunedSoftmins:
         """The same problem from one side, whose pairs are chosen for the rows there.
 
         The potentials f of that side and g of the other are in the order of the points.
@@ -128,59 +152,61 @@ class PrunedSoftmins(Softmins):
         new.build(f[X.order], g[Y.order], 0.0)
         return new
 
-    def missed(self, f: Array, g: Array) -> Array:
+    def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds ``(N,)`` on what the rows' sums miss, for potentials in the order of the points."""
         assert self.built is not None
         X, Y = self.clouds
         rise = (f[X.order] - self.built[0]).max() + (g[Y.order] - self.built[1]).max()
-        factor = math.exp(min(max(rise / self.eps, 0.0), 600.0))
-        bounds: Array = np.repeat(self.screened.omitted, SIZE)[: X.n] * factor
-        return bounds[X.inverse]
+        factor = (rise / self.eps).clamp(0.0, LARGEST).exp()
+        return (self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)[X.inverse]
 
-    def recast(self, dtype: Any) -> None:
+    def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
         self.dtype = self._enough(dtype)
-        self.parts = [frame.loops(self.dtype) for frame in self.frames]
+        self.parts = [frame.blocks(self.dtype) for frame in self.frames]
 
-    def _enough(self, dtype: Any) -> Any:
+    def _enough(self, dtype: torch.dtype) -> torch.dtype:
         """This dtype, or float64 where blocks are so wide that float32 would miss the tolerance."""
-        lost = sum(cloud.rounding(self.eps) for cloud in self.clouds)
-        return dtype if lost <= SHARE * self.tol else np.float64
+        if dtype == torch.float64:
+            return dtype
+        lost = self.scale.lost(*self.clouds)
+        return dtype if lost <= SHARE * self.tol else torch.float64
 
     def diagonal(self) -> None:
         """Keeps each block with itself, to see where a cloud is dense."""
-        zero = np.zeros(self.clouds[0].n)
+        zero = torch.zeros_like(self.a)
         self._frame(zero, zero)
-        blocks = self.clouds[0].blocks
-        ones = np.ones(blocks, np.int64)
-        self.tiles = Tiles.of(ones, np.arange(blocks, dtype=np.int32), ones, blocks, self.loops)
+        numbers = torch.arange(self.clouds[0].blocks + 1, device=zero.device)
+        own = TileRows(numbers, numbers[:-1].int())
+        nothing = zero.new_zeros(len(own))
+        self.tiles = Tiles.of(own, nothing, len(own), self.loops)
         self.built, self.age, self.final = (zero, zero), 0, True
 
-    def _frame(self, f: Array, g: Array) -> list[Frame]:
+    def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
         self.known = [None, None]
         (X, Y), origin = self.clouds, self.clouds[0].centres[0]
-        frames = [Frame.of(X, f, self.eps, origin)]
-        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.eps, origin))
-        self.frames, self.parts = frames, [frame.loops(self.dtype) for frame in frames]
+        frames = [Frame.of(X, f, self.scale, origin)]
+        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
+        self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
         return frames
 
-    def _refresh(self, side: int, here: Array, there: Array) -> None:
+    def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
         """New tiles where the potentials have risen beyond the margin."""
-        f, g = (there, here) if side else (here, there)
-        if self.built is not None:
-            rise = self._known(0, f).rise + self._known(1, g).rise
-            if rise <= MARGIN * self.eps:
-                return
-        self.build(f, g)
+        if self.built is None or not sum(map(float, self._rises(side, here, there))) <= self.slack:
+            self.build(*((there, here) if side else (here, there)))
 
-    def _known(self, side: int, potential: Array) -> _Known:
+    def _rises(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """How far both have risen above the potentials for which the tiles were chosen."""
+        return self._known(side, here).rise, self._known(1 - side, there).rise
+
+    def _known(self, side: int, potential: Tensor) -> _Known:
         """What the loops read of a potential; each serves two half-steps."""
         sides = (0, 1) if self.frames[0] is self.frames[1] else (side,)
         for known in (self.known[k] for k in sides):
             if known is not None and known.potential is potential:
                 return known
         assert self.built is not None
-        rise = float((potential - self.built[side]).max())
+        rise = (potential - self.built[side]).max()
         known = self.known[side] = _Known(potential, self.frames[side].bias(potential), rise)
         return known
 
@@ -192,70 +218,74 @@ class PrunedSoftmins(Softmins):
         if rows is None or cols is None:
             return
         bar = SHARE * self.tol * math.exp(-MARGIN)
-        keep = rows > bar
-        keep[self.tiles.places[cols > bar]] = True
-        self.tiles = self.tiles.only(keep)
+        keep = torch.empty(len(rows), dtype=torch.bool, device=rows.device)
+        keep[self.tiles.places] = cols > bar
+        self.tiles = self.tiles.only(keep.logical_or_(rows > bar))
         self.peaks = [None, None]
 
     # --- sums over them ---
 
-    def _arguments(self, side: int, row: Array, col: Array, logs: Array | float) -> tuple[Any, ...]:
-        """Tiles, rows and columns of the loops, for two potentials; ``logs`` weigh the columns."""
-        rows = self._known(side, row).bias.astype(self.dtype)
-        cols = self._known(1 - side, col).bias + logs
-        own, other = self.parts[side], self.parts[1 - side]
-        tiles = self.tiles.starts[side], self.tiles.blocks[side]
-        return (*tiles, *own, rows, *other, cols.clip(CLOSED).astype(self.dtype))
+    def _given(
+        self, side: int, row: Tensor, col: Tensor, logs: Tensor
+    ) -> tuple[Blocks, Blocks, Biases]:
+        """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
+        rows = self._known(side, row).bias.to(self.dtype)
+        cols = (self._known(1 - side, col).bias + logs).clamp_(min=CLOSED).to(self.dtype)
+        return self.parts[side], self.parts[1 - side], (rows, cols)
 
-    def _run(self, loop: Any, side: int, *args: Any) -> None:
-        """Shares the row blocks among threads, by their numbers of tiles."""
-        starts = self.tiles.starts[side]
-        self.pairs += int(starts[-1]) * SIZE**2
-        most = RANGES * thread_count()
-        shares = max(1, min(most, int(starts[-1]) >> 8))
-        ends = np.searchsorted(starts, np.arange(1, shares) * (starts[-1] / shares))
-        share(loop, [0, *ends.tolist(), len(starts) - 1], *args)
+    def _run(self, loop: Callable[..., Result], side: int, *args: Any) -> Result:
+        """One pass over the tiles, seen from that side."""
+        self.pairs += len(self.tiles) * SIZE**2
+        return loop(self.tiles.sides[side], *args)
 
-    def _sums(self, side: int, here: Array, there: Array) -> Array:
-        cloud, tiles = self.clouds[side], self.tiles
-        out = np.empty((cloud.blocks, SIZE))
-        peaks = np.empty(len(tiles), self.dtype)
-        args = self._arguments(side, here, there, self.clouds[1 - side].log_weights)
-        self._run(self.loops.sums, side, *args, out, peaks)
+    def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
+        given = self._given(side, here, there, self.clouds[1 - side].log_weights)
+        out, peaks = self._run(self.loops.sums, side, *given)
         self.age += 1
         if self.age <= max(TRIM_AT):
-            least = out.min(1).clip(LOWEST, 1.0)
-            self.peaks[side] = peaks / np.repeat(least, np.diff(tiles.starts[side]))
+            least = out.amin(1).clamp(LOWEST, 1.0)
+            self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
             if self.age in TRIM_AT and not self.final:
                 self.trim()
-        return out.reshape(-1)[: cloud.n]
+        return out.view(-1)[: self.clouds[side].n]
 
-    def products(self, side: int, row: Array, col: Array, v: Array) -> Array:
-        """``sum_j exp((row_i + col_j - C_ij) / eps) v_j`` for ``(m, R)`` values, ``(n, R)``.
+    def products(self, side: int, row: Tensor, col: Tensor, v: Tensor, power: int = 0) -> Tensor:
+        """``sum_j exp((row_i + col_j - C_ij) / eps) |x_i - y_j|^power v_j`` for ``(m, R)`` values, ``(n, R)``.
 
-        The scalings must be near those potentials for which the tiles were chosen.
+        The scalings must be near those potentials for which the tiles were chosen. Where the cost
+        is a square, the one power is 2.
         """
+        if power and self.cost.power == 2:
+            assert power == 2
+            return self._times_squares(side, row, col, v)
         cloud, other = self.clouds[side], self.clouds[1 - side]
-        block = other.fill(v).reshape(other.blocks, SIZE, -1).transpose(0, 2, 1)
-        out = np.empty((cloud.blocks, v.shape[1], SIZE))
-        args = self._arguments(side, row, col, other.filled_in)
-        self._run(self.loops.products, side, *args, np.ascontiguousarray(block, self.dtype), out)
-        return out.transpose(0, 2, 1).reshape(-1, v.shape[1])[: cloud.n]
+        values = other.fill(v).view(other.blocks, SIZE, -1).mT.to(self.dtype)
+        given = self._given(side, row, col, other.filled_in)
+        out = self._run(self.loops.products, side, *given, values, power)
+        return out.mT.reshape(-1, v.shape[1])[: cloud.n] / self.scale.length**power
 
-    def _all_pairs(self, side: int, rows: Array, there: Array) -> Array:
+    def _times_squares(self, side: int, row: Tensor, col: Tensor, v: Tensor) -> Tensor:
+        """Products with ``|x_i - y_j|^2 = |x_i|^2 - 2 x_i . y_j + |y_j|^2``, about the centre of y."""
+        x, y = self.clouds[side].points, self.clouds[1 - side].points
+        x, y = x - y.mean(0), y - y.mean(0)
+        columns = torch.cat((torch.ones_like(y[:, :1]), y, y.square().sum(1, keepdim=True)), 1)
+        sums = self.products(side, row, col, (columns[:, :, None] * v[:, None]).flatten(1))
+        sums = sums.view(len(x), columns.shape[1], -1)
+        factors = torch.cat((x.square().sum(1, keepdim=True), -2 * x, torch.ones_like(x[:, :1])), 1)
+        return (factors[:, :, None] * sums).sum(1)
+
+    def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
         """Softmins of single rows over all columns, where the kept tiles held nothing."""
         x, other = self.clouds[side].points[rows], self.clouds[1 - side]
-        logs = there / self.eps + other.log_weights.reshape(-1)[: other.n] / LOG2E
-        out = np.empty(len(rows))
-        step = max(1, (1 << 22) // other.n)
-        for k in range(0, len(rows), step):
-            part = slice(k, k + step)
-            squares = sum((x[part, d, None] - other.points[:, d]) ** 2 for d in range(x.shape[1]))
-            exponents = logs - squares / (2 * self.eps)
-            top = exponents.max(1)
-            sums = np.exp2((exponents - top[:, None]) * LOG2E).sum(1)
-            out[part] = -self.eps * (top + np.log(sums))
-        return out
+        logs = there * self.scale.height + other.log_weights.view(-1)[: other.n]
+        found = []
+        for some in x.split(max(1, ROWS // other.n)):
+            costs = self.cost.polynomial(squares(some, other.points))
+            exponents = logs - costs * self.scale.height
+            top = exponents.amax(1)
+            total = (exponents - top[:, None]).exp2().sum(1)
+            found.append((top + total.log2()) / -self.scale.height)
+        return torch.cat(found)
 
     @property
     def kept_fraction(self) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from ...formulas import GroundCost
 from ..problem import Problem
-from ..softmins import Array, Outcome, Softmins
+from ..softmins import Outcome, Softmins, Step
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
@@ -21,7 +21,7 @@ RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last,
 SWEEPS = 30  # and sweeps there, at most
 
-Start = tuple[Array, Array] | None
+Start = tuple[Tensor, Tensor] | None
 
 
 class DenseSoftmins(Softmins):
@@ -30,26 +30,30 @@ class DenseSoftmins(Softmins):
     def __init__(self, problem: Problem) -> None:
         source, target = problem.source, problem.target
         x, y = source.positions, target.positions
-        self.cost, self.penalty, self.eps = problem.cost, problem.penalty, problem.eps
-        self.a, self.b = (c.weights[0].double().cpu().numpy() for c in (source, target))
+        self.costs, self.penalty, self.eps = (
+            (problem.cost, problem.cost.T),
+            problem.penalty,
+            problem.eps,
+        )
+        self.a, self.b = (c.weights[0].double() for c in (source, target))
         self.logs = source.log_weights, target.log_weights
         towards = problem.engine.bind(x, y)
         self.sums = towards, towards if problem.symmetric else problem.engine.bind(y, x)
 
-    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
-        softmin = self._softmin(side, there, here)
-        ratio = np.exp(np.minimum((here - softmin) / self.eps, 600.0))
-        return self.damped(side, here, softmin, ratio)
+    def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
+        softmin, sound = self._softmin(side, there, here, look)
+        return self.damped(side, here, softmin, self.ratio(here, softmin), sound)
 
-    def _softmin(self, side: int, other: Array, guess: Array) -> Array:
+    def _softmin(
+        self, side: int, other: Tensor, guess: Tensor, look: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """``-eps log sum_j b_j exp((g_j - C_ij) / eps)``; ``guess`` is what it may be."""
-        logs = self.logs[1 - side]
-        col = logs + torch.from_numpy(other / self.eps)[None].to(logs)
-        shift = torch.from_numpy(-guess / self.eps)[None].to(logs)
-        temperature = col.new_full((1,), self.eps)
-        sums = self.sums[side].logsumexp(self.cost, temperature, col, shift)
-        softmin: Array = -self.eps * sums[0].double().cpu().numpy()
-        return softmin
+        logs, sums = self.logs[1 - side], self.sums[side]
+        col = logs + (other / self.eps)[None].to(logs)
+        shift = (-guess / self.eps)[None].to(logs)
+        task = self.costs[side], col.new_full((1,), self.eps), col, shift
+        found, sound = (sums.logsumexp(*task), None) if look else sums.guessed(*task)
+        return -self.eps * found[0].double(), sound
 
 
 def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> Found:
@@ -74,7 +78,7 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
     last, stopped = course.problem.eps, False
     sizes = len(softmins.a), len(softmins.b)
     sweeps = newton_sweeps if isinstance(softmins, StoredSoftmins) else None
-    f, g = start or (np.zeros_like(softmins.a), np.zeros_like(softmins.b))
+    f, g = start or (torch.zeros_like(softmins.a), torch.zeros_like(softmins.b))
     for eps in course.temperatures(RATIO, start):
         began, softmins.eps = time.perf_counter(), eps
         outcome = alternate(
@@ -95,8 +99,8 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
 
 def _own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
     """A cloud and itself, at the last temperature only."""
-    began, h = time.perf_counter(), np.zeros_like(softmins.a)
-    h = softmins.step(0, h, h)[0] / 2 if start is None else start[0]
+    began, h = time.perf_counter(), torch.zeros_like(softmins.a)
+    h = softmins.step(0, h, h).value / 2 if start is None else start[0]
     run = compiled_fixed_point if isinstance(softmins, StoredSoftmins) else self_fixed_point
     watch = course.watch(softmins.eps)
     outcome = run(softmins, h, tol=course.tol, budget=course.max_sweeps, watch=watch)  # type: ignore[arg-type]

@@ -7,12 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ...points import bounding_sides
 from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
-from ..softmins import Array, Outcome
+from ..softmins import Outcome
 from ..solution import Level, Report
 from .progress import Bar
 from .relaxation import guessed_rate
@@ -36,11 +34,11 @@ class Course:
     ) -> None:
         self.problem, self.tol, self.max_sweeps = problem, tol, max_sweeps
         self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
-        self.sides: Array = bounding_sides(problem.source, problem.target)[0].cpu().numpy()
+        self.sides = bounding_sides(problem.source, problem.target)[0].tolist()
 
     def temperatures(self, ratio: float, start: object) -> list[float]:
         """From that of the diameter to the last one; the last one only, where there is a start."""
-        problem, length = self.problem, float(np.linalg.norm(self.sides))
+        problem, length = self.problem, math.hypot(*self.sides)
         if start is not None:
             return [problem.eps]
         return temperatures(max(length, problem.blur) ** problem.p, problem.eps, ratio)
@@ -50,7 +48,7 @@ class Course:
         if not self.accelerate:
             return 0.0
         damping = math.prod(1 / (1 + eps / rho) for rho in self.problem.penalty.rhos)
-        return guessed_rate(eps, float(self.sides.max()) ** self.problem.p, damping)
+        return guessed_rate(eps, max(self.sides) ** self.problem.p, damping)
 
     def watch(self, eps: float) -> Callable[[float], None]:
         """What is called with the error after each sweep at that temperature."""

@@ -12,15 +12,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
+import torch
+from torch import Tensor
 
+from ...formulas import GroundCost
 from ...points import Points
-from ..pruned.coarse import Cells, Lifted
+from ..marginals import Marginals
+from ..pruned.clouds import BlockCloud
+from ..pruned.coarse import Carried, Cells
 from ..pruned.memory import check_memory
 from ..pruned.softmins import PrunedSoftmins
-from ..softmins import Array, Outcome
+from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
@@ -31,12 +35,14 @@ RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds, at most
 COARSE = 0.005  # tolerance at all temperatures but the last
+FINER = 1.3  # factor by which cells shrink while they have few pairs:
+FEW = 0.15  # of the pairs, that cells may have at the last temperature
 SWEEPS = 300  # there, at most; tens where no mass must cross a gap of hundreds of blurs
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
 FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
 
-Start = tuple[Array, Array] | None
+Start = tuple[Tensor, Tensor] | None
 
 
 def solve_kept_pairs(
@@ -66,64 +72,87 @@ class Multilevel:
         self, course: Course, cut: dict[int, Cells], engine: str, memory: float | None
     ) -> None:
         problem = course.problem
+        assert isinstance(problem.cost, GroundCost)
+        self.cost = problem.cost
         self.course, self.engine, self.memory = course, engine, memory
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
-        self.dtype = np.float32 if self.tol >= SINGLE else np.float64
+        self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
         self.whole = _whole(problem.source, cut), _whole(problem.target, cut)
+        self.blocks = self.whole[0].blocks, self.whole[1].blocks
         self.levels: list[Level] = []
-        self.cells: list[tuple[float, Cells] | None] = [None, None]  # of the last width
+        self.cells = 0.0, self.whole  # the last, and their width
         self.stopped = False
 
     # --- two clouds ---
 
     def pair(self, start: Start) -> Found:
         """Coarse clouds first; then all points, from what these tell."""
-        now = None if start is None else Lifted(self.whole, start, None)
-        for eps in self.course.temperatures(RATIO, start):
-            cells = self.whole
-            if eps > self.eps:
-                side = min(CELL * math.sqrt(eps), WIDEST * float(self.course.sides.max()))
-                cells = self._cells(0, side), self._cells(1, side)
-            if now is None:
-                f, g = (np.zeros(len(c.points)) for c in cells)
-            else:
-                f, g = (now.at(k, c) for k, c in enumerate(cells))
-            if eps == self.eps:
-                return self._last(f, g)
-            now = self._coarse(cells, f, g, eps)
-        raise AssertionError("the schedule ends at the last temperature")
+        if start is not None:
+            return self._last(*start)
+        now = None
+        for eps, width in self._levels():
+            now = self._coarse(self._carried(now, self._cells(width), eps), eps)
+        return self._last(*self._carried(now, self.whole, self.eps).values)
 
-    def _coarse(self, cells: tuple[Cells, Cells], f: Array, g: Array, eps: float) -> Lifted:
-        """One temperature before the last, with the gradients of its potentials."""
-        began = time.perf_counter()
+    def _levels(self) -> list[tuple[float, float]]:
+        """Temperatures, and the widths of cells, of all levels but that of the points."""
+        problem, widest = self.course.problem, WIDEST * max(self.course.sides)
+        temperatures = self.course.temperatures(RATIO, None)
+        found = [(eps, min(CELL * self.course.blur(eps), widest)) for eps in temperatures]
+        _, last = found.pop()
+        if problem.p == 1 and found:  # coarse cells tell all of a plan but what is near
+            width = found[-1][1]
+            found.append((self.eps, width))
+            while width > last / 2 and self._few(width / FINER):
+                width /= FINER
+            found.append((self.eps, width))
+        return found
+
+    def _few(self, width: float) -> bool:
+        """Whether cells of that width have few pairs, compared with the points."""
+        cells = math.prod(c.count(width) for c in self.whole)
+        return cells <= FEW * math.prod(len(c.points) for c in self.whole)
+
+    def _carried(self, old: Carried | None, cells: tuple[Cells, Cells], eps: float) -> Carried:
+        """Potentials at finer cells: softmins of those of the coarser ones; zero at first."""
+        if old is None:
+            return Carried(cells, [torch.zeros_like(c.weights) for c in cells])
+        values = list(old.values)
+        for side, (here, there, new) in enumerate(
+            zip(old.cells, old.cells[::-1], cells, strict=True)
+        ):
+            if new is here:
+                continue
+            values[side] = old.values[side][here.labels[new.heads]]
+            if there.whole:  # the first sweep takes that softmin
+                continue
+            X, Y = new.blocks, there.blocks
+            penalty = self.penalty.swapped() if side else self.penalty
+            softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
+            found = softmins.step(0, values[side][X.order], old.values[1 - side][Y.order])
+            values[side] = found.value[X.inverse]
+        return Carried(cells, values)
+
+    def _coarse(self, now: Carried, eps: float) -> Carried:
+        """The potentials of cells at one temperature."""
+        began, cells, (f, g) = time.perf_counter(), now.cells, now.values
         X, Y = (c.blocks for c in cells)
-        softmins = self._softmins(cells, eps, COARSE, np.float32)
+        tol = max(COARSE, self.tol) if eps > self.eps else self.tol / 2
+        softmins = self._softmins((X, Y), eps, tol, torch.float32)
         found = alternate(
             softmins,
             f[X.order],
             g[Y.order],
-            tol=max(COARSE, self.tol),
+            tol=tol,
             budget=1 if self.stopped else min(SWEEPS, self.course.max_sweeps),
             rho2=self.course.rate(eps),
             watch=self.course.watch(eps),
         )
         self.stopped |= found.interrupted
-        f_s, g_s = found.f, found.g_prev
-        slopes = []
-        for side, (here, there) in enumerate(((f_s, g_s), (g_s, f_s))):
-            cloud, other = softmins.clouds[side], softmins.clouds[1 - side]
-            damping = 1 / (1 + eps / self.penalty.rhos[side])
-            logs = other.log_weights.reshape(-1)[: other.n] * (eps * math.log(2))
-            ones, centre = np.ones((other.n, 1)), other.points.mean(0)
-            columns = np.hstack((ones, other.points - centre))
-            sums = softmins.products(side, here, there + logs, columns)
-            mean = centre + sums[:, 1:] / np.maximum(sums[:, :1], 1e-30)
-            slopes.append((damping * (cloud.points - mean))[cloud.inverse])
         self._note(softmins, found, began)
-        values = f_s[X.inverse], g_s[Y.inverse]
-        return Lifted(cells, values, (slopes[0], slopes[1]))
+        return Carried(cells, [found.f[X.inverse], found.g_prev[Y.inverse]])
 
-    def _last(self, f: Array, g: Array) -> Found:
+    def _last(self, f: Tensor, g: Tensor) -> Found:
         X, Y = (c.blocks for c in self.whole)
         state = [f[X.order], g[Y.order]]
 
@@ -140,13 +169,13 @@ class Multilevel:
         """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
-        new, _, _ = exact.step(1, g, f)
+        new = exact.step(1, g, f).value
         rise = float((new - g).max()) / self.eps
-        f_new, error, _ = exact.step(0, f, new)
-        masses = exact.clouds[0].masses
+        last = exact.step(0, f, new)
+        f_new, masses = last.value, exact.clouds[0].masses
         omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
-        error += omitted / float(exact.a.sum())
-        value = exact.dual(f_new, new, exact.kept(0, f_new))
+        error = float(last.error) + omitted / exact.masses[0]
+        value = float(exact.dual(f_new, new, exact.kept(0, f_new)))
         return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
 
     # --- a cloud and itself ---
@@ -154,11 +183,11 @@ class Multilevel:
     def own(self, start: Start) -> Found:
         """At the last temperature only, which is enough for a cloud and itself."""
         X = self.whole[0].blocks
-        first = self._softmins(self.whole, self.eps, self.tol, self.dtype)
+        first = self._softmins(self.blocks, self.eps, self.tol, self.dtype)
         if start is None:
-            zero = np.zeros(X.n)
+            zero = torch.zeros_like(X.weights)
             first.diagonal()
-            h = first.step(0, zero, zero)[0] / 2
+            h = first.step(0, zero, zero).value / 2
         else:
             h = start[0][X.order]
         state = [h]
@@ -177,10 +206,11 @@ class Multilevel:
     ) -> tuple[Outcome, float]:
         h = found.f_prev
         exact.build(h, h, 0.0)
-        new, error, _ = exact.step(0, h, h)
+        last = exact.step(0, h, h)
+        new = last.value
         omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
-        error += omitted / float(exact.a.sum())
-        value = exact.dual(new, h, exact.kept(0, new))
+        error = float(last.error) + omitted / exact.masses[0]
+        value = float(exact.dual(new, h, exact.kept(0, new)))
         return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
 
     # --- both ---
@@ -193,14 +223,14 @@ class Multilevel:
     ) -> Found:
         """Sweeps at the last temperature, and checks, until one of these finds the tolerance met."""
         began, wanted, sweeps = time.perf_counter(), SLACK * self.tol, 0.0
-        softmins = self._softmins(self.whole, self.eps, self.tol, self.dtype)
+        softmins = self._softmins(self.blocks, self.eps, self.tol, self.dtype)
         while True:
             budget = 1 if self.stopped else self.course.max_sweeps - sweeps
             found = sweep(softmins, wanted, budget)
             sweeps += found.sweeps
-            exact = softmins.like(*softmins.clouds)
-            exact.memory = self.memory
+            exact, rounding = softmins.checking()
             checked, omitted = check(exact, found, sweeps)
+            checked = replace(checked, error=checked.error + rounding)
             self.stopped |= found.interrupted
             wanted /= 2
             spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
@@ -217,19 +247,23 @@ class Multilevel:
         return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
 
     def _softmins(
-        self, cells: tuple[Cells, Cells], eps: float, tol: float, dtype: Any
+        self,
+        clouds: tuple[BlockCloud, BlockCloud],
+        eps: float,
+        tol: float,
+        dtype: torch.dtype,
+        penalty: Marginals | None = None,
     ) -> PrunedSoftmins:
-        X, Y = (c.blocks for c in cells)
-        return PrunedSoftmins(X, Y, self.penalty, eps, tol, dtype, self.engine, self.memory)
+        X, Y = clouds
+        rest = penalty or self.penalty, eps, tol, dtype, self.engine, self.memory
+        return PrunedSoftmins(X, Y, self.cost, *rest)
 
-    def _cells(self, side: int, width: float) -> Cells:
-        """The cells of a cloud; the points themselves where these are few enough."""
-        before = self.cells[side]
-        if before is None or before[0] != width:
-            whole = self.whole[side]
-            found = Cells(whole.points, whole.weights, width)
-            before = self.cells[side] = width, whole if found.whole else found
-        return before[1]
+    def _cells(self, width: float) -> tuple[Cells, Cells]:
+        """The cells of both clouds; the points themselves where these are few enough."""
+        if self.cells[0] != width:
+            X, Y = ([Cells(c.points, c.weights, width), c] for c in self.whole)
+            self.cells = width, (X[X[0].whole], Y[Y[0].whole])
+        return self.cells[1]
 
     def _note(self, softmins: PrunedSoftmins, found: Outcome, began: float) -> None:
         sizes = softmins.clouds[0].n, softmins.clouds[1].n
@@ -240,6 +274,5 @@ class Multilevel:
 def _whole(cloud: Points, cut: dict[int, Cells]) -> Cells:
     """The points of a cloud, in blocks that other problems may have cut already."""
     if id(cloud) not in cut:
-        points, weights = cloud.positions[0].double().numpy(), cloud.weights[0].double().numpy()
-        cut[id(cloud)] = Cells(points, weights, 0.0)
+        cut[id(cloud)] = Cells(cloud.positions[0].double(), cloud.weights[0].double(), 0.0)
     return cut[id(cloud)]

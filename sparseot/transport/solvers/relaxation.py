@@ -15,13 +15,16 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..softmins import Array, Outcome, Softmins
+import torch
+from torch import Tensor
+
+from ..softmins import HalfStep, Number, Outcome, Softmins
 from .progress import Stopped
 
 __all__ = ["alternate", "close", "guessed_rate", "relaxed_sweeps", "self_fixed_point"]
 
 Watch = Callable[[float], None]
-Sweeps = Callable[[Softmins, list[Array], float, float, float, Watch], Outcome]
+Sweeps = Callable[[Softmins, list[Tensor], float, float, float, Watch], Outcome]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
 TRIAL = 6.0  # tolerances that the error must come near to for a first trial
@@ -98,8 +101,8 @@ class _Momentum:
 
 def alternate(
     softmins: Softmins,
-    f: Array,
-    g: Array,
+    f: Tensor,
+    g: Tensor,
     *,
     tol: float,
     budget: float,
@@ -126,13 +129,13 @@ def alternate(
     try:
         return sweeps(softmins, state, tol, budget, rho2, watch)
     except Stopped:
-        found = _trial_pair(softmins, state[0], state[1], 0.0)
+        found = close(softmins, state[0], state[1], 0.0, pair=True)
         return replace(found, interrupted=True)
 
 
 def relaxed_sweeps(
     softmins: Softmins,
-    state: list[Array],
+    state: list[Tensor],
     tol: float,
     budget: float,
     rho2: float,
@@ -145,47 +148,62 @@ def relaxed_sweeps(
     while True:
         state[:] = f, g
         plain = momentum.plain
-        g_new, _, _ = softmins.step(1, g, f)
-        g = g + momentum.next() * (g_new - g)
-        f_new, error, total = softmins.step(0, f, g)
+        (g, f_new), (error, dual) = _sweep(softmins, f, g, momentum.next())
         spent += 1
         watch(error)
         if plain and (error <= tol or spent >= budget):
             return close(softmins, f_new, g, spent)
-        dual = softmins.dual(f, g, total)
         if not plain and dual < best - FALL * tol * softmins.eps * softmins.masses[0]:
             momentum.restart()
         best = max(best, dual)
         if not plain:
             momentum.observe(error)
-        f = f + momentum.next() * (f_new - f)
+        f = torch.lerp(f, f_new, momentum.next())
         if not plain and (error <= threshold or spent >= due or spent >= budget):
-            found, spent = _trial_pair(softmins, f, g, spent), spent + 1.5
+            found, spent = close(softmins, f, g, spent, pair=True), spent + 1.5
             if found.error <= tol or spent >= budget:
                 return found
             threshold = error * min(max(1.2 * tol / found.error, 0.2), 0.8)
             due = spent + max(momentum.sweeps(tol / found.error), APART)
-        if move := softmins.shift(f, g):
+        if (move := softmins.shift(f, g)) is not None:
             f, g = f + move, g - move
 
 
-def _trial_pair(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
-    g, _, _ = softmins.step(1, g, f)
-    f, _, _ = softmins.step(0, f, g)
-    return close(softmins, f, g, sweeps + 1)
+def _sweep(
+    softmins: Softmins, f: Tensor, g: Tensor, omega: float
+) -> tuple[tuple[Tensor, Tensor], list[float]]:
+    """g, relaxed, and the update of f; the error of its marginal, and the dual value of (f, g)."""
+
+    def run(step: HalfStep) -> tuple[tuple[Tensor, Tensor], list[Number]]:
+        there = torch.lerp(g, step(1, g, f).value, omega)
+        new = step(0, f, there)
+        return (there, new.value), [new.error, softmins.dual(f, there, new.mass)]
+
+    return softmins.told(run)
 
 
-def close(softmins: Softmins, f: Array, g: Array, sweeps: float) -> Outcome:
-    """One more half-step from f, the exact update of g: it tells the error that is left."""
-    last, error, _ = softmins.step(1, g, f)
-    return Outcome(
-        f, last, f, g, error, sweeps + 0.5, softmins.dual(f, last, softmins.kept(1, last))
-    )
+def close(
+    softmins: Softmins, f: Tensor, g: Tensor, sweeps: float, *, pair: bool = False
+) -> Outcome:
+    """One more half-step from f, the exact update of g: it tells the error that is left.
+
+    As a trial ``pair``, both are brought up to date before it.
+    """
+
+    def run(step: HalfStep) -> tuple[tuple[Tensor, Tensor, Tensor], list[Number]]:
+        there = step(1, g, f).value if pair else g
+        here = step(0, f, there).value if pair else f
+        last = step(1, there, here)
+        dual = softmins.dual(here, last.value, softmins.kept(1, last.value))
+        return (here, there, last.value), [last.error, dual]
+
+    (here, there, last), (error, value) = softmins.told(run)
+    return Outcome(here, last, here, there, error, sweeps + pair + 0.5, value)
 
 
 def self_fixed_point(
     softmins: Softmins,
-    h: Array,
+    h: Tensor,
     *,
     tol: float,
     budget: float,
@@ -199,14 +217,24 @@ def self_fixed_point(
     """
     sweeps, omega, before, stopped = 0.0, 1.0, h, False
     while True:
-        new, error, _ = softmins.step(0, h, h)
+        new, (error,) = _self_step(softmins, h)
         sweeps += 0.5
         try:
             watch(error)
         except Stopped:
             stopped = True
         if error <= tol or sweeps >= budget or stopped:
-            value = softmins.dual(new, h, softmins.kept(0, new))
+            value = float(softmins.dual(new, h, softmins.kept(0, new)))
             return Outcome(new, new, h, h, error, sweeps, value, stopped)
         h, before = before + omega * (h - before + STEP * (new - h)), h
         omega = 1 / (1 - omega / 18 if omega == 1 else 1 - omega / 36)
+
+
+def _self_step(softmins: Softmins, h: Tensor) -> tuple[Tensor, list[float]]:
+    """The update of h, and the error of its marginal."""
+
+    def run(step: HalfStep) -> tuple[Tensor, list[Number]]:
+        found = step(0, h, h)
+        return found.value, [found.error]
+
+    return softmins.told(run)

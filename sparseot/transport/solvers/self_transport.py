@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
-from ...engines.openmp import on_one_thread
-from ...engines.settings import own_settings
+from ...engines.openmp import on_one_thread, own_settings
 from ...errors import warn_user
 from ...operators.autograd.softmin import softmin
 from ...points import Points

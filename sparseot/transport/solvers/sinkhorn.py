@@ -8,16 +8,14 @@ error of the marginals of the plan, over all pairs, is at most ``tol`` times the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from ...engines.base import Engine, Formula, Reductions
+from ...engines.base import Engine
 from ...engines.choose import loops_for
 from ...errors import bad_input
 from ...formulas import GroundCost
-from ...pairs import BlockPairs
 from ...points import bounding_diameter, check_positive
 from ..problem import Problem
 from ..pruned.coarse import Cells
@@ -46,7 +44,8 @@ class Sinkhorn(Solver):
             the potentials want it to be, ``a exp(-f / rho)``.
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: False for plain alternating updates.
-        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing.
+        engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing,
+            and visits kept pairs on any device.
         multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
             dimension and the cost.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
@@ -100,20 +99,21 @@ class Sinkhorn(Solver):
         why, parts, reports = self.all_pairs(problem), [], []
         for k in range(len(problem.source.positions)):
             bar = Bar(self.progress)
-            item = _turning(problem.item(k))
-            one = Course(item, self.tol or DEFAULT, self.max_sweeps, self.accelerate, bar)
+            item, tol = problem.item(k), self.tol or DEFAULT
+            one = Course(item, tol, self.max_sweeps, self.accelerate, bar)
             first = None
             if start is not None:
-                first = start.f_prev[k].double().cpu().numpy(), start.g[k].double().cpu().numpy()
+                first = start.f_prev[k].double(), start.g[k].double()
             if why is None:
-                loops = loops_for(self.engine) or "numba"
+                loops = loops_for(self.engine, problem.source.positions.device)
+                assert loops is not None
                 found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
             else:
                 found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
             parts.append(found)
             reports.append(found.report(one))
         f, g, f_prev, g_prev = (
-            torch.stack([torch.from_numpy(getattr(part.outcome, name)) for part in parts]).to(
+            torch.stack([getattr(part.outcome, name) for part in parts]).to(
                 problem.source.positions
             )
             for name in ("f", "g", "f_prev", "g_prev")
@@ -140,11 +140,11 @@ class Sinkhorn(Solver):
 
     def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""
-        loops, x, cost = loops_for(self.engine), problem.source.positions, problem.cost
-        why = None
-        if not (isinstance(cost, GroundCost) and cost.bounded_on_boxes):
-            why = "only |x - y|^2 / 2 has bounds on blocks"
-        elif x.device.type != "cpu":
+        x, cost, why = problem.source.positions, problem.cost, None
+        loops = loops_for(self.engine, x.device)
+        if not isinstance(cost, GroundCost):
+            why = "a function has no bounds on blocks"
+        elif x.device.type != "cpu" and not (loops == "tiles" and self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"
@@ -156,47 +156,6 @@ class Sinkhorn(Solver):
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
             )
         pairs = x.shape[1] * problem.target.positions.shape[1]
-        if why is None and self.multilevel is None and pairs < WORTH:
+        if why is None and self.multilevel is None and pairs < WORTH[problem.p]:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
-
-
-def _turning(problem: Problem) -> Problem:
-    """The problem, such that sums over its source are of costs from the source."""
-    if isinstance(problem.cost, GroundCost) or problem.symmetric:
-        return problem
-    return replace(problem, engine=_Turning(problem.engine, problem.source.positions))
-
-
-class _Turning(Engine):
-    """Another engine, for a cost C(x, y) of two clouds the first of which is known.
-
-    Bound the other way around, it sums the same costs, transposed.
-    """
-
-    def __init__(self, engine: Engine, first: Tensor) -> None:
-        self.engine, self.first, self.name = engine, first, engine.name
-
-    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
-        return self.engine.refuses(formula, x, pairs)
-
-    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
-        sums = self.engine.bind(x, y, pairs)
-        return sums if x is self.first else _Turned(sums)
-
-
-class _Turned(Reductions):
-    """Sums of the transposed cost."""
-
-    def __init__(self, sums: Reductions) -> None:
-        self.sums = sums
-
-    def sum(
-        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
-    ) -> Tensor:
-        return self.sums.sum(kernel.T, v, row, col)
-
-    def logsumexp(
-        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
-    ) -> Tensor:
-        return self.sums.logsumexp(cost.T, eps, col, guess)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +14,13 @@ from torch import Tensor
 from ...engines.choose import stored_loops
 from ...formulas import GroundCost
 from ...operators.small import squares
+from ...pairs import Array
 from ...points import CLOSED
 from ..marginals import Marginals
 from ..problem import Problem
-from ..softmins import Array, Outcome, Softmins
+from ..softmins import Number, Outcome, Softmins, Step, Vector
 from .progress import Stopped
-from .relaxation import Watch, close, relaxed_sweeps
+from .relaxation import Watch, relaxed_sweeps
 
 __all__ = ["StoredSoftmins", "compiled_fixed_point", "newton_sweeps"]
 
@@ -32,6 +35,8 @@ EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
 class StoredSoftmins(Softmins):
     """All pairs of two clouds of some hundred points; float64, whatever the points have.
 
+    The compiled loops see the vectors as NumPy arrays, which share their memory.
+
     Args:
         costs: ``(N, M)``; symmetric, for a cloud and itself.
         a: ``(N,)`` weights.
@@ -40,11 +45,12 @@ class StoredSoftmins(Softmins):
         eps: the temperature, which may be lowered between solves.
     """
 
-    def __init__(self, costs: Array, a: Array, b: Array, penalty: Marginals, eps: float) -> None:
-        self.a, self.b = (np.ascontiguousarray(w) for w in (a, b))  # one type for the loops
+    def __init__(self, costs: Tensor, a: Tensor, b: Tensor, penalty: Marginals, eps: float) -> None:
+        self.a, self.b = a.contiguous(), b.contiguous()  # one type for the loops
         self.penalty, self.eps = penalty, eps
-        self.costs = costs, np.ascontiguousarray(costs.T)
-        self.logs = tuple(np.log2(np.where(w > 0, w, 1)) + CLOSED * (w <= 0) for w in (a, b))
+        self.costs = costs.numpy(), costs.T.contiguous().numpy()
+        self.weights = self.a.numpy(), self.b.numpy()
+        self.logs = tuple(np.log2(np.where(w > 0, w, 1)) + CLOSED * (w <= 0) for w in self.weights)
         self.rates = tuple(1 / rho for rho in penalty.rhos)
         self.loops = stored_loops()
 
@@ -54,54 +60,55 @@ class StoredSoftmins(Softmins):
         clouds, cost = (problem.source, problem.target), problem.cost
         assert isinstance(cost, GroundCost)
         x, y = (c.positions[0].detach().double() for c in clouds)
-        a, b = (c.weights[0].detach().double().numpy() for c in clouds)
-        costs = cost.polynomial(squares(x, y)).numpy()
-        return cls(costs, a, b, problem.penalty, problem.eps)
+        a, b = (c.weights[0].detach().double() for c in clouds)
+        return cls(cost.polynomial(squares(x, y)), a, b, problem.penalty, problem.eps)
 
-    def step(self, side: int, here: Array, there: Array) -> tuple[Array, float, float]:
-        out = np.empty_like(here)
-        error, mass = self.loops.half_step(
-            self.costs[side],
-            (self.a, self.b)[side],
-            self.logs[1 - side],
-            here,
-            there,
-            float(self.eps),
-            self.rates[side],
-            out,
-        )
-        return out, error, mass
+    def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
+        out = torch.empty_like(here)
+        return Step(out, *self.half_step(side, here.numpy(), there.numpy(), out.numpy()))
+
+    def half_step(self, side: int, here: Array, there: Array, out: Array) -> tuple[float, float]:
+        """The update into ``out``; the error of the marginal before it, and its mass."""
+        weights, logs = self.weights[side], self.logs[1 - side]
+        both = here, there, float(self.eps), self.rates[side], out
+        found: tuple[float, float] = self.loops.half_step(self.costs[side], weights, logs, *both)
+        return found
+
+    def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
+        vector = h.numpy() if isinstance(h, Tensor) else h
+        return float(np.einsum("i,i", self.weights[side], of(side, vector)))
 
     def descend(
         self, f: Array, g: Array, tol: float, budget: int, rho2: float
     ) -> tuple[float, int]:
         """Sweeps and steps of Newton's method, in place: the error of one marginal, and their number."""
-        sides = *self.costs, self.a, self.b, *self.logs, float(self.eps), *self.rates
+        sides = *self.costs, *self.weights, *self.logs, float(self.eps), *self.rates
         found: tuple[float, int] = self.loops.descend(*sides, f, g, float(tol), budget, rho2 > 0)
         return found
 
     def polished(self, f: Tensor, g: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:
         """Potentials taken from the tolerance of a solve to rounding."""
-        first, second = (np.array(h.numpy()) for h in (f, g))
         if symmetric:
-            h = torch.from_numpy(compiled_fixed_point(self, first, tol=EXACT, budget=POLISH).f)
+            h = compiled_fixed_point(self, f, tol=EXACT, budget=POLISH).f
             return h, h
-        self.descend(first, second, EXACT, POLISH, 1.0)
-        return torch.from_numpy(first), torch.from_numpy(second)
+        f, g = f.clone(), g.clone()
+        self.descend(f.numpy(), g.numpy(), EXACT, POLISH, 1.0)
+        return f, g
 
 
 def newton_sweeps(
-    softmins: Softmins, state: list[Array], tol: float, budget: float, rho2: float, watch: Watch
+    softmins: Softmins, state: list[Tensor], tol: float, budget: float, rho2: float, watch: Watch
 ) -> Outcome:
     """Compiled ones; where Newton's method finds no way, over-relaxed ones in turn with them."""
     assert isinstance(softmins, StoredSoftmins)
-    (f, g), spent, aim = (np.array(h) for h in state), 0.0, tol
+    (f, g), spent, aim = (h.numpy().copy() for h in state), 0.0, tol
+    vectors = torch.from_numpy(f), torch.from_numpy(g)
     while True:
-        state[:] = f, g
+        state[:] = vectors
         most = math.ceil(min(budget - spent, PATIENCE))
         error, count = softmins.descend(f, g, aim, most, rho2)
         spent += count
-        found = close(softmins, f, g, spent)
+        found = _close(softmins, vectors, f, g, spent)
         watch(found.error)
         if found.error <= tol or spent >= budget:
             return found
@@ -113,22 +120,35 @@ def newton_sweeps(
             spent += found.sweeps
             if found.error <= tol or spent >= budget:
                 return replace(found, sweeps=spent)
-            f[:], g[:] = found.f_prev, found.g
+            f[:], g[:] = found.f_prev.numpy(), found.g_prev.numpy()
+
+
+def _close(
+    softmins: StoredSoftmins, vectors: tuple[Tensor, Tensor], f: Array, g: Array, sweeps: float
+) -> Outcome:
+    """As that of all softmins, by arrays, which are cheaper to make; ``vectors`` are views of both."""
+    last = np.empty_like(g)
+    error, _ = softmins.half_step(1, g, f, last)
+    value = float(softmins.dual(f, last, softmins.kept(1, last)))
+    (here, there), new = vectors, torch.from_numpy(last)
+    return Outcome(here, new, here, there, error, sweeps + 0.5, value)
 
 
 def compiled_fixed_point(
     softmins: StoredSoftmins,
-    h: Array,
+    h: Tensor,
     *,
     tol: float,
     budget: float,
     watch: Watch = lambda error: None,
 ) -> Outcome:
     """The potential of a cloud with itself, in one call; ``watch`` hears of its end."""
-    h, new, most = np.array(h), np.empty_like(h), 2 * math.ceil(budget)
-    matrix = softmins.costs[0], softmins.a, softmins.logs[0], float(softmins.eps), softmins.rates[0]
-    error, passes = softmins.loops.fixed_point(*matrix, h, new, float(tol), most)
-    value = softmins.dual(new, h, softmins.kept(0, new))
+    h, new, most = h.clone(), torch.empty_like(h), 2 * math.ceil(budget)
+    weights, logs = softmins.weights[0], softmins.logs[0]
+    matrix = softmins.costs[0], weights, logs, float(softmins.eps), softmins.rates[0]
+    both = h.numpy(), new.numpy()
+    error, passes = softmins.loops.fixed_point(*matrix, *both, float(tol), most)
+    value = float(softmins.dual(new, h, softmins.kept(0, new)))
     try:
         watch(error)
     except Stopped:  # what was found is there

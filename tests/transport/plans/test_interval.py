@@ -63,7 +63,7 @@ def random_problem(seed):
         a, b = 3 * a, 3 * b
     solver = so.Sinkhorn(
         max_sweeps=draw(1, 3, 20, 500, 500),
-        multilevel=p == 2 and draw(True, True, False),
+        multilevel=draw(True, True, False),
         certificate=draw("cheap", "cheap", "tight"),
     )
     options = {"p": p, "blur": draw(0.03, 0.1, 0.3, 2.0), "reach": reach, "debias": debias}
@@ -121,9 +121,10 @@ def test_the_interval_contains_the_true_value(block):
             assert error <= found.gradient_error(wrt) + scale, (seed, wrt)
 
 
+@pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("multilevel", [True, False])
 @pytest.mark.parametrize("reach", [None, 0.3])
-def test_a_tight_certificate_bounds_gradients_well(multilevel, reach):
+def test_a_tight_certificate_bounds_gradients_well(multilevel, reach, p):
     """Within the order of the tolerance, and not far above the error."""
     torch.manual_seed(1)
     x, y = torch.rand(400, 2).double(), torch.rand(300, 2).double() + 0.2
@@ -131,10 +132,10 @@ def test_a_tight_certificate_bounds_gradients_well(multilevel, reach):
         moving, bounds = x.clone().requires_grad_(), {}
         for kind in ("cheap", "tight"):
             solver = so.Sinkhorn(multilevel=multilevel, certificate=kind)
-            found = so.solve_sample(moving, y, blur=0.05, reach=reach, tol=tol, solver=solver)
+            found = so.solve_sample(moving, y, p=p, blur=0.05, reach=reach, tol=tol, solver=solver)
             bounds[kind] = found.gradient_error()
         (gradient,) = torch.autograd.grad(found.value, moving)
-        exact = so.solve_sample(moving, y, blur=0.05, reach=reach, tol=1e-10).value
+        exact = so.solve_sample(moving, y, p=p, blur=0.05, reach=reach, tol=1e-10).value
         (wanted,) = torch.autograd.grad(exact, moving)
         error, size = ((t).norm(dim=1).sum() for t in (gradient - wanted, wanted))
         assert error <= bounds["tight"] <= bounds["cheap"]
@@ -143,16 +144,17 @@ def test_a_tight_certificate_bounds_gradients_well(multilevel, reach):
         found.gradient_error("a")
 
 
+@pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
 @pytest.mark.parametrize("multilevel", [True, False])
-def test_it_is_narrow_at_convergence(tol, multilevel):
+def test_it_is_narrow_at_convergence(tol, multilevel, p):
     """Within 3 tol times the mean cost; tight, within the square of tol, or nearly so."""
     x, y = torch.rand(400, 2).double(), torch.rand(300, 2).double() + 0.2
-    mean = cost_matrix(x, y, 2).mean()
+    mean = cost_matrix(x, y, p).mean()
     widths = {}
     for kind in ("cheap", "tight"):
         solver = so.Sinkhorn(multilevel=multilevel, certificate=kind)
-        found = so.solve_sample(x, y, blur=0.05, tol=tol, solver=solver)
+        found = so.solve_sample(x, y, p=p, blur=0.05, tol=tol, solver=solver)
         widths[kind] = found.upper - found.lower
     assert widths["cheap"] <= 3 * tol * mean
     assert widths["tight"] <= 10 * tol**2 * mean

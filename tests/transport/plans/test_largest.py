@@ -25,8 +25,8 @@ def expected(plan, k, mass):
 
 @pytest.mark.parametrize(
     ("solver", "p"),
-    [(ALL, 1), (ALL, 2), (FEW, 2)],
-    ids=["p = 1", "all pairs", "kept pairs"],
+    [(ALL, 1), (ALL, 2), (FEW, 1), (FEW, 2)],
+    ids=["all pairs, p = 1", "all pairs", "kept pairs, p = 1", "kept pairs"],
 )
 @pytest.mark.parametrize(
     ("k", "mass"), [(10, None), (1, None), (1000, None), (None, 0.99), (None, 0.5)]
@@ -53,14 +53,15 @@ def test_sparse_plans_in_single_precision():
     assert sparse.dtype == np.float32 and sparse.nnz == 300
 
 
+@pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_cost_of_a_plan_over_kept_pairs(dtype, monkeypatch):
+def test_the_cost_of_a_plan_over_kept_pairs(dtype, p, monkeypatch):
     """It is that of the plan, and no other pair is visited."""
     (x, a), (y, b) = cloud(300, 2, zero=3, dtype=dtype), cloud(200, 2, shift=0.5, dtype=dtype)
     x, y = (torch.stack((t + 10, t + 11)) for t in (x, y))
     a, b = (t.expand(2, -1) for t in (a, b))
-    found = so.solve_sample(x, y, a, b, blur=0.05, solver=FEW)
-    costs = torch.cdist(x.double(), y.double()) ** 2 / 2
+    found = so.solve_sample(x, y, a, b, p=p, blur=0.05, solver=FEW)
+    costs = torch.cdist(x.double(), y.double()) ** p / p
     exact = (found.plan.double() * costs).sum((1, 2))
     monkeypatch.setattr(found.solved[0].problem.engine, "bind", None)
     close = 1e-6 if dtype == torch.float64 else 1e-5  # the whole plan has what was left out

@@ -135,7 +135,7 @@ def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
 
 
 @njit(inline="always", **OPTIONS)
-def _sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
+def sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
     """Appends what passes the threshold to ``kept``; returns its length and what was dropped."""
     lost = 0.0
     for k in range(last - first):
@@ -180,7 +180,7 @@ def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, 
                     longer[t] = kept[t]
                 kept = longer
             _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
-            total, lost = _sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
+            total, lost = sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
             omitted[I] += lost
         counts[I] = total - before
     return kept[:total]

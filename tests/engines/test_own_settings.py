@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from sparseot.engines.settings import own_settings
+from sparseot.engines.openmp import own_settings
 from tests.engines.test_openmp import TOLD
 
 

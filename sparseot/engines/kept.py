@@ -1,0 +1,201 @@
+"""What an engine is for kept pairs: four operations on blocks of points, and what they are handed.
+
+A cloud stands in C blocks of B = ``KEPT_BLOCK`` points, and these in groups of ``KEPT_GROUP``
+neighbours. A *tile* is a pair of blocks. Lengths and potentials are in units in which the exponents
+of a plan are powers of two. All tensors lie on one device; compiled loops see those of a CPU as
+NumPy arrays, without a copy. One cost is known to the loops: :func:`..choose.tile_loops` is told which.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .openmp import thread_count
+
+__all__ = [
+    "KEPT_GROUP",
+    "RANGES",
+    "Biases",
+    "Blocks",
+    "Boxes",
+    "TileLoops",
+    "TileRows",
+    "rounding",
+    "views",
+]
+
+KEPT_GROUP = 16  # blocks in a group, the upper level of a screen
+RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
+TILES = 256  # that are worth a thread: some tenths of a millisecond
+
+Array = np.ndarray[Any, Any]
+Biases = tuple[Tensor, Tensor]  # of the rows, and of the columns
+
+
+def views(*tensors: Tensor) -> tuple[Array, ...]:
+    """Tensors of a CPU as arrays, in the layout that loops are compiled for."""
+    return tuple(t.contiguous().numpy() for t in tensors)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A cloud and a potential, in the frames of its blocks.
+
+    At the point ``centre + dx`` the potential is ``height + slope . dx + bias``, and what the cost
+    takes off it: ``|dx|^2 / 2`` where it is half of a square, nothing where it is a distance. The
+    biases ``(C, B)``, in the precision of the loops, are what changes from one sum to the next.
+
+    Attributes:
+        centres: ``(C, D)``, float64; D is at least 3, by coordinates that are zero.
+        slopes: ``(C, D)``, float64.
+        heights: ``(C,)``, float64.
+        offsets: ``(C, D, B)``, dx in the precision of the loops.
+    """
+
+    centres: Tensor
+    slopes: Tensor
+    heights: Tensor
+    offsets: Tensor
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of these tensors, in this order."""
+        return views(self.centres, self.slopes, self.heights, self.offsets)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """What a screen reads of C blocks, or of C groups: float64, coordinate after coordinate.
+
+    Attributes:
+        centres: ``(D, C)``, of the bounding boxes.
+        sides: ``(D, C)``, half of them.
+        slopes: ``(D, C)``; inside of a box the potential is at most ``height + slope . dx``.
+        heights: ``(C,)``.
+        shares: ``(C,)``, added to exponents where tiles are chosen: logarithms of masses, those of
+            all blocks being one on average.
+        masses: ``(C,)``, logarithms of the mass of the points.
+    """
+
+    centres: Tensor
+    sides: Tensor
+    slopes: Tensor
+    heights: Tensor
+    shares: Tensor
+    masses: Tensor
+
+    def at(self, places: Tensor) -> Boxes:
+        """Those of the numbers ``places``, of any shape, which takes the place of C."""
+        return Boxes(*(getattr(self, field.name)[..., places] for field in fields(self)))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of these tensors, in this order."""
+        return views(*(getattr(self, field.name) for field in fields(self)))
+
+    def __len__(self) -> int:
+        return len(self.heights)
+
+
+@dataclass(frozen=True)
+class TileRows:
+    """Kept tiles as a CSR matrix: row block I meets ``blocks[starts[I]:starts[I + 1]]``.
+
+    Attributes:
+        starts: ``(C + 1,)``, int64.
+        blocks: ``(T,)``, int32, the column blocks, ascending in each row.
+    """
+
+    starts: Tensor
+    blocks: Tensor
+
+    @staticmethod
+    def of(counts: Tensor, blocks: Tensor) -> TileRows:
+        """From the numbers of tiles in each row."""
+        return TileRows(torch.cat((counts.new_zeros(1), counts.cumsum(0))), blocks)
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of both."""
+        return views(self.starts, self.blocks)
+
+    @cached_property
+    def owners(self) -> Tensor:
+        """The row block of each tile, ``(T,)``, int32."""
+        device = self.starts.device
+        rows = torch.arange(len(self.starts) - 1, device=device, dtype=torch.int32)
+        # told how long it is, the device need not be waited for
+        return rows.repeat_interleave(self.starts.diff(), output_size=len(self))
+
+    @cached_property
+    def ranges(self) -> list[int]:
+        """The ends of ranges of row blocks with about as many tiles, for threads of our own on a CPU."""
+        shares = max(1, min(RANGES * thread_count(), len(self) // TILES))
+        marks = torch.arange(1, shares) * len(self) // shares
+        return [0, *torch.searchsorted(self.starts, marks).tolist(), len(self.starts) - 1]
+
+    @cached_property
+    def spans(self) -> list[int]:
+        """The ends of the same ranges, as places among the tiles."""
+        return self.starts[self.ranges].tolist()
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+
+def rounding(rows: Blocks, cols: Blocks) -> float:
+    """A length below which the distance of two points may be nothing but rounding."""
+    size = max(float(blocks.centres.abs().max()) for blocks in (rows, cols))
+    size += max(float(blocks.offsets.abs().max()) for blocks in (rows, cols))
+    return 8 * torch.finfo(rows.offsets.dtype).eps * size
+
+
+class TileLoops(ABC):
+    """Reductions over kept tiles, for one cost."""
+
+    @abstractmethod
+    def screen(
+        self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
+    ) -> tuple[TileRows, Tensor]:
+        """The tiles that may matter, and a bound on what all others hold of a row.
+
+        A tile is kept where the largest exponent that its boxes allow, plus the larger one of both
+        ``shares``, reaches the threshold.
+
+        Args:
+            rows: boxes of the row blocks.
+            cols: boxes of the column blocks.
+            threshold: an exponent.
+            near: the pairs of groups of boxes to look into; None for all pairs of boxes.
+
+        Returns:
+            The tiles, and ``(C,)`` sums of ``2 ** (bound + mass)`` over those that were dropped: no
+            sum over a row, weighted by the masses of the columns, misses more.
+        """
+
+    @abstractmethod
+    def sums(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile."""
+
+    @abstractmethod
+    def products(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+    ) -> Tensor:
+        """Products with the values ``v`` ``(C, R, B)`` of the columns, of that shape and in float64.
+
+        Entries are multiplied by this power of the distance, where the cost is one; negative powers
+        of zero are zero.
+        """
+
+    @abstractmethod
+    def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
+        """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""

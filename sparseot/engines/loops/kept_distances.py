@@ -1,0 +1,184 @@
+"""Sums over kept pairs for the cost ``|x - y|``, compiled by Numba and cached on disk.
+
+The arrays are those of :mod:`.kept_squares`. With a slope taken off each potential, the exponent
+of an entry of a plan is
+
+    E_ij = F_I + G_J + A_i + B_j - |D + dx_i - dy_j|,    D = x_I - y_J,
+    A_i = phi_i + dx_i . s_I,    B_j = gamma_j + dy_j . t_J.
+
+Distances are taken from differences of coordinates: in single precision an exponent is wrong by
+some 1e-7 of the longest distance. Rows lie along the vectors, as there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+
+from .kept_squares import B, sift, transpose
+from .lanes import (
+    accumulate,
+    add,
+    exp2,
+    fma,
+    highest,
+    inverse,
+    load,
+    mul,
+    spread,
+    sqrt,
+    store,
+    sub,
+    zeros,
+)
+from .pairs import OPTIONS
+
+__all__ = ["products", "screen", "sums", "transpose"]
+
+DIM = 3  # coordinates that stay in registers; more are read again for each column
+
+
+@njit(inline="always", **OPTIONS)
+def _seen_from_there(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, seen, rows, cols):
+    """The rows' points from the centre of the columns, the biases A_i, and B_j with the heights."""
+    dim, real = uint64(xc.shape[1]), xo.dtype.type
+    constant = spread(real(xk[I] + yk[J]))
+    for i in range(uint64(0), uint64(B), step):
+        row = load(xb, I * uint64(B) + i)
+        col = add(load(yb, J * uint64(B) + i), constant)
+        for d in range(dim):
+            dx, dy = (
+                load(xo, (I * dim + d) * uint64(B) + i),
+                load(yo, (J * dim + d) * uint64(B) + i),
+            )
+            row, col = fma(dx, spread(real(xs[I, d])), row), fma(dy, spread(real(ys[J, d])), col)
+            store(seen, d * uint64(B) + i, add(dx, spread(real(xc[I, d] - yc[J, d]))))
+        store(rows, i, row)
+        store(cols, i, col)
+
+
+@njit(inline="always", **OPTIONS)
+def _distances(J, i, j, seen, yo, x0, x1, x2):
+    """The distances of the rows from i on to column j of a tile."""
+    d0, d1 = sub(x0, spread(yo[J, 0, j])), sub(x1, spread(yo[J, 1, j]))
+    d2 = sub(x2, spread(yo[J, 2, j]))
+    square = fma(d2, d2, fma(d1, d1, mul(d0, d0)))
+    for d in range(uint64(DIM), uint64(yo.shape[1])):
+        gap = sub(load(seen, d * uint64(B) + i), spread(yo[J, d, j]))
+        square = fma(gap, gap, square)
+    return sqrt(square)
+
+
+@njit(**OPTIONS)
+def sums(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, peaks, lo, hi):
+    """Row sums of 2^E over the tiles of row blocks lo to hi; ``peaks`` their largest, by tile."""
+    seen, rows, cols = (
+        np.empty((xo.shape[1], B), xo.dtype),
+        np.empty(B, xo.dtype),
+        np.empty(B, xo.dtype),
+    )
+    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
+    for I in range(uint64(lo), uint64(hi)):
+        for i in range(uint64(B)):
+            out[I, i] = 0.0
+        for t in range(uint64(starts[I]), uint64(starts[I + 1])):
+            J = uint64(tiles[t])
+            _seen_from_there(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, seen, rows, cols)
+            peak = zero
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(seen, i), load(seen, uint64(B) + i)
+                x2, row = load(seen, uint64(2 * B) + i), load(rows, i)
+                part = zeros(zero)
+                for j in range(uint64(B)):
+                    far = _distances(J, i, j, seen, yo, x0, x1, x2)
+                    part = add(part, exp2(sub(add(row, spread(cols[j])), far)))
+                accumulate(out, I * uint64(B) + i, part)
+                peak = max(peak, highest(part))
+            peaks[t] = peak
+
+
+@njit(**OPTIONS)
+def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, power, least, out, lo, hi):
+    """``out[I, r, i] = sum_j 2^E_ij |x_i - y_j|^power v[J, r, j]`` over row blocks lo to hi.
+
+    A negative power of a distance up to ``least``, which rounding alone may leave, is zero.
+    """
+    seen, rows, cols = (
+        np.empty((xo.shape[1], B), xo.dtype),
+        np.empty(B, xo.dtype),
+        np.empty(B, xo.dtype),
+    )
+    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
+    entries = np.empty((B, B), xo.dtype)  # column after column
+    columns, bar = uint64(v.shape[1]), spread(xo.dtype.type(least))
+    for I in range(uint64(lo), uint64(hi)):
+        out[I] = 0.0
+        for t in range(uint64(starts[I]), uint64(starts[I + 1])):
+            J = uint64(tiles[t])
+            _seen_from_there(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, seen, rows, cols)
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(seen, i), load(seen, uint64(B) + i)
+                x2, row = load(seen, uint64(2 * B) + i), load(rows, i)
+                for j in range(uint64(B)):
+                    far = _distances(J, i, j, seen, yo, x0, x1, x2)
+                    entry = exp2(sub(add(row, spread(cols[j])), far))
+                    factor = inverse(far, bar) if power < 0 else far
+                    for _ in range(abs(power)):
+                        entry = mul(entry, factor)
+                    store(entries, j * uint64(B) + i, entry)
+                for r in range(columns):
+                    part = zeros(zero)
+                    for j in range(uint64(B)):
+                        part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
+                    accumulate(out, (I * columns + r) * uint64(B) + i, part)
+
+
+@njit(inline="always", **OPTIONS)
+def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
+    """The largest exponents that box I and boxes first to last allow, into ``bounds``.
+
+    There f <= F + s.dx and g <= G + t.dy, and |z| >= u.z for each u of length one at most. Two
+    are tried: the direction from box to box, and the middle of the slopes s and -t.
+    """
+    dim = uint64(xc.shape[0])
+    for k in range(last - first):
+        J, far, steep = first + k, 0.0, 0.0
+        for d in range(dim):
+            gap, middle = xc[d, I] - yc[d, J], (xs[d, I] - ys[d, J]) / 2
+            far += gap * gap
+            steep += middle * middle
+        far, steep = np.sqrt(far), max(np.sqrt(steep), 1.0)
+        level = 1.0 / max(far, 1e-300)
+        straight, along = -far, 0.0
+        for d in range(dim):
+            gap, r, q, s, t = xc[d, I] - yc[d, J], xr[d, I], yr[d, J], xs[d, I], ys[d, J]
+            u, v = gap * level, (s - t) / (2 * steep)
+            straight += r * abs(s - u) + q * abs(t + u)
+            along += r * abs(s - v) + q * abs(t + v) - v * gap
+        bounds[k] = xf[I] + yf[J] + min(straight, along)
+
+
+@njit(**OPTIONS)
+def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
+    """The tiles of row blocks lo to hi whose bound passes the threshold, as in :mod:`.kept_squares`."""
+    xc, xr, xs, xf, xw, _ = rows
+    yc, yr, ys, yf, yw, ym = cols
+    longest = 0
+    for Q in range(len(ends) - 1):
+        longest = max(longest, ends[Q + 1] - ends[Q])
+    kept, bounds = np.empty(4096, np.int32), np.empty(longest)
+    total = 0
+    for I in range(lo, hi):
+        before, P = total, parents[I]
+        for k in range(starts[P], starts[P + 1]):
+            first, last = ends[near[k]], ends[near[k] + 1]
+            if total + (last - first) > len(kept):
+                longer = np.empty(2 * len(kept) + (last - first), np.int32)
+                for t in range(total):  # a slice would take longer to compile
+                    longer[t] = kept[t]
+                kept = longer
+            _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
+            total, lost = sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
+            omitted[I] += lost
+        counts[I] = total - before
+    return kept[:total]

@@ -1,0 +1,120 @@
+"""Kept pairs by compiled loops: views of tensors on a CPU, and rows shared among our threads."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..base import KEPT_BLOCK
+from ..kept import (
+    KEPT_GROUP,
+    RANGES,
+    Array,
+    Biases,
+    Blocks,
+    Boxes,
+    TileLoops,
+    TileRows,
+    rounding,
+    views,
+)
+from ..openmp import thread_count
+from ..threads import share
+
+__all__ = ["NumbaDistances", "NumbaSquares"]
+
+BOXES = 1 << 15  # pairs that are worth a thread: some tenths of a millisecond
+
+
+class NumbaLoops(TileLoops):
+    """What all costs share; the compiled functions of one are in a module of its own."""
+
+    module: str
+
+    @property
+    def loops(self) -> ModuleType:
+        """That module; not kept, for it cannot be copied or pickled."""
+        return import_module(f"{__package__}.{self.module}")
+
+    def screen(
+        self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
+    ) -> tuple[TileRows, Tensor]:
+        count = len(rows)
+        where: tuple[Array, ...]
+        if near is None:  # one group of all
+            where = np.zeros(count, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
+            ends = np.array([0, len(cols)])
+        else:
+            where = np.arange(count) // KEPT_GROUP, *near.arrays
+            ends = np.arange(len(cols) // KEPT_GROUP + 1) * KEPT_GROUP
+        boxes = int(np.diff(where[1])[where[0]].sum()) * int(np.diff(ends).max())
+        shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
+        edges = [count * k // shares for k in range(shares + 1)]
+        counts, omitted = np.zeros(count, np.int64), np.zeros(count)
+        args = rows.arrays, cols.arrays, *where, ends, threshold, counts, omitted
+        found: list[Any] = [None] * shares
+
+        def part(k: int, _: int) -> None:
+            found[k] = self.loops.screen(*args, edges[k], edges[k + 1])
+
+        share(part, range(shares + 1))
+        blocks = torch.from_numpy(np.concatenate(found))
+        return TileRows.of(torch.from_numpy(counts), blocks), torch.from_numpy(omitted)
+
+    def sums(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        out = np.empty(biases[0].shape)
+        row, col = views(*biases)
+        peaks = np.empty(len(tiles), row.dtype)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, peaks
+        share(self.loops.sums, tiles.ranges, *args)
+        return torch.from_numpy(out), torch.from_numpy(peaks)
+
+    def products(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+    ) -> Tensor:
+        row, col, values = views(*biases, v)
+        out = np.empty((len(row), values.shape[1], KEPT_BLOCK))
+        more = self._of_power(power, rows, cols)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, values, *more, out
+        share(self.loops.products, tiles.ranges, *args)
+        return torch.from_numpy(out)
+
+    @abstractmethod
+    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+        """What compiled products are told of a power of the distance."""
+
+    def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
+        starts, blocks = tiles.arrays
+        counts = np.bincount(blocks, minlength=columns)
+        begins = np.concatenate(([0], np.cumsum(counts)))
+        rows, places = np.empty_like(blocks), np.empty(len(blocks), np.int64)
+        self.loops.transpose(starts, blocks, begins[:-1].copy(), rows, places)
+        found = TileRows(torch.from_numpy(begins), torch.from_numpy(rows))
+        return found, torch.from_numpy(places)
+
+
+class NumbaSquares(NumbaLoops):
+    """Those of half of the squared distance."""
+
+    module = "kept_squares"
+
+    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+        assert not power, "these loops know no distance"
+        return ()
+
+
+class NumbaDistances(NumbaLoops):
+    """Those of the distance."""
+
+    module = "kept_distances"
+
+    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+        return power, rounding(rows, cols)

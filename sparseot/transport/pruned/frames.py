@@ -1,0 +1,83 @@
+r"""Potentials in the frames of the blocks of a cloud.
+
+In a frame, the point is :math:`x_I + dx` and the potential :math:`F_I + s_I \cdot dx + \varphi`,
+with the slope by least squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ...engines.kept import Blocks, Boxes
+from ...points import CLOSED
+from .clouds import SIZE, BlockCloud
+from .scales import Scale
+
+__all__ = ["Frame"]
+
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One cloud and the slopes of its potential, at one temperature: what loops and screens read."""
+
+    cloud: BlockCloud
+    scale: Scale
+    origin: Tensor  # that both clouds share: far from zero, their centres would lose digits
+    slopes: Tensor
+    heights: Tensor
+    group_slopes: Tensor
+    group_heights: Tensor
+    below: Tensor  # (C, B), minus what is taken off the potential of each point
+
+    @staticmethod
+    def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
+        """The frame of a potential ``(n,)``; centres are told from the origin."""
+        unit = scale.length
+        values = cloud.fill(potential) * scale.height
+        own = values.view(cloud.blocks, SIZE)
+        offsets = cloud.offsets * unit
+        slopes = (cloud.fit @ own[..., None])[..., 0] / unit
+        along = (slopes[:, None] @ offsets)[:, 0]
+        heights = (own - along).amax(1)
+        wide = values.view(cloud.groups, -1)
+        group_slopes = (cloud.group_fit @ wide[..., None])[..., 0] / unit
+        group_along = (group_slopes[:, None] @ (cloud.group_offsets * unit))[:, 0]
+        level = along + heights[:, None] + scale.own(offsets)
+        group_heights = (wide - group_along).amax(1)
+        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_heights, -level)
+
+    def blocks(self, dtype: torch.dtype) -> Blocks:
+        """What the loops read, with three coordinates at least."""
+        extra = max(0, 3 - self.cloud.dim)
+        centres = pad((self.cloud.centres - self.origin) * self.scale.length, (0, extra))
+        offsets = pad(self.cloud.offsets * self.scale.length, (0, 0, 0, extra))
+        return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets.to(dtype))
+
+    def bias(self, potential: Tensor) -> Tensor:
+        """What the loops add for a potential ``(n,)`` near that of the frame, ``(C, B)``."""
+        values = self.cloud.fill(potential).view(-1, SIZE)
+        return torch.add(self.below, values, alpha=self.scale.height)
+
+    def boxes(self) -> tuple[Boxes, Boxes]:
+        """What the screen reads of the blocks and of their groups."""
+        cloud, heights = self.cloud, self.heights.clone()
+        heights[cloud.filled :] = CLOSED
+        blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
+        sides = cloud.group_high - cloud.group_low
+        wide = self._sides(cloud.group_centres, sides, self.group_slopes)
+        shares, masses = cloud.shares, cloud.log_masses
+        return (
+            Boxes(*blocks, heights, shares[0], masses[0]),
+            Boxes(*wide, self.group_heights, shares[1], masses[1]),
+        )
+
+    def _sides(self, centres: Tensor, sides: Tensor, slopes: Tensor) -> Triple:
+        unit = self.scale.length
+        centres, sides = (centres - self.origin) * unit, sides * (unit / 2)
+        return centres.T.contiguous(), sides.T.contiguous(), slopes.T.contiguous()

@@ -1,0 +1,105 @@
+"""What a cost is to loops over kept pairs: their units, its part of a frame, and its rounding.
+
+To keep pairs for another cost takes a class here, and its exponents and bounds on boxes in
+:mod:`sparseot.engines.loops.kept_torch`, and compiled.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...engines.base import LOG2E
+from ...formulas import GroundCost
+from .clouds import BlockCloud
+
+__all__ = ["Scale", "scale_of"]
+
+
+@dataclass(frozen=True)
+class Scale(ABC):
+    """A ground cost at one temperature, in units in which exponents are powers of two."""
+
+    cost: GroundCost
+    eps: float
+    sloped = True  # whether bounds on potentials at new points take gradients
+    sure: ClassVar[float | None] = (
+        None  # how many times what is ``lost`` bounds it, where that is known
+    )
+
+    @property
+    def height(self) -> float:
+        """Potentials are multiplied by this,"""
+        return LOG2E / self.eps
+
+    @property
+    def length(self) -> float:
+        """and lengths by this: then the cost is ``|x - y| ** power / power``."""
+        power = self.cost.power
+        return float((power * self.cost.factor * self.height) ** (1 / power))
+
+    @abstractmethod
+    def own(self, offsets: Tensor) -> Tensor:
+        """What the cost has of each offset ``(C, D, B)`` alone, which loops take off potentials."""
+
+    @abstractmethod
+    def lost(self, source: BlockCloud, target: BlockCloud) -> float:
+        """The share of the mass that goes wrong where entries are taken in float32, as a rule."""
+
+    @abstractmethod
+    def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """A bound on a softmin at the end of each way ``(n, D)``, and how far too high it may be.
+
+        ``softmin`` and ``slope`` are value and gradient at the beginning.
+        """
+
+
+class Squares(Scale):
+    """Multiples of the squared distance."""
+
+    SINGLE = 1e-8  # error of an entry in float32, by the squared radius of its block: measured
+
+    def own(self, offsets: Tensor) -> Tensor:
+        return (offsets * offsets).sum(1) / 2
+
+    def lost(self, source: BlockCloud, target: BlockCloud) -> float:
+        total = 0.0
+        for cloud in (source, target):
+            wrong = (self.SINGLE * cloud.radii * self.length**2).clamp(max=50.0).expm1()
+            total += float(torch.dot(cloud.masses, wrong) / cloud.masses.sum())
+        return total
+
+    def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        rise = self.cost.factor * way.square().sum(1)
+        return softmin + (way * slope).sum(1) + rise, rise
+
+
+class Distances(Scale):
+    """Multiples of the distance."""
+
+    sloped = False
+
+    SINGLE = 2 * 2.0**-24  # error of an exponent in float32, by the longest distance: measured
+    sure = 4.0  # eight roundings
+
+    def own(self, offsets: Tensor) -> Tensor:
+        return offsets.new_zeros(offsets.shape[0], offsets.shape[2])
+
+    def lost(self, source: BlockCloud, target: BlockCloud) -> float:
+        low = torch.minimum(source.group_low.amin(0), target.group_low.amin(0))
+        high = torch.maximum(source.group_high.amax(0), target.group_high.amax(0))
+        return math.expm1(min(self.SINGLE * self.length * float((high - low).norm()) / LOG2E, 50.0))
+
+    def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        far = self.cost.factor * way.norm(dim=1)
+        return softmin + far, 2 * far
+
+
+def scale_of(cost: GroundCost, eps: float) -> Scale:
+    """That of a cost."""
+    return (Distances if cost.power == 1 else Squares)(cost, eps)
