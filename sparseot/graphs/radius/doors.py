@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...engines.openmp import NUMBERS, on_threads_for
-from ...engines.settings import own_settings
+from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
 from ..edges import edge_squares

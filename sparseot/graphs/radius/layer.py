@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...engines.openmp import NUMBERS, on_threads_for, one_thread
-from ...engines.settings import own_settings
+from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
 from ...precision import full_precision
 from ..adjacency import Adjacency, EdgeAdjacency
