@@ -3,6 +3,7 @@
 python benchmarks/neighbours.py exact space approximate growth
 python benchmarks/neighbours.py layer TENSORFLOW_PYTHON FOLDER_OF_SPARSEDISTANCE
 python benchmarks/neighbours.py training TENSORFLOW_PYTHON FOLDER_OF_SPARSEDISTANCE
+python benchmarks/neighbours.py radius
 python benchmarks/neighbours.py first
 
 Peers that are not installed are left out. Recall is measured on 256 queries against all points.
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from helpers.radius_peers import contestants, reach
 from helpers.timing import machine
 from sklearn.neighbors import kneighbors_graph
 
@@ -137,6 +139,18 @@ def space() -> None:
         f"{mine!r}: {ours:.2f} s, scikit-learn {other:.2f} s, ratio {other / ours:.1f}, peak of the "
     )
     print(f"process grew by {peak:.2f} GiB, largest relative difference of a distance {worst:.1e}")
+
+
+def radius() -> None:
+    """Points in space with 30 neighbours within r on average, against SciPy and scikit-learn."""
+    row("points", "search", "seconds", "of ours", "edges")
+    for n, repeats in ((100_000, 5), (1_000_000, 3)):
+        x = clouds("cube", n, 3)
+        found = in_turn(contestants(x, reach(n)), repeats)
+        for label, (seconds, count) in found.items():
+            ours = "radius_graph" if label.endswith(("graph", "pairs")) else "radius"
+            times = seconds / found[f"sparseot, {ours}"][0]
+            row(f"{n:,}", label, f"{seconds:.2f} s", f"{times:.1f}", f"{count:,}")
 
 
 def approximate() -> None:

@@ -6,6 +6,7 @@ from typing import Any as _Any
 
 from . import kernels
 from .graphs.knn import knn, knn_graph
+from .graphs.radius.doors import radius, radius_graph
 from .graphs.recall import knn_recall
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
@@ -53,6 +54,8 @@ __all__ = [
     "knn_graph",
     "knn_recall",
     "nn",
+    "radius",
+    "radius_graph",
     "sinkhorn_divergence",
     "spectral_embedding",
     "solve_sample",

@@ -1,7 +1,8 @@
-"""Layers for torch models: graphs of nearest neighbours, and convolutions on them."""
+"""Layers for torch models: neighbour graphs, and convolutions on them."""
 
 from .graphs.convolutions import DynamicEdgeConv, GravNetConv
 from .graphs.layers import KNNGraph
+from .graphs.radius.layer import RadiusGraph
 from .graphs.search.methods import Forest
 from .graphs.sparsedistance import (
     SparseHashedNNDistance,
@@ -14,6 +15,7 @@ __all__ = [
     "Forest",
     "GravNetConv",
     "KNNGraph",
+    "RadiusGraph",
     "SparseHashedNNDistance",
     "pairwise_dist",
     "sparse_dense_matmult_batch",

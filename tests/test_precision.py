@@ -46,6 +46,8 @@ FUNCTIONS = {
     "knn_graph": lambda: so.knn_graph(HIGH, 3, method="tiles"),
     "knn_recall": lambda: torch.tensor(so.knn_recall(HIGH, so.knn(HIGH, k=3).indices)),
     "nystrom": lambda: so.nystrom(_matrix(), 0.1, 50) @ V,
+    "radius": lambda: so.radius(HIGH, None, 2.5, method="tiles").distances,
+    "radius_graph": lambda: so.radius_graph(HIGH, 2.5, method="tiles"),
     "sinkhorn_divergence": lambda: so.sinkhorn_divergence(X, Y, blur=0.2),
     "solve_sample": lambda: _solved(cost=lambda x, y: 2 - _dot(x, y)).value,
     "spectral_embedding": lambda: so.spectral_embedding(X, 2, 0.3).coordinates,
@@ -62,6 +64,7 @@ OTHERS = {
     "K.error": lambda: torch.tensor(so.KernelMatrix(_dot, HIGH).error()),
     "algebra": lambda: (2 * _matrix() + so.Diagonal(torch.ones(300))) @ V,
     "KNNGraph": lambda: nn.KNNGraph(3, bandwidth=0.3)(X).to_dense(),
+    "RadiusGraph": lambda: nn.RadiusGraph(0.3, bandwidth=0.3)(X).to_dense(),
     "A @ h": lambda: nn.KNNGraph(3)(X) @ V,
     "A @ h in half precision": lambda: nn.KNNGraph(3)(X) @ V.bfloat16(),
     "normalize": lambda: (

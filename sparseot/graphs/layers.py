@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
@@ -18,11 +17,9 @@ from .knn import METRICS, find
 from .search.clouds import pair_of
 from .search.methods import Forest, Options, check_integer, check_method
 from .values import attach, clean, place, to_distances
+from .weighted import Weight, Weighted, one_of
 
 __all__ = ["KNNGraph"]
-
-WEIGHTS = ("gaussian", "exponential", "inverse", "cosine", "connectivity")
-Weight = str | Callable[[Tensor], Tensor]
 
 
 def _slots(self: KNNGraph, x: Tensor, *args: Any, **kwargs: Any) -> float:
@@ -30,7 +27,7 @@ def _slots(self: KNNGraph, x: Tensor, *args: Any, **kwargs: Any) -> float:
     return NUMBERS * self.k * math.prod(getattr(x, "shape", ())[:-1])
 
 
-class KNNGraph(nn.Module):
+class KNNGraph(Weighted):
     r"""The graph of the k nearest neighbours, with weights that can be learnt through.
 
     .. math:: A_{ij} = w(d_{ij}) \text{ if j is among the k nearest neighbours of i, else } 0
@@ -91,31 +88,20 @@ class KNNGraph(nn.Module):
         seed: int = 0,
         strict: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(weight, bandwidth, learnable_bandwidth)
         self.seed: Tensor
         self.k = check_integer("k", k)
-        self.metric = _one_of("metric", metric, METRICS)
-        self.weight = weight if callable(weight) else _one_of("weight", weight, WEIGHTS)
+        self.metric = one_of("metric", metric, METRICS)
         if weight == "cosine" and metric != "cosine":
             raise bad_input("weight", '"cosine"', 'metric="cosine" with it')
-        check_positive(bandwidth=bandwidth, max_distance=max_distance)
+        check_positive(max_distance=max_distance)
         self._search, self.forest = check_method(method)
         self.loop, self.max_distance, self.taper = loop, max_distance, taper
-        self.symmetrize = _one_of("symmetrize", symmetrize, (None, "union", "mutual"))
+        self.symmetrize = one_of("symmetrize", symmetrize, (None, "union", "mutual"))
         kinds = (None, "row", "symmetric", "sinkhorn")
-        self.normalize = _one_of("normalize", normalize, kinds)
+        self.normalize = one_of("normalize", normalize, kinds)
         self.method, self.strict = method, strict
-        log_bandwidth = torch.tensor(math.log(bandwidth), dtype=torch.get_default_dtype())
-        if learnable_bandwidth:
-            self.log_bandwidth = nn.Parameter(log_bandwidth)
-        else:
-            self.register_buffer("log_bandwidth", log_bandwidth)
         self.register_buffer("seed", torch.tensor(check_integer("seed", seed, 0)))
-
-    @property
-    def bandwidth(self) -> Tensor:
-        """The bandwidth h."""
-        return self.log_bandwidth.exp()
 
     @full_precision
     @on_threads_for(_slots)
@@ -157,27 +143,13 @@ class KNNGraph(nn.Module):
             squares, distances, real = squares[..., :-1], distances[..., :-1], real[..., :-1]
         if self.max_distance is not None:
             real = real & (distances <= self.max_distance)
-        weights = self._profile(distances, squares if self.metric == "euclidean" else None)
+        weights = self.profile(distances, squares if self.metric == "euclidean" else None)
         if self.taper:
             if self.max_distance is not None:
                 reach = reach.clamp(max=self.max_distance)
             ratio = distances / reach.where(reach > 0, torch.inf)
             weights = weights * (1 - ratio.square()).clamp(min=0).square()
         return weights.where(real, 0), squares, real
-
-    def _profile(self, distances: Tensor, squares: Tensor | None) -> Tensor:
-        """The weight function; the Gaussian reads squares, which are smooth at zero."""
-        if callable(self.weight):
-            return _finite(self.weight(distances), distances)
-        h = self.bandwidth.to(distances.dtype)
-        if self.weight == "gaussian":
-            squares = distances.square() if squares is None else squares
-            return (-squares / (2 * h.square())).exp()
-        if self.weight == "exponential":
-            return (-distances / h).exp()
-        if self.weight == "inverse":
-            return 1 / (1 + distances / h)
-        return 1 - distances if self.weight == "cosine" else torch.ones_like(distances)
 
     def _refuse_empty(self, real: Tensor, mask: Tensor | None) -> None:
         short = ~real.all(-1)
@@ -191,17 +163,6 @@ class KNNGraph(nn.Module):
         """What ``print`` shows."""
         shown = f"k={self.k}, weight={self.weight!r}, bandwidth={self.bandwidth.item():.3g}"
         return shown + f", metric={self.metric!r}, method={self.method!r}, seed={int(self.seed)}"
-
-
-def _finite(weights: Tensor, distances: Tensor) -> Tensor:
-    """What a function made of distances, refused where it is NaN or infinite."""
-    if torch.compiler.is_compiling() or bool(weights.detach().isfinite().all()):
-        return weights
-    bad = ~weights.detach().isfinite()
-    got = (
-        f"a function that is {weights[bad][0].item()} at the distance {distances[bad][0].item():g}"
-    )
-    raise bad_input("weight", got, "finite values")
 
 
 @torch.library.custom_op("sparseot::neighbours", mutates_args=())
@@ -245,9 +206,3 @@ def _shapes(  # type: ignore[no-untyped-def]
     shape = (*x.shape[:-1], k)
     info = torch.empty(2, dtype=torch.int64)
     return x.new_empty(shape, dtype=torch.float64), x.new_empty(shape, dtype=torch.int64), info
-
-
-def _one_of(name: str, value: Any, known: tuple[Any, ...]) -> Any:
-    if value not in known:
-        raise bad_input(name, repr(value), " or ".join(repr(v) for v in known))
-    return value

@@ -188,6 +188,7 @@ def jobs():
         "neighbours": lambda: [
             so.knn(features, k=5, method=m) for m in ("brute", "tiles", "forest", "kdtree")
         ],
+        "radius": lambda: [so.radius(features, None, 3.0, method=m) for m in ("cells", "tiles")],
         "recall": lambda: so.knn_recall(wide, so.knn(wide, k=5).indices),
         "graph": lambda: torch.autograd.grad((graph(features) @ features).sum(), features),
         "gravnet": lambda: gravnet(features).square().sum().backward(),

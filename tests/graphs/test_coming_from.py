@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparseot import knn, knn_graph, knn_recall
+from sparseot import knn, knn_graph, knn_recall, radius, radius_graph
 from sparseot.nn import DynamicEdgeConv, GravNetConv, SparseHashedNNDistance, pairwise_dist
 
 
@@ -100,6 +100,22 @@ def test_number_of_edges_and_self_loops():
         source, target = knn_graph(x, 4, loop=loop)
         assert torch.bincount(target).tolist() == [4] * 20
         assert bool((source == target).any()) == loop
+
+
+def test_radius_runs_from_x_to_y():
+    x, y = torch.rand(10, 2), torch.rand(20, 2)
+    found = radius(x, y, 0.3, batch=(torch.arange(10) // 5, torch.arange(20) // 10))
+    near = torch.cdist(x, y) <= 0.3
+    near[:5, 10:], near[5:, :10] = False, False
+    assert torch.equal(torch.stack((found.rows, found.indices)), near.nonzero().T)
+
+
+def test_radius_graph_keeps_all_or_the_nearest():
+    x = torch.rand(100, 2)
+    assert radius_graph(x, 2.0).shape == (2, 9900)
+    with pytest.warns(UserWarning, match="max_num_neighbors=32 left out 6,700 of 9,900 edges"):
+        source, _ = radius_graph(x, 2.0, max_num_neighbors=32)
+    assert torch.equal(source.view(100, 32), knn(x, k=32).indices.sort(1).values)
 
 
 def test_layers_have_the_parameters_of_pyg():

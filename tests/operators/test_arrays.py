@@ -132,6 +132,7 @@ def test_complex_numbers_are_refused_where_real_ones_are_wanted():
         "x": [
             lambda kind: KernelMatrix(KERNEL, kind(points)),
             lambda kind: so.knn(kind(points), k=2),
+            lambda kind: so.radius(kind(points), None, 0.3),
             lambda kind: so.spectral_embedding(kind(points), 2, 0.3),
         ],
         "K": [lambda kind: so.graph_laplacian(kind(torch.complex(K.to_dense(), K.to_dense())))],
@@ -182,6 +183,8 @@ ARRAY_DOORS = {
     "spectral_embedding": lambda x, v: abs(so.spectral_embedding(x, 2, 0.3).coordinates),
     "knn": lambda x, v: so.knn(x, k=3).distances,
     "knn of two": lambda x, v: so.knn(POINTS, x, k=3).distances,
+    "radius": lambda x, v: so.radius(x, None, 0.3).distances,
+    "radius of two": lambda x, v: so.radius(POINTS, x, 0.3).distances,
     "recall": lambda x, v: np.array(so.knn_recall(x, so.knn(x, k=3).indices)),
     "aslinearoperator": lambda x, v: KernelMatrix(KERNEL, x).aslinearoperator() @ v,
     "scipy": lambda x, v: scipy_linalg.aslinearoperator(KernelMatrix(KERNEL, x)) @ v,

@@ -28,6 +28,22 @@ def test_neighbours_are_the_nearest(method, one, other, k):
     assert all(len(set(row)) == k for row in found.indices.tolist())
 
 
+@pytest.mark.parametrize("method", ["cells", "tiles"])
+@given(clouds(60), clouds(60), st.floats(0, 1))
+def test_radius_finds_all_within_it(method, one, other, share):
+    """But for pairs at the distance itself, which rounding decides."""
+    (x, _), (y, _) = one, other
+    dim = min(x.shape[1], y.shape[1])
+    x, y = x[:, :dim], y[:, :dim]
+    apart = (x[:, None] - y).square().sum(-1).sqrt()
+    r = share * float(apart.max())
+    found = so.radius(x, y, r, method=method)
+    near = torch.zeros_like(apart, dtype=torch.bool)
+    near[found.rows, found.indices] = True
+    assert near[apart < r * (1 - 1e-12)].all() and not near[apart > r * (1 + 1e-12)].any()
+    assert near.sum() == len(found.indices)
+
+
 @given(clouds(40), st.integers(1, 5), seeds)
 def test_adjacencies_multiply_as_their_dense_matrix(one, k, seed):
     x, _ = one
