@@ -11,9 +11,10 @@ from torch import Tensor
 from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
+from ...precision import at_least_single
 from ..edges import edge_squares
 from ..search.clouds import pair_of, points_tensor
-from ..values import at_least_single, clean, to_distances
+from ..values import clean, to_distances
 from .search import Found, find, rows_of, warn_of_cut
 
 __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
@@ -127,8 +128,8 @@ def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return squares, squares.sqrt()
     same, dimension = y is x, x.shape[-1]
-    x = at_least_single(x.reshape(-1, dimension))
-    y = x if same else at_least_single(y.reshape(-1, dimension))
+    x, y = at_least_single(x.reshape(-1, dimension), y.reshape(-1, dimension))
+    y = x if same else y
     squares = edge_squares(squares, x, y, found.rows, found.columns)
     return squares, to_distances(squares, "euclidean")
 
