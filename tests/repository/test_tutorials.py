@@ -131,6 +131,7 @@ print("{name} came to its end")
 '''
 
 
+@pytest.mark.slow
 def test_lost_workers_and_second_builds(tmp_path):
     """A script that dies in every worker runs in the main process; a script that ran is kept."""
     log = tmp_path / "log.txt"
