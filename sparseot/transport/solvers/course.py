@@ -21,12 +21,26 @@ __all__ = ["Course", "Found", "temperatures"]
 
 FAR = 10.0  # sides of a box that holds nearly all of the mass, beyond which points are outliers
 NEARLY = 0.01  # of the mass, that this box leaves out on either side
+SPREAD = 16.0  # mean distances from the mean, below which no side is that long
 
 
-def bulk_side(source: Points, target: Points) -> float:
+def pace_side(source: Points, target: Points, longest: float) -> float:
+    """The longest side of the box around both clouds, or around the bulk of their mass.
+
+    A few points so far away that the box around all others is ten times smaller do not count.
+    """
+    clouds = [cloud.positions[0] for cloud in (source, target)]
+    if longest <= SPREAD * max(float((x - x.mean(0)).abs().mean(0).amax()) for x in clouds):
+        return longest
+    bulk = _bulk_side(source, target)
+    return bulk if longest > FAR * bulk > 0 else longest
+
+
+def _bulk_side(source: Points, target: Points) -> float:
     """The longest side of the box that leaves out a hundredth of the mass at each of its ends."""
     points = torch.cat((source.positions[0], target.positions[0])).double()
-    shares = torch.cat([c.weights[0].double() / c.weights[0].sum() / 2 for c in (source, target)])
+    weights = [cloud.weights[0].double() for cloud in (source, target)]
+    shares = torch.cat([w / w.sum().clamp(min=1e-300) / 2 for w in weights])
     longest = 0.0
     for coordinate in points.T:
         values, order = coordinate.sort()
@@ -53,9 +67,8 @@ class Course:
         self.problem, self.tol, self.max_sweeps = problem, tol, max_sweeps
         self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
         self.sides = bounding_sides(problem.source, problem.target)[0].tolist()
-        bulk = bulk_side(problem.source, problem.target)
-        self.outliers = max(self.sides) > FAR * bulk > 0
-        self.side = bulk if self.outliers else max(self.sides)  # that sets the pace
+        self.side = pace_side(problem.source, problem.target, max(self.sides))
+        self.outliers = self.side < max(self.sides)
 
     def temperatures(self, ratio: float, start: object) -> list[float]:
         """From that of the diameter to the last one; the last one only, where there is a start."""
