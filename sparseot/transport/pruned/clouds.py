@@ -44,7 +44,7 @@ class BlockCloud:
         wide = cube.view(groups, GROUP * SIZE, self.dim)
         self.group_low, self.group_high = wide.amin(1), wide.amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
-        self.group_offsets = (wide - self.group_centres[:, None]).transpose(1, 2)
+        self.group_offsets = (wide - self.group_centres[:, None]).transpose(1, 2).contiguous()
         self.group_fit = _slopes_of(self.group_offsets)
 
     @cached_property
@@ -76,9 +76,14 @@ class BlockCloud:
         return shares, shares.view(self.groups, GROUP).amax(1)
 
     @cached_property
+    def squares(self) -> Tensor:
+        """The squared length of each offset, ``(C, B)``."""
+        return (self.offsets * self.offsets).sum(1)
+
+    @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
-        return self.offsets.square().sum(1).amax(1)
+        return self.squares.amax(1)
 
     @property
     def _full_weights(self) -> Tensor:

@@ -40,17 +40,15 @@ class Frame:
         """The frame of a potential ``(n,)``; centres are told from the origin."""
         unit = scale.length
         values = cloud.fill(potential) * scale.height
-        own = values.view(cloud.blocks, SIZE)
-        offsets = cloud.offsets * unit
-        slopes = (cloud.fit @ own[..., None])[..., 0] / unit
-        along = (slopes[:, None] @ offsets)[:, 0]
-        heights = (own - along).amax(1)
-        wide = values.view(cloud.groups, -1)
-        group_slopes = (cloud.group_fit @ wide[..., None])[..., 0] / unit
-        group_along = (group_slopes[:, None] @ (cloud.group_offsets * unit))[:, 0]
-        level = along + heights[:, None] + scale.own(offsets)
-        group_heights = (wide - group_along).amax(1)
-        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_heights, -level)
+        own, wide = values.view(cloud.blocks, SIZE), values.view(cloud.groups, -1)
+        slopes, rest = _sloped(own, cloud.fit, cloud.offsets)
+        group_slopes, group_rest = _sloped(wide, cloud.group_fit, cloud.group_offsets)
+        heights = rest.amax(1)
+        below = rest - own
+        below -= heights[:, None]
+        below -= scale.own(cloud)
+        slopes, group_slopes = slopes / unit, group_slopes / unit
+        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_rest.amax(1), below)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
@@ -81,3 +79,9 @@ class Frame:
         unit = self.scale.length
         centres, sides = (centres - self.origin) * unit, sides * (unit / 2)
         return centres.T.contiguous(), sides.T.contiguous(), slopes.T.contiguous()
+
+
+def _sloped(values: Tensor, fit: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """The slopes ``(C, D)`` of values ``(C, B)``, and what is left of these."""
+    slopes = torch.bmm(fit, values[..., None])
+    return slopes[..., 0], values - (slopes * offsets).sum(1)
