@@ -203,7 +203,7 @@ def _length(name: str, value: Any) -> tuple[float, Tensor | None]:
 
 def _check_length(name: str, value: Any) -> None:
     check_positive(**{name: value})
-    if not 1e-100 < value < 1e100:
+    if not 1e-100 < float(value) < 1e100:
         raise bad_input(
             name, f"{value:g}", "a length between 1e-100 and 1e100", "Rescale the points."
         )

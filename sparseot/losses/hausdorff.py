@@ -86,6 +86,7 @@ def hausdorff_divergence(
     dtype = source.positions.dtype
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
+    blur = float(blur)  # powers of NumPy's numbers have their few digits
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
     penalty.check(source, target)
     source, target = enough_digits(source, target, p, blur)

@@ -237,8 +237,8 @@ def marginals(reach: Reach, p: int) -> Marginals:
             raise bad_input("reach", f"{len(reach)} lengths", "one length, or a pair of them")
         check_positive(**{"reach[0]": reach[0], "reach[1]": reach[1]})
         if reach[0] != reach[1]:
-            rhos = (math.inf if length is None else length**p for length in reach)
+            rhos = (math.inf if length is None else float(length) ** p for length in reach)
             return Sides(*rhos)
         reach = reach[0]
     check_positive(reach=reach)
-    return Balanced() if reach is None else KullbackLeibler(reach**p)
+    return Balanced() if reach is None else KullbackLeibler(float(reach) ** p)

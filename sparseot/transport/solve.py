@@ -130,6 +130,7 @@ def solve_clouds(
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
     engine, _ = choose_engine(solver.engine, formula, source.positions)
     plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+    blur = float(blur)  # powers of NumPy's numbers have their few digits
     problem = Problem(*plain, formula, penalty, p, blur, engine)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
@@ -161,7 +162,7 @@ def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
         fix = "Schedules that ask for no tolerance belong to sinkhorn_divergence."
         raise bad_input("solver", type(solver).__name__, "Sinkhorn(...)", fix, TypeError)
     check_positive(tol=tol)
-    return replace(solver, tol=solver.tol or tol)
+    return replace(solver, tol=float(solver.tol or tol))
 
 
 def _of_mass(cloud: Points, other: Points) -> Points:

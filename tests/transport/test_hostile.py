@@ -182,3 +182,19 @@ def test_an_outlier_does_not_set_the_pace(multilevel):
     solver = so.Sinkhorn(multilevel=multilevel, max_sweeps=100)
     found = so.solve_sample(x, y, blur=0.05, solver=solver)
     assert found.converged and found.lower <= found.value <= found.upper
+
+
+@pytest.mark.parametrize("multilevel", [True, False])
+@pytest.mark.parametrize("count", [5, 60])
+def test_points_without_weight_do_not_set_the_pace(count, multilevel):
+    """Few or many of them, a thousand sides away."""
+    torch.manual_seed(0)
+    x, y = (torch.rand(600, 2).double() for _ in "xy")
+    solver = so.Sinkhorn(multilevel=multilevel)
+    plain = so.solve_sample(x, y, blur=0.05, solver=solver)
+    far = torch.cat((x, 1e3 + torch.rand(count, 2).double()))
+    a = torch.cat((torch.full((600,), 1 / 600), torch.zeros(count))).double()
+    a = a / a.sum()
+    found = so.solve_sample(far, y, a, None, blur=0.05, solver=solver)
+    assert found.converged and found.levels[-1].sweeps <= 3 * plain.levels[-1].sweeps
+    torch.testing.assert_close(found.value, plain.value, rtol=1e-5, atol=0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,9 +27,6 @@ class Scale(ABC):
     cost: GroundCost
     eps: float
     sloped = True  # whether bounds on potentials at new points take gradients
-    sure: ClassVar[float | None] = (
-        None  # how many times what is ``lost`` bounds it, where that is known
-    )
 
     @property
     def height(self) -> float:
@@ -50,6 +46,10 @@ class Scale(ABC):
     @abstractmethod
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
         """The share of the mass that goes wrong where entries are taken in float32, as a rule."""
+
+    def bound(self, source: BlockCloud, target: BlockCloud) -> float:
+        """What is lost at most, of a row as of the mass; infinite where that is not known."""
+        return math.inf
 
     @abstractmethod
     def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,16 +84,27 @@ class Distances(Scale):
 
     sloped = False
 
-    SINGLE = 2 * 2.0**-24  # error of an exponent in float32, by the longest distance: measured
-    sure = 4.0  # eight roundings
+    ROUNDING = 2.0**-24
+    FAR = 10.0  # temperatures: nearer clouds have values that are small beside what is lost
 
     def own(self, cloud: BlockCloud) -> float:
         return 0.0
 
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
+        exponent = self._longest(source, target)
+        return math.expm1(min((2 * exponent + 10) * self.ROUNDING, 50.0))  # measured
+
+    def bound(self, source: BlockCloud, target: BlockCloud) -> float:
+        """Eight roundings of the longest distance; those of an exponential, and of 32 numbers added."""
+        exponent = self._longest(source, target)
+        known = math.expm1(min((8 * exponent + 40) * self.ROUNDING, 50.0))
+        return known if exponent >= self.FAR else math.inf
+
+    def _longest(self, source: BlockCloud, target: BlockCloud) -> float:
+        """The longest distance that there may be, in temperatures."""
         low = torch.minimum(source.group_low.amin(0), target.group_low.amin(0))
         high = torch.maximum(source.group_high.amax(0), target.group_high.amax(0))
-        return math.expm1(min(self.SINGLE * self.length * float((high - low).norm()) / LOG2E, 50.0))
+        return self.length / LOG2E * float((high - low).norm())
 
     def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         far = self.cost.factor * way.norm(dim=1)

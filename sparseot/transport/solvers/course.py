@@ -21,7 +21,7 @@ __all__ = ["Course", "Found", "temperatures"]
 
 FAR = 10.0  # sides of a box that holds nearly all of the mass, beyond which points are outliers
 NEARLY = 0.01  # of the mass, that this box leaves out on either side
-SPREAD = 16.0  # mean distances from the mean, below which no side is that long
+SPREAD = 16.0  # mean distances from the mean, up to which no side is that long
 
 
 def pace_side(source: Points, target: Points, longest: float) -> float:
@@ -29,11 +29,17 @@ def pace_side(source: Points, target: Points, longest: float) -> float:
 
     A few points so far away that the box around all others is ten times smaller do not count.
     """
-    clouds = [cloud.positions[0] for cloud in (source, target)]
-    if longest <= SPREAD * max(float((x - x.mean(0)).abs().mean(0).amax()) for x in clouds):
+    if longest <= SPREAD * max(_spread(source), _spread(target)):
         return longest
     bulk = _bulk_side(source, target)
     return bulk if longest > FAR * bulk > 0 else longest
+
+
+def _spread(cloud: Points) -> float:
+    """The mean distance of the mass from its mean, along the axis where it is largest."""
+    x, w = cloud.positions[0].double(), cloud.weights[0].double()
+    w = w / w.sum().clamp(min=1e-300)
+    return float((w @ (x - w @ x).abs()).amax())
 
 
 def _bulk_side(source: Points, target: Points) -> float:

@@ -1,10 +1,10 @@
 r"""Multilevel Sinkhorn: coarse clouds at high temperatures, kept pairs only, and a last check.
 
 At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike, so
-their centroid stands for them; only the last temperatures see all points. A solution is lifted to
-the next clouds by its gradient, :math:`\nabla f(x) = x - T(x)`. At the end the kept pairs are
-chosen from scratch and both marginals are summed in double precision, to which a bound on what the
-other pairs may hold is added (after Schmitzer, 2019, and Feydy, 2020, section 3.3).
+their centroid stands for them; only the last temperatures see all points. A solution is carried to
+the next clouds by softmins of the coarser ones. At the end the kept pairs are chosen from scratch and
+both marginals are summed in double precision, or in a single one whose rounding is bounded; bounds on
+this and on what the other pairs may hold are added (after Schmitzer, 2019, and Feydy, 2020, section 3.3).
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Multilevel:
         return self._to_the_end(sweep, self._check, resume)
 
     def _check(self, exact: PrunedSoftmins, found: Outcome, sweeps: float) -> tuple[Outcome, float]:
-        """Both marginals over tiles chosen from scratch, in double precision, with a bound."""
+        """Both marginals over tiles chosen from scratch, with a bound on all others."""
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new = exact.step(1, g, f).value

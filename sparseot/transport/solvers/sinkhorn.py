@@ -99,7 +99,7 @@ class Sinkhorn(Solver):
         why, parts, reports = self.all_pairs(problem), [], []
         for k in range(len(problem.source.positions)):
             bar = Bar(self.progress)
-            item, tol = problem.item(k), self.tol or DEFAULT
+            item, tol = problem.item(k), float(self.tol or DEFAULT)
             one = Course(item, tol, self.max_sweeps, self.accelerate, bar)
             first = None
             if start is not None:
