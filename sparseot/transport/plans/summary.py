@@ -11,6 +11,9 @@ from .matrix import PlanMatrix
 
 __all__ = ["picture", "text"]
 
+TINY = 1e-300  # the smallest bound that is told apart from none
+ALL = 0.995  # of the pairs
+
 CELLS, PIXELS = 24, 8  # of the picture
 
 
@@ -31,6 +34,8 @@ def text(found: Answer) -> str:
     sweeps = max(report.n_iter for report in reports)
     seconds = sum(report.seconds for report in reports)
     omitted = max(report.omitted for report in reports)
+    omitted = omitted if omitted > TINY else 0.0
+    kept = f"{100 * first.kept_fraction:.2g}" if first.kept_fraction < ALL else "100"
     return "\n".join(
         [
             f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
@@ -38,7 +43,7 @@ def text(found: Answer) -> str:
             f"  {state}: marginals off by {worst.residual:.1e} of the mass (tol {first.tol:g}) "
             f"after {sweeps} sweeps, {seconds:.2g} s",
             f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
-            f"  {100 * first.kept_fraction:.2g} % of the pairs kept, the others hold a mass of "
+            f"  {kept} % of the pairs kept, the others hold a mass of "
             f"{omitted:.1e} at most",
         ]
     )
