@@ -6,6 +6,7 @@ import torch
 
 import sparseot as so
 from sparseot import kernels, nn
+from sparseot.graphs.adjacency import Adjacency
 
 X, Y = torch.rand(60, 3), torch.rand(60, 3) + 0.2
 A, B = torch.arange(60) % 3 / 4 + 0.5, torch.arange(60) % 4 / 4 + 0.5  # numbers of half precision
@@ -54,6 +55,7 @@ DOORS = {
     "KernelMatrix.to_dense": lambda x, y: _matrix(x, y).to_dense(),
     "knn": lambda x, y: so.knn(x, y, k=3).distances,
     "knn cosine": lambda x, y: so.knn(x, y, k=3, metric="cosine").distances,
+    "radius": lambda x, y: so.radius(x, y, 0.5).distances,
     "pairwise_dist": lambda x, y: nn.pairwise_dist(x, y),
 }  # fmt: skip
 WITHOUT_GRADIENT = {
@@ -170,7 +172,7 @@ def test_kernel_matrices_of_half_precision_are_in_single():
 
 
 @pytest.mark.parametrize("layer", [
-    nn.KNNGraph(3), nn.SparseHashedNNDistance(), nn.GravNetConv(3, 5, 2, 4, 3),
+    nn.KNNGraph(3), nn.RadiusGraph(0.5), nn.SparseHashedNNDistance(), nn.GravNetConv(3, 5, 2, 4, 3),
     nn.DynamicEdgeConv(torch.nn.Linear(6, 5), 3),
 ], ids=lambda layer: type(layer).__name__)  # fmt: skip
 def test_layers_take_half_precision(layer):
@@ -182,6 +184,9 @@ def test_layers_take_half_precision(layer):
                 out, exact = layer(x), layer(x.float())
             if isinstance(layer, (nn.KNNGraph, nn.SparseHashedNNDistance)):
                 assert torch.equal(out.indices, exact.indices)
+            if isinstance(layer, nn.RadiusGraph):
+                assert torch.equal(out.row, exact.row) and torch.equal(out.col, exact.col)
+            if isinstance(out, Adjacency):
                 out = out @ torch.ones(60, 1)
             (gradient,) = torch.autograd.grad(out.sum(), x)
             assert gradient.dtype == dtype and gradient.isfinite().all()

@@ -69,7 +69,8 @@ def radius(
     points exactly at the distance r count wherever double precision can tell.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            distances in float32, with gradients in half precision.
         y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
         r: a length in the units of the points, >= 0; at 0 there are copies alone.
         loop: with ``y=None``, whether a point is its own neighbour.
@@ -106,11 +107,11 @@ def radius(
     )
     found = find(a, b, r, loop, max_num_neighbors, mask, batch, method, rows=graph)
     masks = pair_of("mask", mask, b is None)
-    here = clean(a, masks[0])
-    there = here if b is None else clean(b, masks[1])
+    here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
+    there = here if b is None else there
     distances = distances_of(found, here, there)[1] if graph else found.squares.sqrt_()
     result = RadiusNeighbours(
-        like(distances.to(a.dtype), x), like(found.columns, x), like(found.ends, x)
+        like(distances.to(here.dtype), x), like(found.columns, x), like(found.ends, x)
     )
     result.truncated, result.left_out = found.left_out > 0, found.left_out
     result.method, result.exact, result.evaluations = found.method, True, found.evaluations
