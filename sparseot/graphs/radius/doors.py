@@ -137,7 +137,7 @@ def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 @own_settings
 def radius_graph(
-    x: Tensor,
+    x: Array,
     r: float,
     batch: Tensor | None = None,
     loop: bool = False,
@@ -145,11 +145,11 @@ def radius_graph(
     flow: str = "source_to_target",
     *,
     method: str = "auto",
-) -> Tensor:
+) -> Array:
     """The edges from all points within the distance r to each point, as PyG has them.
 
     Args:
-        x: ``(N, D)`` points.
+        x: ``(N, D)`` points, tensor or NumPy array.
         r: a length in the units of the points, >= 0; a distance of r itself counts.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -160,7 +160,7 @@ def radius_graph(
         method: see :func:`radius`, which also returns distances, and says what was left out.
 
     Returns:
-        ``(2, E)`` indices, by centres, neighbours ascending.
+        ``(2, E)`` indices, by centres, neighbours ascending; an array of an array.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -174,6 +174,7 @@ def radius_graph(
     """
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
-    found = find(x, None, r, loop, max_num_neighbors, None, batch, method, squares=False)
-    warn_of_cut(found, max_num_neighbors)
-    return found.edges if flow == "source_to_target" else found.edges.flip(0)
+    points, most = points_tensor("x", x), max_num_neighbors
+    found = find(points, None, r, loop, most, None, batch, method, squares=False)
+    warn_of_cut(found, most)
+    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), x)
