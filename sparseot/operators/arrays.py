@@ -12,6 +12,7 @@ from ..errors import bad_input
 
 __all__ = [
     "Array",
+    "answered",
     "as_tensor",
     "floating",
     "is_complex",
@@ -121,6 +122,20 @@ def shown(found: Any, reference: Array) -> Any:
     if isinstance(found, tuple):
         return tuple(shown(part, reference) for part in found)
     return like(found, reference) if found.dim() else found.item()
+
+
+def answered(found: Any, reference: Array) -> Any:
+    """What a loss answers, see :func:`shown`; no gradient is lost on the way.
+
+    Raises:
+        TypeError: for arrays, which have no gradient, where a kernel or a cost is learnt.
+    """
+    parts = found if isinstance(found, tuple) else (found,)
+    if not isinstance(reference, Tensor) and any(part.requires_grad for part in parts):
+        got = "arrays, beside a kernel or a cost that requires a gradient"
+        fix = "torch.from_numpy(...) makes tensors; under torch.no_grad() arrays will do."
+        raise bad_input("x, y", got, "tensors, whose losses have one", fix, TypeError)
+    return shown(found, reference)
 
 
 def floating(array: Array, name: str) -> Array:
