@@ -146,6 +146,29 @@ def test_weights_in_half_precision():
     assert halves.dtype == torch.float64  # the widest of all
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("points", [*HALVES, torch.float32, torch.float64])
+def test_balanced_weights_have_the_mass_that_half_precision_knows(points, dtype):
+    """Off one by its rounding, and then made equal: the value is that of equal masses."""
+    x, y = X.to(points), Y[:30].to(points)
+    a, b = torch.randn(60).softmax(0).to(dtype), torch.randn(30).softmax(0).to(dtype)
+    wide = torch.promote_types(points, torch.float32)
+    mass = a.to(wide).sum()
+    c = b.to(wide) * (mass / b.to(wide).sum())
+    assert b.to(wide).sum() != mass
+    for door in (so.sinkhorn_divergence, so.hausdorff_divergence):
+        found, exact = door(x, y, a, b, blur=0.1), door(x, y, a.to(wide), c, blur=0.1)
+        torch.testing.assert_close(found, exact)
+        assert door(x, y, a / a.sum(), None, blur=0.1).isfinite()
+    solved = so.solve_sample(x, y, a, b, blur=0.1, tol=1e-4)
+    assert solved.converged and solved.lower <= solved.upper
+    a.requires_grad_()
+    (gradient,) = torch.autograd.grad(so.sinkhorn_divergence(x, y, a, b, blur=0.1), a)
+    assert gradient.dtype == dtype and gradient.isfinite().all()
+    with pytest.raises(ValueError, match="a, b: got total masses .* wanted equal masses"):
+        so.sinkhorn_divergence(x, y, a, b * 1.05, blur=0.1)
+
+
 def test_single_and_double_are_still_not_mixed():
     with pytest.raises(TypeError, match="y: got dtype torch.float64, wanted torch.float32"):
         so.kernel_norm(X, Y.double(), kernel=GAUSSIAN)
