@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from .errors import bad_input
 from .points import Points, numbers
-from .precision import at_least_single
+from .precision import HALF, at_least_single
 
 __all__ = ["points_pair"]
 
@@ -38,6 +39,7 @@ def points_pair(
     Raises:
         ValueError, TypeError: with the argument's name, what came and what was wanted.
     """
+    rounding = _rounding(a), _rounding(b)
     x, y, _, _ = at_least_single(x, y, a, b)
     (_, a), (_, b) = at_least_single(x, a), at_least_single(y, b)
     _check_positions("x", x)
@@ -61,7 +63,18 @@ def points_pair(
         )
     _check_finite("x", x)
     _check_finite("y", y)
-    return _cloud("x", x, "a", a, count), _cloud("y", y, "b", b, count), count > 0
+    source, target = _cloud("x", x, "a", a, count), _cloud("y", y, "b", b, count)
+    source, target = (
+        replace(cloud, rounding=error)
+        for cloud, error in zip((source, target), rounding, strict=True)
+    )
+    return source, target, count > 0
+
+
+def _rounding(a: Any) -> float:
+    """What a mass may be off by, relative, where weights come in half precision; else 0."""
+    half = isinstance(a, Tensor) and a.dtype in HALF
+    return 3 * torch.finfo(a.dtype).eps if half else 0.0
 
 
 def _count(x: Tensor, y: Tensor, a: Any, b: Any) -> int:

@@ -41,6 +41,7 @@ __all__ = [
     "lacks_digits",
     "log_weights",
     "numbers",
+    "of_mass",
     "refuse_tensor",
     "refuse_transforms",
     "shared",
@@ -54,10 +55,15 @@ unwrap: Callable[[Tensor], Tensor] = getattr(torch.func, "debug_unwrap", lambda 
 
 @dataclass(frozen=True)
 class Points:
-    """A batch of weighted clouds: positions ``(B, N, D)``, weights ``(B, N)``."""
+    """A batch of weighted clouds: positions ``(B, N, D)``, weights ``(B, N)``.
+
+    ``rounding`` is the relative error of masses whose weights came in half precision, else 0. It is
+    that of the caller's clouds; those made of them have a mass that is known.
+    """
 
     positions: Tensor
     weights: Tensor
+    rounding: float = 0.0
 
     @property
     def log_weights(self) -> Tensor:
@@ -161,9 +167,13 @@ def lacks_digits(source: Points, target: Points, p: int, blur: float, share: flo
 
 
 def check_balanced(source: Points, target: Points) -> None:
-    """Refuses two clouds of unequal mass (relative 1e-5 in float32, 1e-9 in float64)."""
+    """Refuses two clouds of unequal mass (relative 1e-5 in float32, 1e-9 in float64).
+
+    Of weights that came in half precision, masses may differ by three units of its rounding.
+    """
     mass, other = source.mass.detach(), target.mass.detach()
     tolerance = 1e-9 if mass.dtype == torch.float64 else 1e-5
+    tolerance = max(tolerance, source.rounding, target.rounding)
     if bool(((mass - other).abs() > tolerance * torch.maximum(mass, other)).any()):
         worst = int((mass - other).abs().argmax())
         raise bad_input(
@@ -172,6 +182,12 @@ def check_balanced(source: Points, target: Points) -> None:
             "equal masses for balanced transport",
             "Divide each by its sum, or allow mass to vary with reach=...",
         )
+
+
+def of_mass(cloud: Points, other: Points) -> Points:
+    """The cloud with the mass of another, from which it differs by the rounding of weights."""
+    ratio = (other.mass / cloud.mass).detach()
+    return Points(cloud.positions, cloud.weights * ratio[:, None])
 
 
 def check_positive(**values: float | None) -> None:

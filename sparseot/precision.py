@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_single", "full_precision", "without_autocast"]
+__all__ = ["HALF", "at_least_single", "full_precision", "without_autocast"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

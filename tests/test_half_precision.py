@@ -6,6 +6,7 @@ import torch
 
 import sparseot as so
 from sparseot import kernels, nn
+from sparseot.graphs.adjacency import Adjacency
 
 X, Y = torch.rand(60, 3), torch.rand(60, 3) + 0.2
 A, B = torch.arange(60) % 3 / 4 + 0.5, torch.arange(60) % 4 / 4 + 0.5  # numbers of half precision
@@ -54,6 +55,7 @@ DOORS = {
     "KernelMatrix.to_dense": lambda x, y: _matrix(x, y).to_dense(),
     "knn": lambda x, y: so.knn(x, y, k=3).distances,
     "knn cosine": lambda x, y: so.knn(x, y, k=3, metric="cosine").distances,
+    "radius": lambda x, y: so.radius(x, y, 0.5).distances,
     "pairwise_dist": lambda x, y: nn.pairwise_dist(x, y),
 }  # fmt: skip
 WITHOUT_GRADIENT = {
@@ -144,6 +146,29 @@ def test_weights_in_half_precision():
     assert halves.dtype == torch.float64  # the widest of all
 
 
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("points", [*HALVES, torch.float32, torch.float64])
+def test_balanced_weights_have_the_mass_that_half_precision_knows(points, dtype):
+    """Off one by its rounding, and then made equal: the value is that of equal masses."""
+    x, y = X.to(points), Y[:30].to(points)
+    a, b = torch.randn(60).softmax(0).to(dtype), torch.randn(30).softmax(0).to(dtype)
+    wide = torch.promote_types(points, torch.float32)
+    mass = a.to(wide).sum()
+    c = b.to(wide) * (mass / b.to(wide).sum())
+    assert b.to(wide).sum() != mass
+    for door in (so.sinkhorn_divergence, so.hausdorff_divergence):
+        found, exact = door(x, y, a, b, blur=0.1), door(x, y, a.to(wide), c, blur=0.1)
+        torch.testing.assert_close(found, exact)
+        assert door(x, y, a / a.sum(), None, blur=0.1).isfinite()
+    solved = so.solve_sample(x, y, a, b, blur=0.1, tol=1e-4)
+    assert solved.converged and solved.lower <= solved.upper
+    a.requires_grad_()
+    (gradient,) = torch.autograd.grad(so.sinkhorn_divergence(x, y, a, b, blur=0.1), a)
+    assert gradient.dtype == dtype and gradient.isfinite().all()
+    with pytest.raises(ValueError, match="a, b: got total masses .* wanted equal masses"):
+        so.sinkhorn_divergence(x, y, a, b * 1.05, blur=0.1)
+
+
 def test_single_and_double_are_still_not_mixed():
     with pytest.raises(TypeError, match="y: got dtype torch.float64, wanted torch.float32"):
         so.kernel_norm(X, Y.double(), kernel=GAUSSIAN)
@@ -170,7 +195,7 @@ def test_kernel_matrices_of_half_precision_are_in_single():
 
 
 @pytest.mark.parametrize("layer", [
-    nn.KNNGraph(3), nn.SparseHashedNNDistance(), nn.GravNetConv(3, 5, 2, 4, 3),
+    nn.KNNGraph(3), nn.RadiusGraph(0.5), nn.SparseHashedNNDistance(), nn.GravNetConv(3, 5, 2, 4, 3),
     nn.DynamicEdgeConv(torch.nn.Linear(6, 5), 3),
 ], ids=lambda layer: type(layer).__name__)  # fmt: skip
 def test_layers_take_half_precision(layer):
@@ -182,6 +207,9 @@ def test_layers_take_half_precision(layer):
                 out, exact = layer(x), layer(x.float())
             if isinstance(layer, (nn.KNNGraph, nn.SparseHashedNNDistance)):
                 assert torch.equal(out.indices, exact.indices)
+            if isinstance(layer, nn.RadiusGraph):
+                assert torch.equal(out.row, exact.row) and torch.equal(out.col, exact.col)
+            if isinstance(out, Adjacency):
                 out = out @ torch.ones(60, 1)
             (gradient,) = torch.autograd.grad(out.sum(), x)
             assert gradient.dtype == dtype and gradient.isfinite().all()

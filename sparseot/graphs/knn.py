@@ -121,18 +121,18 @@ def find(
 
 @own_settings
 def knn_graph(
-    x: Tensor,
+    x: Array,
     k: int,
     batch: Tensor | None = None,
     loop: bool = False,
     flow: str = "source_to_target",
     cosine: bool = False,
     method: str | Forest = "auto",
-) -> Tensor:
+) -> Array:
     """The edges from the k nearest neighbours to each point, with PyG's arguments and result.
 
     Args:
-        x: ``(N, D)`` points.
+        x: ``(N, D)`` points, tensor or NumPy array.
         k: number of neighbours.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -142,7 +142,8 @@ def knn_graph(
         method: see :func:`knn`.
 
     Returns:
-        ``(2, E)`` indices. Every point has exactly k edges, or as many as its sample allows.
+        ``(2, E)`` indices. Every point has exactly k edges, or as many as its sample allows; an
+        array of an array.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -157,8 +158,10 @@ def knn_graph(
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
     metric = "cosine" if cosine else "euclidean"
-    found = knn(x.detach(), k=k, batch=batch, loop=loop, metric=metric, method=method)
-    centre, neighbour = slots(found.indices, len(x))
+    with torch.no_grad():
+        points = points_tensor("x", x)
+        found = knn(points, k=k, batch=batch, loop=loop, metric=metric, method=method)
+    centre, neighbour = slots(found.indices, len(points))
     real = found.distances.reshape(-1) < torch.inf
     pair = (neighbour, centre) if flow == "source_to_target" else (centre, neighbour)
-    return torch.stack(pair)[:, real]
+    return like(torch.stack(pair)[:, real], x)

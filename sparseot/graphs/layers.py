@@ -14,7 +14,7 @@ from ..points import check_positive
 from ..precision import full_precision
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .knn import METRICS, find
-from .search.clouds import pair_of
+from .search.clouds import of_tensors, pair_of
 from .search.methods import Forest, Options, check_integer, check_method
 from .values import attach, clean, place, to_distances
 from .weighted import Weight, Weighted, one_of
@@ -116,6 +116,7 @@ class KNNGraph(Weighted):
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
+        of_tensors(x=x, y=y)
         masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
         options = (self.k + int(self.taper), self.loop, self.metric, self._search)
         trees = (self.forest.n_trees, self.forest.leaf_size, self.forest.n_refine)

@@ -15,7 +15,7 @@ from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, refuse_transforms
+from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
@@ -89,6 +89,8 @@ def hausdorff_divergence(
     blur = float(blur)  # powers of NumPy's numbers have their few digits
     formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
     penalty.check(source, target)
+    if penalty.imposed and (source.rounding or target.rounding):
+        target = of_mass(target, source)
     source, target = enough_digits(source, target, p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions)
     check_cost(formula, source, target, own=True, engine=chosen, fixed=True)

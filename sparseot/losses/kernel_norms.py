@@ -12,7 +12,7 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..formulas import as_kernel
-from ..operators.arrays import Array, of_one_kind, shown
+from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length
 from ..points import shared
@@ -79,7 +79,7 @@ def kernel_norm(
         both, signed = torch.cat((x, y), 1), torch.cat((a, -b), 1)[..., None]
         field = factor * kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]
         f, g = field[:, : x.shape[1]], -field[:, x.shape[1] :]
-        return shown((f, g) if batched else (f[0], g[0]), reference)
+        return answered((f, g) if batched else (f[0], g[0]), reference)
     if shared(x) and shared(y):
         norm = _on_one_support(kernel, x[:1], y[:1], a, b, chosen)
     else:
@@ -87,7 +87,7 @@ def kernel_norm(
         own = [quadratic_form(kernel, z, c, engine=chosen) for z, c in ((x, a), (y, b))]
         norm = (own[0] + own[1]) / 2 - cross
     value = factor * norm
-    return shown(value if batched else value[0], reference)
+    return answered(value if batched else value[0], reference)
 
 
 def _on_one_support(

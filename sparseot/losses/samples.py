@@ -14,7 +14,7 @@ from ..engines.choose import ENGINES
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
-from ..operators.arrays import Array, of_one_kind, shown
+from ..operators.arrays import Array, answered, of_one_kind
 from ..points import check_positive
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
@@ -134,7 +134,7 @@ class SamplesLoss(torch.nn.Module):
         """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`."""
         x, y, a, b = _unpack(args)
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
-        return shown(self._loss(*tensors), reference)
+        return answered(self._loss(*tensors), reference)
 
     def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}

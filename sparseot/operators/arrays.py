@@ -12,6 +12,7 @@ from ..errors import bad_input
 
 __all__ = [
     "Array",
+    "answered",
     "as_tensor",
     "floating",
     "is_complex",
@@ -24,13 +25,15 @@ __all__ = [
 ]
 
 Array = Any  # a torch tensor or a NumPy array
+REFUSED = (Tensor, np.ma.MaskedArray)  # in lists: gradients, and masks, would be lost
 
 
 def of_one_kind(**given: Any) -> tuple[tuple[Any, ...], Array]:
     """Points and weights as tensors, and the first of them, whose kind answers take (:func:`shown`).
 
-    Lists are arrays of the dtype of the arrays beside them, or of float64. None, and what is neither
-    a tensor nor an array, is left to be checked.
+    Lists are arrays of the dtype of the arrays beside them: of single or double precision, single
+    beside half, double beside none. None, and what is neither a tensor nor an array, is left to be
+    checked.
 
     Raises:
         TypeError: for arrays beside tensors, or lists of other things than numbers.
@@ -46,11 +49,17 @@ def of_one_kind(**given: Any) -> tuple[tuple[Any, ...], Array]:
             raise bad_input(name, got, f"{kinds[0]}, as {first} is", fix, TypeError)
     if of_torch or not known:
         return tuple(given.values()), given[first]
-    dtypes = [value.dtype for value in known.values() if isinstance(value, np.ndarray)]
-    dtype = dtypes[0] if dtypes else np.dtype(np.float64)
+    dtype = _of_lists([value for value in known.values() if isinstance(value, np.ndarray)])
     arrays = {name: listed(value, name, dtype) for name, value in known.items()}
     tensors = {name: tensor_of(array, name) for name, array in arrays.items()}
     return tuple((given | tensors).values()), arrays[first]
+
+
+def _of_lists(arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """The dtype of lists beside these arrays."""
+    kinds = [array.dtype.type for array in arrays]
+    wide = [kind for kind in kinds if kind in (np.float32, np.float64)]
+    return (wide or [np.float32 if np.float16 in kinds else np.float64])[0]
 
 
 def listed(given: Any, name: str, dtype: Any = np.float64) -> Any:
@@ -59,7 +68,7 @@ def listed(given: Any, name: str, dtype: Any = np.float64) -> Any:
         return given
     fix = "Rows have one length, and hold numbers; torch.stack(...) joins tensors."
     try:
-        array = None if any(isinstance(v, Tensor) for v in given) else np.asarray(given)
+        array = None if any(isinstance(v, REFUSED) for v in given) else np.asarray(given)
     except ValueError:
         array = None
     if array is None or array.dtype.kind not in "iuf":
@@ -80,6 +89,9 @@ def tensor_of(array: Array, name: str = "array") -> Tensor:
     if not isinstance(array, np.ndarray | np.generic):
         fix = "torch.as_tensor(...) and np.asarray(...) convert lists."
         raise bad_input(name, type(array).__name__, "a tensor or a NumPy array", fix, TypeError)
+    if isinstance(array, np.ma.MaskedArray):
+        fix = "Drop what is masked, or fill it with .filled(...); weights may be zero there."
+        raise bad_input(name, "a masked array", "an array without a mask", fix, TypeError)
     if array.dtype.kind not in "fiubc" or array.dtype.itemsize > 8 * (1 + is_complex(array)):
         raise bad_input(name, f"dtype {array.dtype}", "numbers that torch knows", kind=TypeError)
     # torch takes neither negative steps nor read-only memory nor the other byte order
@@ -110,6 +122,20 @@ def shown(found: Any, reference: Array) -> Any:
     if isinstance(found, tuple):
         return tuple(shown(part, reference) for part in found)
     return like(found, reference) if found.dim() else found.item()
+
+
+def answered(found: Any, reference: Array) -> Any:
+    """What a loss answers, see :func:`shown`; no gradient is lost on the way.
+
+    Raises:
+        TypeError: for arrays, which have no gradient, where a kernel or a cost is learnt.
+    """
+    parts = found if isinstance(found, tuple) else (found,)
+    if not isinstance(reference, Tensor) and any(part.requires_grad for part in parts):
+        got = "arrays, beside a kernel or a cost that requires a gradient"
+        fix = "torch.from_numpy(...) makes tensors; under torch.no_grad() arrays will do."
+        raise bad_input("x, y", got, "tensors, whose losses have one", fix, TypeError)
+    return shown(found, reference)
 
 
 def floating(array: Array, name: str) -> Array:

@@ -16,7 +16,7 @@ from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
 from ..operators.arrays import Array, like, of_one_kind
 from ..operators.autograd.transforms import outside
-from ..points import Points, check_positive, lacks_digits
+from ..points import check_positive, lacks_digits, of_mass
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem, check_cost
@@ -125,6 +125,8 @@ def solve_clouds(
     check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
     penalty.check(source, target)
+    if penalty.imposed and (source.rounding or target.rounding):
+        target = of_mass(target, source)
     if debias and penalty.rhos[0] != penalty.rhos[1]:
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
@@ -136,7 +138,7 @@ def solve_clouds(
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
         if penalty.imposed:
-            target = _of_mass(target, source)
+            target = of_mass(target, source)
         plain = outside(lambda: (source.copy(), target.copy()), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
@@ -163,12 +165,6 @@ def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
         raise bad_input("solver", type(solver).__name__, "Sinkhorn(...)", fix, TypeError)
     check_positive(tol=tol)
     return replace(solver, tol=float(solver.tol or tol))
-
-
-def _of_mass(cloud: Points, other: Points) -> Points:
-    """The cloud with the mass of another, from which it differs by the rounding of weights."""
-    ratio = (other.mass / cloud.mass).detach()
-    return Points(cloud.positions, cloud.weights * ratio[:, None])
 
 
 def say_what_failed(solved: list[Solved]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot import knn, knn_graph, knn_recall
+from sparseot import knn, knn_graph, knn_recall, radius_graph
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -125,3 +125,14 @@ REFUSED = [
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
+@pytest.mark.parametrize("graph", [knn_graph, radius_graph])
+def test_edges_between_rows_of_an_array_are_an_array(graph, flow):
+    x, count = torch.rand(20, 3), {knn_graph: 3, radius_graph: 0.4}[graph]
+    found = graph(x.numpy(), count, flow=flow)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, graph(x, count, flow=flow).numpy())
+    with pytest.raises(TypeError, match="x: got list, wanted a tensor or a NumPy array"):
+        graph(x.tolist(), count)

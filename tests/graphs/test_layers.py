@@ -4,10 +4,11 @@ import copy
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
-from sparseot.nn import Forest, KNNGraph
+from sparseot.nn import Forest, KNNGraph, RadiusGraph
 from tests.references.neighbours import all_squares
 
 PROFILES = {
@@ -178,3 +179,17 @@ def test_bad_forests_are_refused():
     for options in ({"n_trees": 0}, {"leaf_size": 0}, {"n_refine": -1}):
         with pytest.raises(ValueError, match=next(iter(options))):
             Forest(**options)
+
+
+@pytest.mark.parametrize("layer", [KNNGraph(3), RadiusGraph(0.3)], ids=["knn", "radius"])
+def test_layers_are_given_tensors(layer):
+    """What they return is a tensor; arrays and lists are refused by name."""
+    x = torch.rand(9, 2)
+    with pytest.raises(TypeError, match=r"x: got an array, wanted a tensor.*from_numpy\(x\)"):
+        layer(x.numpy())
+    with pytest.raises(TypeError, match="y: got an array, wanted a tensor"):
+        layer(x, x.numpy())
+    with pytest.raises(TypeError, match=r"x: got list, wanted a tensor.*as_tensor\(x\)"):
+        layer(x.tolist())
+    with pytest.raises(TypeError, match="x: got an array, wanted a tensor"):
+        layer(np.ma.masked_less(x.numpy(), 0.5))

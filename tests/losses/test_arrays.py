@@ -74,6 +74,18 @@ def test_integers_in_lists_are_numbers():
     assert so.kernel_norm(((0, 0),), [np.array([3.0, 4.0])], kernel=kernels.Energy()) == 5.0
 
 
+def test_lists_beside_arrays_have_a_floating_dtype():
+    """Never that of integers; single precision beside half."""
+    with pytest.raises(TypeError, match="y: got dtype torch.int64"):
+        so.solve_sample([[0.5], [0.25]], np.array([[2], [3]]), blur=0.5)
+    half, points = Y.astype(np.float16), X.tolist()
+    single = X.astype(np.float32)
+    exact = so.kernel_norm(single, half, kernel=GAUSSIAN)
+    assert so.kernel_norm(points, half, kernel=GAUSSIAN) == exact
+    potentials = so.kernel_norm(points, half, None, B, kernel=GAUSSIAN, potentials=True)
+    assert potentials[0].dtype == np.float64  # of the weights
+
+
 def test_arrays_of_any_memory():
     """Read-only, with negative steps, and of the other byte order."""
     exact = so.kernel_norm(X, Y, kernel=GAUSSIAN)
@@ -99,6 +111,9 @@ MIXED = {
     "rows of unequal length": ([[1.0, 2.0], [1.0]], Y, None, None, "x: got a list that is no array"),
     "tensors in a list": (list(torch.from_numpy(X)), Y, None, None, r"x: .*torch\.stack"),
     "objects": (X.astype(object), Y, None, None, "x: got dtype object, wanted numbers"),
+    "a mask": (X, np.ma.masked_less(Y, 0.5), None, None,
+               r"y: got a masked array, wanted an array without a mask.*\.filled"),
+    "masks in a list": (X, list(np.ma.masked_less(Y, 0.5)), None, None, "y: got a list that is no array"),
     "nothing known": ("x", "y", None, None, "x: got str, wanted a tensor or an array"),
 }  # fmt: skip
 

@@ -37,6 +37,28 @@ def test_kernel_norms_in_the_length_of_their_kernel(kernel):
     torch.testing.assert_close(norm(*arguments), fixed)
 
 
+@pytest.mark.parametrize("potentials", [False, True])
+def test_arrays_beside_a_kernel_that_is_learnt(potentials):
+    """Numbers and arrays have no gradient: none is lost, unless none is asked for."""
+    arrays, sigma = (X.numpy(), Y.numpy()), learnt()
+    losses = [
+        lambda x, y: so.kernel_norm(x, y, kernel=kernels.Gaussian(sigma), potentials=potentials),
+        lambda x, y: so.kernel_norm(x, y, kernel=lambda x, y: sigma * (x @ y.mT)),
+        so.SamplesLoss("gaussian", blur=sigma, potentials=potentials),
+    ]
+    for loss in losses:
+        with pytest.raises(
+            TypeError, match="x, y: got arrays, beside a kernel .*from_numpy.*no_grad"
+        ):
+            loss(*arrays)
+        with torch.no_grad():
+            found, exact = loss(*arrays), loss(X, Y)
+        for ours, theirs in zip(
+            *(v if type(v) is tuple else (v,) for v in (found, exact)), strict=True
+        ):
+            torch.testing.assert_close(torch.as_tensor(ours).to(theirs), theirs)
+
+
 @pytest.mark.parametrize("loss", ["gaussian", "laplacian"])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_losses_in_their_blur(loss, batch):

@@ -69,7 +69,8 @@ def radius(
     points exactly at the distance r count wherever double precision can tell.
 
     Args:
-        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
+            distances in float32, with gradients in half precision.
         y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
         r: a length in the units of the points, >= 0; at 0 there are copies alone.
         loop: with ``y=None``, whether a point is its own neighbour.
@@ -106,11 +107,11 @@ def radius(
     )
     found = find(a, b, r, loop, max_num_neighbors, mask, batch, method, rows=graph)
     masks = pair_of("mask", mask, b is None)
-    here = clean(a, masks[0])
-    there = here if b is None else clean(b, masks[1])
+    here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
+    there = here if b is None else there
     distances = distances_of(found, here, there)[1] if graph else found.squares.sqrt_()
     result = RadiusNeighbours(
-        like(distances.to(a.dtype), x), like(found.columns, x), like(found.ends, x)
+        like(distances.to(here.dtype), x), like(found.columns, x), like(found.ends, x)
     )
     result.truncated, result.left_out = found.left_out > 0, found.left_out
     result.method, result.exact, result.evaluations = found.method, True, found.evaluations
@@ -136,7 +137,7 @@ def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 @own_settings
 def radius_graph(
-    x: Tensor,
+    x: Array,
     r: float,
     batch: Tensor | None = None,
     loop: bool = False,
@@ -144,11 +145,11 @@ def radius_graph(
     flow: str = "source_to_target",
     *,
     method: str = "auto",
-) -> Tensor:
+) -> Array:
     """The edges from all points within the distance r to each point, as PyG has them.
 
     Args:
-        x: ``(N, D)`` points.
+        x: ``(N, D)`` points, tensor or NumPy array.
         r: a length in the units of the points, >= 0; a distance of r itself counts.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -159,7 +160,7 @@ def radius_graph(
         method: see :func:`radius`, which also returns distances, and says what was left out.
 
     Returns:
-        ``(2, E)`` indices, by centres, neighbours ascending.
+        ``(2, E)`` indices, by centres, neighbours ascending; an array of an array.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -173,6 +174,7 @@ def radius_graph(
     """
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
-    found = find(x, None, r, loop, max_num_neighbors, None, batch, method, squares=False)
-    warn_of_cut(found, max_num_neighbors)
-    return found.edges if flow == "source_to_target" else found.edges.flip(0)
+    points, most = points_tensor("x", x), max_num_neighbors
+    found = find(points, None, r, loop, most, None, batch, method, squares=False)
+    warn_of_cut(found, most)
+    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), x)

@@ -12,7 +12,7 @@ from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
 from ...precision import full_precision
 from ..adjacency import Adjacency, EdgeAdjacency
-from ..search.clouds import pair_of
+from ..search.clouds import of_tensors, pair_of
 from ..search.methods import check_integer
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
@@ -129,6 +129,7 @@ class RadiusGraph(Weighted):
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
+        of_tensors(x=x, y=y)
         most = self.max_num_neighbors
         masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
         clouds = (x.detach(), None if y is None else y.detach())

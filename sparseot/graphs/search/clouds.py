@@ -18,7 +18,16 @@ from ...errors import bad_input
 from ...operators.arrays import Array, as_tensor
 from ...precision import at_least_single
 
-__all__ = ["Clouds", "Rows", "as_clouds", "offsets", "pair_of", "points_tensor", "unit"]
+__all__ = [
+    "Clouds",
+    "Rows",
+    "as_clouds",
+    "offsets",
+    "pair_of",
+    "of_tensors",
+    "points_tensor",
+    "unit",
+]
 
 SMALLEST, LARGEST = 1e-140, 1e150  # of the largest coordinate, in double precision
 UNIT = {torch.float32: 120, torch.float64: 1000}  # powers of two that are numbers
@@ -205,6 +214,17 @@ def offsets(name: str, batch: Tensor, points: int, samples: int) -> list[int]:
         raise bad_input("batch", "numbers that are not sorted", "0 <= batch, ascending", fix)
     counts = torch.bincount(batch, minlength=samples)
     return [0, *counts.cumsum(0).tolist()]
+
+
+def of_tensors(**points: Any) -> None:
+    """Refuses what is no tensor, nor None, in layers: what they give is one."""
+    for name, x in points.items():
+        if x is not None and not isinstance(x, Tensor):
+            array = isinstance(x, np.ndarray)
+            fix = f"torch.{'from_numpy' if array else 'as_tensor'}({name}) makes one."
+            raise bad_input(
+                name, "an array" if array else type(x).__name__, "a tensor", fix, TypeError
+            )
 
 
 def points_tensor(name: str, x: Array) -> Tensor:

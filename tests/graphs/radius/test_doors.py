@@ -51,7 +51,12 @@ def test_numpy_in_numpy_out_and_a_matrix_of_scipy():
 def test_half_precision_is_searched_in_single():
     x = (torch.randn(300, 3) + 10).bfloat16()
     half, single = radius(x, None, 0.5), radius(x.float(), None, 0.5)
-    assert torch.equal(half.indices, single.indices) and half.distances.dtype == x.dtype
+    assert torch.equal(half.indices, single.indices)
+    assert torch.equal(half.distances, single.distances)
+    radius(x.requires_grad_(), None, 0.5).distances.sum().backward()
+    y = x.detach().float().requires_grad_()
+    radius(y, None, 0.5).distances.sum().backward()
+    assert torch.equal(x.grad, y.grad.bfloat16())
 
 
 @pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
