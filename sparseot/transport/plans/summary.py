@@ -43,8 +43,7 @@ def text(found: Answer) -> str:
             f"  {state}: marginals off by {worst.residual:.1e} of the mass (tol {first.tol:g}) "
             f"after {sweeps} sweeps, {seconds:.2g} s",
             f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
-            f"  {kept} % of the pairs kept, the others hold a mass of "
-            f"{omitted:.1e} at most",
+            f"  {kept} % of the pairs kept, the others hold a mass of {omitted:.1e} at most",
         ]
     )
 
