@@ -251,6 +251,8 @@ def test_launcher_has_a_card_for_each_tutorial(lab, page, artefacts):
 
     light = page.locator("body").get_attribute("data-jp-theme-light") == "true"
     for theme in ("Dark", "Light") if light else ("Light", "Dark"):
+        # JupyterLab takes its splash away twice where a theme follows within a fifth of a second.
+        page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=60_000)
         before = page.evaluate(BLUE)
         page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": f"JupyterLab {theme}"}])
         # The style sheet of the theme arrives some time after its name; the icons follow it.
