@@ -33,7 +33,7 @@ def reference(x, y, a, b, p, blur, reach, f, g):
     return value, forces.sum(1), -forces.sum(0)
 
 
-def random_problem(seed):
+def random_problem(seed, distances=False):
     """Sizes, dimensions, weights, masses, gaps, duplicates, outliers, far clusters, precision."""
     torch.manual_seed(seed)
     draw = lambda *choices: choices[int(torch.randint(len(choices), ()))]  # noqa: E731
@@ -54,7 +54,7 @@ def random_problem(seed):
         y = y[:1].repeat(m, 1)
     a, b = ((draw(0.0, 1.0, 2.0) * torch.randn(k).double()).exp() for k in (n, m))
     a, b = a / a.sum(), b / b.sum()
-    p = draw(2, 2, 2, 1)
+    p = 1 if distances else draw(2, 2, 2, 1)
     reach = draw(None, None, None, 0.2, 2.0, (None, 0.5), (0.5, None))
     debias = draw(True, False) and not isinstance(reach, tuple)
     if reach is not None:
@@ -63,7 +63,7 @@ def random_problem(seed):
         a, b = 3 * a, 3 * b
     solver = so.Sinkhorn(
         max_sweeps=draw(1, 3, 20, 500, 500),
-        multilevel=draw(True, True, False),
+        multilevel=distances or draw(True, True, False),
         certificate=draw("cheap", "cheap", "tight"),
     )
     options = {"p": p, "blur": draw(0.03, 0.1, 0.3, 2.0), "reach": reach, "debias": debias}
@@ -96,8 +96,18 @@ def truth(x, y, a, b, options):
 @pytest.mark.parametrize("block", range(8))
 def test_the_interval_contains_the_true_value(block):
     """200 random problems: interval and gradients, and at convergence a narrow interval."""
-    for seed in range(25 * block, 25 * block + 25):
-        x, y, a, b, options, rest, dtype = random_problem(seed)
+    check_intervals(range(25 * block, 25 * block + 25))
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_the_interval_contains_the_true_value_for_distances(block):
+    """50 random problems with p = 1, on kept pairs."""
+    check_intervals(range(1000 + 25 * block, 1025 + 25 * block), distances=True)
+
+
+def check_intervals(seeds, distances=False):
+    for seed in seeds:
+        x, y, a, b, options, rest, dtype = random_problem(seed, distances)
         x, y, a, b = (t.to(dtype) for t in (x, y, a, b))
         moving = x.clone().requires_grad_(), y.clone().requires_grad_()
         with warnings.catch_warnings():
