@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
-from .kept_squares import B, sift, transpose
+from .kept_squares import B, sift, transpose, with_room
 from .lanes import (
     accumulate,
     add,
@@ -172,11 +172,7 @@ def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, 
         before, P = total, parents[I]
         for k in range(starts[P], starts[P + 1]):
             first, last = ends[near[k]], ends[near[k] + 1]
-            if total + (last - first) > len(kept):
-                longer = np.empty(2 * len(kept) + (last - first), np.int32)
-                for t in range(total):  # a slice would take longer to compile
-                    longer[t] = kept[t]
-                kept = longer
+            kept = with_room(kept, total, last - first)
             _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
             total, lost = sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
             omitted[I] += lost

@@ -149,6 +149,17 @@ def sift(first, last, weight, yw, ym, threshold, bounds, kept, total):
     return total, lost
 
 
+@njit(inline="always", **OPTIONS)
+def with_room(kept, total, more):
+    """An array that holds the first ``total`` numbers of ``kept`` and has room for some more."""
+    if total + more <= len(kept):
+        return kept
+    longer = np.empty(2 * len(kept) + more, np.int32)
+    for t in range(total):  # a slice would take longer to compile
+        longer[t] = kept[t]
+    return longer
+
+
 @njit(**OPTIONS)
 def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
     """The tiles of row blocks lo to hi whose bound passes the threshold.
@@ -174,11 +185,7 @@ def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, 
         before, P = total, parents[I]
         for k in range(starts[P], starts[P + 1]):
             first, last = ends[near[k]], ends[near[k] + 1]
-            if total + (last - first) > len(kept):
-                longer = np.empty(2 * len(kept) + (last - first), np.int32)
-                for t in range(total):  # a slice would take longer to compile
-                    longer[t] = kept[t]
-                kept = longer
+            kept = with_room(kept, total, last - first)
             _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
             total, lost = sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
             omitted[I] += lost

@@ -83,7 +83,6 @@ class Distances(Scale):
     """Multiples of the distance."""
 
     sloped = False
-
     ROUNDING = 2.0**-24
     FAR = 10.0  # temperatures: nearer clouds have values that are small beside what is lost
 

@@ -35,9 +35,9 @@ RATIO = 2.5  # of successive temperatures
 CELL = 1.4  # side of a cell, in blurs
 WIDEST = 0.1  # and in sides of the box around both clouds without outliers, at most
 COARSE = 0.005  # tolerance at all temperatures but the last
-FINER = 1.3  # factor by which cells shrink while they have few pairs:
-FEW = 0.15  # of the pairs, that cells may have at the last temperature
 SWEEPS = 300  # there, at most; tens where no mass must cross a gap of hundreds of blurs
+FINER = 1.3  # factor by which cells shrink at the last temperature, while they have few pairs:
+FEW = 0.15  # of those of the points
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
 FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
@@ -102,11 +102,10 @@ class Multilevel:
         _, last = found.pop()
         if (problem.p == 1 or self.course.outliers) and found:
             # coarse cells tell all of a plan with p = 1 but what is near, and where outliers go
-            width = found[-1][1]
-            found.append((self.eps, width))
+            coarse = width = found[-1][1]
             while width > last / 2 and self._few(width / FINER):
                 width /= FINER
-            found.append((self.eps, width))
+            found += [(self.eps, side) for side in dict.fromkeys((coarse, width))]
         return found
 
     def _few(self, width: float) -> bool:
@@ -141,7 +140,8 @@ class Multilevel:
         tol = max(COARSE, self.tol) if eps > self.eps else self.tol / 2
         if self.course.outliers:  # whose mass is small
             tol = self.tol / 4
-        softmins = self._softmins((X, Y), eps, tol, torch.float32)
+        dtype = torch.float32 if tol >= COARSE else self.dtype
+        softmins = self._softmins((X, Y), eps, tol, dtype)
         found = alternate(
             softmins,
             f[X.order],
