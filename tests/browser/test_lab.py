@@ -132,6 +132,20 @@ def address(server: subprocess.Popen, log: Path) -> str:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()}", pytrace=False)
 
 
+def change_theme(page, theme: str) -> None:
+    """To "Dark" or "Light", and until nothing lies above the page.
+
+    JupyterLab takes its splash away twice, which is an error, where a theme follows within a fifth
+    of a second.
+    """
+    splash = page.locator("#jupyterlab-splash")
+    splash.wait_for(state="detached", timeout=60_000)
+    page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": f"JupyterLab {theme}"}])
+    light = "true" if theme == "Light" else "false"
+    page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached", timeout=60_000)
+    splash.wait_for(state="detached", timeout=60_000)
+
+
 def end_kernels(root: str) -> None:
     """Leave no kernel of one tutorial running beside the next."""
     header = {"Authorization": f"token {TOKEN}"}
@@ -218,8 +232,7 @@ def test_viewer_answers_while_it_is_dragged(lab, page, artefacts):
     assert "between" in said, "the interval comes with the answer, not with the sketch"
     page.screenshot(path=artefacts / "lab-viewer-light.png")
 
-    page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": "JupyterLab Dark"}])
-    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    change_theme(page, "Dark")
     page.screenshot(path=artefacts / "lab-viewer-dark.png")
 
     before = canvas.get_attribute("data-answer")
@@ -251,10 +264,8 @@ def test_launcher_has_a_card_for_each_tutorial(lab, page, artefacts):
 
     light = page.locator("body").get_attribute("data-jp-theme-light") == "true"
     for theme in ("Dark", "Light") if light else ("Light", "Dark"):
-        # JupyterLab takes its splash away twice where a theme follows within a fifth of a second.
-        page.locator("#jupyterlab-splash").wait_for(state="detached", timeout=60_000)
         before = page.evaluate(BLUE)
-        page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": f"JupyterLab {theme}"}])
+        change_theme(page, theme)
         # The style sheet of the theme arrives some time after its name; the icons follow it.
         page.wait_for_function(f"before => ({BLUE})() !== before", arg=before, timeout=60_000)
         page.screenshot(path=artefacts / f"lab-cards-{theme.lower()}.png")
