@@ -48,6 +48,10 @@ ENTRIES = ".lm-CommandPalette-item[data-command='sparseot:open-tutorial']"
 BLUE = f"() => getComputedStyle(document.querySelector('{CARDS} .jp-icon-brand1')).fill"
 EXECUTE = "([id, args]) => window.jupyterapp.commands.execute(id, args).then(() => {})"
 
+# Whether each picture has as many pixels as the place that it fills.
+SHARP = """() => [...document.querySelectorAll(".sov canvas")].every(
+  canvas => Math.abs(canvas.width - canvas.clientWidth * devicePixelRatio) <= 1)"""
+
 # Whether the first canvas shows the whole answer, or another one than before.
 SETTLED = """() => {
   const root = document.querySelector(".sov");
@@ -233,6 +237,7 @@ def test_viewer_answers_while_it_is_dragged(lab, page, artefacts):
     page.screenshot(path=artefacts / "lab-viewer-light.png")
 
     change_theme(page, "Dark")
+    page.wait_for_function(SHARP, timeout=60_000)
     page.screenshot(path=artefacts / "lab-viewer-dark.png")
 
     before = canvas.get_attribute("data-answer")

@@ -236,7 +236,8 @@ export function mount({ model, el }, viewer) {
   showStatus();
 
   const sizes = new ResizeObserver(redraw);
-  sizes.observe(root);
+  // Canvases too: while a theme's style sheet is exchanged they are of other sizes, and root is not.
+  for (const node of [root, ...root.querySelectorAll("canvas")]) sizes.observe(node);
   const themes = new MutationObserver(redraw);
   for (const node of [document.documentElement, document.body]) {
     themes.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-name", "data-jp-theme-light", "class"] });
