@@ -11,9 +11,10 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..points import check_integer
 from ..precision import at_least_single
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
-from .search.methods import Forest, Found, Options, check_integer, check_method, search
+from .search.methods import Forest, Found, Options, check_method, search
 from .values import attach, clean, place, slots, to_distances
 
 __all__ = ["Neighbours", "find", "knn", "knn_graph"]

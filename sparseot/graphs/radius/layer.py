@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
+from ...points import check_integer
 from ...precision import full_precision
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.clouds import of_tensors, pair_of
-from ..search.methods import check_integer
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
 from .doors import distances_of
