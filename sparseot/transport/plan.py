@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,9 +21,12 @@ from .derivatives.solved import Answer
 from .plans.largest import sparse_entries
 from .plans.maps import mapped, mapped_points
 from .plans.matrix import PlanMatrix
-from .plans.sampling import Generator, PlanSampler, uniform
+from .plans.sampling import PlanSampler, uniform
 from .plans.sums import seen_from_target
 from .problem import Problem
+
+if TYPE_CHECKING:
+    from .plans.sampling import Generator
 
 __all__ = ["SolvedPlan"]
 

@@ -12,6 +12,7 @@ that may miss a share of its mass there, as that of a point without weight does,
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ __all__ = ["PlanSampler", "uniform"]
 
 LOWEST = 1e-30  # sums, for a unit of weight, that lost nothing
 
-Generator = torch.Generator | np.random.Generator
+if TYPE_CHECKING:  # for a light import: NumPy's generators are loaded at their first use
+    Generator = torch.Generator | np.random.Generator
 
 
 class PlanSampler:
