@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input, warn_user
+from ...optional import optional
 from ...points import check_integer
 from .clouds import Clouds
 
@@ -23,15 +24,15 @@ __all__ = [
     "search",
 ]
 
-# name: (module, function, package that must be installed, what pip calls it)
+# name: (module, function, package that must be installed)
 METHODS = {
-    "brute": ("brute", "brute", "numba", "numba"),
-    "tiles": ("dense", "tiles", "torch", "torch"),
-    "kdtree": ("kdtree", "kdtree", "scipy", "scipy"),
-    "forest": ("forest", "forest", "numba", "numba"),
-    "keops": ("keops", "keops", "pykeops", "pykeops"),
-    "faiss": ("peers", "faiss", "faiss", "faiss-cpu"),
-    "pynndescent": ("peers", "pynndescent", "pynndescent", "pynndescent"),
+    "brute": ("brute", "brute", "numba"),
+    "tiles": ("dense", "tiles", "torch"),
+    "kdtree": ("kdtree", "kdtree", "scipy"),
+    "forest": ("forest", "forest", "numba"),
+    "keops": ("keops", "keops", "pykeops"),
+    "faiss": ("peers", "faiss", "faiss"),
+    "pynndescent": ("peers", "pynndescent", "pynndescent"),
 }
 EXACT = ("brute", "tiles", "kdtree", "keops", "faiss")
 KDTREE_DIMENSION = 8
@@ -143,13 +144,7 @@ def check_method(method: str | Forest) -> tuple[str, Forest]:
     if not isinstance(method, str) or method not in METHODS:
         known = ", ".join(f'"{name}"' for name in ("auto", *METHODS))
         raise bad_input("method", repr(method), f"one of {known}")
-    _, _, package, pip = METHODS[method]
-    try:
-        import_module(package)
-    except ImportError:
-        fix = f"Run: pip install {pip}"
-        wanted = f"a method whose package is installed; {package} is not"
-        raise bad_input("method", repr(method), wanted, fix, ImportError) from None
+    optional(METHODS[method][2], "method", repr(method))
     return method, Forest()
 
 
@@ -168,7 +163,7 @@ def _resolve(method: str, x: Tensor, y: Tensor) -> str:
 
 
 def _load(name: str) -> Callable[[Clouds, Options], Found]:
-    module, function, _, _ = METHODS[name]
+    module, function, _ = METHODS[name]
     loaded: Callable[[Clouds, Options], Found] = getattr(
         import_module(f"{__package__}.{module}"), function
     )
