@@ -146,6 +146,11 @@ class Radial(Single):
         odd = any(term.power % 2 or term.power < 0 for term in self.terms)
         return (odd and self.offset == 0) or (self.decay == 1 and self.rate > 0)
 
+    @property
+    def unbounded(self) -> bool:
+        """Whether the profile is the larger, the nearer two points are."""
+        return self.offset == 0 and any(term.power < 0 for term in self.terms)
+
 
 class Gaussian(Radial):
     r"""The Gaussian kernel :math:`\exp(-|x-y|^2 / 2\sigma^2)`.
