@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
-from ...precision import full_precision
+from ...precision import at_least_single, full_precision
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.clouds import of_tensors, pair_of
 from ..search.methods import check_integer
@@ -140,9 +140,10 @@ class RadiusGraph(Weighted):
         warn_of_cut(found, most)
         here = clean(x, masks[0])
         squares, distances = distances_of(found, here, here if y is None else clean(y, masks[1]))
-        weights = self._weights(squares, distances).to(x.dtype)
+        dtype = at_least_single(x)[0].dtype
+        weights = self._weights(squares, distances).to(dtype)
         shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
-        A: Adjacency = RadiusAdjacency(found, weights, distances.to(x.dtype), shape)
+        A: Adjacency = RadiusAdjacency(found, weights, distances.to(dtype), shape)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
 
