@@ -17,7 +17,7 @@ __all__ = ["check_dtypes", "empty_product", "matmul", "product_of_new"]
 MATMUL = (torch.matmul, Tensor.matmul)
 
 
-def matmul(kind: type, func: Any, left: Any, right: Any) -> Any:
+def matmul(kind: type[Any], func: Any, left: Any, right: Any) -> Any:
     """``torch.matmul(A, h)`` is ``A @ h``, also for ``torch.compile``, for operators of this kind.
 
     Torch 2.13 compiles ``A @ h`` as if it were ``h @ A``. It is taken for what was written where only

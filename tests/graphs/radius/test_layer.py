@@ -106,7 +106,8 @@ def test_no_edges_and_saved_states():
     assert torch.equal(copy.deepcopy(first)(x).weights, second(x).weights)
     assert "r=0.3" in repr(first)
     half = first(x.detach().bfloat16())
-    assert half.weights.dtype == torch.bfloat16
+    assert half.weights.dtype == half.distances.dtype == torch.float32
+    assert torch.equal(half.weights, first(x.detach().bfloat16().float()).weights)
 
 
 @pytest.mark.slow
