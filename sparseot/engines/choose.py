@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Opaque, Radial, Symbolic
 from ..optional import optional
 from ..pairs import BlockPairs
@@ -32,6 +32,7 @@ ENGINES = {
     "numba": ("numba_pairs", "Numba"),
     "nufft": ("nufft", "Fourier"),
     "keops": ("keops", "KeOps"),
+    "triton": ("triton.engine", "Triton"),
 }
 TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
@@ -40,6 +41,7 @@ TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
+_said: set[str] = set()  # why kernels did not run
 
 
 def load(name: str, **options: Any) -> Engine:
@@ -116,7 +118,7 @@ def choose_engine(
 def _best(
     formula: Formula, x: Tensor, y: Tensor | None, pairs: BlockPairs | None, tol: float
 ) -> tuple[str, str]:
-    """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest.
+    """Numba in low dimension and for distances, on a CPU; Triton on CUDA; torch tiles for all the rest.
 
     A Gaussian of very many pairs is summed as a Fourier series where that is faster.
     """
@@ -125,7 +127,7 @@ def _best(
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":
-        return "tiles", f"points on {x.device.type}"
+        return _on_a_device(formula, x, pairs)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
     if series is not None:
         return "nufft", series
@@ -134,6 +136,21 @@ def _best(
     if formula.singular:
         return "numba", "a formula of the distance, on a CPU"
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
+
+
+def _on_a_device(formula: Radial, x: Tensor, pairs: BlockPairs | None) -> tuple[str, str]:
+    """Triton where it runs; that it does not is told with the result, and said once on CUDA."""
+    where = f"points on {x.device.type}"
+    if x.device.type != "cuda":
+        return "tiles", where
+    why_not = load("triton").refuses(formula, x, pairs)
+    if why_not is None:
+        return "triton", where
+    why_not = why_not.partition(";")[0]
+    if why_not not in _said:
+        _said.add(why_not)
+        warn_user(f"Sums are taken by torch's tiles, which are far slower. {why_not}. (Said once.)")
+    return "tiles", f"{where}; {why_not}"
 
 
 def _series(formula: Radial, x: Tensor, y: Tensor, tol: float) -> str | None:
