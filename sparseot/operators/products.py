@@ -25,7 +25,7 @@ def matmul(kind: type[Any], func: Any, left: Any, right: Any) -> Any:
     """
     if func not in MATMUL:
         return NotImplemented
-    if isinstance(left, kind):
+    if issubclass(type(left), kind):
         return left.__matmul__(right)  # @ would come here again
     if not torch.compiler.is_compiling():
         return right.__rmatmul__(left)
