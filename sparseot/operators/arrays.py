@@ -16,6 +16,7 @@ __all__ = [
     "as_tensor",
     "floating",
     "is_complex",
+    "keep_gradients",
     "like",
     "listed",
     "numpy_dtype",
@@ -130,12 +131,17 @@ def answered(found: Any, reference: Array) -> Any:
     Raises:
         TypeError: for arrays, which have no gradient, where a kernel or a cost is learnt.
     """
+    keep_gradients(found, reference)
+    return shown(found, reference)
+
+
+def keep_gradients(found: Any, reference: Array) -> None:
+    """Raises TypeError where an answer has a gradient that arrays would lose, see :func:`answered`."""
     parts = found if isinstance(found, tuple) else (found,)
     if not isinstance(reference, Tensor) and any(part.requires_grad for part in parts):
         got = "arrays, beside a kernel or a cost that requires a gradient"
         fix = "torch.from_numpy(...) makes tensors; under torch.no_grad() arrays will do."
         raise bad_input("x, y", got, "tensors, whose losses have one", fix, TypeError)
-    return shown(found, reference)
 
 
 def floating(array: Array, name: str) -> Array:
