@@ -52,7 +52,7 @@ html_css_files = ["sparseot.css"]
 html_favicon = "_static/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "performance": [], "architecture": []}
+html_sidebars = {"index": [], "performance": [], "architecture": [], "releasing": []}
 html_theme_options = {
     "logo": {
         "text": "sparseot",

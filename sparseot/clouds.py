@@ -13,7 +13,7 @@ from .errors import bad_input
 from .points import Points, numbers
 from .precision import HALF, at_least_single
 
-__all__ = ["points_pair"]
+__all__ = ["batch_size", "points_pair"]
 
 # Coordinates whose squared distances are numbers still, in any dimension.
 LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
@@ -53,7 +53,7 @@ def points_pair(
                 "Convert one of them with .to(...).",
                 TypeError if what == "dtype" else ValueError,
             )
-    count = _count(x, y, a, b)
+    count = batch_size(x, y, a, b)
     if x.shape[-1] != y.shape[-1]:
         raise bad_input(
             "y",
@@ -77,7 +77,7 @@ def _rounding(a: Any) -> float:
     return 3 * torch.finfo(a.dtype).eps if half else 0.0
 
 
-def _count(x: Tensor, y: Tensor, a: Any, b: Any) -> int:
+def batch_size(x: Tensor, y: Tensor, a: Any, b: Any) -> int:
     """How many items the batch has; 0 for two clouds."""
     of_x, of_y = _items(x, a), _items(y, b)
     if of_x == of_y:

@@ -98,6 +98,12 @@ class Partition:
         return int(self.starts[1])
 
     @cached_property
+    def members(self) -> Array:
+        """The points of each block, ``(C, size)``; the last block repeats its last point."""
+        places = np.minimum(np.arange(len(self) * self.size), len(self.order) - 1)
+        return self.order[places].reshape(len(self), self.size)
+
+    @cached_property
     def inverse(self) -> Array:
         """``(N,)`` the place of each point in the block order."""
         places = np.empty_like(self.order)
@@ -129,6 +135,11 @@ class BlockPairs:
     starts: Array
     cols: Array
 
+    @cached_property
+    def owners(self) -> Array:
+        """The row block of each kept pair."""
+        return np.repeat(np.arange(len(self.rows)), np.diff(self.starts))
+
     @property
     def kept(self) -> int:
         """The number of kept pairs of points."""
@@ -145,27 +156,25 @@ class BlockPairs:
         """Which pairs of the points ``rows`` and ``cols`` are kept, ``(n, m)`` truth values."""
         mine = np.searchsorted(self.rows.starts, self.rows.inverse[rows], side="right") - 1
         theirs = np.searchsorted(self.columns.starts, self.columns.inverse[cols], side="right") - 1
-        known = np.repeat(np.arange(len(self.rows)), np.diff(self.starts)) * len(self.columns)
-        found: Array = np.isin(mine[:, None] * len(self.columns) + theirs, known + self.cols)
+        known = self.owners * len(self.columns) + self.cols
+        found: Array = np.isin(mine[:, None] * len(self.columns) + theirs, known)
         return found
 
     @cached_property
     def T(self) -> BlockPairs:
         """The same pairs with rows and columns exchanged."""
-        owners = np.repeat(np.arange(len(self.rows)), np.diff(self.starts))
         order = np.argsort(self.cols, kind="stable")
         counts = np.bincount(self.cols, minlength=len(self.columns))
-        flipped = BlockPairs(self.columns, self.rows, _offsets(counts), owners[order])
+        flipped = BlockPairs(self.columns, self.rows, _offsets(counts), self.owners[order])
         flipped.__dict__["T"] = self
         return flipped
 
     @cached_property
     def runs(self) -> tuple[Array, Array, Array]:
         """Kept columns as runs of neighbouring blocks: CSR starts, first points, last points."""
-        owners = np.repeat(np.arange(len(self.rows)), np.diff(self.starts))
         opens = np.ones(len(self.cols) + 1, bool)
-        opens[1:-1] = (np.diff(self.cols) != 1) | (np.diff(owners) != 0)
-        counts = np.bincount(owners[opens[:-1]], minlength=len(self.rows))
+        opens[1:-1] = (np.diff(self.cols) != 1) | (np.diff(self.owners) != 0)
+        counts = np.bincount(self.owners[opens[:-1]], minlength=len(self.rows))
         first = self.columns.starts[self.cols[opens[:-1]]]
         last = self.columns.starts[self.cols[opens[1:]] + 1]
         return _offsets(counts), first, last

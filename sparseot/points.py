@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "bounding_diameter",
     "bounding_sides",
     "check_balanced",
+    "check_integer",
     "check_positive",
     "enough_digits",
     "lacks_digits",
@@ -235,6 +236,15 @@ def check_positive(**values: float | None) -> None:
             raise bad_input(name, repr(value), "a positive number", kind=TypeError)
         if not (math.isfinite(value) and value > 0):
             raise bad_input(name, f"{value:g}", "a positive, finite number")
+
+
+def check_integer(name: str, value: Any, least: int = 1) -> int:
+    """An integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise bad_input(name, repr(value), "an integer", kind=TypeError)
+    if value < least:
+        raise bad_input(name, str(value), f"an integer of at least {least}")
+    return int(value)
 
 
 def refuse_tensor(name: str, value: Any, wanted: str = "a number") -> None:

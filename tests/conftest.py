@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from . import caches, missing
-
-caches.share()
+from . import missing
 
 
 def pytest_collectstart(collector):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..formulas import Radial
-from ..pairs import BlockPairs, Partition
+from ..pairs import BlockPairs
 from ..precision import full_precision
 from .base import LOG2E, Formula, Reductions, centred
 from .openmp import NUMBERS, threads_for
@@ -21,10 +20,11 @@ class BlockTiles(Reductions):
     def __init__(self, x: Tensor, y: Tensor, pairs: BlockPairs, entries: int) -> None:
         self.pairs, self.device = pairs, x.device
         here, there = centred(x, y)
-        rows, cols = _members(pairs.rows, x.device), _members(pairs.columns, x.device)
+        rows, cols = (
+            torch.from_numpy(cut.members).to(x.device) for cut in (pairs.rows, pairs.columns)
+        )
         self.x, self.y, self.members = here[0, rows], there[0, cols], (rows, cols)
-        owners = np.repeat(np.arange(len(pairs.rows)), np.diff(pairs.starts))
-        self.tiles = tuple(torch.from_numpy(k).to(x.device) for k in (owners, pairs.cols))
+        self.tiles = tuple(torch.from_numpy(k).to(x.device) for k in (pairs.owners, pairs.cols))
         self.chunk = max(1, entries // (rows.shape[1] * cols.shape[1]))
 
     @full_precision
@@ -57,12 +57,6 @@ class BlockTiles(Reductions):
             return torch.cdist(x, y, compute_mode=mode).square_()
         squares = torch.baddbmm(x.square().sum(-1, keepdim=True), x, y.mT, alpha=-2)
         return squares.add_(y.square().sum(-1)[:, None]).clamp_(min=0)
-
-
-def _members(cut: Partition, device: torch.device) -> Tensor:
-    """The points of each block, ``(C, size)``; the last block repeats its last point."""
-    places = np.minimum(np.arange(len(cut) * cut.size), len(cut.order) - 1)
-    return torch.from_numpy(cut.order[places]).view(len(cut), cut.size).to(device)
 
 
 def radial_values(

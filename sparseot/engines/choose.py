@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..formulas import Opaque, Pointwise, Radial, Symbolic
+from ..formulas import Opaque, Radial, Symbolic
+from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .kept import TileLoops
@@ -94,6 +95,7 @@ def choose_engine(
 
     Raises:
         ValueError: if there is no such engine, or if the one that was named refuses.
+        ImportError: if its package is not installed.
     """
     why = "as asked"
     if engine == "auto":
@@ -102,6 +104,8 @@ def choose_engine(
         if engine not in ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *ENGINES))
             raise bad_input("engine", repr(engine), f"one of {known}")
+        if engine == "keops":
+            optional("pykeops", "engine", f'"keops" ({why})')
         engine = load(engine, **({"tol": tol} if engine == "nufft" and tol else {}))
     why_not = engine.refuses(formula, x, pairs)
     if why_not:
@@ -118,8 +122,6 @@ def _best(
     """
     if isinstance(formula, Symbolic):
         return "keops", "a KeOps formula"
-    if isinstance(formula, Pointwise) and pairs is not None:
-        return "keops", "block pairs of a Python function"
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":

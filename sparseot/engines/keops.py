@@ -7,8 +7,6 @@ opinion in the tests.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -18,16 +16,16 @@ import torch
 from torch import Tensor
 
 from ..formulas import GroundCost, Opaque, Pointwise, Radial, Symbolic
+from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions, ShiftedReductions, centred
 from .openmp import NUMBERS, threads_for
 
-with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
-    from pykeops.torch import Genred, LazyTensor
-
 __all__ = ["KeOps"]
 
 P = ParamSpec("P")
+_keops = optional("pykeops.torch", "engine", '"keops"')
+Genred, LazyTensor = _keops.Genred, _keops.LazyTensor
 
 
 class KeOps(Engine):

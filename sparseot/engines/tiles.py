@@ -45,8 +45,6 @@ class Tiles(Engine):
         """Refuses KeOps's language."""
         if isinstance(formula, Symbolic):
             return 'Only engine="keops" reads KeOps formulas; give the cost as a Python function.'
-        if isinstance(formula, Opaque) and pairs is not None:
-            return 'Block pairs of a Python function are for kernels.Pointwise and engine="keops".'
         return None
 
     def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:

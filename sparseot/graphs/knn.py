@@ -11,10 +11,11 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..points import check_integer
 from ..precision import at_least_single
 from ..ragged.vectors import pair_of
 from .search.clouds import Clouds, as_clouds, points_tensor
-from .search.methods import Forest, Found, Options, check_integer, check_method, search
+from .search.methods import Forest, Found, Options, check_method, search
 from .search.sets import joined, joined_pair, local
 from .values import attach, clean, place, slots, to_distances
 

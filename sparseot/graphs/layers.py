@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
-from ..points import check_positive
+from ..points import check_integer, check_positive
 from ..precision import full_precision
 from ..ragged.vectors import pair_of
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .knn import METRICS, find
-from .search.methods import Forest, Options, check_integer, check_method
+from .search.methods import Forest, Options, check_method
 from .search.sets import points_of_sets
 from .values import attach, clean, place, to_distances
 from .weighted import Weight, Weighted, one_of

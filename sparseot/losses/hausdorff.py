@@ -15,16 +15,19 @@ from ..engines.openmp import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.arrays import Array, of_one_kind, shown
+from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
 from ..ragged.batches import over_sets
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
+from .shapes import empty_losses
 
 __all__ = ["hausdorff_divergence"]
 
 
+@one_operator(empty_losses)
 @own_settings
 @over_sets
 def hausdorff_divergence(

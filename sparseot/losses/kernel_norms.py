@@ -14,14 +14,17 @@ from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..formulas import as_kernel
 from ..operators.arrays import Array, answered, of_one_kind
+from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.parts import at_unit_length
 from ..points import shared
 from ..ragged.batches import over_sets
+from .shapes import empty_losses
 
 __all__ = ["kernel_norm"]
 
 
+@one_operator(empty_losses)
 @own_settings
 @over_sets
 def kernel_norm(

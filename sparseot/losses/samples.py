@@ -15,6 +15,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..operators.arrays import Array, answered, of_one_kind
+from ..operators.autograd.compiled import one_operator
 from ..points import check_positive
 from ..ragged.batches import as_batches
 from ..transport.marginals import marginals
@@ -22,6 +23,7 @@ from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
+from .shapes import empty_losses
 from .sinkhorn import sinkhorn_divergence
 
 __all__ = ["SamplesLoss"]
@@ -130,6 +132,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @one_operator(lambda loss, *args: loss._empty(*args), reads=("potentials",))
     @own_settings
     def forward(self, *args: Array, batch: Any = None) -> Array | tuple[Array, Array]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`.
@@ -142,6 +145,10 @@ class SamplesLoss(torch.nn.Module):
             return sets.answers(self._loss)
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
         return answered(self._loss(*tensors), reference)
+
+    def _empty(self, *args: Tensor) -> Tensor | tuple[Tensor, ...]:
+        x, y, a, b = _unpack(args)
+        return empty_losses(x, y, a, b, potentials=self.potentials)
 
     def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}

@@ -12,6 +12,7 @@ from ..engines.base import Engine, Formula
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array
+from ..operators.autograd.compiled import one_operator
 from ..points import check_positive, refuse_transforms
 from ..ragged.batches import over_sets
 from ..transport.derivatives.solved import Answer
@@ -21,10 +22,12 @@ from ..transport.solve import say_what_failed, solve_clouds, with_tolerance
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.progress import deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
+from .shapes import empty_losses
 
 __all__ = ["sinkhorn_divergence"]
 
 
+@one_operator(empty_losses)
 @own_settings
 @over_sets
 def sinkhorn_divergence(

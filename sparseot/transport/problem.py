@@ -14,6 +14,7 @@ from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..formulas import GroundCost, Opaque, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
+from ..operators.small import squares
 from ..points import Points
 from .marginals import Marginals
 
@@ -137,8 +138,8 @@ class Problem:
         if isinstance(self.cost, Opaque):
             return self.cost(x, y)
         assert isinstance(self.cost, GroundCost)
-        costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
-        return costs
+        items = [self.cost.polynomial(squares(*pair)) for pair in zip(x, y, strict=True)]
+        return torch.stack(items)
 
 
 def check_cost(

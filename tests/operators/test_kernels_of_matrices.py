@@ -6,6 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from sparseot import Blocks, KernelMatrix, kernels
 from sparseot.formulas import Mixture, Opaque, Radial
+from sparseot.operators.autograd import kernel_sums
 from tests.references.clouds import cloud
 from tests.references.dense import squared_distances
 
@@ -72,11 +73,45 @@ def test_functions_of_two_points_and_their_transposes(needs_compiler):
         torch.testing.assert_close(K @ v, exact @ v)
         torch.testing.assert_close(K.T @ X, exact.T @ X)
         torch.testing.assert_close(torch.autograd.grad((K @ v).sin().sum(), x)[0], wanted)
-    blocks = KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4))
-    assert blocks.engine.name == "keops" and 0 < blocks.kept_fraction < 1
-    torch.testing.assert_close(blocks @ v, blocks.to_dense() @ v)
-    with pytest.raises(ValueError, match=r"kernels.Pointwise and engine=\"keops\""):
-        KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine="tiles")
+        blocks = KernelMatrix(kernel, X, Y, pairs=Blocks(0.3, 4), engine=engine)
+        assert 0 < blocks.kept_fraction < 1
+        torch.testing.assert_close(blocks @ v, blocks.to_dense() @ v)
+
+
+FUNCTIONS = {
+    "function": lambda x, y: (x @ y.mT).exp(),
+    "Pointwise": kernels.Pointwise(lambda x_i, y_j: (-((x_i - 2 * y_j) ** 2).sum(-1)).exp()),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_block_pairs_of_functions(name, monkeypatch):
+    """Kept pairs alone, in tiles of which some are not full, with derivatives; rows may meet nothing."""
+    x, y = cloud(23, 2, grad=True)[0], cloud(18, 2, shift=0.2)[0]
+    v = torch.randn(18, 2).double().requires_grad_()
+    pairs = Blocks(0.05, 4).between(x.detach().numpy(), y.numpy())
+    K = KernelMatrix(FUNCTIONS[name], x, y, pairs=pairs)
+    assert K.engine.name == "tiles" and 0 < K.kept_fraction < 0.5
+    whole = K.to_dense()
+    assert not whole.all()
+    for entries in (1 << 24, 3 * 32):  # one chunk of tiles, and many
+        monkeypatch.setattr(kernel_sums, "BLOCK", entries)
+        torch.testing.assert_close(K @ v, whole @ v)
+        torch.testing.assert_close(K.T @ x, whole.T @ x)
+    ours, theirs = (
+        torch.autograd.grad((product**2).sum(), (x, v), retain_graph=True)
+        for product in (K @ v, whole @ v)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_block_pairs_of_functions_that_are_not_finite():
+    """The two points are named by their places in the clouds."""
+    kernel = kernels.Pointwise(lambda x_i, y_j: 1 / ((x_i - y_j) ** 2).sum(-1))
+    Z = Y.clone()
+    Z[7] = X[11]
+    with pytest.raises(ValueError, match=r"inf between x\[11\] and y\[7\]"):
+        KernelMatrix(kernel, X, Z, pairs=Blocks(0.3, 4)) @ torch.ones(len(Z)).double()
 
 
 @pytest.mark.slow

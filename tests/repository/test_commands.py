@@ -1,6 +1,5 @@
 """How the tests are run: by make, by two workers, and where something is missing."""
 
-import fcntl
 import itertools
 import re
 from pathlib import Path
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests import caches, missing
+from tests import missing
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,19 +20,6 @@ def test_every_test_is_in_make_test_or_in_make_check():
         selected = eval(fast, {}, marks) + eval(slow, {}, marks)
         assert selected == (0 if gpu else 1), marks
     assert "make check" in (ROOT / ".ci" / "run").read_text()
-
-
-def test_the_cache_of_loops_is_closed_while_a_worker_is_in_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(caches, "LOCK", tmp_path / "lock")
-
-    def held(self):
-        with caches.LOCK.open("w") as file, pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return self
-
-    assert caches._locked(held)("index") == "index"
-    with caches.LOCK.open("w") as file:  # and is open again
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Item(SimpleNamespace):

@@ -32,9 +32,19 @@ MOST_OF_OURS, MOST_OF_OTHERS = 115, 10  # modules, beside those that torch loads
 
 
 def normal(requirement: str) -> str:
-    """One spelling for one requirement: conda calls torch pytorch."""
+    """One spelling for one requirement: conda calls torch pytorch, and knows no markers."""
     parsed = Requirement(requirement)
-    return str(parsed).lower().replace("pytorch", "torch")
+    return f"{parsed.name}{parsed.specifier}".lower().replace("pytorch", "torch")
+
+
+def requirements(extra: str) -> list[str]:
+    """What an extra adds, and those that it names."""
+    found = []
+    for line in EXTRAS[extra]:
+        parsed = Requirement(line)
+        more = [requirements(name) for name in sorted(parsed.extras)]
+        found += sum(more, []) if parsed.name == PROJECT["name"] else [line]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +84,26 @@ def test_types_are_shipped():
 def test_environment_has_the_dependencies_of_pyproject():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     conda = {normal(line) for line in listed if isinstance(line, str) and line != "pip"}
-    declared = {normal(line) for line in PROJECT["dependencies"] + EXTRAS["jupyter"]}
+    declared = {normal(line) for line in PROJECT["dependencies"] + requirements("jupyter")}
     assert conda == declared | {f"python{PROJECT['requires-python']}"}
     assert {"pip": ["-e ."]} in listed
+
+
+def test_keops_is_an_extra():
+    """It compiles with g++ and does not run on Windows: the core installs without it."""
+    names = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert "pykeops" not in names
+    for extra in ("keops", "jupyter", "docs", "test", "all"):
+        (line,) = (line for line in map(Requirement, requirements(extra)) if line.name == "pykeops")
+        assert line.marker is not None and not line.marker.evaluate({"platform_system": "Windows"})
+        assert line.marker.evaluate({"platform_system": "Darwin"})
+
+
+def test_every_python_that_is_declared_is_allowed():
+    label = "Programming Language :: Python :: 3."
+    declared = [line for line in PROJECT["classifiers"] if line.startswith(label)]
+    assert [int(line.removeprefix(label)) for line in declared] == [11, 12, 13]
+    assert PROJECT["requires-python"] == ">=3.11"
 
 
 def test_constraints_pin_every_declared_package():

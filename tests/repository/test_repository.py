@@ -121,3 +121,21 @@ def test_the_workflow_runs_all_checks_on_the_oldest_python():
     assert f">={setup['python-version']}" == PROJECT["requires-python"]
     for file in setup["cache-dependency-path"].split():
         assert (ROOT / file).is_file()
+
+
+def test_another_workflow_runs_the_fast_tests_everywhere():
+    """On three systems, with each Python that is declared; and builds what would be uploaded."""
+    workflow = read_yaml(GITHUB / "workflows" / "everywhere.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]
+    assert [system.partition("-")[0] for system in matrix["os"]] == ["ubuntu", "macos", "windows"]
+    label = "Programming Language :: Python :: 3."
+    declared = [line for line in PROJECT["classifiers"] if line.startswith(label)]
+    assert matrix["python"] == [line.split()[-1] for line in declared]
+    commands = [step["run"] for step in workflow["jobs"]["tests"]["steps"] if "run" in step]
+    (fast,) = re.findall(r'(-m "not.*)', (ROOT / "Makefile").read_text())
+    assert commands[-1] == f"python -m pytest {fast}"
+    package = " ".join(step.get("run", "") for step in workflow["jobs"]["package"]["steps"])
+    page = (ROOT / "docs" / "releasing.md").read_text()
+    for command in ("python -m build", "twine check --strict dist/*"):
+        assert command in package and command in page

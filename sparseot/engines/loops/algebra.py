@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .pairs import OPTIONS
 
 __all__ = ["cholesky", "less_gram", "multiply", "solve", "substitute", "substitute_back"]

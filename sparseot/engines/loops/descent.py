@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from .algebra import RIDGE, less_gram, solve
+from .compiled import njit
 from .pairs import HIGHEST, LOWEST, OPTIONS, exp2
 
 __all__ = ["descend", "fixed_point", "half_step"]

@@ -13,8 +13,9 @@ some 1e-7 of the longest distance. Rows lie along the vectors, as there.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from .compiled import njit
 from .kept_squares import B, sift, transpose, with_room
 from .lanes import (
     accumulate,

@@ -14,9 +14,10 @@ hold the rows of a tile and the innermost loop runs over its columns, so that su
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
 from ..base import KEPT_BLOCK
+from .compiled import njit
 from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
 from .pairs import OPTIONS
 from .pairs import exp2 as exp2_of_one

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types, uint64
+from numba import types, uint64
 from numba.extending import intrinsic, overload
+
+from .compiled import njit
 
 __all__ = ["OPTIONS", "exp2", "logsumexp", "sums"]
 

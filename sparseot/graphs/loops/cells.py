@@ -8,8 +8,8 @@ are differences of coordinates in double precision, summed as :func:`.tiles.squa
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...engines.loops.compiled import njit
 from . import HELPER, LOOP
 from .tiles import square
 

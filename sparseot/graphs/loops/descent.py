@@ -8,8 +8,8 @@ Numbers of points come as 32-bit and sizes as 64-bit unsigned integers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...engines.loops.compiled import njit
 from . import FAST, FAST_HELPER
 from .tiles import FAR, FOUR, NONE, ONE, multiply
 

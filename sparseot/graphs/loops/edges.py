@@ -7,8 +7,8 @@ two threads write to the same number, and the order of the sums is that of the e
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...engines.loops.compiled import njit
 from . import LOOP
 
 __all__ = ["add", "dots", "pull"]

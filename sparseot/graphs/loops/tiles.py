@@ -9,8 +9,8 @@ in double precision. So the result is exact, and it is ordered by (distance, ind
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...engines.loops.compiled import njit
 from . import FAST_HELPER, HELPER, LOOP
 
 __all__ = ["TILE", "multiply", "neighbours", "rank"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ...engines.loops.compiled import njit
 from . import FAST, FAST_HELPER
 
 __all__ = ["grow"]

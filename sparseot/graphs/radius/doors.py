@@ -17,7 +17,7 @@ from ..edges import edge_squares
 from ..search.clouds import points_tensor
 from ..search.sets import joined, joined_pair
 from ..values import clean, to_distances
-from .search import Found, find, rows_of, warn_of_cut
+from .search import find, rows_of, warn_of_cut
 
 __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
 
@@ -114,7 +114,10 @@ def radius(
     masks = pair_of("mask", mask, b is None)
     here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
     there = here if b is None else there
-    distances = distances_of(found, here, there)[1] if graph else found.squares.sqrt_()
+    if graph:
+        _, distances = distances_of(found.squares, found.edges, here, there)
+    else:
+        distances = found.squares.sqrt_()
     result = RadiusNeighbours(
         like(distances.to(here.dtype), first), like(found.columns, first), like(found.ends, first)
     )
@@ -124,19 +127,19 @@ def radius(
     return result
 
 
-@on_threads_for(lambda found, *_: NUMBERS * len(found.squares))
-def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+@on_threads_for(lambda squares, *_: NUMBERS * len(squares))
+def distances_of(squares: Tensor, edges: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Squares and distances ``(E,)`` in double precision, with gradients in the points.
 
-    ``y`` is x where a cloud was searched in itself.
+    ``edges`` are ``(2, E)``, those of :class:`.search.Found`; ``y`` is x where a cloud was searched in
+    itself.
     """
-    squares = found.squares
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return squares, squares.sqrt()
     same, dimension = y is x, x.shape[-1]
     x, y = at_least_single(x.reshape(-1, dimension), y.reshape(-1, dimension))
     y = x if same else y
-    squares = edge_squares(squares, x, y, found.rows, found.columns)
+    squares = edge_squares(squares, x, y, edges[1], edges[0])
     return squares, to_distances(squares, "euclidean")
 
 

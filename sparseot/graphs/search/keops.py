@@ -6,22 +6,19 @@ single precision.
 
 from __future__ import annotations
 
-import contextlib
-import io
-
 import torch
 from torch import Tensor
 
 from ...errors import bad_input
+from ...optional import optional
 from .candidates import scaled
 from .clouds import Clouds
 from .dense import by_candidates
 from .methods import Found, Options
 
-with contextlib.redirect_stdout(io.StringIO()):  # it prints what it did not find
-    from pykeops.torch import LazyTensor
-
 __all__ = ["keops"]
+
+LazyTensor = optional("pykeops.torch", "method", '"keops"').LazyTensor
 
 
 def keops(clouds: Clouds, options: Options) -> Found:

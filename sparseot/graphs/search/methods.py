@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from numbers import Integral
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...errors import bad_input, warn_user
+from ...optional import optional
+from ...points import check_integer
 from .clouds import Clouds
 
 __all__ = [
@@ -20,34 +20,24 @@ __all__ = [
     "Forest",
     "Found",
     "Options",
-    "check_integer",
     "check_method",
     "search",
 ]
 
-# name: (module, function, package that must be installed, what pip calls it)
+# name: (module, function, package that must be installed)
 METHODS = {
-    "brute": ("brute", "brute", "numba", "numba"),
-    "tiles": ("dense", "tiles", "torch", "torch"),
-    "kdtree": ("kdtree", "kdtree", "scipy", "scipy"),
-    "forest": ("forest", "forest", "numba", "numba"),
-    "keops": ("keops", "keops", "pykeops", "pykeops"),
-    "faiss": ("peers", "faiss", "faiss", "faiss-cpu"),
-    "pynndescent": ("peers", "pynndescent", "pynndescent", "pynndescent"),
+    "brute": ("brute", "brute", "numba"),
+    "tiles": ("dense", "tiles", "torch"),
+    "kdtree": ("kdtree", "kdtree", "scipy"),
+    "forest": ("forest", "forest", "numba"),
+    "keops": ("keops", "keops", "pykeops"),
+    "faiss": ("peers", "faiss", "faiss"),
+    "pynndescent": ("peers", "pynndescent", "pynndescent"),
 }
 EXACT = ("brute", "tiles", "kdtree", "keops", "faiss")
 KDTREE_DIMENSION = 8
 BRUTE_PAIRS = 1.6e9  # where the forest becomes faster in more dimensions (docs/performance)
 _warned: set[str] = set()
-
-
-def check_integer(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise bad_input(name, repr(value), "an integer", kind=TypeError)
-    if value < least:
-        raise bad_input(name, str(value), f"an integer of at least {least}")
-    return int(value)
 
 
 @dataclass(frozen=True)
@@ -154,13 +144,7 @@ def check_method(method: str | Forest) -> tuple[str, Forest]:
     if not isinstance(method, str) or method not in METHODS:
         known = ", ".join(f'"{name}"' for name in ("auto", *METHODS))
         raise bad_input("method", repr(method), f"one of {known}")
-    _, _, package, pip = METHODS[method]
-    try:
-        import_module(package)
-    except ImportError:
-        fix = f"Run: pip install {pip}"
-        wanted = f"a method whose package is installed; {package} is not"
-        raise bad_input("method", repr(method), wanted, fix, ImportError) from None
+    optional(METHODS[method][2], "method", repr(method))
     return method, Forest()
 
 
@@ -179,7 +163,7 @@ def _resolve(method: str, x: Tensor, y: Tensor) -> str:
 
 
 def _load(name: str) -> Callable[[Clouds, Options], Found]:
-    module, function, _, _ = METHODS[name]
+    module, function, _ = METHODS[name]
     loaded: Callable[[Clouds, Options], Found] = getattr(
         import_module(f"{__package__}.{module}"), function
     )

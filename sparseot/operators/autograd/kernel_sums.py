@@ -21,9 +21,14 @@ from torch.utils.checkpoint import checkpoint
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
 from ...formulas import Opaque, Radial, finite
+from ...pairs import BlockPairs
 from ...precision import full_precision
 
+BLOCK = 1 << 24  # numbers that a block of rows may hold, a difference of coordinates for each pair
+
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
+
+MANY = 100_000  # points; of so many, a near one is felt by 1e-5 where weights are equal
 
 
 def kernel_sum(
@@ -55,6 +60,8 @@ def kernel_sum(
     if isinstance(kernel, Opaque):
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
         if not engine.differentiable:
+            if isinstance(pairs, BlockPairs):
+                return _opaque_block_sum(kernel, x, y, v, pairs)
             return _opaque_sum(kernel, x, y, v)
         out = reductions(engine, x, y, pairs).sum(kernel, v)
         _look_for_infinity(kernel, x, y, v, out)
@@ -132,12 +139,19 @@ def _moved(
 ) -> Tensor:
     """``2 sum_j e^(r_i + c_j) k'(s_ij) (g_i . v_j) (x_i - y_j)``, the effect of moving x.
 
-    One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation.
+    One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation, and in
+    double precision where near points may have a large share of a sum.
     """
+    slope = kernel.derivative()
+    if x.dtype != torch.float64 and slope.unbounded and (row is not None or len(y[0]) < MANY):
+        here = x.double()
+        there = here if y is x else y.double()
+        row, col = (t if t is None else t.double() for t in (row, col))
+        return _moved(kernel, here, there, g.double(), v.double(), row, col, engine, pairs).to(x)
     x_, y_ = centred(x, y)
     dim = x.shape[-1]
     columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
-    sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine, pairs=pairs)
+    sums = kernel_sum(slope, x, y, columns, row, col, engine=engine, pairs=pairs)
     total, moment = sums.split((v.shape[-1], v.shape[-1] * dim), -1)
     moment = moment.unflatten(-1, (v.shape[-1], dim))
     return 2 * ((g * total).sum(-1, keepdim=True) * x_ - (g[..., None] * moment).sum(-2))
@@ -188,6 +202,31 @@ def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     return by_rows(block, x, y, v)
 
 
+def _opaque_block_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, pairs: BlockPairs) -> Tensor:
+    """Tiles of kept pairs of blocks, many at a time, computed anew in the backward pass."""
+    clouds = None if y is x else kernel.clouds
+    rows, cols = (torch.from_numpy(cut.members).to(x.device) for cut in (pairs.rows, pairs.columns))
+    last = len(pairs.columns.order)  # places beyond it fill the last block
+    real = torch.arange(cols.numel(), device=x.device).view(cols.shape) < last
+
+    def products(i: Tensor, j: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        values = kernel(x[0, rows[i]], y[0, cols[j]])
+        for t in (~values.detach().isfinite()).flatten(1).any(1).nonzero()[:1, 0]:
+            finite(values[t, None], rows[i[t]], cols[j[t]], clouds=clouds)  # refuses it
+        product: Tensor = _Product.apply(values, v[0, cols[j]].where(real[j, :, None], 0))
+        return product
+
+    out = v.new_zeros(*rows.shape, v.shape[-1])
+    tile = rows.shape[1] * cols.shape[1] * x.shape[-1]
+    tiles = (torch.from_numpy(k).to(x.device) for k in (pairs.owners, pairs.cols))
+    with threads_for(NUMBERS * pairs.kept * x.shape[-1]):
+        for i, j in zip(*(k.split(max(1, BLOCK // tile)) for k in tiles), strict=True):
+            sums = checkpoint(full_precision(products), i, j, x, y, v, use_reentrant=False)
+            out = out.index_add(0, i, sums)
+    flat, places = out.flatten(0, 1)[: x.shape[1]], rows.flatten()[: x.shape[1]]
+    return torch.empty_like(flat).index_copy(0, places, flat)[None]
+
+
 class _Product(Function):
     """The product of two batches of matrices, whose derivatives have all their digits too."""
 
@@ -235,7 +274,7 @@ def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tens
     """
     function = full_precision(function)  # backward runs outside of all doors
     work = x.numel() * others[0].shape[1]
-    size = max(1, (1 << 24) // (work // x.shape[1]))
+    size = max(1, BLOCK // (work // x.shape[1]))
     with threads_for(NUMBERS * work):
         blocks = [
             checkpoint(function, k * size, rows, *others, use_reentrant=False)

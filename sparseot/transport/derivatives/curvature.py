@@ -28,6 +28,7 @@ from ..solution import Potentials
 from ..solvers.small import STORED_PAIRS, StoredSoftmins
 from .coupling import Coupling, Stored, Summed
 from .implicit import Cloud, Couple, Own, Side
+from .patches import Optimum
 from .systems import Definite
 
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
@@ -125,7 +126,7 @@ class Curvature:
         own, other = side.a[:, None] * df, side.b[:, None] * dg
         own = own if da is None else own + self.eps * da
         other = other if db is None else other + self.eps * db
-        return side.pull(own, other)[0] / self.eps + side.bend(dx, dy)
+        return side.pull(own, other) / self.eps + side.bend(dx, dy)
 
     def _height(self, side: Side, df: Tensor, db: Tensor | None) -> Tensor:
         """The change of the gradient in the weights of one side."""
@@ -151,12 +152,11 @@ class Curvature:
         if self.own:
             assert isinstance(self.system, Own)
             dual = self.system.adjoint(wf + wg)
-            gx, ga = self.here.pull(dual, dual)
-            return gx, None, ga, None
+            return self.here.pull(dual, dual), None, self.here.pull_weights(dual), None
         assert isinstance(self.system, Couple)
         own, other = self.system.adjoint(wf, wg)
-        (gx, ga), (gy, gb) = self.here.pull(own, other), self.there.pull(other, own)
-        return gx, gy, ga, gb
+        gx, gy = self.here.pull(own, other), self.there.pull(other, own)
+        return gx, gy, self.here.pull_weights(other), self.there.pull_weights(own)
 
     def defects(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor, float]:
         """What the marginals lack, for a unit of weight, in units of the potentials; and their error."""
@@ -198,8 +198,9 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].double() for c in (problem.source, problem.target))
     coincident = cost.singular and _meet(x, None if problem.symmetric else y)
-    centre = (x.mean(0) + y.mean(0)) / 2
-    x, y = x - centre, y - centre
+    if not cost.singular:
+        centre = (x.mean(0) + y.mean(0)) / 2
+        x, y = x - centre, y - centre
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
@@ -210,12 +211,9 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
 
     def at(f: Tensor, g: Tensor) -> Curvature:
         f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
+        optimum = Optimum((x, y), (a, b), (f, g), cost, eps)
         e: Coupling
-        if count <= STORED:
-            e = Stored.of(x, y, a, b, f, g, cost, eps)
-        else:
-            rest = cost.profiles(eps), problem.engine, pairs
-            e = Summed((x, y), (a, b), (f / eps, g / eps), *rest)
+        e = Stored.of(optimum) if count <= STORED else Summed(optimum, problem.engine, pairs)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)
         return Curvature(side, other, tol, coincident)
