@@ -25,6 +25,7 @@ from .transport.result import Transport
 from .transport.solve import solve_sample
 from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
+from .transport.transports import Transports
 
 try:  # pyproject.toml has the version, the installed package knows it
     __version__ = _metadata.version("sparseot")
@@ -44,6 +45,7 @@ __all__ = [
     "conjugate_gradient",
     "Sinkhorn",
     "Transport",
+    "Transports",
     "Vi",
     "Vj",
     "datasets",

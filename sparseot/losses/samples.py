@@ -17,6 +17,7 @@ from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, gro
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
 from ..points import check_positive
+from ..ragged.batches import as_batches
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.sinkhorn import Sinkhorn
@@ -133,9 +134,15 @@ class SamplesLoss(torch.nn.Module):
 
     @one_operator(lambda loss, *args: loss._empty(*args), reads=("potentials",))
     @own_settings
-    def forward(self, *args: Array) -> Array | tuple[Array, Array]:
-        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`."""
+    def forward(self, *args: Array, batch: Any = None) -> Array | tuple[Array, Array]:
+        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`.
+
+        With ``batch=(batch_x, batch_y)`` points are of several clouds, as there.
+        """
         x, y, a, b = _unpack(args)
+        sets = as_batches(x, y, a, b, batch, alone=self.backend == "multiscale")
+        if sets is not None:
+            return sets.answers(self._loss)
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
         return answered(self._loss(*tensors), reference)
 

@@ -16,6 +16,7 @@ __all__ = [
     "as_tensor",
     "floating",
     "is_complex",
+    "keep_gradients",
     "like",
     "listed",
     "numpy_dtype",

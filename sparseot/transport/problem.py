@@ -79,13 +79,14 @@ class Problem:
             pairs=self.pairs and self.pairs.T,
         )
 
-    def item(self, k: int) -> Problem:
-        """The problem of one item of a batch, over all pairs.
+    def item(self, k: int, padding: bool = True) -> Problem:
+        """The problem of one item of a batch, over all pairs; or over those of what is no padding.
 
         Equal clouds that are held alike are one cloud: then f = g, if the order of points is nothing.
         """
-        source = self.source.items[k]
-        target = source if self.symmetric else self.target.items[k]
+        source, target = (
+            (cloud.items if padding else cloud.real)[k] for cloud in (self.source, self.target)
+        )
         alike = self.even and self.penalty.rhos[0] == self.penalty.rhos[1] and source.equals(target)
         target = source if alike else target
         return replace(self, source=source, target=target, symmetric=alike, pairs=None)

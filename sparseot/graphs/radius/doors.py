@@ -12,8 +12,10 @@ from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
 from ...precision import at_least_single
+from ...ragged.vectors import pair_of
 from ..edges import edge_squares
-from ..search.clouds import pair_of, points_tensor
+from ..search.clouds import points_tensor
+from ..search.sets import joined, joined_pair
 from ..values import clean, to_distances
 from .search import find, rows_of, warn_of_cut
 
@@ -70,8 +72,9 @@ def radius(
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
-            distances in float32, with gradients in half precision.
-        y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
+            distances in float32, with gradients in half precision. Or sets of different sizes, a
+            list or a nested tensor: their points are numbered on from set to set.
+        y: ``(M, D)`` or ``(B, M, D)`` points to be found, or as many sets; None means x itself.
         r: a length in the units of the points, >= 0; at 0 there are copies alone.
         loop: with ``y=None``, whether a point is its own neighbour.
         max_num_neighbors: at most so many a row, the nearest, ties by index; None keeps all.
@@ -100,6 +103,8 @@ def radius(
         >>> distances.tolist(), indices.tolist(), offsets.tolist()
         ([1.0, 1.0, 2.0, 2.0], [1, 0, 2, 1], [0, 1, 3, 4])
     """
+    x, y, batch, sets = joined_pair(x, y, batch)
+    first = x if sets is None else sets[0].first
     a = points_tensor("x", x)
     b = None if y is None else points_tensor("y", y)
     graph = torch.is_grad_enabled() and any(
@@ -114,7 +119,7 @@ def radius(
     else:
         distances = found.squares.sqrt_()
     result = RadiusNeighbours(
-        like(distances.to(here.dtype), x), like(found.columns, x), like(found.ends, x)
+        like(distances.to(here.dtype), first), like(found.columns, first), like(found.ends, first)
     )
     result.truncated, result.left_out = found.left_out > 0, found.left_out
     result.method, result.exact, result.evaluations = found.method, True, found.evaluations
@@ -152,7 +157,8 @@ def radius_graph(
     """The edges from all points within the distance r to each point, as PyG has them.
 
     Args:
-        x: ``(N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` points, tensor or NumPy array; or sets of different sizes, a list or a nested
+            tensor, whose points are numbered on from set to set.
         r: a length in the units of the points, >= 0; a distance of r itself counts.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -177,7 +183,8 @@ def radius_graph(
     """
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
+    x, batch, first = joined(x, batch)
     points, most = points_tensor("x", x), max_num_neighbors
     found = find(points, None, r, loop, most, None, batch, method, squares=False)
     warn_of_cut(found, most)
-    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), x)
+    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), first)

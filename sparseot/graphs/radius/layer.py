@@ -11,8 +11,9 @@ from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
 from ...points import check_integer
 from ...precision import at_least_single, full_precision
+from ...ragged.vectors import pair_of
 from ..adjacency import Adjacency, EdgeAdjacency
-from ..search.clouds import of_tensors, pair_of
+from ..search.sets import points_of_sets
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
 from .doors import distances_of
@@ -139,6 +140,7 @@ class RadiusGraph(Weighted):
         self.symmetrize = one_of("symmetrize", symmetrize, (None, "union", "mutual"))
         self.normalize = one_of("normalize", normalize, (None, "row", "symmetric", "sinkhorn"))
 
+    @points_of_sets
     @own_settings
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
@@ -146,12 +148,12 @@ class RadiusGraph(Weighted):
         """The graph from the rows of x to their neighbours in y (None: in x itself).
 
         Args:
-            x: ``(N, D)`` or ``(B, N, D)`` points.
-            y: ``(M, D)`` or ``(B, M, D)`` points, or None.
+            x: ``(N, D)`` or ``(B, N, D)`` points; sets of different sizes, a list or a nested tensor,
+                give one graph of all their points, as a batch vector does.
+            y: ``(M, D)`` or ``(B, M, D)`` points, or None; or sets.
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
-        of_tensors(x=x, y=y)
         most = self.max_num_neighbors
         masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
         clouds = (x.detach(), None if y is None else y.detach())

@@ -21,6 +21,7 @@ from torch import Tensor
 from ...errors import bad_input
 from ...formulas import GroundCost
 from ...operators.small import product
+from ...points import padded
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
@@ -219,8 +220,9 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
     if count <= STORED_PAIRS and x.device.type == "cpu":
-        few = StoredSoftmins.of(problem.item(k))
-        return at(*few.polished(f, g, problem.symmetric))
+        few, (n, m) = StoredSoftmins.of(problem.item(k, padding=False)), (len(f), len(g))
+        f, g = few.polished(f[: len(few.a)], g[: len(few.b)], problem.symmetric)
+        return at(padded(f, n), padded(g, m))
     return _refined(at, f, g) if count <= STORED else at(f, g)
 
 
