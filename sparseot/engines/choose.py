@@ -15,11 +15,14 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .kept import TileLoops
 from .spectrum import MOST_MODES, Grid, is_gaussian
+from .trees.base import Reduction, TreeEngine
 
 __all__ = [
     "ENGINES",
     "choose_engine",
+    "choose_trees",
     "load",
+    "load_trees",
     "loops_for",
     "matrix_loops",
     "stored_loops",
@@ -36,6 +39,7 @@ TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
     "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
 }
+TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -61,6 +65,40 @@ def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     if name == "auto":
         name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
+
+
+def load_trees(name: str) -> TreeEngine:
+    """The engine of trees of that name."""
+    module, cls = TREE_ENGINES[name]
+    engine: TreeEngine = getattr(import_module(f"{__package__}.trees.{module}"), cls)()
+    return engine
+
+
+def choose_trees(
+    engine: str | TreeEngine, reduction: Reduction, like: Tensor
+) -> tuple[TreeEngine, str]:
+    """The engine that reduces a tree, and why it is taken.
+
+    Args:
+        engine: "auto", the name of an engine, or an engine.
+        reduction: what will be reduced.
+        like: one of its tensors, for their dtype and device.
+
+    Raises:
+        ValueError: if there is no such engine, or if the one that was named refuses.
+    """
+    if engine == "auto":
+        why_not = load_trees("compiled").refuses(reduction, like)
+        return (load_trees("tiles"), why_not) if why_not else (load_trees("compiled"), "on a CPU")
+    if isinstance(engine, str):
+        if engine not in TREE_ENGINES:
+            known = ", ".join(f'"{name}"' for name in ("auto", *TREE_ENGINES))
+            raise bad_input("engine", repr(engine), f"one of {known}")
+        engine = load_trees(engine)
+    why_not = engine.refuses(reduction, like)
+    if why_not:
+        raise bad_input("engine", repr(engine.name), "an engine for this formula", why_not)
+    return engine, "as asked"
 
 
 def matrix_loops() -> ModuleType:
