@@ -16,7 +16,6 @@ __all__ = [
     "as_tensor",
     "floating",
     "is_complex",
-    "keep_gradients",
     "like",
     "listed",
     "numpy_dtype",
