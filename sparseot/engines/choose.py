@@ -38,8 +38,9 @@ ENGINES = {
     "triton": ("triton.engine", "Triton"),
 }
 TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
-    "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
-    "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
+    "numba": ("loops.kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
+    "tiles": ("loops.kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
+    "triton": ("triton.kept", {1: "TritonDistances", 2: "TritonSquares"}),
 }
 TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
@@ -58,13 +59,16 @@ def load(name: str, **options: Any) -> Engine:
 def tile_loops(name: str, power: int = 2) -> TileLoops:
     """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
     module, classes = TILE_LOOPS[name]
-    found: TileLoops = getattr(import_module(f"{__package__}.loops.{module}"), classes[power])()
+    found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[power])()
     return found
 
 
 def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
     name = engine if isinstance(engine, str) else engine.name
+    if name == "auto" and device.type == "cuda":
+        unfit = import_module(f"{__package__}.triton.engine").unfit
+        return "tiles" if unfit(device) else "triton"
     if name == "auto":
         name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None

@@ -182,9 +182,12 @@ class TileLoops(ABC):
 
     @abstractmethod
     def sums(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile."""
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile.
+
+        Without ``peaks`` the latter may be None.
+        """
 
     @abstractmethod
     def products(

@@ -57,18 +57,19 @@ class TorchLoops(TileLoops):
         return TileRows.of(counts, (places % len(cols)).int()), omitted
 
     def sums(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
-    ) -> tuple[Tensor, Tensor]:
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         out = torch.zeros_like(biases[0], dtype=torch.float64)
-        peaks = biases[0].new_empty(len(tiles))
+        largest = biases[0].new_empty(len(tiles)) if peaks else None
 
         def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor) -> None:
             part = entries.sum(2)
             out.index_add_(0, I, part.double())
-            torch.amax(part, 1, out=peaks[place])
+            if largest is not None:
+                torch.amax(part, 1, out=largest[place])
 
         self._each(tiles, rows, cols, biases, chunk)
-        return out, peaks
+        return out, largest
 
     def products(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0

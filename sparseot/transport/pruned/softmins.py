@@ -236,16 +236,17 @@ class PrunedSoftmins(Softmins):
         cols = (self._known(1 - side, col).bias + logs).clamp_(min=CLOSED).to(self.dtype)
         return self.parts[side], self.parts[1 - side], (rows, cols)
 
-    def _run(self, loop: Callable[..., Result], side: int, *args: Any) -> Result:
+    def _run(self, loop: Callable[..., Result], side: int, *args: Any, **options: Any) -> Result:
         """One pass over the tiles, seen from that side."""
         self.pairs += len(self.tiles) * SIZE**2
-        return loop(self.tiles.sides[side], *args)
+        return loop(self.tiles.sides[side], *args, **options)
 
     def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
         given = self._given(side, here, there, self.clouds[1 - side].log_weights)
-        out, peaks = self._run(self.loops.sums, side, *given)
         self.age += 1
-        if self.age <= max(TRIM_AT):
+        young = self.age <= max(TRIM_AT)
+        out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
+        if young and peaks is not None:
             least = out.amin(1).clamp(LOWEST, 1.0)
             self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
             if self.age in TRIM_AT and not self.final:

@@ -146,7 +146,7 @@ class Sinkhorn(Solver):
         loops = loops_for(self.engine, x.device)
         if not isinstance(cost, GroundCost):
             why = "a function has no bounds on blocks"
-        elif x.device.type != "cpu" and not (loops == "tiles" and self.multilevel):
+        elif x.device.type != "cpu" and (loops == "numba" or not self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"

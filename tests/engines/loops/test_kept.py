@@ -1,4 +1,4 @@
-"""The loops over kept pairs, compiled and in torch: the same numbers."""
+"""The loops over kept pairs, compiled, in torch and in Triton: the same numbers."""
 
 import pytest
 import torch
@@ -7,6 +7,10 @@ from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
+from tests.engines import triton
+
+# Triton's interpreter takes tensors of a CPU, a card does not
+OTHERS = ["tiles", "triton"] if triton.INTERPRETED else ["tiles"]
 
 
 def problem(engine, dim, dtype, p):
@@ -20,13 +24,14 @@ def problem(engine, dim, dtype, p):
     return softmins, f, g
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("dim", [1, 3, 5])
-def test_loops_without_a_compiler_give_the_same(dim, p, dtype):
+def test_loops_without_numba_give_the_same(dim, p, dtype, other):
     """The same tiles, bounds, sums, largest entries and products, to rounding."""
     found, v = [], torch.arange(400.0).double().sin().view(200, 2)
-    for engine in ("numba", "tiles"):
+    for engine in ("numba", other):
         torch.manual_seed(0)
         softmins, f, g = problem(engine, dim, dtype, p)
         sums, tiles = softmins._sums(1, g, f), softmins.tiles
@@ -40,7 +45,7 @@ def test_loops_without_a_compiler_give_the_same(dim, p, dtype):
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1, 0, 1, 2])
-@pytest.mark.parametrize("engine", ["numba", "tiles"])
+@pytest.mark.parametrize("engine", ["numba", *OTHERS])
 def test_products_with_powers_of_the_distance(engine, power):
     """Negative powers of zero are zero, where a point meets itself in a block of another cloud."""
     softmins, f, g = problem(engine, 3, torch.float64, 1)
@@ -59,7 +64,7 @@ def test_products_with_powers_of_the_distance(engine, power):
     torch.testing.assert_close(found, (entries * factors) @ v, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["numba", "tiles"])
+@pytest.mark.parametrize("engine", ["numba", *OTHERS])
 @pytest.mark.parametrize("dim", [1, 3])
 @pytest.mark.parametrize("eps", [0.005, 0.02, 0.1, 50.0])
 def test_rounding_of_distances_is_bounded(eps, dim, engine):
