@@ -16,6 +16,7 @@ from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
 from ..operators.scipy_operator import scipy_operator
+from .matrix import LazyMatrix, solution
 from .ranges import Pairs, pairs_of
 from .reductions import Reductions
 from .variables import Frame, joined, read
@@ -226,6 +227,24 @@ class LazyTensor(Reductions):
         return self.T @ v
 
     rmatmat = rmatvec
+
+    def as_operator(self) -> LazyMatrix:
+        """The matrix of a formula of numbers, for this library's ``eigsh`` and its like."""
+        return LazyMatrix(self)
+
+    @own_settings
+    def solve(self, b: Array, *, alpha: float = 1e-10, tol: float = 1e-6) -> Array:
+        """The x of ``(K + alpha I) x = b`` for a symmetric positive definite matrix, by conjugate gradients.
+
+        Args:
+            b: ``(N,)`` or ``(N, R)``.
+            alpha: what is added to the diagonal.
+            tol: the residual to reach, relative to that of x = 0.
+
+        Returns:
+            x, of the kind of b, with first derivatives in b and in all that K is made of.
+        """
+        return solution(self, b, alpha, tol)
 
     def aslinearoperator(self) -> Any:
         """The matrix as an instance of SciPy's LinearOperator class, which multiplies blocks as blocks."""

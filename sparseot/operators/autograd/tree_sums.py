@@ -9,6 +9,7 @@ serves all variables, and derivatives of every order follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ def least_places(e: Expr, count: int, size: Size, how: How) -> tuple[Tensor, Ten
     """
     spec, slots, tensors = _prepared((e,), size)
     plan = Reduction("least", spec, tuple(slots), count=count)
-    engine, _ = choose_trees(how.engine, plan, tensors[0])
+    engine = _engine(how, plan, tensors)
     with torch.no_grad():
         low, where = engine.least(plan, [t.detach() for t in tensors], how.ranges)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
@@ -116,7 +117,7 @@ class TreeSums(Function):
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         return tuple(engine.sums(plan, tensors, how.ranges))
 
     @staticmethod
@@ -145,7 +146,7 @@ class TreeLogSums(Function):
     @staticmethod
     @on_one_thread
     def forward(ctx: Any, plan: Reduction, how: How, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         log, soft = engine.softmax(plan, tensors, how.ranges)
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(log, soft, *tensors)
@@ -182,6 +183,11 @@ class TreeLogSums(Function):
         cotangents.insert(0, mul(shares, inner))
         need = ctx.needs_input_grad[2:]
         return None, None, *_pulled(outputs, cotangents, slots, tensors, need, ctx.how)
+
+
+def _engine(how: How, plan: Reduction, tensors: Sequence[Tensor]) -> TreeEngine:
+    engine, _ = choose_trees(how.engine, plan, tensors[0], math.prod(extent(plan.slots, tensors)))
+    return engine
 
 
 def _pulled(

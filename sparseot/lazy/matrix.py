@@ -1,0 +1,93 @@
+"""A LazyTensor of numbers as an operator, for eigenpairs, Laplacians and linear systems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from ..engines.openmp import own_settings
+from ..errors import bad_input
+from ..formulas.trees.dense import values
+from ..formulas.trees.expressions import P
+from ..formulas.trees.slots import leaves
+from ..operators.arrays import Array, like
+from ..operators.base import Diagonal, Operator
+from ..operators.cg import conjugate_gradient
+
+__all__ = ["LazyMatrix", "solution"]
+
+
+class LazyMatrix(Operator):
+    """The matrix ``(..., N, M)`` of a formula of numbers; it reads the arrays of the formula at each product."""
+
+    def __init__(self, tensor: Any) -> None:
+        if tensor.tree.dim > 1 or tensor.frame.like is None:
+            got = f"a formula of shape {tensor.shape}"
+            raise bad_input("K", got, "a matrix of numbers", "Sum over coordinates: K.sum(-1).")
+        self.tensor, self.shape = tensor, tensor.shape
+        empty = tensor.frame.like.detach().new_empty(0)
+        self.reference: Array = empty.numpy() if tensor.frame.of_numpy else empty
+
+    @property
+    def live(self) -> tuple[Tensor, ...]:
+        """The tensors of the formula."""
+        return tuple(leaf.attr.tensor for leaf in leaves(self.tensor.tree))
+
+    def product(self, v: Tensor) -> Tensor:
+        """The product with ``(..., M, R)``."""
+        found: Tensor = self.tensor @ v
+        return found
+
+    def transpose(self) -> Operator:
+        return LazyMatrix(self.tensor.T)
+
+    @own_settings
+    def diagonal(self) -> Array:
+        """The values for pairs of equal numbers, ``(..., min(N, M))``."""
+        if self.tensor.ranges is not None:
+            fix = "Set ranges to None, or keep the diagonal yourself."
+            raise bad_input("K.diagonal()", "a matrix of some pairs", "one of all pairs", fix)
+        count = min(self.shape[-2:])
+        known = {
+            leaf: leaf.attr.tensor if leaf.on == P else leaf.attr.tensor[..., :count, :]
+            for leaf in leaves(self.tensor.tree)
+        }
+        (found,) = values([self.tensor.tree], known, self.tensor.frame.like)
+        return like(found[..., 0].expand(*self.shape[:-2], count), self.reference)
+
+    def __repr__(self) -> str:
+        return f"LazyMatrix({self.tensor!r})"
+
+
+def solution(tensor: Any, b: Array, alpha: float, tol: float) -> Array:
+    """The x of ``(K + alpha) x = b``, by conjugate gradients, with first derivatives in b and in K."""
+    matrix = LazyMatrix(tensor)
+    ridge = tensor.frame.like.detach().new_full(matrix.shape[-1:], alpha)
+    system = matrix + Diagonal(ridge)
+    found = conjugate_gradient(system, b, tol=tol).x
+    if not isinstance(b, Tensor) or not torch.is_grad_enabled():
+        return found
+    residual = b - (tensor @ found + alpha * found)
+    if not residual.requires_grad:
+        return found
+    moved: Tensor = _Solved.apply(residual, system, tol)
+    return found + moved
+
+
+class _Solved(Function):
+    """The inverse times a residual that is zero but for rounding; its derivative is the inverse."""
+
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, system: Operator, tol: float) -> Tensor:
+        ctx.system, ctx.tol = system, tol
+        return torch.zeros_like(residual)
+
+    @staticmethod
+    @once_differentiable
+    @own_settings
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return conjugate_gradient(ctx.system, g, tol=ctx.tol).x, None, None
