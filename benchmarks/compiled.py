@@ -101,7 +101,9 @@ def main() -> None:
     if asked.one:
         print(json.dumps(first_call(asked.one)))
         return
-    print(f"Compiled models ({machine()}, {time.strftime('%Y-%m-%d')}, {asked.repeats} processes)\n")
+    print(
+        f"Compiled models ({machine()}, {time.strftime('%Y-%m-%d')}, {asked.repeats} processes)\n"
+    )
     print("| loss | first call | more than without it | eager step | compiled step |")
     print("| --- | --- | --- | --- | --- |")
     found: dict[str, list[float]] = {name: [] for name in LOSSES}

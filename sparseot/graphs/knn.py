@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..operators.autograd.compiled import eagerly
 from ..precision import at_least_single
 from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
 from .search.methods import Forest, Found, Options, check_integer, check_method, search
@@ -38,6 +39,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
+@eagerly
 @own_settings
 def knn(
     x: Array,
@@ -119,6 +121,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
+@eagerly
 @own_settings
 def knn_graph(
     x: Array,

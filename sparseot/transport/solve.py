@@ -15,6 +15,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, as_cost
 from ..operators.arrays import Array, like, of_one_kind
+from ..operators.autograd.compiled import eagerly
 from ..operators.autograd.transforms import outside
 from ..points import check_positive, lacks_digits, of_mass
 from .derivatives.solved import Solved
@@ -28,6 +29,7 @@ from .solvers.sinkhorn import Sinkhorn
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
+@eagerly
 @own_settings
 def solve_sample(
     x: Array,
