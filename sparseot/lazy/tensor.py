@@ -15,9 +15,11 @@ from ..errors import bad_input
 from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
+from ..operators.autograd.tree_solve import tree_solve
 from ..operators.scipy_operator import scipy_operator
+from .later import placeholder
 from .ranges import Pairs, pairs_of
-from .reductions import Reductions
+from .reductions import Reductions, in_order
 from .variables import Frame, joined, read
 
 __all__ = ["LazyTensor", "Pm", "Vi", "Vj"]
@@ -31,6 +33,9 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
     "bspline": "formulas are written with arithmetic, step and powers",
     "keops_tensordot": "matvecmult, vecmatmult and tensorprod multiply matrices and vectors",
     "keops_kron": "tensorprod gives all products of coordinates",
+    "laplacian": "autograd differentiates sums over i or j, and grad differentiates formulas",
+    "divergence": "autograd differentiates sums over i or j, and grad differentiates formulas",
+    "trace_operator": "autograd differentiates sums over i or j, and grad differentiates formulas",
     "tanh": "(1 - (-2 * x).exp()) / (1 + (-2 * x).exp())",
     "sigmoid": "1 / (1 + (-x).exp())",
     "conj": "formulas are real: use two variables for .real and .imag",
@@ -52,7 +57,9 @@ class LazyTensor(Reductions):
            * ``(..., N, 1, D)``: vectors :math:`x_i` of D coordinates; axes before are batch axes;
            * ``(..., 1, M, D)``: vectors :math:`y_j`;
            * ``(..., 1, 1, D)``, ``(D,)``, a list or a number: parameters;
-           * ``(N, D)`` with ``axis``.
+           * ``(N, D)`` with ``axis``;
+           * ``(k, D, axis)``: a placeholder of D coordinates. Reductions are then functions, whose k-th
+             argument, counted from zero, brings its numbers.
 
            Tensors or arrays in single or double precision, all of one kind and dtype; half precision
            becomes single.
@@ -82,7 +89,10 @@ class LazyTensor(Reductions):
     __array_ufunc__ = None  # NumPy arrays leave arithmetic to us
 
     def __init__(self, x: Any, axis: int | None = None) -> None:
-        self.tree, self.frame = read(x, axis)
+        if isinstance(x, tuple) and len(x) == 3 and axis is None:
+            self.tree, self.frame = placeholder(*x), Frame()
+        else:
+            self.tree, self.frame = read(x, axis)
         self.engine: str | TreeEngine = "auto"
         self._pairs: Pairs | None = None
         self._ranges: Any = None
@@ -157,6 +167,11 @@ class LazyTensor(Reductions):
         return sizes if self.tree.dim == 1 else (*sizes, self.tree.dim)
 
     @property
+    def _shape(self) -> tuple[int, ...]:
+        """The same with the coordinates, even if there is one: pykeops's name, which its tutorials use."""
+        return (*self.shape, 1) if self.tree.dim == 1 else self.shape
+
+    @property
     def ndim(self) -> int:
         """The number of coordinates, as pykeops counts."""
         return self.tree.dim
@@ -178,6 +193,37 @@ class LazyTensor(Reductions):
         self._ranges = given
 
     # a matrix of numbers
+
+    @own_settings
+    def solve(self, b: Any, alpha: float = 1e-10, eps: float = 1e-6, **hints: Any) -> Array:
+        r"""The solution of :math:`(K + \alpha) a = b`, K symmetric and positive definite.
+
+        By conjugate gradients, with derivatives of every order in b and in the variables of K.
+
+        Args:
+            b: ``(N,)``, ``(N, R)`` or batches ``(..., N, R)``, or Vi of some.
+            alpha: what is added to the diagonal.
+            eps: the residual ``|b - (K + alpha) a| / |b|`` of each column to be reached; where it is not,
+                there is a warning.
+
+        Returns:
+            a, of the shape and kind of b.
+
+        Raises:
+            ValueError: if K is not square, b has another length, or K + alpha is not positive definite.
+        """
+        b = b.tree.attr.tensor if isinstance(b, LazyTensor) and b.tree.op == "leaf" else b
+        n = self.frame.rows
+        if self.tree.dim > 1 or n is None or n != self.frame.columns:
+            raise bad_input("solve", f"K {self.shape}", "a square matrix of numbers")
+        (tree,), size, how, order = self._turned([self.tree], 1, hints)
+        right = as_tensor(b, self.frame.like, "b")
+        block = right[:, None] if right.dim() == 1 else right
+        if block.dim() < 2 or block.shape[-2] != n:
+            raise bad_input("b", f"shape {tuple(right.shape)}", f"({n},) or (..., {n}, R)")
+        block = block if order is None else block.index_select(-2, order[0].to(block.device))
+        found = in_order(tree_solve(tree, block, alpha, eps, size, how), order, size)
+        return like(found[..., 0] if right.dim() == 1 else found, b)
 
     @own_settings
     def __matmul__(self, v: Array) -> Array:
@@ -245,17 +291,39 @@ class LazyTensor(Reductions):
         )
 
 
-def Vi(x: Any) -> LazyTensor:
-    """Vectors of rows, ``(N, D)`` or ``(..., N, D)``: the variable :math:`x_i`."""
-    return LazyTensor(x, axis=0)
+def Vi(x: Any, dim: int | None = None) -> LazyTensor:
+    """Vectors of rows: the variable :math:`x_i`.
+
+    Args:
+        x: ``(N, D)`` or ``(..., N, D)``; or the number of an argument, see :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 0)
 
 
-def Vj(x: Any) -> LazyTensor:
-    """Vectors of columns, ``(M, D)`` or ``(..., M, D)``: the variable :math:`y_j`."""
-    return LazyTensor(x, axis=1)
+def Vj(x: Any, dim: int | None = None) -> LazyTensor:
+    """Vectors of columns: the variable :math:`y_j`.
+
+    Args:
+        x: ``(M, D)`` or ``(..., M, D)``; or the number of an argument, see :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 1)
 
 
-def Pm(x: Any) -> LazyTensor:
-    """Parameters: a number, a list or ``(D,)``, or a batch ``(..., D)``."""
-    plain = isinstance(x, (Tensor, np.ndarray)) and x.ndim > 1
-    return LazyTensor(x, axis=2 if plain else None)
+def Pm(x: Any, dim: int | None = None) -> LazyTensor:
+    """Parameters.
+
+    Args:
+        x: a number, a list or ``(D,)``, or a batch ``(..., D)``; or the number of an argument, see
+            :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 2)
+
+
+def _variable(x: Any, dim: int | None, axis: int) -> LazyTensor:
+    if dim is not None:
+        return LazyTensor((x, dim, axis))
+    vector = axis == 2 and getattr(x, "ndim", 0) < 2
+    return LazyTensor(x, axis=None if vector else axis)

@@ -84,10 +84,10 @@ def read(x: Any, axis: int | None = None) -> tuple[Expr, Frame]:
         raise bad_input("LazyTensor", repr(x), "real numbers", kind=TypeError)
     if isinstance(x, Real):
         return const(float(x)), Frame()
-    if isinstance(x, (list, tuple)) and x and all(isinstance(v, Real) for v in x):
-        if isinstance(x, tuple):
-            fix = "Give the array itself: formulas are written of numbers, not of placeholders."
-            raise bad_input("LazyTensor", f"the tuple {x}", "an array or a list", fix, TypeError)
+    if isinstance(x, tuple):
+        fix = "Parameters are lists; placeholders are Vi(0, 3), or LazyTensor((0, 3, 0))."
+        raise bad_input("LazyTensor", f"the tuple {x}", "an array or a list", fix, TypeError)
+    if isinstance(x, list) and x and all(isinstance(v, Real) for v in x):
         if axis not in (None, 2):
             raise bad_input("axis", repr(axis), "2 for a list of parameters")
         return concat(*(const(float(v)) for v in x)), Frame()

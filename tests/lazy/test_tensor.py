@@ -168,7 +168,7 @@ REFUSED = {
     "integers": (lambda: LazyTensor(torch.ones(5, 1, 3).long()), "Convert with .float"),
     "complex": (lambda: LazyTensor(torch.ones(5, 1, 3) * 1j), r"Take .real and .imag"),
     "text": (lambda: LazyTensor("x"), "got str, wanted numbers"),
-    "a placeholder": (lambda: Vi((0, 3, 0)), "numbers, not of placeholders"),
+    "a placeholder": (lambda: Vi((0, 3, 0)), r"placeholders are Vi\(0, 3\)"),
     "axis": (lambda: LazyTensor(torch.rand(5, 3), axis=3), "0 for rows, 1 for columns"),
     "empty": (lambda: LazyTensor(torch.rand(0, 1, 3)), "at least one point"),
     "i and j mixed up": (lambda: LazyTensor(A) - LazyTensor(torch.rand(7, 1, 3)), "were the two mixed up"),
