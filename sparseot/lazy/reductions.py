@@ -81,7 +81,7 @@ class Reductions(Vectors):
     def mean(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """Means over i, j or coordinates."""
         where = self._axis(axis, dim, "mean", -1)
-        count = (self.frame.rows or 1, self.frame.columns or 1, self.tree.dim)[where]
+        count = (*self.frame.sizes, self.tree.dim)[where]
         return self.sum(axis, dim, **hints) / count
 
     @deferred
@@ -222,7 +222,7 @@ class Reductions(Vectors):
         _check_hints(hints)
         if frame.like is None:
             raise bad_input("LazyTensor", "a formula of numbers alone", "one of points")
-        if (frame.rows, frame.columns)[where] is None:
+        if (frame.rows, frame.columns)[where] is None and not frame.single:
             index, other = ("i", "j") if where == ROWS else ("j", "i")
             fix = f"It depends on {other} alone." if frame != frame.T else "It has parameters only."
             raise bad_input(
@@ -233,7 +233,7 @@ class Reductions(Vectors):
             trees, frame = swapped(trees), frame.T
             pairs = None if pairs is None else pairs.T
         assert frame.like is not None
-        size = Size(frame.batch, frame.rows or 1, frame.columns or 1, frame.like)
+        size = Size(frame.batch, *frame.sizes, frame.like)
         how = How(self.engine, None if pairs is None else pairs.ranges)
         order = pairs.order if pairs else None
         return (_reordered(trees, order) if order else trees), size, how, order

@@ -15,12 +15,11 @@ from ..errors import bad_input
 from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
-from ..operators.autograd.tree_solve import tree_solve
 from ..operators.scipy_operator import scipy_operator
 from .later import placeholder
 from .ranges import Pairs, pairs_of
-from .reductions import Reductions, in_order
-from .variables import Frame, joined, read
+from .systems import Systems
+from .variables import Frame, followed, joined, read
 
 __all__ = ["LazyTensor", "Pm", "Vi", "Vj"]
 
@@ -43,7 +42,7 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
 }
 
 
-class LazyTensor(Reductions):
+class LazyTensor(Systems):
     r"""A tensor :math:`F(x_i, y_j, p)` of all pairs of points, known by its formula and never stored.
 
     Arithmetic, functions and comparisons give LazyTensors; reductions over i or j give arrays. Written
@@ -129,7 +128,7 @@ class LazyTensor(Reductions):
         trees, frame, engine = [self.tree], self.frame, self.engine
         pairs, ranges = self._pairs, self._ranges
         for given in others:
-            other = given if isinstance(given, LazyTensor) else LazyTensor(given)
+            other = given if isinstance(given, LazyTensor) else LazyTensor(followed(given, frame))
             frame = joined(frame, other.frame, what)
             trees.append(other.tree)
             engine = other.engine if engine == "auto" else engine
@@ -163,7 +162,7 @@ class LazyTensor(Reductions):
     @property
     def shape(self) -> tuple[int, ...]:
         """``(..., N, M)`` of numbers, ``(..., N, M, D)`` of vectors."""
-        sizes = (*self.frame.batch, self.frame.rows or 1, self.frame.columns or 1)
+        sizes = (*self.frame.batch, *self.frame.sizes)
         return sizes if self.tree.dim == 1 else (*sizes, self.tree.dim)
 
     @property
@@ -193,37 +192,6 @@ class LazyTensor(Reductions):
         self._ranges = given
 
     # a matrix of numbers
-
-    @own_settings
-    def solve(self, b: Any, alpha: float = 1e-10, eps: float = 1e-6, **hints: Any) -> Array:
-        r"""The solution of :math:`(K + \alpha) a = b`, K symmetric and positive definite.
-
-        By conjugate gradients, with derivatives of every order in b and in the variables of K.
-
-        Args:
-            b: ``(N,)``, ``(N, R)`` or batches ``(..., N, R)``, or Vi of some.
-            alpha: what is added to the diagonal.
-            eps: the residual ``|b - (K + alpha) a| / |b|`` of each column to be reached; where it is not,
-                there is a warning.
-
-        Returns:
-            a, of the shape and kind of b.
-
-        Raises:
-            ValueError: if K is not square, b has another length, or K + alpha is not positive definite.
-        """
-        b = b.tree.attr.tensor if isinstance(b, LazyTensor) and b.tree.op == "leaf" else b
-        n = self.frame.rows
-        if self.tree.dim > 1 or n is None or n != self.frame.columns:
-            raise bad_input("solve", f"K {self.shape}", "a square matrix of numbers")
-        (tree,), size, how, order = self._turned([self.tree], 1, hints)
-        right = as_tensor(b, self.frame.like, "b")
-        block = right[:, None] if right.dim() == 1 else right
-        if block.dim() < 2 or block.shape[-2] != n:
-            raise bad_input("b", f"shape {tuple(right.shape)}", f"({n},) or (..., {n}, R)")
-        block = block if order is None else block.index_select(-2, order[0].to(block.device))
-        found = in_order(tree_solve(tree, block, alpha, eps, size, how), order, size)
-        return like(found[..., 0] if right.dim() == 1 else found, b)
 
     @own_settings
     def __matmul__(self, v: Array) -> Array:

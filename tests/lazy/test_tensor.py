@@ -170,7 +170,7 @@ REFUSED = {
     "text": (lambda: LazyTensor("x"), "got str, wanted numbers"),
     "a placeholder": (lambda: Vi((0, 3, 0)), r"placeholders are Vi\(0, 3\)"),
     "axis": (lambda: LazyTensor(torch.rand(5, 3), axis=3), "0 for rows, 1 for columns"),
-    "empty": (lambda: LazyTensor(torch.rand(0, 1, 3)), "at least one point"),
+    "empty": (lambda: LazyTensor(torch.rand(4, 1, 0)), "at least one coordinate"),
     "i and j mixed up": (lambda: LazyTensor(A) - LazyTensor(torch.rand(7, 1, 3)), "were the two mixed up"),
     "coordinates": (lambda: LazyTensor(A) - LazyTensor(torch.rand(1, 7, 2)), "vectors of lengths 3 and 2"),
     "dtypes": (lambda: LazyTensor(A) - LazyTensor(B3.double()), "torch.float32 and torch.float64"),

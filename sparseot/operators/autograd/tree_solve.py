@@ -8,6 +8,7 @@ that derivatives of every order follow.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,9 @@ def tree_solve(e: Expr, b: Tensor, alpha: float, tol: float, size: Size, how: Ho
     (formula,), slots, tensors = prepared((e,), size)
     system = _System(formula, tuple(slots), how, alpha, tol)
     right = b.expand(*size.batch, *b.shape[-2:])
-    found: Tensor = TreeSolve.apply(system, right.reshape(-1, *b.shape[-2:]), *tensors)
+    found: Tensor = TreeSolve.apply(
+        system, right.reshape(math.prod(size.batch), *b.shape[-2:]), *tensors
+    )
     return found.view(right.shape)
 
 

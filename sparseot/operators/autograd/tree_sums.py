@@ -9,6 +9,7 @@ serves all variables, and derivatives of every order follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ def least_places(e: Expr, count: int, size: Size, how: How) -> tuple[Tensor, Ten
     """
     spec, slots, tensors = prepared((e,), size)
     plan = Reduction("least", spec, tuple(slots), count=count)
-    engine, _ = choose_trees(how.engine, plan, tensors[0])
+    engine = _engine(how, plan, tensors)
     with torch.no_grad():
         low, where = engine.least(plan, [t.detach() for t in tensors], how.ranges)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
@@ -103,8 +104,15 @@ def prepared(
         if not any(s.on == side for s in slots):
             slots.append(slot(len(slots), 1, side))
             tensors.append(size.like.new_zeros(height, 1))
-    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in tensors]
+    items = math.prod(size.batch)
+    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(items, *t.shape[-2:]) for t in tensors]
     return spec, slots, flat
+
+
+def _engine(how: How, plan: Reduction, tensors: Sequence[Tensor]) -> TreeEngine:
+    """The engine; torch's where there is no pair."""
+    empty = any(t.numel() == 0 for t in tensors)
+    return choose_trees("tiles" if empty else how.engine, plan, tensors[0])[0]
 
 
 class TreeSums(Function):
@@ -116,7 +124,7 @@ class TreeSums(Function):
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         return tuple(engine.sums(plan, tensors, how.ranges))
 
     @staticmethod
@@ -145,7 +153,7 @@ class TreeLogSums(Function):
     @staticmethod
     @on_one_thread
     def forward(ctx: Any, plan: Reduction, how: How, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         log, soft = engine.softmax(plan, tensors, how.ranges)
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(log, soft, *tensors)
