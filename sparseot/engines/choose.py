@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Opaque, Pointwise, Radial, Symbolic
 from ..pairs import BlockPairs
 from .base import Engine, Formula
@@ -40,6 +41,7 @@ TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
 }
 TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
+WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before LLVM is
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -75,20 +77,28 @@ def load_trees(name: str) -> TreeEngine:
 
 
 def choose_trees(
-    engine: str | TreeEngine, reduction: Reduction, like: Tensor
+    engine: str | TreeEngine, reduction: Reduction, like: Tensor, pairs: int
 ) -> tuple[TreeEngine, str]:
     """The engine that reduces a tree, and why it is taken.
+
+    Where a formula on a CPU is too long to be compiled, a warning says so, once.
 
     Args:
         engine: "auto", the name of an engine, or an engine.
         reduction: what will be reduced.
         like: one of its tensors, for their dtype and device.
+        pairs: how many pairs there are.
 
     Raises:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        why_not = load_trees("compiled").refuses(reduction, like)
+        why_not = f"{pairs:,} pairs on a CPU" if pairs < WORTH_A_PROGRAM else None
+        if like.device.type != "cpu":
+            why_not = f"points on {like.device.type}"
+        elif why_not is None:
+            why_not = load_trees("compiled").refuses(reduction, like)
+            _say_once(why_not)
         return (load_trees("tiles"), why_not) if why_not else (load_trees("compiled"), "on a CPU")
     if isinstance(engine, str):
         if engine not in TREE_ENGINES:
@@ -99,6 +109,13 @@ def choose_trees(
     if why_not:
         raise bad_input("engine", repr(engine.name), "an engine for this formula", why_not)
     return engine, "as asked"
+
+
+@cache
+def _say_once(why_not: str | None) -> None:
+    if why_not:
+        fix = 'Torch computes it by tiles; shorter formulas are faster, engine="tiles" says that it is meant.'
+        warn_user(f"LazyTensor: {why_not} {fix}")
 
 
 def matrix_loops() -> ModuleType:

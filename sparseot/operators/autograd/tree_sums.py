@@ -111,8 +111,8 @@ def prepared(
 
 def _engine(how: How, plan: Reduction, tensors: Sequence[Tensor]) -> TreeEngine:
     """The engine; torch's where there is no pair."""
-    empty = any(t.numel() == 0 for t in tensors)
-    return choose_trees("tiles" if empty else how.engine, plan, tensors[0])[0]
+    pairs = math.prod(extent(plan.slots, tensors))
+    return choose_trees(how.engine if pairs else "tiles", plan, tensors[0], pairs)[0]
 
 
 class TreeSums(Function):
