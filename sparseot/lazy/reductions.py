@@ -222,7 +222,7 @@ class Reductions(Vectors):
         _check_hints(hints)
         if frame.like is None:
             raise bad_input("LazyTensor", "a formula of numbers alone", "one of points")
-        if (frame.rows, frame.columns)[where] is None and not frame.single:
+        if (frame.rows_known, frame.columns_known)[where] is None:
             index, other = ("i", "j") if where == ROWS else ("j", "i")
             fix = f"It depends on {other} alone." if frame != frame.T else "It has parameters only."
             raise bad_input(

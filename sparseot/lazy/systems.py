@@ -35,9 +35,9 @@ class Systems(Reductions):
             ValueError: if K is not square, b has another length, or K + alpha is not positive definite.
         """
         b = b.tree.attr.tensor if isinstance(b, Systems) and b.tree.op == "leaf" else b
-        n = self.frame.rows
-        if self.tree.dim > 1 or n is None or n != self.frame.columns:
-            got = f"{n} rows and {self.frame.columns} columns of {self.tree.dim} coordinates"
+        n, m = self.frame.rows_known, self.frame.columns_known
+        if self.tree.dim > 1 or n is None or n != m:
+            got = f"{n} rows and {m} columns of {self.tree.dim} coordinates"
             raise bad_input("solve", got, "a square matrix of numbers")
         (tree,), size, how, order = self._turned([self.tree], 1, hints)
         right = as_tensor(b, self.frame.like, "b")

@@ -205,8 +205,9 @@ class LazyTensor(Systems):
         if self.frame.like is None or v.ndim == 0:
             raise bad_input("K @ v", f"K {self.shape}, v {tuple(v.shape)}", "a matrix and a vector")
         block = v[:, None] if v.ndim == 1 else v
-        if block.shape[-2] != self.frame.columns:
-            wanted = f"({self.frame.columns},) or (..., {self.frame.columns}, R)"
+        m = self.frame.columns_known
+        if block.shape[-2] != m:
+            wanted = f"({m},) or (..., {m}, R)"
             raise bad_input("v", f"shape {tuple(v.shape)}", wanted, "Its length is that of j.")
         here = self._of(self.tree)
         here.frame = replace(here.frame, of_numpy=False)

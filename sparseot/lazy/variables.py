@@ -46,6 +46,16 @@ class Frame:
         return replace(self, rows=self.columns, columns=self.rows)
 
     @property
+    def rows_known(self) -> int | None:
+        """The number of rows; None where it may be any."""
+        return 1 if self.rows is None and self.single else self.rows
+
+    @property
+    def columns_known(self) -> int | None:
+        """The number of columns; None where it may be any."""
+        return self.T.rows_known
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """Numbers of rows and columns, one where nothing says how many."""
         return tuple(1 if n is None else n for n in (self.rows, self.columns))  # type: ignore[return-value]
