@@ -1,4 +1,4 @@
-"""Linear systems whose matrix is a formula."""
+"""Formulas of numbers as operators, and as the matrices of linear systems."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, like
 from ..operators.autograd.tree_solve import tree_solve
+from .matrix import LazyMatrix
 from .reductions import Reductions, in_order
 
 __all__ = ["Systems"]
 
 
 class Systems(Reductions):
-    """The method of a LazyTensor that solves."""
+    """What a LazyTensor is to linear algebra: an operator, and the matrix of a system."""
+
+    def as_operator(self) -> LazyMatrix:
+        """The matrix of a formula of numbers, for this library's ``eigsh`` and its like."""
+        return LazyMatrix(self)
 
     @own_settings
     def solve(self, b: Any, alpha: float = 1e-10, eps: float = 1e-6, **hints: Any) -> Array:
