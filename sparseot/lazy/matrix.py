@@ -1,13 +1,10 @@
-"""A LazyTensor of numbers as an operator, for eigenpairs, Laplacians and linear systems."""
+"""A LazyTensor of numbers as an operator, for eigenpairs and Laplacians."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from ..engines.openmp import own_settings
 from ..errors import bad_input
@@ -15,10 +12,9 @@ from ..formulas.trees.dense import values
 from ..formulas.trees.expressions import P
 from ..formulas.trees.slots import leaves
 from ..operators.arrays import Array, like
-from ..operators.base import Diagonal, Operator
-from ..operators.cg import conjugate_gradient
+from ..operators.base import Operator
 
-__all__ = ["LazyMatrix", "solution"]
+__all__ = ["LazyMatrix"]
 
 
 class LazyMatrix(Operator):
@@ -61,33 +57,3 @@ class LazyMatrix(Operator):
 
     def __repr__(self) -> str:
         return f"LazyMatrix({self.tensor!r})"
-
-
-def solution(tensor: Any, b: Array, alpha: float, tol: float) -> Array:
-    """The x of ``(K + alpha) x = b``, by conjugate gradients, with first derivatives in b and in K."""
-    matrix = LazyMatrix(tensor)
-    ridge = tensor.frame.like.detach().new_full(matrix.shape[-1:], alpha)
-    system = matrix + Diagonal(ridge)
-    found = conjugate_gradient(system, b, tol=tol).x
-    if not isinstance(b, Tensor) or not torch.is_grad_enabled():
-        return found
-    residual = b - (tensor @ found + alpha * found)
-    if not residual.requires_grad:
-        return found
-    moved: Tensor = _Solved.apply(residual, system, tol)
-    return found + moved
-
-
-class _Solved(Function):
-    """The inverse times a residual that is zero but for rounding; its derivative is the inverse."""
-
-    @staticmethod
-    def forward(ctx: Any, residual: Tensor, system: Operator, tol: float) -> Tensor:
-        ctx.system, ctx.tol = system, tol
-        return torch.zeros_like(residual)
-
-    @staticmethod
-    @once_differentiable
-    @own_settings
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        return conjugate_gradient(ctx.system, g, tol=ctx.tol).x, None, None
