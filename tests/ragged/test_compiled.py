@@ -10,6 +10,9 @@ from .clouds import NX, NY, clouds, leaves, nested, vector
 
 X, Y = clouds(NX, 0), clouds(NY, 1)
 FLAT, EACH = torch.cat(X), (vector(NX), vector(NY))
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning"
+)  # torch's
 LOSS, POTENTIALS = so.SamplesLoss(blur=0.2), so.SamplesLoss(blur=0.2, potentials=True)
 
 
