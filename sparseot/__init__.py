@@ -37,13 +37,17 @@ __all__ = [
     "Diagonal",
     "EigenPairs",
     "KernelMatrix",
+    "LazyTensor",
     "LinearSolution",
+    "Pm",
     "SamplesLoss",
     "SpectralEmbedding",
     "conjugate_gradient",
     "Sinkhorn",
     "Transport",
     "Transports",
+    "Vi",
+    "Vj",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -69,6 +73,8 @@ def __getattr__(name: str) -> _Any:
     """Layers and data are loaded when they are asked for: an import stays light."""
     if name in ("datasets", "nn"):
         return _import_module(f"{__name__}.{name}")
+    if name in ("LazyTensor", "Pm", "Vi", "Vj"):
+        return getattr(_import_module(f"{__name__}.lazy.tensor"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

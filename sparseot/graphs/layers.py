@@ -11,7 +11,7 @@ from torch import Tensor
 from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
 from ..points import check_integer, check_positive
-from ..precision import full_precision
+from ..precision import at_least_single, full_precision
 from ..ragged.vectors import pair_of
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .knn import METRICS, find
@@ -131,10 +131,11 @@ class KNNGraph(Weighted):
         there = here if y is None else clean(y, masks[1])
         squares = attach(squares, here, there, indices, real, self.metric)
         weights, squares, real = self._weights(squares, real)
-        distances = to_distances(squares, self.metric).where(real, torch.inf).to(x.dtype)
+        dtype = at_least_single(x)[0].dtype
+        distances = to_distances(squares, self.metric).where(real, torch.inf).to(dtype)
         columns = (x if y is None else y).shape[-2]
         indices = indices[..., : self.k]
-        A: Adjacency = KNNAdjacency(indices, weights.to(x.dtype), distances, real, columns, info)
+        A: Adjacency = KNNAdjacency(indices, weights.to(dtype), distances, real, columns, info)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
 

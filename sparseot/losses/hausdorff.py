@@ -16,6 +16,7 @@ from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.compiled import one_operator
+from ..operators.autograd.mapped import mapped
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
 from ..ragged.batches import over_sets
@@ -28,6 +29,7 @@ __all__ = ["hausdorff_divergence"]
 
 
 @one_operator(empty_losses)
+@mapped
 @own_settings
 @over_sets
 def hausdorff_divergence(

@@ -16,6 +16,7 @@ from ..formulas import as_kernel
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
+from ..operators.autograd.mapped import mapped
 from ..operators.parts import at_unit_length
 from ..points import shared
 from ..ragged.batches import over_sets
@@ -25,6 +26,7 @@ __all__ = ["kernel_norm"]
 
 
 @one_operator(empty_losses)
+@mapped
 @own_settings
 @over_sets
 def kernel_norm(

@@ -13,6 +13,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array
 from ..operators.autograd.compiled import one_operator
+from ..operators.autograd.mapped import mapped
 from ..points import check_positive, refuse_transforms
 from ..ragged.batches import over_sets
 from ..transport.derivatives.solved import Answer
@@ -28,6 +29,7 @@ __all__ = ["sinkhorn_divergence"]
 
 
 @one_operator(empty_losses)
+@mapped
 @own_settings
 @over_sets
 def sinkhorn_divergence(

@@ -16,11 +16,11 @@ __all__ = [
     "as_tensor",
     "floating",
     "is_complex",
-    "keep_gradients",
     "like",
     "listed",
     "numpy_dtype",
     "of_one_kind",
+    "refuse_learnt",
     "shown",
     "tensor_of",
 ]
@@ -126,18 +126,16 @@ def shown(found: Any, reference: Array) -> Any:
 
 
 def answered(found: Any, reference: Array) -> Any:
-    """What a loss answers, see :func:`shown`; no gradient is lost on the way.
-
-    Raises:
-        TypeError: for arrays, which have no gradient, where a kernel or a cost is learnt.
-    """
-    keep_gradients(found, reference)
+    """What a loss answers, see :func:`shown`; no gradient is lost on the way."""
+    refuse_learnt(reference, *(found if isinstance(found, tuple) else (found,)))
     return shown(found, reference)
 
 
-def keep_gradients(found: Any, reference: Array) -> None:
-    """Raises TypeError where an answer has a gradient that arrays would lose, see :func:`answered`."""
-    parts = found if isinstance(found, tuple) else (found,)
+def refuse_learnt(reference: Array, *parts: Tensor) -> None:
+    """Raises TypeError for arrays, which have no gradient, beside a kernel or a cost that is learnt.
+
+    ``parts`` are computed from it, of points that require no gradient.
+    """
     if not isinstance(reference, Tensor) and any(part.requires_grad for part in parts):
         got = "arrays, beside a kernel or a cost that requires a gradient"
         fix = "torch.from_numpy(...) makes tensors; under torch.no_grad() arrays will do."

@@ -17,7 +17,7 @@ __all__ = ["check_dtypes", "empty_product", "matmul", "product_of_new"]
 MATMUL = (torch.matmul, Tensor.matmul)
 
 
-def matmul(kind: type, func: Any, left: Any, right: Any) -> Any:
+def matmul(kind: type[Any], func: Any, left: Any, right: Any) -> Any:
     """``torch.matmul(A, h)`` is ``A @ h``, also for ``torch.compile``, for operators of this kind.
 
     Torch 2.13 compiles ``A @ h`` as if it were ``h @ A``. It is taken for what was written where only
@@ -25,7 +25,7 @@ def matmul(kind: type, func: Any, left: Any, right: Any) -> Any:
     """
     if func not in MATMUL:
         return NotImplemented
-    if isinstance(left, kind):
+    if issubclass(type(left), kind):
         return left.__matmul__(right)  # @ would come here again
     if not torch.compiler.is_compiling():
         return right.__rmatmul__(left)

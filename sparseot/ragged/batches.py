@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..operators.arrays import answered, keep_gradients, listed, numpy_dtype, of_one_kind
+from ..operators.arrays import answered, listed, numpy_dtype, of_one_kind, refuse_learnt
 from ..precision import at_least_single
 from .forms import Sets, as_sets, is_ragged, weights_of
 from .vectors import count_of, integers, pair_of
@@ -108,7 +108,7 @@ class Batches:
         if not isinstance(parts[0], tuple):
             return answered(self.numbers(parts), self.reference)
         for pair in parts:
-            keep_gradients(pair, self.reference)
+            refuse_learnt(self.reference, *pair)
         return tuple(self.of_points([pair[side] for pair in parts], side) for side in (0, 1))
 
     @cached_property

@@ -13,8 +13,8 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
-from ..formulas import GroundCost, as_cost
-from ..operators.arrays import Array, like, of_one_kind
+from ..formulas import GroundCost, Opaque, as_cost
+from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
 from ..operators.autograd.transforms import outside
 from ..points import check_positive, lacks_digits, of_mass
 from ..ragged.batches import as_batches
@@ -137,6 +137,8 @@ def solve_clouds(
     dtype, reference = source.positions.dtype, source.positions.detach().new_empty(0)
     check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
+    if isinstance(formula, Opaque) and not isinstance(first, Tensor):
+        refuse_learnt(first, formula(source.positions[:, :1], target.positions[:, :1]))
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
 from ...points import check_integer
-from ...precision import full_precision
+from ...precision import at_least_single, full_precision
 from ...ragged.vectors import pair_of
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.sets import points_of_sets
@@ -162,9 +162,10 @@ class RadiusGraph(Weighted):
         here = clean(x, masks[0])
         there = here if y is None else clean(y, masks[1])
         squares, distances = distances_of(squares, edges, here, there)
-        weights = self._weights(squares, distances).to(x.dtype)
+        dtype = at_least_single(x)[0].dtype
+        weights = self._weights(squares, distances).to(dtype)
         shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
-        A: Adjacency = RadiusAdjacency(edges, weights, distances.to(x.dtype), shape, info)
+        A: Adjacency = RadiusAdjacency(edges, weights, distances.to(dtype), shape, info)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
 

@@ -329,11 +329,13 @@ def test_nothing_stays_of_calls_without_a_backward_pass():
 
 
 def test_modules_and_matrices_are_not_kept_alive():
-    loss = so.SamplesLoss("gaussian", blur=0.3)
-    torch.compile(lambda x: loss(x, Y), backend="eager", fullgraph=True)(X)
-    name, alive = next(reversed(packed._calls)), weakref.ref(loss)
+    def once():
+        loss = so.SamplesLoss("gaussian", blur=0.3)
+        torch.compile(lambda x: loss(x, Y), backend="eager", fullgraph=True)(X)
+        return next(reversed(packed._calls)), weakref.ref(loss)
+
+    name, alive = once()
     assert "SamplesLoss.forward" in name
-    del loss
     torch._dynamo.reset()
     gc.collect()
     assert alive() is None
