@@ -59,7 +59,9 @@ def one_operator(
             constants: list[Any] = []
             read = tuple([getattr(args[0], name) for name in reads])
             structure = pack((args, kwargs, read), tensors, constants)
-            if not tensors:  # arrays
+            if not tensors or any(
+                t.is_nested for t in tensors
+            ):  # arrays; operators take no nested ones
                 return torch.compiler.disable(function)(*args, **kwargs)
             name = remember(door, structure, *constants)
             graph = torch.is_grad_enabled()
