@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input, warn_user
-from ..formulas import Opaque, Pointwise, Radial, Symbolic
+from ..formulas import Opaque, Radial, Symbolic
 from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula

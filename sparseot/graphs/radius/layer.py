@@ -9,7 +9,7 @@ from torch import Tensor
 from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...points import check_integer
-from ...precision import at_least_single, full_precision
+from ...precision import at_least_single
 from ...ragged.vectors import pair_of
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.sets import points_of_sets
