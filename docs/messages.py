@@ -30,6 +30,8 @@ TITLES = {
     "engines": "Engines",
     "graphs": "Neighbour graphs",
     "formulas": "Costs and kernels of your own",
+    "lazy": "LazyTensors",
+    "ragged": "Sets of different sizes",
     "sparseot_widgets": "Viewers and figures",
 }
 

@@ -14,9 +14,9 @@ from ..operators.arrays import Array, as_tensor, like
 from ..operators.autograd.compiled import eagerly
 from ..operators.base import DENSE_LIMIT, Operator
 from ..operators.small import product, squares
-from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
+from .derivatives.sums.coupling import Stored, Summed
 from .derivatives.unrolled import UnrolledHessian
 from .result import Transport
 
