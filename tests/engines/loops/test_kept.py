@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparseot.engines.loops import kept_torch
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned.clouds import BlockCloud
@@ -84,3 +85,26 @@ def test_rounding_of_distances_is_bounded(eps, dim, engine):
     scale = single.scale
     assert 0 < lost.mean() < scale.lost(X, Y) and lost.max() < scale.bound(X, Y)
     assert (scale.bound(X, Y) < 1) == (eps < 1)
+
+
+@pytest.mark.parametrize("power", [0, -1, 1])
+def test_distances_are_computed_once(power, monkeypatch):
+    """They serve the exponents and the powers of a tile."""
+    x = torch.rand(200, 2).double()
+    X = BlockCloud(x, x.new_full((200,), 1 / 200))
+    softmins = PrunedSoftmins(X, X, ground_cost(1), Balanced(), 0.1, 1e-3, torch.float64, "tiles")
+    zero, calls, true = torch.zeros(200).double(), [], kept_torch._distances
+    softmins.build(zero, zero)
+
+    def counted(rows, cols, I, J):
+        calls.append(len(I))
+        return true(rows, cols, I, J)
+
+    monkeypatch.setattr(kept_torch, "_distances", counted)
+    found = softmins.products(0, zero, zero, torch.ones(200, 1).double(), power)
+    assert sum(calls) == len(softmins.tiles)
+    far = torch.cdist(X.points, X.points)
+    wanted = (
+        torch.exp(-far / 0.1) * torch.where(far > 0, far, torch.inf if power < 0 else far) ** power
+    )
+    torch.testing.assert_close(found[:, 0], wanted.sum(1), rtol=1e-6, atol=0)
