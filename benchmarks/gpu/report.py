@@ -20,7 +20,7 @@ from sparseot import kernels
 from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.choose import tile_loops
 from sparseot.engines.kept import Blocks, TileRows
-from sparseot.engines.triton import reductions
+from sparseot.engines.triton import nearest, reductions
 from sparseot.engines.triton.engine import Triton
 from sparseot.engines.triton.entries import LONGEST
 from sparseot.formulas import ground_cost
@@ -46,6 +46,12 @@ def product(
     x = torch.zeros(1, POINTS, dimension, dtype=dtype)
     v, logs = x.new_zeros(1, POINTS, columns), x[..., 0] if scaled else None
     return lambda: Triton().bind(x, x).sum(kernel, v, logs, logs)
+
+
+def two(dimension: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clouds for a search."""
+    x = torch.zeros(POINTS, dimension, dtype=dtype)
+    return x, x
 
 
 def kept(power: int, columns: int = 0, dtype: torch.dtype = torch.float32, peaks: bool = False):
@@ -81,6 +87,10 @@ KERNELS: dict[str, Task] = {
     "Gaussian sum, D = 64": product(kernels.Gaussian(1.0), 64, 1),
     "plan times 65 columns, D = 64": product(kernels.Gaussian(1.0), 64, 65, scaled=True),
     "inverse multiquadric, D = 64": product(kernels.InverseMultiquadric(1.0), 64, 1),
+    "nearest 7 points, D = 3": lambda: nearest.nearest(*two(3), 16),
+    "nearest 50 points, D = 3": lambda: nearest.nearest(*two(3), 64),
+    "nearest 64 points, D = 16": lambda: nearest.nearest(*two(16), 73),
+    "nearest 64 points, D = 3, float64": lambda: nearest.nearest(*two(3, torch.float64), 73),
     "kept pairs, D = 3": kept(2),
     "kept pairs, D = 3, largest of each tile": kept(2, peaks=True),
     "kept pairs, D = 3, float64": kept(2, dtype=torch.float64),
@@ -128,6 +138,8 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
     if switches["D"] > whole:
         return found
     pairs = rows * columns / launch.warps
+    if launch.kernel is nearest.nearest_kernels.nearest:
+        return found  # how often a point comes nearer depends on the points
     body = made.loop("DFMA" if "fp64" in str(switches["REAL"]) else "MUFU")
     found["ceiling"], found["bound"] = ceiling(body, pairs)
     found["clocks"] = {name: 32 * n / pairs for name, n in clocks(body).most_common(4)}

@@ -27,6 +27,8 @@ __all__ = [
     "load_trees",
     "loops_for",
     "matrix_loops",
+    "neighbour_kernels",
+    "no_kernels",
     "stored_loops",
     "tile_loops",
 ]
@@ -69,8 +71,7 @@ def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
     name = engine if isinstance(engine, str) else engine.name
     if name == "auto" and device.type == "cuda":
-        unfit = import_module(f"{__package__}.triton.engine").unfit
-        return "tiles" if unfit(device) else "triton"
+        return "tiles" if no_kernels(device) else "triton"
     if name == "auto":
         name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
@@ -135,6 +136,17 @@ def stored_loops() -> ModuleType:
     return import_module(f"{__package__}.loops.descent")
 
 
+def neighbour_kernels() -> ModuleType:
+    """The search for nearest points on CUDA devices."""
+    return import_module(f"{__package__}.triton.nearest")
+
+
+def no_kernels(device: torch.device) -> str | None:
+    """None, or why Triton's kernels cannot run on a device."""
+    why: str | None = import_module(f"{__package__}.triton.engine").unfit(device)
+    return why
+
+
 def choose_engine(
     engine: str | Engine,
     formula: Formula,
@@ -186,7 +198,7 @@ def _best(
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":
-        return _on_a_device(formula, x, pairs)
+        return _on_a_device(x)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
     if series is not None:
         return "nufft", series
@@ -197,15 +209,14 @@ def _best(
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
 
 
-def _on_a_device(formula: Radial, x: Tensor, pairs: BlockPairs | None) -> tuple[str, str]:
+def _on_a_device(x: Tensor) -> tuple[str, str]:
     """Triton where it runs; that it does not is told with the result, and said once on CUDA."""
     where = f"points on {x.device.type}"
     if x.device.type != "cuda":
         return "tiles", where
-    why_not = load("triton").refuses(formula, x, pairs)
+    why_not = no_kernels(x.device)
     if why_not is None:
         return "triton", where
-    why_not = why_not.partition(";")[0]
     if why_not not in _said:
         _said.add(why_not)
         warn_user(f"Sums are taken by torch's tiles, which are far slower. {why_not}. (Said once.)")

@@ -72,8 +72,8 @@ def knn(
             ``(mask_x, mask_y)``.
         batch: ``(N,)`` the sample of each point, sorted, as in PyG; with y, a pair.
         metric: "euclidean" or "cosine".
-        method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "keops",
-            "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
+        method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "triton" (CUDA),
+            "keops", "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
             options.
         seed: what "forest" and "pynndescent" draw from; equal seeds give equal results.
 
