@@ -25,6 +25,7 @@ from .transport.result import Transport
 from .transport.solve import solve_sample
 from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
+from .transport.wasserstein import WassersteinDistance, wasserstein_distance
 
 try:  # pyproject.toml has the version, the installed package knows it
     __version__ = _metadata.version("sparseot")
@@ -42,6 +43,7 @@ __all__ = [
     "conjugate_gradient",
     "Sinkhorn",
     "Transport",
+    "WassersteinDistance",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -60,6 +62,7 @@ __all__ = [
     "spectral_embedding",
     "solve_sample",
     "suggest_blur",
+    "wasserstein_distance",
 ]
 
 
