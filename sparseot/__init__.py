@@ -30,6 +30,7 @@ if _TYPE_CHECKING:
     from .operators.spectral.eigen import EigenPairs, eigsh
     from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
     from .operators.spectral.laplacian import graph_laplacian
+    from .transport.wasserstein import WassersteinDistance, wasserstein_distance
 
 try:  # pyproject.toml has the version, the installed package knows it
     __version__ = _metadata.version("sparseot")
@@ -52,6 +53,7 @@ __all__ = [
     "Transports",
     "Vi",
     "Vj",
+    "WassersteinDistance",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -70,6 +72,7 @@ __all__ = [
     "spectral_embedding",
     "solve_sample",
     "suggest_blur",
+    "wasserstein_distance",
 ]
 
 
@@ -81,6 +84,7 @@ _AT_FIRST_USE = {
     "operators.spectral.eigen": ("EigenPairs", "eigsh"),
     "operators.spectral.embedding": ("SpectralEmbedding", "spectral_embedding"),
     "operators.spectral.laplacian": ("graph_laplacian",),
+    "transport.wasserstein": ("WassersteinDistance", "wasserstein_distance"),
 }
 
 
