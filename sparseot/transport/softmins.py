@@ -93,11 +93,18 @@ class Softmins(ABC):
         self, side: int, here: Tensor, softmin: Tensor, ratio: Tensor, sound: Tensor | None = None
     ) -> Step:
         """A step from the softmin, and from how much too large the marginal of the plan is."""
-        weights, rho = (self.a, self.b)[side], self.penalty.rhos[side]
-        lack = (ratio - self.penalty.wanted(side, here)).abs_()
-        error = self._number(torch.dot(weights, lack)) / self.masses[side]
+        rho = self.penalty.rhos[side]
         damped = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
-        return Step(damped, error, self._number(torch.dot(weights, ratio)), sound)
+        if self.ahead:
+            weights = (self.a, self.b)[side]
+            lack = (ratio - self.penalty.wanted(side, here)).abs_()
+            error = torch.dot(weights, lack) / self.masses[side]
+            return Step(damped, error, torch.dot(weights, ratio), sound)
+        # on a CPU, where numbers are read at once, NumPy takes half of the time
+        shares, rows = self._shares[side], ratio.numpy()
+        missing = abs(rows - self.penalty.wanted(side, here.numpy()))
+        error_now = float((shares * missing).sum()) / self.masses[side]
+        return Step(damped, error_now, float((shares * rows).sum()), sound)
 
     def _number(self, t: Tensor) -> Number:
         """Read at once, unless that would be waiting for the device."""
@@ -107,6 +114,11 @@ class Softmins(ABC):
         """By what factor the marginal is too large at each point, from the softmin there."""
         # base 2, for torch.exp is slow where it underflows
         return ((here - softmin) * (LOG2E / self.eps)).clamp(max=LARGEST * LOG2E).exp2()
+
+    @cached_property
+    def _shares(self) -> tuple[Array, Array]:
+        """The weights of both clouds as arrays."""
+        return self.a.numpy(), self.b.numpy()
 
     @cached_property
     def masses(self) -> tuple[float, float]:
