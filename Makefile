@@ -24,12 +24,13 @@ LAB_EXTENSIONS := build/labextensions
 say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lint test check gallery clean
+.PHONY: help lab lint test check gpu gallery clean
 
 help:
 	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
 	@echo "make test             lint, types, import order, fast tests: 3 minutes, 6 at the first time"
 	@echo "make check            these and the slow ones: KeOps, Chromium, notebooks; 15 minutes"
+	@echo "make gpu              on a machine with a CUDA device: its tests, and how fast it is; 15 minutes"
 	@echo "make gallery          run the tutorials that changed, build the site: $(SITE)/index.html"
 	@echo "make clean            remove what was built; .venv and notebooks/ stay"
 	@echo
@@ -64,6 +65,12 @@ check: test
 	$(say) "The notebooks of the first steps (nbmake passes over folders named _build)"
 	@$(PY) docs/notebooks.py gallery build/notebooks
 	@$(PYTEST) --nbmake build/notebooks/first_steps
+
+gpu: $(VENV)/.test.stamp
+	$(say) "Tests on the CUDA device"
+	@$(PYTEST) -m gpu tests
+	$(say) "Beside KeOps, GeomLoss and, where it is installed, flash-sinkhorn"
+	@cd benchmarks && ../$(PY) -m gpu.peers
 
 gallery: $(SITE)/.complete
 	@echo "Read $(SITE)/index.html"

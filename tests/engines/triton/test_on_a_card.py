@@ -1,0 +1,119 @@
+"""What only a card can show: the numbers of a CPU, wherever the points are and whoever runs beside."""
+
+import pytest
+import torch
+
+import sparseot as so
+from sparseot import kernels
+from sparseot.engines.choose import choose_engine, load
+from tests.references.clouds import cloud
+from tests.references.dense import squared_distances
+
+pytestmark = pytest.mark.gpu
+
+
+def on(device, function, *shapes):
+    """What a function gives for random clouds, on the CPU."""
+    torch.manual_seed(0)
+    found = function(
+        *(cloud(*shape, shift=0.2 * k)[0].to(device) for k, shape in enumerate(shapes))
+    )
+    assert all(t.device.type == device for t in found)
+    return [t.detach().cpu() for t in found]
+
+
+def loss(kind, p):
+    def run(x, y):
+        x.requires_grad_()
+        value = so.SamplesLoss(kind, p=p, blur=0.1)(x, y)
+        return value, torch.autograd.grad(value, x)[0]
+
+    return run
+
+
+def product(x, y):
+    return (so.KernelMatrix(kernels.Laplacian(0.3), x, y) @ torch.ones_like(y),)
+
+
+def solved(x, y):
+    found = so.solve_sample(x, y, blur=0.1, tol=1e-6, debias=True)
+    H = so.hessian(found)
+    return found.value, found.potential_a, H @ torch.ones_like(x).flatten()
+
+
+def neighbours(x, y):
+    return so.knn(x, y, k=10)
+
+
+CASES = {
+    "sinkhorn": (loss("sinkhorn", 2), 1e-7),
+    "sinkhorn, p = 1": (loss("sinkhorn", 1), 1e-7),
+    "energy": (loss("energy", 1), 1e-10),
+    "product": (product, 1e-10),
+    "solve and Hessian": (solved, 1e-4),
+    "neighbours": (neighbours, 1e-12),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_results_are_those_of_a_cpu(name):
+    run, tol = CASES[name]
+    for shapes in (((300, 3), (200, 3)), ((70, 20), (90, 20))):
+        for here, there in zip(*(on(d, run, *shapes) for d in ("cpu", "cuda")), strict=True):
+            torch.testing.assert_close(here, there, rtol=tol, atol=tol)
+
+
+def test_auto_takes_kernels():
+    x = torch.zeros(1, 4, 3, device="cuda")
+    assert choose_engine("auto", kernels.Gaussian(1.0), x)[0].name == "triton"
+
+
+def test_precision_on_matrix_units():
+    """Which may round otherwise than the interpreter; sums of a million entries stay exact."""
+    x, y = (cloud(n, 64, batch=(1,), dtype=torch.float32, device="cuda")[0] for n in (500, 400))
+    exact = squared_distances(x.double(), y.double())
+    v = torch.eye(400, device="cuda")[None]
+    lengths = torch.maximum(*(z.square().sum(-1).amax() for z in (x, y)))
+    for precision, bound in (("float32", 2**-20), ("float16", 2**-10)):
+        kernel = kernels.Gaussian(4.0)
+        found = load("triton", precision=precision).bind(x, y).sum(kernel, v)
+        assert (found - kernel(exact)).abs().max() < bound * float(lengths)
+    x = torch.rand(1, 64, 3, device="cuda")
+    y = torch.rand(1, 1_000_000, 3, device="cuda")
+    v, kernel = torch.rand(1, 1_000_000, 32, device="cuda"), kernels.Gaussian(0.3)
+    total = kernel(squared_distances(x[:, :4].double(), y.double())) @ v.double()
+    found = load("triton").bind(x, y).sum(kernel, v)[:, :4]
+    assert ((found - total) / total).abs().max() < 2e-6
+
+
+def test_streams_and_inference_mode():
+    """A sum is taken on the stream of the caller, and equal input gives equal bits."""
+    x = torch.rand(1, 3000, 3, device="cuda")
+    bound, v = load("triton").bind(x, x), torch.rand(1, 3000, 2, device="cuda")
+    first = bound.sum(kernels.Gaussian(0.1), v)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(torch.cuda.Stream()), torch.inference_mode():
+        second = bound.sum(kernels.Gaussian(0.1), v)
+    torch.cuda.synchronize()
+    assert torch.equal(first, second)
+
+
+def test_another_device_than_the_current_one():
+    if torch.cuda.device_count() < 2:
+        pytest.skip("one card")
+    x = torch.rand(1, 100, 3, device="cuda:1")
+    found = load("triton").bind(x, x).sum(kernels.Gaussian(0.1), x)
+    assert found.device == x.device and found.isfinite().all()
+
+
+def test_kept_pairs():
+    """The multilevel solve of a CPU."""
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        (x, a), (y, b) = cloud(3000, 3, device=device), cloud(2500, 3, device=device, shift=0.2)
+        one = so.solve_sample(x, y, a, b, blur=0.05, solver=so.Sinkhorn(multilevel=True))
+        assert one.lower <= one.value <= one.upper
+        found.append((one.value.cpu(), one.map().cpu()))
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-8)
