@@ -28,6 +28,8 @@ TITLES = {
     "transport": "Transport",
     "operators": "Matrices, eigenpairs and linear systems",
     "engines": "Engines",
+    "lazy": "LazyTensors",
+    "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
     "formulas": "Costs and kernels of your own",
     "sparseot_widgets": "Viewers and figures",

@@ -8,7 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "_static" / "rooms.svg"
 BOX, GAP, WIDE, TOP = 34, 8, 250, 44  # pixels
-COLOURS = {"sparseot": "#3b7dd8", "transport": "#b5651d", "graphs": "#2e8b57"}
+COLOURS = {
+    "sparseot": "#3b7dd8",
+    "transport": "#b5651d",
+    "graphs": "#2e8b57",
+    "lazy": "#7a4fa3",
+    "trees": "#8a6d1f",
+}
 
 
 def layers() -> dict[str, list[list[str]]]:

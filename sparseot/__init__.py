@@ -25,6 +25,7 @@ from .transport.result import Transport
 from .transport.solve import solve_sample
 from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
+from .transport.transports import Transports
 
 try:  # pyproject.toml has the version, the installed package knows it
     __version__ = _metadata.version("sparseot")
@@ -36,12 +37,17 @@ __all__ = [
     "Diagonal",
     "EigenPairs",
     "KernelMatrix",
+    "LazyTensor",
     "LinearSolution",
+    "Pm",
     "SamplesLoss",
     "SpectralEmbedding",
     "conjugate_gradient",
     "Sinkhorn",
     "Transport",
+    "Transports",
+    "Vi",
+    "Vj",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -67,6 +73,8 @@ def __getattr__(name: str) -> _Any:
     """Layers and data are loaded when they are asked for: an import stays light."""
     if name in ("datasets", "nn"):
         return _import_module(f"{__name__}.{name}")
+    if name in ("LazyTensor", "Pm", "Vi", "Vj"):
+        return getattr(_import_module(f"{__name__}.lazy.tensor"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ from .errors import bad_input
 from .points import Points, numbers
 from .precision import HALF, at_least_single
 
-__all__ = ["points_pair"]
+__all__ = ["batch_size", "points_pair"]
 
 # Coordinates whose squared distances are numbers still, in any dimension.
 LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
@@ -39,7 +39,7 @@ def points_pair(
     Raises:
         ValueError, TypeError: with the argument's name, what came and what was wanted.
     """
-    rounding = _rounding(a), _rounding(b)
+    kinds = [getattr(weights, "dtype", None) for weights in (a, b)]
     x, y, _, _ = at_least_single(x, y, a, b)
     (_, a), (_, b) = at_least_single(x, a), at_least_single(y, b)
     _check_positions("x", x)
@@ -53,7 +53,7 @@ def points_pair(
                 "Convert one of them with .to(...).",
                 TypeError if what == "dtype" else ValueError,
             )
-    count = _count(x, y, a, b)
+    count = batch_size(x, y, a, b)
     if x.shape[-1] != y.shape[-1]:
         raise bad_input(
             "y",
@@ -65,19 +65,27 @@ def points_pair(
     _check_finite("y", y)
     source, target = _cloud("x", x, "a", a, count), _cloud("y", y, "b", b, count)
     source, target = (
-        replace(cloud, rounding=error)
-        for cloud, error in zip((source, target), rounding, strict=True)
+        replace(cloud, rounding=_rounding(cloud.weights, kind))
+        for cloud, kind in zip((source, target), kinds, strict=True)
     )
     return source, target, count > 0
 
 
-def _rounding(a: Any) -> float:
-    """What a mass may be off by, relative, where weights come in half precision; else 0."""
-    half = isinstance(a, Tensor) and a.dtype in HALF
-    return 3 * torch.finfo(a.dtype).eps if half else 0.0
+def _rounding(weights: Tensor, came: torch.dtype | None) -> float:
+    """What a mass may be off by, relative, where weights ``(B, N)`` came in half precision; else 0.
+
+    Three units of their rounding; and where weights are below the normal numbers of float16, as
+    uniform ones of many points, half a step between two numbers for each of them.
+    """
+    if came not in HALF:
+        return 0.0
+    info, w = torch.finfo(came), weights.detach()
+    below = ((w > 0) & (w < info.tiny)).sum(-1)
+    steps = info.tiny * info.eps / 2 * below / w.sum(-1)
+    return 3 * info.eps + float(steps.max())
 
 
-def _count(x: Tensor, y: Tensor, a: Any, b: Any) -> int:
+def batch_size(x: Tensor, y: Tensor, a: Any, b: Any) -> int:
     """How many items the batch has; 0 for two clouds."""
     of_x, of_y = _items(x, a), _items(y, b)
     if of_x == of_y:

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,14 @@ __all__ = [
     "bounding_diameter",
     "bounding_sides",
     "check_balanced",
+    "check_integer",
     "check_positive",
     "enough_digits",
     "lacks_digits",
     "log_weights",
     "numbers",
     "of_mass",
+    "padded",
     "refuse_tensor",
     "refuse_transforms",
     "shared",
@@ -71,10 +73,35 @@ class Points:
         return log_weights(self.weights.detach())
 
     @cached_property
+    def sizes(self) -> list[int]:
+        """How many points each cloud has, without padding: copies of its last one, of weight zero."""
+        x, a = self.positions.detach(), self.weights.detach()
+        items, count = a.shape
+        if count == 1 or not bool((a[:, -1] == 0).any()):
+            return [count] * items
+        copies = (a[:, 1:] == 0) & (x[:, 1:] == x[:, :-1]).all(-1)
+        sizes: list[int] = (count - copies.flip(1).int().cumprod(1).sum(1)).tolist()
+        return sizes
+
+    @cached_property
     def items(self) -> list[Points]:
         """Each cloud as a batch of one, without its graph; the same objects whenever asked."""
         pairs = zip(self.positions.detach().split(1), self.weights.detach().split(1), strict=True)
         return [Points(*pair) for pair in pairs]
+
+    @cached_property
+    def real(self) -> list[Points]:
+        """The items without their padding, likewise."""
+        return [
+            item
+            if n == item.weights.shape[1]
+            else Points(item.positions[:, :n], item.weights[:, :n])
+            for item, n in zip(self.items, self.sizes, strict=True)
+        ]
+
+    def part(self, k: int, size: int) -> Points:
+        """The first points of one cloud, as a batch of one, with their graph."""
+        return Points(self.positions[k : k + 1, :size], self.weights[k : k + 1, :size])
 
     def equals(self, other: Points) -> bool:
         """Whether these are the same numbers."""
@@ -102,6 +129,12 @@ def numbers(t: Tensor) -> Tensor:
         fix = "Give the batch itself: (B, N, D) points and (B, N) weights."
         raise bad_input("torch.vmap", "a map over clouds", "clouds that hold numbers", fix)
     return plain
+
+
+def padded(t: Tensor, size: int) -> Tensor:
+    """Numbers ``(n, ...)`` of the points of a cloud with those of its padding, ``(size, ...)``."""
+    rest = size - len(t)
+    return torch.cat((t, t[-1:].expand(rest, *t.shape[1:]))) if rest else t
 
 
 def shared(t: Tensor) -> bool:
@@ -203,6 +236,15 @@ def check_positive(**values: float | None) -> None:
             raise bad_input(name, repr(value), "a positive number", kind=TypeError)
         if not (math.isfinite(value) and value > 0):
             raise bad_input(name, f"{value:g}", "a positive, finite number")
+
+
+def check_integer(name: str, value: Any, least: int = 1) -> int:
+    """An integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise bad_input(name, repr(value), "an integer", kind=TypeError)
+    if value < least:
+        raise bad_input(name, str(value), f"an integer of at least {least}")
+    return int(value)
 
 
 def refuse_tensor(name: str, value: Any, wanted: str = "a number") -> None:

@@ -169,6 +169,20 @@ def test_balanced_weights_have_the_mass_that_half_precision_knows(points, dtype)
         so.sinkhorn_divergence(x, y, a, b * 1.05, blur=0.1)
 
 
+def test_weights_below_the_normal_numbers_have_the_mass_that_half_precision_knows():
+    """Steps of 6e-8: weights of 1e-6 are off by a hundredth, and so is their mass."""
+    a, b = torch.full((60,), 1e-6).half(), torch.full((30,), 2.3e-6)
+    b = b * (60e-6 / b.sum())
+    gap = float(a.float().sum() / b.sum()) - 1
+    assert gap > 4 * torch.finfo(torch.float16).eps
+    found = so.sinkhorn_divergence(X, Y[:30], a, b, blur=0.1)
+    exact = so.sinkhorn_divergence(X, Y[:30], a.float(), b * (1 + gap), blur=0.1)
+    torch.testing.assert_close(found, exact)
+    for wrong in (a * 1.1, a.float()):  # single precision has no such steps
+        with pytest.raises(ValueError, match="a, b: got total masses .* wanted equal masses"):
+            so.sinkhorn_divergence(X, Y[:30], wrong, b, blur=0.1)
+
+
 def test_single_and_double_are_still_not_mixed():
     with pytest.raises(TypeError, match="y: got dtype torch.float64, wanted torch.float32"):
         so.kernel_norm(X, Y.double(), kernel=GAUSSIAN)

@@ -9,18 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import bad_input
+from ..errors import bad_input, warn_user
 from ..formulas import Opaque, Radial, Symbolic
 from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .kept import TileLoops
 from .spectrum import MOST_MODES, Grid, is_gaussian
+from .trees.base import Reduction, TreeEngine
 
 __all__ = [
     "ENGINES",
     "choose_engine",
+    "choose_trees",
     "load",
+    "load_trees",
     "loops_for",
     "matrix_loops",
     "stored_loops",
@@ -32,14 +35,17 @@ ENGINES = {
     "numba": ("numba_pairs", "Numba"),
     "nufft": ("nufft", "Fourier"),
     "keops": ("keops", "KeOps"),
+    "triton": ("triton.engine", "Triton"),
 }
 TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
     "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
 }
+TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
+_said: set[str] = set()  # why kernels did not run
 
 
 def load(name: str, **options: Any) -> Engine:
@@ -62,6 +68,40 @@ def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     if name == "auto":
         name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
+
+
+def load_trees(name: str) -> TreeEngine:
+    """The engine of trees of that name."""
+    module, cls = TREE_ENGINES[name]
+    engine: TreeEngine = getattr(import_module(f"{__package__}.trees.{module}"), cls)()
+    return engine
+
+
+def choose_trees(
+    engine: str | TreeEngine, reduction: Reduction, like: Tensor
+) -> tuple[TreeEngine, str]:
+    """The engine that reduces a tree, and why it is taken.
+
+    Args:
+        engine: "auto", the name of an engine, or an engine.
+        reduction: what will be reduced.
+        like: one of its tensors, for their dtype and device.
+
+    Raises:
+        ValueError: if there is no such engine, or if the one that was named refuses.
+    """
+    if engine == "auto":
+        why_not = load_trees("compiled").refuses(reduction, like)
+        return (load_trees("tiles"), why_not) if why_not else (load_trees("compiled"), "on a CPU")
+    if isinstance(engine, str):
+        if engine not in TREE_ENGINES:
+            known = ", ".join(f'"{name}"' for name in ("auto", *TREE_ENGINES))
+            raise bad_input("engine", repr(engine), f"one of {known}")
+        engine = load_trees(engine)
+    why_not = engine.refuses(reduction, like)
+    if why_not:
+        raise bad_input("engine", repr(engine.name), "an engine for this formula", why_not)
+    return engine, "as asked"
 
 
 def matrix_loops() -> ModuleType:
@@ -116,7 +156,7 @@ def choose_engine(
 def _best(
     formula: Formula, x: Tensor, y: Tensor | None, pairs: BlockPairs | None, tol: float
 ) -> tuple[str, str]:
-    """Numba in low dimension and for distances, on a CPU; torch tiles for all the rest.
+    """Numba in low dimension and for distances, on a CPU; Triton on CUDA; torch tiles for all the rest.
 
     A Gaussian of very many pairs is summed as a Fourier series where that is faster.
     """
@@ -125,7 +165,7 @@ def _best(
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":
-        return "tiles", f"points on {x.device.type}"
+        return _on_a_device(formula, x, pairs)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
     if series is not None:
         return "nufft", series
@@ -134,6 +174,21 @@ def _best(
     if formula.singular:
         return "numba", "a formula of the distance, on a CPU"
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
+
+
+def _on_a_device(formula: Radial, x: Tensor, pairs: BlockPairs | None) -> tuple[str, str]:
+    """Triton where it runs; that it does not is told with the result, and said once on CUDA."""
+    where = f"points on {x.device.type}"
+    if x.device.type != "cuda":
+        return "tiles", where
+    why_not = load("triton").refuses(formula, x, pairs)
+    if why_not is None:
+        return "triton", where
+    why_not = why_not.partition(";")[0]
+    if why_not not in _said:
+        _said.add(why_not)
+        warn_user(f"Sums are taken by torch's tiles, which are far slower. {why_not}. (Said once.)")
+    return "tiles", f"{where}; {why_not}"
 
 
 def _series(formula: Radial, x: Tensor, y: Tensor, tol: float) -> str | None:

@@ -50,7 +50,7 @@ class Radial(Single):
     watch: Watch | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.length is not None and self.watch is None:
+        if self.length is not None and self.watch is None and not torch.compiler.is_compiling():
             object.__setattr__(self, "watch", Watch(self.length))
 
     def __call__(self, s: Any) -> Any:
@@ -94,6 +94,15 @@ class Radial(Single):
         unit = Radial(self.terms, self.rate * size**self.decay, self.decay, self.offset / size**2)
         return unit, self.length**term.power
 
+    def at_length(self) -> Radial:
+        """The profile, of one at unit length, as kernels of a tensor are while code is compiled."""
+        assert self.length is not None
+        size = float(self.length.detach())
+        _check_length("length", size)
+        rate, offset = self.rate / size**self.decay, self.offset * size**2
+        length = self.length if self.length.requires_grad else None
+        return Radial(self.terms, rate, self.decay, offset, length)
+
     def refuse_moved(self) -> None:
         """Raises RuntimeError where the length is no longer what the profile was made of."""
         if self.watch is not None:
@@ -136,6 +145,11 @@ class Radial(Single):
         """
         odd = any(term.power % 2 or term.power < 0 for term in self.terms)
         return (odd and self.offset == 0) or (self.decay == 1 and self.rate > 0)
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether the profile is the larger, the nearer two points are."""
+        return self.offset == 0 and any(term.power < 0 for term in self.terms)
 
 
 class Gaussian(Radial):
@@ -197,6 +211,8 @@ def _length(name: str, value: Any) -> tuple[float, Tensor | None]:
         return float(value), None
     if value.numel() != 1:
         raise bad_input(name, f"a tensor of shape {tuple(value.shape)}", "one number")
+    if torch.compiler.is_compiling():  # it has no number yet: see at_length
+        return 1.0, value.reshape(())
     _check_length(name, value.item())
     return value.item(), value.reshape(()) if value.requires_grad else None
 

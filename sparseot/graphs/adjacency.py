@@ -20,7 +20,6 @@ from .values import slots
 __all__ = ["Adjacency", "EdgeAdjacency", "KNNAdjacency"]
 
 NAMES = sorted(METHODS)  # a bit of ``info`` each
-MATMUL = (torch.matmul, Tensor.matmul)
 
 
 class Adjacency(Operator):
@@ -44,21 +43,7 @@ class Adjacency(Operator):
         """How many matrices there are."""
         return self.shape[0] if len(self.shape) == 3 else 1
 
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """``torch.matmul(A, h)`` is ``A @ h``, also for ``torch.compile``.
-
-        Torch 2.13 compiles ``A @ h`` as if it were ``h @ A``. It is taken for what was written
-        where only that can be meant; else compiled code refuses it and wants ``torch.matmul``.
-        """
-        if func not in MATMUL:
-            return NotImplemented
-        left, right = args
-        if isinstance(left, Adjacency):
-            return left.__matmul__(right)
-        if not torch.compiler.is_compiling():
-            return right.__rmatmul__(left)
-        return right.__matmul__(left) if left.shape[-1] != right.shape[-2] else NotImplemented
+    _times = Operator._times.__wrapped__  # type: ignore[attr-defined]  # compiled code sees sums along edges
 
     def product(self, v: Tensor) -> Tensor:
         """The product with ``(..., M, F)``."""

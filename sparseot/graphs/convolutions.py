@@ -18,6 +18,7 @@ from .edges import edge_mean_max
 from .layers import KNNGraph
 from .linear import Linear
 from .search.methods import Forest
+from .search.sets import features_of_sets
 from .values import clean
 
 __all__ = ["DynamicEdgeConv", "GravNetConv"]
@@ -90,14 +91,16 @@ class GravNetConv(nn.Module):
         graph = KNNGraph(k, bandwidth=20**-0.5, loop=True, method=method)
         self._graph = [graph]
 
+    @features_of_sets
     @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:
         """Features ``(N, out_channels)``, or ``(B, N, out_channels)`` for padded samples.
 
         Args:
-            x: ``(N, in_channels)`` or ``(B, N, in_channels)``; a pair takes messages from the first
-                to the second.
+            x: ``(N, in_channels)`` or ``(B, N, in_channels)``; a pair, which is a tuple, takes messages
+                from the first to the second. Sets of different sizes, a list or a nested tensor,
+                give as many sets of features.
             batch: ``(N,)`` sorted sample of each point; a pair for a pair.
             mask: ``(B, N)`` True for real points; a pair for a pair.
         """
@@ -157,6 +160,7 @@ class DynamicEdgeConv(nn.Module):
         self.nn, self.aggr = nn, aggr
         self._graph = [KNNGraph(k, weight="connectivity", loop=True, method=method)]
 
+    @features_of_sets
     @without_autocast
     @on_threads_for(_messages)
     def forward(self, x: Points, batch: Any = None, *, mask: Any = None) -> Tensor:

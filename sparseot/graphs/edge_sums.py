@@ -51,7 +51,7 @@ def _(w: Tensor, h: Tensor, row: Tensor, col: Tensor, n: int) -> Tensor:
 
 @dots.register_fake
 def _(a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
-    return a.new_empty(len(row))
+    return a.new_empty(row.shape)
 
 
 @pulls.register_fake

@@ -88,7 +88,7 @@ class _EdgeSum(Function):
             order = row.argsort(stable=True)
             w, row, col = w[order], row[order], col[order]
         ends = torch.searchsorted(row, torch.arange(n + 1, device=row.device))
-        if not len(h) or not len(row):
+        if not len(h) or (not torch.compiler.is_compiling() and not len(row)):
             return h.new_zeros(n, h.shape[1])
         return embedding_bag(
             col, h, ends, mode="sum", per_sample_weights=w, include_last_offset=True

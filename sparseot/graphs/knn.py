@@ -11,9 +11,12 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..points import check_integer
 from ..precision import at_least_single
-from .search.clouds import Clouds, as_clouds, pair_of, points_tensor
-from .search.methods import Forest, Found, Options, check_integer, check_method, search
+from ..ragged.vectors import pair_of
+from .search.clouds import Clouds, as_clouds, points_tensor
+from .search.methods import Forest, Found, Options, check_method, search
+from .search.sets import joined, joined_pair, local
 from .values import attach, clean, place, slots, to_distances
 
 __all__ = ["Neighbours", "find", "knn", "knn_graph"]
@@ -58,8 +61,9 @@ def knn(
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
-            distances in float32, with gradients in half precision.
-        y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
+            distances in float32, with gradients in half precision. Sets of different sizes, a list
+            or a nested tensor, have distances and indices in the same form.
+        y: ``(M, D)`` or ``(B, M, D)`` points to be found, or as many sets; None means x itself.
         k: number of neighbours, at least 1.
         loop: with ``y=None``, whether a point is its own first neighbour.
         mask: ``(B, N)`` True for real points; padding may hold anything, NaN too. With y, a pair
@@ -74,7 +78,7 @@ def knn(
     Returns:
         ``(distances, indices)`` of shape ``(..., N, k)``: a pair with ``method``, ``exact`` and
         ``evaluations``. Distances, not their squares, have gradients in x and y; indices count
-        the rows of y, within the sample for ``(B, M, D)``. Where a sample has fewer than k
+        the rows of y, within the sample for ``(B, M, D)`` and for sets. Where a sample has fewer than k
         points, and in masked rows, distances are infinite and indices are safe to gather.
 
     Raises:
@@ -93,6 +97,7 @@ def knn(
     """
     name, forest = check_method(method)
     options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0), forest)
+    x, y, batch, sets = joined_pair(x, y, batch)
     a = points_tensor("x", x)
     b = None if y is None else points_tensor("y", y)
     clouds, found = find(a, b, mask, batch, metric, name, options)
@@ -102,7 +107,10 @@ def knn(
     here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
     squares = attach(squares, here, here if b is None else there, indices, real, metric)
     distances = to_distances(squares, metric).where(real, torch.inf).to(here.dtype)
-    result = Neighbours(like(distances, x), like(indices, x))
+    if sets is None:
+        result = Neighbours(like(distances, x), like(indices, x))
+    else:
+        result = Neighbours(sets[0].back(distances), sets[0].back(local(indices, sets)))
     result.method, result.exact = "+".join(found.methods) or "none", found.exact
     result.evaluations = found.evaluations
     return result
@@ -132,7 +140,8 @@ def knn_graph(
     """The edges from the k nearest neighbours to each point, with PyG's arguments and result.
 
     Args:
-        x: ``(N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` points, tensor or NumPy array; or sets of different sizes, a list or a nested
+            tensor, whose points are numbered on from set to set.
         k: number of neighbours.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -159,9 +168,10 @@ def knn_graph(
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
     metric = "cosine" if cosine else "euclidean"
     with torch.no_grad():
+        x, batch, first = joined(x, batch)
         points = points_tensor("x", x)
         found = knn(points, k=k, batch=batch, loop=loop, metric=metric, method=method)
     centre, neighbour = slots(found.indices, len(points))
     real = found.distances.reshape(-1) < torch.inf
     pair = (neighbour, centre) if flow == "source_to_target" else (centre, neighbour)
-    return like(torch.stack(pair)[:, real], x)
+    return like(torch.stack(pair)[:, real], first)

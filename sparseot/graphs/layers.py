@@ -10,12 +10,13 @@ from torch import Tensor
 
 from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
-from ..points import check_positive
-from ..precision import full_precision
+from ..points import check_integer, check_positive
+from ..precision import at_least_single, full_precision
+from ..ragged.vectors import pair_of
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .knn import METRICS, find
-from .search.clouds import of_tensors, pair_of
-from .search.methods import Forest, Options, check_integer, check_method
+from .search.methods import Forest, Options, check_method
+from .search.sets import points_of_sets
 from .values import attach, clean, place, to_distances
 from .weighted import Weight, Weighted, one_of
 
@@ -103,6 +104,7 @@ class KNNGraph(Weighted):
         self.method, self.strict = method, strict
         self.register_buffer("seed", torch.tensor(check_integer("seed", seed, 0)))
 
+    @points_of_sets
     @full_precision
     @on_threads_for(_slots)
     def forward(
@@ -111,12 +113,12 @@ class KNNGraph(Weighted):
         """The graph from the rows of x to their neighbours in y (None: in x itself).
 
         Args:
-            x: ``(N, D)`` or ``(B, N, D)`` points.
-            y: ``(M, D)`` or ``(B, M, D)`` points, or None.
+            x: ``(N, D)`` or ``(B, N, D)`` points; sets of different sizes, a list or a nested tensor,
+                give one graph of all their points, as a batch vector does.
+            y: ``(M, D)`` or ``(B, M, D)`` points, or None; or sets.
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
-        of_tensors(x=x, y=y)
         masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
         options = (self.k + int(self.taper), self.loop, self.metric, self._search)
         trees = (self.forest.n_trees, self.forest.leaf_size, self.forest.n_refine)
@@ -129,10 +131,11 @@ class KNNGraph(Weighted):
         there = here if y is None else clean(y, masks[1])
         squares = attach(squares, here, there, indices, real, self.metric)
         weights, squares, real = self._weights(squares, real)
-        distances = to_distances(squares, self.metric).where(real, torch.inf).to(x.dtype)
+        dtype = at_least_single(x)[0].dtype
+        distances = to_distances(squares, self.metric).where(real, torch.inf).to(dtype)
         columns = (x if y is None else y).shape[-2]
         indices = indices[..., : self.k]
-        A: Adjacency = KNNAdjacency(indices, weights.to(x.dtype), distances, real, columns, info)
+        A: Adjacency = KNNAdjacency(indices, weights.to(dtype), distances, real, columns, info)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, tensor_of
+from ..points import check_integer
 from .search.candidates import squared_distances
 from .search.clouds import Clouds, as_clouds, points_tensor
-from .search.methods import check_integer
 
 __all__ = ["knn_recall"]
 

@@ -3,6 +3,7 @@ r"""The smoothed Hausdorff divergence between two weighted clouds."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,22 +15,30 @@ from ..engines.openmp import own_settings
 from ..errors import warn_user
 from ..formulas import as_cost
 from ..operators.arrays import Array, of_one_kind, shown
+from ..operators.autograd.compiled import one_operator
+from ..operators.autograd.mapped import mapped
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
+from ..ragged.batches import over_sets
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
 from ..transport.solvers.self_transport import self_potential
+from .shapes import empty_losses
 
 __all__ = ["hausdorff_divergence"]
 
 
+@one_operator(empty_losses)
+@mapped
 @own_settings
+@over_sets
 def hausdorff_divergence(
     x: Array,
     y: Array,
     a: Array | None = None,
     b: Array | None = None,
     *,
+    batch: Any = None,
     p: int = 2,
     blur: float = 0.05,
     reach: float | None = None,
@@ -56,6 +65,9 @@ def hausdorff_divergence(
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
             are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
+        batch: a pair of sorted vectors, ``(n,)`` and ``(m,)``, the set of each point of x and of y, as in
+            PyG: for sets of different sizes, which may also be lists of clouds, or nested tensors, in the
+            place of x and y (see "Sets of different sizes" in the guide).
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which distances saturate; None never.

@@ -3,6 +3,7 @@ r"""Kernel norms, also called maximum mean discrepancies, between two weighted c
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,20 +14,28 @@ from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..formulas import as_kernel
 from ..operators.arrays import Array, answered, of_one_kind
+from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
+from ..operators.autograd.mapped import mapped
 from ..operators.parts import at_unit_length
 from ..points import shared
+from ..ragged.batches import over_sets
+from .shapes import empty_losses
 
 __all__ = ["kernel_norm"]
 
 
+@one_operator(empty_losses)
+@mapped
 @own_settings
+@over_sets
 def kernel_norm(
     x: Array,
     y: Array,
     a: Array | None = None,
     b: Array | None = None,
     *,
+    batch: Any = None,
     kernel: Formula | Callable[[Tensor, Tensor], Tensor],
     potentials: bool = False,
     engine: str | Engine = "auto",
@@ -46,6 +55,9 @@ def kernel_norm(
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Masses need not be equal. Points ``(N, D)``
             with weights ``(B, N)`` are a batch on one support, whose kernel is summed once.
         b: ``(M,)`` or ``(B, M)`` weights.
+        batch: a pair of sorted vectors, ``(n,)`` and ``(m,)``, the set of each point of x and of y, as in
+            PyG: for sets of different sizes, which may also be lists of clouds, or nested tensors, in the
+            place of x and y (see "Sets of different sizes" in the guide).
         kernel: a symmetric formula, such as ``kernels.Gaussian(0.1)``, or a symmetric function of
             ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``.
         potentials: return the kernel's product with ``alpha - beta`` on x, and with

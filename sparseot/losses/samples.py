@@ -15,12 +15,15 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..operators.arrays import Array, answered, of_one_kind
+from ..operators.autograd.compiled import one_operator
 from ..points import check_positive
+from ..ragged.batches import as_batches
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
+from .shapes import empty_losses
 from .sinkhorn import sinkhorn_divergence
 
 __all__ = ["SamplesLoss"]
@@ -129,12 +132,23 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
+    @one_operator(lambda loss, *args: loss._empty(*args), reads=("potentials",))
     @own_settings
-    def forward(self, *args: Array) -> Array | tuple[Array, Array]:
-        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`."""
+    def forward(self, *args: Array, batch: Any = None) -> Array | tuple[Array, Array]:
+        """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`.
+
+        With ``batch=(batch_x, batch_y)`` points are of several clouds, as there.
+        """
         x, y, a, b = _unpack(args)
+        sets = as_batches(x, y, a, b, batch, alone=self.backend == "multiscale")
+        if sets is not None:
+            return sets.answers(self._loss)
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
         return answered(self._loss(*tensors), reference)
+
+    def _empty(self, *args: Tensor) -> Tensor | tuple[Tensor, ...]:
+        x, y, a, b = _unpack(args)
+        return empty_losses(x, y, a, b, potentials=self.potentials)
 
     def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}

@@ -12,7 +12,10 @@ from ..engines.base import Engine, Formula
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array
+from ..operators.autograd.compiled import one_operator
+from ..operators.autograd.mapped import mapped
 from ..points import check_positive, refuse_transforms
+from ..ragged.batches import over_sets
 from ..transport.derivatives.solved import Answer
 from ..transport.marginals import Reach
 from ..transport.solution import Solver
@@ -20,17 +23,22 @@ from ..transport.solve import say_what_failed, solve_clouds, with_tolerance
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.progress import deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
+from .shapes import empty_losses
 
 __all__ = ["sinkhorn_divergence"]
 
 
+@one_operator(empty_losses)
+@mapped
 @own_settings
+@over_sets
 def sinkhorn_divergence(
     x: Array,
     y: Array,
     a: Array | None = None,
     b: Array | None = None,
     *,
+    batch: Any = None,
     p: int = 2,
     blur: float = 0.05,
     reach: Reach = None,
@@ -62,6 +70,9 @@ def sinkhorn_divergence(
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
             are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
+        batch: a pair of sorted vectors, ``(n,)`` and ``(m,)``, the set of each point of x and of y, as in
+            PyG: for sets of different sizes, which may also be lists of clouds, or nested tensors, in the
+            place of x and y (see "Sets of different sizes" in the guide).
         p: exponent of the ground cost, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which mass is rather created and destroyed than moved; None moves all.
@@ -81,8 +92,8 @@ def sinkhorn_divergence(
         engine: "auto", or the name of an engine.
 
     Returns:
-        A number, ``(B,)`` numbers for a batch, or the two potentials; of arrays, a Python number or
-        arrays. :func:`solve_sample` returns them all, with the plan. First derivatives are those of
+        A number, ``(B,)`` numbers for a batch, or the two potentials, in the form of the points; of
+        arrays, a Python number or arrays. :func:`solve_sample` returns them all, with the plan. First derivatives are those of
         the envelope theorem at the last iterates, second ones those of the implicit function theorem;
         from GeomLoss's schedule, and for costs that are functions, second derivatives raise
         RuntimeError. Not reaching the tolerance is a warning.

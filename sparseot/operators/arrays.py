@@ -20,6 +20,7 @@ __all__ = [
     "listed",
     "numpy_dtype",
     "of_one_kind",
+    "refuse_learnt",
     "shown",
     "tensor_of",
 ]
@@ -125,17 +126,20 @@ def shown(found: Any, reference: Array) -> Any:
 
 
 def answered(found: Any, reference: Array) -> Any:
-    """What a loss answers, see :func:`shown`; no gradient is lost on the way.
+    """What a loss answers, see :func:`shown`; no gradient is lost on the way."""
+    refuse_learnt(reference, *(found if isinstance(found, tuple) else (found,)))
+    return shown(found, reference)
 
-    Raises:
-        TypeError: for arrays, which have no gradient, where a kernel or a cost is learnt.
+
+def refuse_learnt(reference: Array, *parts: Tensor) -> None:
+    """Raises TypeError for arrays, which have no gradient, beside a kernel or a cost that is learnt.
+
+    ``parts`` are computed from it, of points that require no gradient.
     """
-    parts = found if isinstance(found, tuple) else (found,)
     if not isinstance(reference, Tensor) and any(part.requires_grad for part in parts):
         got = "arrays, beside a kernel or a cost that requires a gradient"
         fix = "torch.from_numpy(...) makes tensors; under torch.no_grad() arrays will do."
         raise bad_input("x, y", got, "tensors, whose losses have one", fix, TypeError)
-    return shown(found, reference)
 
 
 def floating(array: Array, name: str) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +19,14 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..held import Watch, held
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
+from .autograd.compiled import one_operator
+from .coarse_space import CoarseSpace
+from .products import check_dtypes, empty_product, matmul
 from .scipy_operator import scipy_operator
 
-__all__ = ["Array", "CoarseSpace", "Diagonal", "Operator"]
+__all__ = ["Array", "Diagonal", "Operator"]
 
 DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
-
-
-class CoarseSpace(Protocol):
-    """Where the smallest eigenvectors nearly lie: a start, and corrections of residuals."""
-
-    def start(self, block: int) -> Tensor: ...
-
-    def correct(self, residuals: Tensor) -> Tensor: ...
 
 
 class Operator(ABC):
@@ -41,6 +36,7 @@ class Operator(ABC):
 
     shape: tuple[int, ...]
     reference: Array  # an array of the kind, dtype and device of the results of sum and diagonal
+    symmetric = False  # whether it is known to be its transpose
 
     @abstractmethod
     def product(self, v: Tensor) -> Tensor:
@@ -73,13 +69,19 @@ class Operator(ABC):
         """NumPy's name of the dtype, as SciPy wants it."""
         return numpy_dtype(self.reference)
 
-    @own_settings
     def __matmul__(self, v: Array) -> Array:
         """Products with ``(M,)``, ``(M, R)`` or batches ``(B, M)``, ``(B, M, R)``, or an operator."""
         if isinstance(v, Operator):
             return _Product(self, v)
-        if not isinstance(v, (Tensor, np.ndarray)):
-            return NotImplemented
+        return self._times(v) if isinstance(v, (Tensor, np.ndarray)) else NotImplemented
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return matmul(Operator, func, *args)
+
+    @one_operator(empty_product)
+    @own_settings
+    def _times(self, v: Array) -> Array:
         columns = v.ndim == len(self.shape)
         wanted = self.shape[:-2] + self.shape[-1:]
         if v.shape[: len(wanted)] != wanted or v.ndim > len(self.shape):
@@ -185,6 +187,8 @@ class Diagonal(Operator):
     Entries that are part of a graph it keeps as they are; they must not change in place.
     """
 
+    symmetric = True
+
     def __init__(self, entries: Array) -> None:
         self.entries = self.reference = held(floating(entries, "entries"))
         self.shape = (*entries.shape, entries.shape[-1])
@@ -214,9 +218,10 @@ class _Sum(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape != right.shape:
             raise bad_input("+", f"shapes {left.shape} and {right.shape}", "equal shapes")
-        _check_dtypes("+", left, right)
+        check_dtypes("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
+        self.symmetric = left.symmetric and right.symmetric
 
     @property
     def live(self) -> tuple[Tensor, ...]:
@@ -241,6 +246,7 @@ class _Multiple(Operator):
     def __init__(self, operator: Operator, factor: float) -> None:
         self.operator, self.factor = operator, factor
         self.shape, self.reference = operator.shape, operator.reference
+        self.symmetric = operator.symmetric
 
     @property
     def live(self) -> tuple[Tensor, ...]:
@@ -263,7 +269,7 @@ class _Product(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape[-1] != right.shape[-2]:
             raise bad_input("@", f"shapes {left.shape} and {right.shape}", "shapes that chain")
-        _check_dtypes("@", left, right)
+        check_dtypes("@", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
 
@@ -288,11 +294,3 @@ class _Product(Operator):
 
     def __repr__(self) -> str:
         return f"{self.left!r} @ {self.right!r}"
-
-
-def _check_dtypes(sign: str, left: Operator, right: Operator) -> None:
-    if left.dtype != right.dtype:
-        fix = "Make both from points of one dtype."
-        raise bad_input(
-            sign, f"{left.dtype} and {right.dtype}", "operators of one dtype", fix, TypeError
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,10 @@ from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
-from ..points import refuse_tensor
 from .arrays import Array, as_tensor, like
 from .base import Operator
-from .parts import make_part, swapped
+from .parts import make_part, swapped, tolerance
+from .products import product_of_new
 
 __all__ = ["KernelMatrix"]
 
@@ -65,6 +65,8 @@ class KernelMatrix(Operator):
         ((5, 5), [2.949, 3.696, 3.978, 3.696, 2.949])
     """
 
+    made_of: tuple[Any, dict[str, Any]] | None = None  # its arguments, if compiled code makes it
+
     @on_one_thread
     def __init__(
         self,
@@ -76,7 +78,12 @@ class KernelMatrix(Operator):
         engine: str | Engine = "auto",
         tol: float = 1e-6,
     ) -> None:
-        self.kernel, self.asked, self.tol = kernel, engine, _tolerance(tol)
+        if torch.compiler.is_compiling():
+            self.made_of = (kernel, x, y), {"pairs": pairs, "engine": engine, "tol": tol}
+            self.shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
+            self.symmetric = y is None and all(isinstance(k, Radial) for k in as_kernels(kernel))
+            return
+        self.kernel, self.asked, self.tol = kernel, engine, tolerance(tol)
         given, x, kernels = x, _points("x", x), as_kernels(kernel)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
         self.reference = like(source.positions.detach().new_empty(0), given)
@@ -90,6 +97,19 @@ class KernelMatrix(Operator):
         self.pairs = self._block_pairs(pairs)
         clouds, how = (self.x, self.y, self.pairs), (engine, self.tol)
         self.parts = tuple(make_part(kernel, *clouds, *how) for kernel in kernels)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a matrix lacks that compiled code has made, once somebody asks for it outside."""
+        if self.made_of is None or torch.compiler.is_compiling():
+            raise AttributeError(f"'KernelMatrix' object has no attribute '{name}'")
+        args, how = self.made_of
+        self.made_of = None
+        vars(self).update(vars(KernelMatrix(*args, **how)))
+        return getattr(self, name)
+
+    def _times(self, v: Array) -> Array:
+        args, how = self.made_of or ((), {})
+        return product_of_new(v, KernelMatrix, *args, **how) if args else super()._times(v)
 
     def _block_pairs(self, pairs: Blocks | BlockPairs | None) -> BlockPairs | None:
         if pairs is None:
@@ -190,7 +210,12 @@ class KernelMatrix(Operator):
         """The matrix of the same kernel from y to x; kernels are symmetric functions."""
         if self.symmetric:
             return self
+        if self.made_of is not None:
+            (kernel, x, y), how = self.made_of
+            return KernelMatrix(swapped(kernel), x if y is None else y, x, **how)
         self._refuse_moved()
+        if torch.compiler.is_compiling():
+            return self._transpose()
         if self._transposed is None:
             self._transposed = self._transpose()
             self._transposed._transposed = self
@@ -269,13 +294,4 @@ class KernelMatrix(Operator):
 
 
 def _points(name: str, x: Array) -> Tensor:
-    if isinstance(x, np.ndarray):
-        return as_tensor(x, x, name)
-    return x
-
-
-def _tolerance(tol: float) -> float:
-    refuse_tensor("tol", tol)
-    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
-        raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
-    return float(tol)
+    return as_tensor(x, x, name) if isinstance(x, np.ndarray) else x

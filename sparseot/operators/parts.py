@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from torch import Tensor
@@ -12,9 +13,10 @@ from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import Kernel, Opaque, Radial, Single, finite
 from ..pairs import BlockPairs
+from ..points import refuse_tensor
 from .autograd.kernel_sums import kernel_sum
 
-__all__ = ["Part", "at_unit_length", "make_part", "swapped"]
+__all__ = ["Part", "at_unit_length", "make_part", "swapped", "tolerance"]
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,11 @@ def at_unit_length(
 def swapped(kernel: Any) -> Kernel:
     """The kernel of (y, x): a function of two points need not be symmetric."""
     return (kernel if isinstance(kernel, Kernel) else Opaque(kernel)).T
+
+
+def tolerance(tol: float) -> float:
+    """The error that an approximate engine may make, as a number."""
+    refuse_tensor("tol", tol)
+    if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
+        raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
+    return float(tol)

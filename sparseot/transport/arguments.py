@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import bad_input
@@ -12,7 +13,7 @@ from ..points import check_positive
 from .derivatives.curvature import PLACES
 from .problem import Problem
 
-__all__ = ["as_directions", "as_new_points", "check_entries"]
+__all__ = ["as_directions", "as_indices", "as_new_points", "check_entries"]
 
 
 def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
@@ -45,6 +46,23 @@ def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
         raise bad_input("v", f"dtype {v.dtype}", "real numbers", kind=TypeError)
     columns = v.detach().double().reshape(*like.shape, -1)
     return columns if batched else columns[None]
+
+
+def as_indices(i: Any, weights: Tensor, batched: bool) -> Any:
+    """Numbers of points as an array ``(B, ...)``, for weights ``(B, N)``."""
+    given = i if isinstance(i, Tensor | np.ndarray) else np.asarray(i)
+    rows = tensor_of(given, "i").numpy(force=True).reshape(given.shape)
+    if rows.dtype.kind not in "iu" and rows.size:
+        fix = "A mask has them by .nonzero()." if rows.dtype.kind == "b" else ""
+        raise bad_input("i", f"dtype {rows.dtype}", "integers, numbers of points", fix, TypeError)
+    items, size = weights.shape
+    if batched and (not rows.ndim or len(rows) != items):
+        raise bad_input("i", f"shape {rows.shape}", f"({items}, ...), those of each item")
+    rows = (rows if batched else rows[None]).astype(np.int64)
+    if rows.size and not (rows.min() >= 0 and rows.max() < size):
+        worst = rows.min() if rows.min() < 0 else rows.max()
+        raise bad_input("i", f"the number {worst}", f"numbers from 0 to {size - 1}")
+    return rows
 
 
 def check_entries(k: int | None, mass: float | None) -> None:

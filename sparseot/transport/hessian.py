@@ -12,7 +12,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, like
 from ..operators.base import DENSE_LIMIT, Operator
-from ..operators.small import product
+from ..operators.small import product, squares
 from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
@@ -172,10 +172,10 @@ class TransportHessian(Operator):
 def _in_points(here: Side, there: Side, tol: float) -> Tensor:
     """Stored: ``blockdiag(bend + a tau / r force force') + Y' S^+ Y``, ``(N D, N D)``."""
     assert isinstance(here.e, Stored)
-    n, dim = here.x.shape
-    force, ratio = here.force[1], here.tau * here.inverse
-    pulls = here.e.matrix(1)[..., None] * (here.x[:, None] - here.y)  # d_1 C times e, (N, M, D)
-    spread = pulls - here.e.matrix(0)[..., None] * (ratio[:, None] * force)[:, None]
+    x, y = here.e.at.points
+    (n, dim), force, ratio = x.shape, here.force, here.tau * here.inverse
+    pulls = _times(here.e, 1)[..., None] * (x[:, None] - y)  # d_1 C times e, (N, M, D)
+    spread = pulls - here.e.matrix[..., None] * (ratio[:, None] * force)[:, None]
     right = (here.a[:, None, None] * there.a[:, None] * spread).transpose(0, 1)
     half = Couple(here, there, tol, flipped=False).schur.half(right.reshape(len(there.a), -1))
     found = product(half.mT, half) / here.eps
@@ -185,10 +185,16 @@ def _in_points(here: Side, there: Side, tol: float) -> Tensor:
     return found
 
 
+def _times(e: Stored, k: int) -> Tensor:
+    """The entries times the k-th profile of the cost, ``(N, M)``."""
+    profile = e.at.cost.profiles(e.at.eps)[k]
+    return e.matrix * profile.polynomial(squares(*e.at.points))
+
+
 def _in_weights(here: Side, there: Side, tol: float) -> Tensor:
     """Stored: ``eps (b e)' S^+ (b e)``, ``(N, N)``."""
     assert isinstance(here.e, Stored)
-    right = there.a[:, None] * here.e.matrix(0).mT
+    right = there.a[:, None] * here.e.matrix.mT
     half = Couple(here, there, tol, flipped=False).schur.half(right)
     return here.eps * product(half.mT, half)
 
@@ -197,18 +203,19 @@ def _own_in_points(part: Curvature) -> Tensor:
     """Half the Hessian of a cloud and itself, stored, ``(N D, N D)``."""
     side, system = part.here, part.system
     assert isinstance(side.e, Stored) and isinstance(system, Own)
-    (n, dim), a = side.x.shape, side.a
-    apart = side.x[:, None] - side.x
+    x, a = side.e.at.points[0], side.a
+    (n, dim), apart = x.shape, x[:, None] - x
+    slopes, bends = _times(side.e, 1), _times(side.e, 2)
     index = torch.arange(n, device=a.device)
-    right = -(a[:, None] * a * side.e.matrix(1))[..., None] * apart
-    right[index, index] += a[:, None] * side.force[1]
+    right = -(a[:, None] * a * slopes)[..., None] * apart
+    right[index, index] += a[:, None] * side.force
     half = system.system.half(right.view(n, -1))
     found = (product(half.mT, half) / side.eps).view(n, dim, n, dim)
     weights = a[:, None] * a
-    second = (weights * side.e.matrix(2))[..., None] * apart
+    second = (weights * bends)[..., None] * apart
     found -= second.permute(0, 2, 1)[..., None] * apart[:, None]
     diagonal = found.diagonal(dim1=1, dim2=3)
-    diagonal -= (weights * side.e.matrix(1))[..., None]
+    diagonal -= (weights * slopes)[..., None]
     found[index, :, index] += a[:, None, None] * side.stiffness
     return found.reshape(n * dim, n * dim)
 
@@ -217,6 +224,6 @@ def _own_in_weights(part: Curvature) -> Tensor:
     """Half the Hessian of a cloud and itself in its weights, stored, ``(N, N)``."""
     side, system = part.here, part.system
     assert isinstance(side.e, Stored) and isinstance(system, Own)
-    e = side.e.matrix(0)
+    e = side.e.matrix
     half = system.system.half(side.a[:, None] * e)
     return side.eps * (product(half.mT, half) - e + 1)

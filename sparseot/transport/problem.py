@@ -14,6 +14,7 @@ from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..formulas import GroundCost, Opaque, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
+from ..operators.small import squares
 from ..points import Points
 from .marginals import Marginals
 
@@ -78,13 +79,14 @@ class Problem:
             pairs=self.pairs and self.pairs.T,
         )
 
-    def item(self, k: int) -> Problem:
-        """The problem of one item of a batch, over all pairs.
+    def item(self, k: int, padding: bool = True) -> Problem:
+        """The problem of one item of a batch, over all pairs; or over those of what is no padding.
 
         Equal clouds that are held alike are one cloud: then f = g, if the order of points is nothing.
         """
-        source = self.source.items[k]
-        target = source if self.symmetric else self.target.items[k]
+        source, target = (
+            (cloud.items if padding else cloud.real)[k] for cloud in (self.source, self.target)
+        )
         alike = self.even and self.penalty.rhos[0] == self.penalty.rhos[1] and source.equals(target)
         target = source if alike else target
         return replace(self, source=source, target=target, symmetric=alike, pairs=None)
@@ -136,8 +138,8 @@ class Problem:
         if isinstance(self.cost, Opaque):
             return self.cost(x, y)
         assert isinstance(self.cost, GroundCost)
-        costs: Tensor = self.cost((x[:, :, None] - y[:, None]).square().sum(-1))
-        return costs
+        items = [self.cost.polynomial(squares(*pair)) for pair in zip(x, y, strict=True)]
+        return torch.stack(items)
 
 
 def check_cost(

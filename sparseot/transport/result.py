@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from html import escape
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from ..engines.openmp import on_one_thread, own_settings
+from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, floating, like, listed
-from ..operators.base import DENSE_LIMIT, Operator
-from .arguments import as_directions, as_new_points, check_entries
+from .arguments import as_directions
 from .derivatives.curvature import Curvature, hessian_product
-from .derivatives.solved import Answer, Solved
+from .derivatives.solved import Solved
+from .plan import SolvedPlan
 from .plans.gradient_error import gradient_error
 from .plans.interval import TIGHT, value_bounds
-from .plans.largest import sparse_entries
-from .plans.maps import mapped, mapped_points
-from .plans.matrix import PlanMatrix
-from .plans.summary import picture, text
-from .problem import Problem
+from .plans.summary import picture, status, text
 from .solution import Level, Report
 from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["Transport"]
 
 
-class Transport(Answer):
+class Transport(SolvedPlan):
     """The result of :func:`solve_sample`.
 
     All tensors have the dtype of the points (float32 of half precision), but for ``lower``,
@@ -68,12 +61,6 @@ class Transport(Answer):
         """
         return super().value
 
-    @cached_property
-    @on_one_thread
-    def value_linear(self) -> Array:
-        r"""The cost :math:`\langle P, C \rangle` of the plan, without its entropy and no debiasing."""
-        return self._shown(PlanMatrix(*self._parts, True, self.reference).cost())
-
     @property
     def potential_a(self) -> Array:
         """The potential f of the points x, of the shape of their weights, with its derivatives.
@@ -86,6 +73,11 @@ class Transport(Answer):
     def potential_b(self) -> Array:
         """The potential g of the points y."""
         return self._shown(self.solved[0].potentials[1])
+
+    @property
+    def potentials(self) -> tuple[Array, Array]:
+        """``potential_a`` and ``potential_b``."""
+        return self.potential_a, self.potential_b
 
     @property
     def potential_aa(self) -> Array:
@@ -158,83 +150,6 @@ class Transport(Answer):
         """The share of all pairs that were visited at the last temperature."""
         return self.reports[0].kept_fraction
 
-    @cached_property
-    def plan_operator(self) -> Operator:
-        """The plan as a matrix that is not stored: ``@``, ``.T``, ``.sum()``, ``.diagonal()``."""
-        return PlanMatrix(*self._parts, self.batched, self.reference)
-
-    @property
-    def plan(self) -> Array:
-        """The whole plan ``(N, M)``; refused above 2^28 entries."""
-        shape = self.plan_operator.shape
-        if math.prod(shape) > DENSE_LIMIT:
-            fix = "Use plan_operator @ v, sparse_plan(mass=0.99), or map()."
-            raise bad_input("plan", f"{shape}, too large to store", "at most 2^28 entries", fix)
-        entries: Array = self.plan_operator.to_dense()
-        return entries
-
-    @own_settings
-    def sparse_plan(self, k: int | None = None, *, mass: float | None = None) -> Any:
-        """The largest entries of each row, as a SciPy CSR array whose columns are sorted.
-
-        The plan itself is never stored; where only kept pairs were visited, entries are theirs.
-
-        Args:
-            k: entries kept in a row, at most.
-            mass: instead, the share of each row's sum that must be kept, as 0.99: then each row
-                has as few entries as that takes.
-
-        Returns:
-            ``(N, M)``; what its rows lack of ``marginal_a`` is the mass that was left out.
-
-        Raises:
-            ValueError, TypeError: unless exactly one of both is given, and for a batch.
-        """
-        if self.batched:
-            raise bad_input("sparse_plan", "a batch", "one pair of clouds")
-        check_entries(k, mass)
-        entries = sparse_entries(*self._parts, k, mass)
-        return entries.astype(PlanMatrix(*self._parts, False, self.reference).dtype)
-
-    @cached_property
-    def marginal_a(self) -> Array:
-        """The row sums ``P 1``."""
-        sums: Array = self.plan_operator.sum()
-        return sums
-
-    @cached_property
-    def marginal_b(self) -> Array:
-        """The column sums of the plan."""
-        sums: Array = self.plan_operator.sum(-2)
-        return sums
-
-    @own_settings
-    def map(self, points: Array | None = None, *, inverse: bool = False) -> Array:
-        r"""Where the points of x go: the mean of their partners, :math:`(P y)_i / (P 1)_i`.
-
-        At any other point, the entropic map: the mean of y under :math:`b_j e^{(g_j - C(x, y_j)) /
-        \varepsilon}`, which is smooth and agrees with the plan at the points of x.
-
-        Args:
-            points: ``(K, D)`` or ``(B, K, D)`` new points; None for x itself.
-            inverse: map from y to x instead.
-
-        Returns:
-            ``(K, D)`` or ``(B, K, D)``, of the kind of the points that were given here.
-
-        References:
-            Pooladian and Niles-Weed, 2021, "Entropic estimation of optimal transport maps".
-        """
-        problem, f, g = self._parts
-        if inverse:
-            problem, f, g = problem.swapped(), g, f
-        if points is None:
-            return self._shown(mapped(problem, f, g))
-        points = listed(points, "points")
-        new = as_new_points(points, problem.source.positions, self.batched)
-        found = mapped_points(problem, f, g, new).to(self._dtype)
-        return like(found if self.batched else found[0], points)
-
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
@@ -267,6 +182,11 @@ class Transport(Answer):
         found = torch.stack(products).reshape(v.shape)
         return like(found.to(as_tensor(v, v).dtype), v)
 
+    @property
+    def status(self) -> str:
+        """One sentence: whether the tolerance was met, by which error, and after how many sweeps."""
+        return status(self)
+
     def __repr__(self) -> str:
         return text(self)
 
@@ -284,11 +204,6 @@ class Transport(Answer):
     def levels(self) -> tuple[Level, ...]:
         """The temperatures that were solved on the way, those of the first item."""
         return self.reports[0].levels
-
-    @property
-    def _parts(self) -> tuple[Problem, Tensor, Tensor]:
-        found = self.solved[0]
-        return found.problem, found.solution.f, found.solution.g
 
     def _own(self, which: int) -> Array:
         if not self.debias:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -13,10 +13,11 @@ from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
-from ..formulas import GroundCost, as_cost
-from ..operators.arrays import Array, like, of_one_kind
+from ..formulas import GroundCost, Opaque, as_cost
+from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
 from ..operators.autograd.transforms import outside
 from ..points import check_positive, lacks_digits, of_mass
+from ..ragged.batches import as_batches
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
 from .problem import Problem, check_cost
@@ -24,6 +25,7 @@ from .result import Transport
 from .solution import Potentials, Solver
 from .solvers.progress import deferred
 from .solvers.sinkhorn import Sinkhorn
+from .transports import Transports, of_groups
 
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
@@ -35,6 +37,7 @@ def solve_sample(
     a: Array | None = None,
     b: Array | None = None,
     *,
+    batch: Any = None,
     blur: float,
     p: int = 2,
     reach: Reach = None,
@@ -42,8 +45,8 @@ def solve_sample(
     tol: float = 1e-3,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     solver: Sinkhorn | None = None,
-    init: Transport | None = None,
-) -> Transport:
+    init: Transport | Transports | None = None,
+) -> Transport:  # what most calls return; Transports read likewise
     r"""Entropic optimal transport between two weighted clouds, to a tolerance.
 
     .. math::
@@ -63,6 +66,9 @@ def solve_sample(
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N. Points ``(N, D)`` with weights ``(B, N)``
             are a batch on one support.
         b: ``(M,)`` or ``(B, M)`` weights.
+        batch: a pair of sorted vectors, ``(n,)`` and ``(m,)``, the set of each point of x and of y, as in
+            PyG: for sets of different sizes, which may also be lists of clouds, or nested tensors, in the
+            place of x and y (see "Sets of different sizes" in the guide).
         blur: smoothing length, in the units of the points.
         p: exponent of the ground cost, 1 or 2.
         reach: length above which mass is rather created and destroyed than moved; a pair for
@@ -75,7 +81,7 @@ def solve_sample(
 
     Returns:
         A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted; of
-        arrays, Python numbers and arrays. The value has exact first and second derivatives in x, y, a
+        arrays, Python numbers and arrays; of sets of different sizes :class:`Transports`, one for each. The value has exact first and second derivatives in x, y, a
         and b, the potentials first ones.
 
     Raises:
@@ -92,12 +98,19 @@ def solve_sample(
         >>> print(f"{result.value:.2f}", result.converged)
         12.50 True
     """
-    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost, "init": init}
-    solver = with_tolerance(Sinkhorn() if solver is None else solver, tol)
-    with deferred():
-        found = solve_clouds(x, y, a, b, blur=blur, solver=solver, **common)
-        say_what_failed(found[0])
-        return Transport(*found, solver)
+    common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost}
+    how = with_tolerance(Sinkhorn() if solver is None else solver, tol)
+
+    def solve(x: Array, y: Array, a: Any, b: Any, init: Transport | None = None) -> Transport:
+        with deferred():
+            found = solve_clouds(x, y, a, b, blur=blur, solver=how, init=init, **common)
+            say_what_failed(found[0])
+            return Transport(*found, how)
+
+    sets = as_batches(x, y, a, b, batch, alone=how.multilevel is True)
+    if sets is not None:
+        return cast(Transport, of_groups(sets, solve, init))
+    return solve(x, y, a, b, cast("Transport | None", init))
 
 
 def solve_clouds(
@@ -124,6 +137,8 @@ def solve_clouds(
     dtype, reference = source.positions.dtype, source.positions.detach().new_empty(0)
     check_positive(blur=blur)
     formula, penalty = as_cost(cost, p), marginals(reach, p)
+    if isinstance(formula, Opaque) and not isinstance(first, Tensor):
+        refuse_learnt(first, formula(source.positions[:, :1], target.positions[:, :1]))
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)

@@ -1,6 +1,7 @@
 """The conformance table: every engine x formula x dtype against whole matrices in float64."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -34,8 +35,12 @@ DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 
 # KeOps compiles for seconds at each formula and dtype: its part of the table is for make check.
+# Triton's kernels run on CUDA, or where its interpreter was asked for (tests/engines/triton).
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+TRITON = ["triton"] if INTERPRETED or torch.cuda.is_available() else []
 NAMES = [
-    *(name for name in ENGINES if name != "keops"),
+    *(name for name in ENGINES if name not in ("keops", "triton")),
+    *TRITON,
     pytest.param("keops", marks=pytest.mark.slow),
 ]
 
@@ -47,6 +52,8 @@ def engine(request, device):
         request.getfixturevalue("needs_compiler")
     if request.param == "numba" and device.type != "cpu":
         pytest.skip("Numba loops run on a CPU")
+    if request.param == "triton" and device.type == "cpu" and not INTERPRETED:
+        pytest.skip("Triton's kernels run on CUDA")
     if request.param == "nufft":
         return load("nufft", tol=1e-12)
     return load(request.param)

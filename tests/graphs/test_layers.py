@@ -95,8 +95,9 @@ def test_batch_vectors_pairs_and_precision():
     A = KNNGraph(3)(x, y, batch=(of_x, of_y))
     assert torch.equal(of_y[A.indices], of_x[:, None].expand(-1, 3))
     half = KNNGraph(3)(1e3 + x.bfloat16())
-    assert half.weights.dtype == torch.bfloat16
-    assert (half @ torch.ones(30, 2).bfloat16()).dtype == torch.bfloat16
+    assert half.weights.dtype == half.distances.dtype == torch.float32
+    assert torch.equal(half.weights, KNNGraph(3)((1e3 + x.bfloat16()).float()).weights)
+    assert (half @ torch.ones(30, 2).bfloat16()).dtype == torch.float32
 
 
 def test_saved_states_reproduce_the_graph():

@@ -59,6 +59,28 @@ def test_arrays_beside_a_kernel_that_is_learnt(potentials):
             torch.testing.assert_close(torch.as_tensor(ours).to(theirs), theirs)
 
 
+@pytest.mark.parametrize("debias", [True, False])
+def test_arrays_beside_a_cost_that_is_learnt(debias):
+    """All doors of transport refuse them before they solve, as a loss does."""
+    arrays, scale = (X.numpy(), Y.numpy()), learnt()
+    options = {"blur": 0.3, "debias": debias, "cost": lambda x, y: scale * torch.cdist(x, y)}
+    doors = [
+        lambda x, y: so.solve_sample(x, y, **options).value,
+        lambda x, y: so.sinkhorn_divergence(x, y, **options),
+        lambda x, y: so.sinkhorn_divergence(x, y, potentials=True, **options)[0],
+        lambda x, y: so.SamplesLoss("sinkhorn", **options)(x, y),
+        lambda x, y: so.SamplesLoss("sinkhorn", tol=1e-3, **options)(x, y),
+    ]
+    for door in doors:
+        with pytest.raises(TypeError, match="x, y: got arrays, beside .*a cost .*no_grad"):
+            door(*arrays)
+        with torch.no_grad():
+            found, exact = torch.as_tensor(door(*arrays)), door(X, Y)
+        torch.testing.assert_close(found.to(exact), exact)
+    scale.requires_grad_(False)
+    assert isinstance(so.sinkhorn_divergence(*arrays, **options), float)
+
+
 @pytest.mark.parametrize("loss", ["gaussian", "laplacian"])
 @pytest.mark.parametrize("batch", [(), (3,)])
 def test_losses_in_their_blur(loss, batch):

@@ -22,6 +22,7 @@ __all__ = ["OPTIONS", "exp2", "logsumexp", "sums"]
 
 BLOCK = 512
 LOWEST, HIGHEST = 1e-20, 1e30  # sums of exponentials that lost nothing to clamping
+SHUT = -1e29  # scalings below hold nothing: in base 2, of what has no weight
 
 # (2**r - 1) / r at the Chebyshev nodes of [-1/2, 1/2], highest power first; the relative error
 # of 1 + r * polynomial is 1e-8 for the first and 2e-17 for the second.
@@ -190,6 +191,36 @@ def _entries(s, w, x, y, row, col, b, i, start, size, rate, decay, factors, powe
                 w[j] *= exp2(shift + col[b, start + j] - rate * s[j])
 
 
+@njit(inline="always", **OPTIONS)
+def _as_before(x, row, b, i):
+    """Whether row i has the point, and the scaling, of the row before it, as padding has."""
+    same = row[b, i] == row[b, i - uint64(1)]
+    for d in range(uint64(x.shape[1])):
+        same &= x[b, d, i] == x[b, d, i - uint64(1)]
+    return same
+
+
+@njit(**OPTIONS)
+def _open_columns(col, b):
+    """The columns of an item without those at its end that are shut; one at least."""
+    m = uint64(col.shape[1])
+    while m > uint64(1) and col[b, m - uint64(1)] < SHUT:
+        m -= uint64(1)
+    return m
+
+
+@njit(**OPTIONS)
+def _full_columns(v, col, b):
+    """The columns of an item without those at its end that are shut, or have zeros on the right."""
+    m = _open_columns(col, b)
+    while m > uint64(1):
+        for r in range(uint64(v.shape[1])):
+            if v[b, r, m - uint64(1)] != 0:
+                return m
+        m -= uint64(1)
+    return m
+
+
 @njit(**OPTIONS)
 def sums(
     x,
@@ -215,16 +246,23 @@ def sums(
     For the flattened rows b * N + i from lo to hi; clouds are coordinate-major, (B, D, N).
     Block I of ``height`` rows meets the columns from first[k] to last[k] for each of the runs k
     from starts[I] to starts[I + 1]. A rate below zero says that there is no exponential and no
-    scaling.
+    scaling. Padding costs nothing: columns at the end of an item that add nothing are left out, and
+    a row that is as the one before has its sums.
     """
-    n = uint64(x.shape[2])
+    n, m = uint64(x.shape[2]), uint64(0)
     s, w = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
     zero = x.dtype.type(0)
     for q in range(uint64(lo), uint64(hi)):
         b, i = q // n, q % n
+        if i == uint64(0) or q == uint64(lo):
+            m = _full_columns(v, col, b)
+        elif i % uint64(height) and _as_before(x, row, b, i):
+            for r in range(uint64(v.shape[1])):
+                out[b, r, i] = out[b, r, i - uint64(1)]
+            continue
         block = i // uint64(height)
         for k in range(uint64(starts[block]), uint64(starts[block + uint64(1)])):
-            end = uint64(last[k])
+            end = min(uint64(last[k]), m)
             for start in range(uint64(first[k]), end, uint64(BLOCK)):
                 size = min(uint64(BLOCK), end - start)
                 _entries(
@@ -238,9 +276,9 @@ def sums(
 
 
 @njit(**OPTIONS)
-def _row_total(s, x, y, col, b, i, rate, shift, decay):
-    """``sum_j 2^(shift + col[b, j] - rate |x_i - y_j|^decay)``."""
-    m, total = uint64(y.shape[2]), x.dtype.type(0)
+def _row_total(s, x, y, col, b, i, m, rate, shift, decay):
+    """``sum_j 2^(shift + col[b, j] - rate |x_i - y_j|^decay)``, for the first m columns."""
+    total = x.dtype.type(0)
     for start in range(uint64(0), m, uint64(BLOCK)):
         size = min(uint64(BLOCK), m - start)
         _squares(s, x, y, b, i, start, size)
@@ -254,9 +292,9 @@ def _row_total(s, x, y, col, b, i, rate, shift, decay):
 
 
 @njit(**OPTIONS)
-def _row_maximum(s, x, y, col, b, i, rate, decay):
-    """``max_j col[b, j] - rate |x_i - y_j|^decay``."""
-    m, highest = uint64(y.shape[2]), x.dtype.type(-1e38)
+def _row_maximum(s, x, y, col, b, i, m, rate, decay):
+    """``max_j col[b, j] - rate |x_i - y_j|^decay``, for the first m columns."""
+    highest = x.dtype.type(-1e38)
     for start in range(uint64(0), m, uint64(BLOCK)):
         size = min(uint64(BLOCK), m - start)
         _squares(s, x, y, b, i, start, size)
@@ -271,15 +309,20 @@ def logsumexp(x, y, col, guess, rates, decay, out, lo, hi):
     """``out[b, i] = log2 sum_j 2^(col[b, j] - rates[b] |x - y|^decay)``, rows lo to hi.
 
     A guess of the result shifts the exponents; where it was too far off, the row is summed again
-    from its maximum.
+    from its maximum. Padding costs nothing, as in :func:`sums`.
     """
-    n = uint64(x.shape[2])
+    n, m = uint64(x.shape[2]), uint64(0)
     s = np.empty(BLOCK, x.dtype)
     for q in range(uint64(lo), uint64(hi)):
         b, i = q // n, q % n
+        if i == uint64(0) or q == uint64(lo):
+            m = _open_columns(col, b)
+        elif _as_before(x, guess, b, i):
+            out[b, i] = out[b, i - uint64(1)]
+            continue
         shift = -guess[b, i]
-        total = _row_total(s, x, y, col, b, i, rates[b], shift, decay)
+        total = _row_total(s, x, y, col, b, i, m, rates[b], shift, decay)
         if not (total > LOWEST and total < HIGHEST):
-            shift = -_row_maximum(s, x, y, col, b, i, rates[b], decay)
-            total = _row_total(s, x, y, col, b, i, rates[b], shift, decay)
+            shift = -_row_maximum(s, x, y, col, b, i, m, rates[b], decay)
+            total = _row_total(s, x, y, col, b, i, m, rates[b], shift, decay)
         out[b, i] = np.log2(total) - shift

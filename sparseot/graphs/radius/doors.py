@@ -12,10 +12,12 @@ from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
 from ...precision import at_least_single
+from ...ragged.vectors import pair_of
 from ..edges import edge_squares
-from ..search.clouds import pair_of, points_tensor
+from ..search.clouds import points_tensor
+from ..search.sets import joined, joined_pair
 from ..values import clean, to_distances
-from .search import Found, find, rows_of, warn_of_cut
+from .search import find, rows_of, warn_of_cut
 
 __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
 
@@ -70,8 +72,9 @@ def radius(
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array; of half precision there are
-            distances in float32, with gradients in half precision.
-        y: ``(M, D)`` or ``(B, M, D)`` points to be found; None means x itself.
+            distances in float32, with gradients in half precision. Or sets of different sizes, a
+            list or a nested tensor: their points are numbered on from set to set.
+        y: ``(M, D)`` or ``(B, M, D)`` points to be found, or as many sets; None means x itself.
         r: a length in the units of the points, >= 0; at 0 there are copies alone.
         loop: with ``y=None``, whether a point is its own neighbour.
         max_num_neighbors: at most so many a row, the nearest, ties by index; None keeps all.
@@ -100,6 +103,8 @@ def radius(
         >>> distances.tolist(), indices.tolist(), offsets.tolist()
         ([1.0, 1.0, 2.0, 2.0], [1, 0, 2, 1], [0, 1, 3, 4])
     """
+    x, y, batch, sets = joined_pair(x, y, batch)
+    first = x if sets is None else sets[0].first
     a = points_tensor("x", x)
     b = None if y is None else points_tensor("y", y)
     graph = torch.is_grad_enabled() and any(
@@ -109,9 +114,12 @@ def radius(
     masks = pair_of("mask", mask, b is None)
     here, there = at_least_single(clean(a, masks[0]), None if b is None else clean(b, masks[1]))
     there = here if b is None else there
-    distances = distances_of(found, here, there)[1] if graph else found.squares.sqrt_()
+    if graph:
+        _, distances = distances_of(found.squares, found.edges, here, there)
+    else:
+        distances = found.squares.sqrt_()
     result = RadiusNeighbours(
-        like(distances.to(here.dtype), x), like(found.columns, x), like(found.ends, x)
+        like(distances.to(here.dtype), first), like(found.columns, first), like(found.ends, first)
     )
     result.truncated, result.left_out = found.left_out > 0, found.left_out
     result.method, result.exact, result.evaluations = found.method, True, found.evaluations
@@ -119,19 +127,19 @@ def radius(
     return result
 
 
-@on_threads_for(lambda found, *_: NUMBERS * len(found.squares))
-def distances_of(found: Found, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+@on_threads_for(lambda squares, *_: NUMBERS * len(squares))
+def distances_of(squares: Tensor, edges: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Squares and distances ``(E,)`` in double precision, with gradients in the points.
 
-    ``y`` is x where a cloud was searched in itself.
+    ``edges`` are ``(2, E)``, those of :class:`.search.Found`; ``y`` is x where a cloud was searched in
+    itself.
     """
-    squares = found.squares
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return squares, squares.sqrt()
     same, dimension = y is x, x.shape[-1]
     x, y = at_least_single(x.reshape(-1, dimension), y.reshape(-1, dimension))
     y = x if same else y
-    squares = edge_squares(squares, x, y, found.rows, found.columns)
+    squares = edge_squares(squares, x, y, edges[1], edges[0])
     return squares, to_distances(squares, "euclidean")
 
 
@@ -149,7 +157,8 @@ def radius_graph(
     """The edges from all points within the distance r to each point, as PyG has them.
 
     Args:
-        x: ``(N, D)`` points, tensor or NumPy array.
+        x: ``(N, D)`` points, tensor or NumPy array; or sets of different sizes, a list or a nested
+            tensor, whose points are numbered on from set to set.
         r: a length in the units of the points, >= 0; a distance of r itself counts.
         batch: ``(N,)`` sorted sample of each point; edges stay within a sample.
         loop: whether points are their own neighbours.
@@ -174,7 +183,8 @@ def radius_graph(
     """
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
+    x, batch, first = joined(x, batch)
     points, most = points_tensor("x", x), max_num_neighbors
     found = find(points, None, r, loop, most, None, batch, method, squares=False)
     warn_of_cut(found, most)
-    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), x)
+    return like(found.edges if flow == "source_to_target" else found.edges.flip(0), first)

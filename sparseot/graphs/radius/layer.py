@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,14 +9,15 @@ from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
 from ...errors import bad_input
-from ...precision import full_precision
+from ...points import check_integer
+from ...precision import at_least_single, full_precision
+from ...ragged.vectors import pair_of
 from ..adjacency import Adjacency, EdgeAdjacency
-from ..search.clouds import of_tensors, pair_of
-from ..search.methods import check_integer
+from ..search.sets import points_of_sets
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
 from .doors import distances_of
-from .search import METHODS, Found, check_method, check_radius, find, warn_of_cut
+from .search import METHODS, check_method, check_radius, find, warn_of_cut
 
 __all__ = ["RadiusAdjacency", "RadiusGraph"]
 
@@ -36,16 +36,39 @@ class RadiusAdjacency(EdgeAdjacency):
     exact = True
 
     def __init__(
-        self, found: Found, weights: Tensor, distances: Tensor, shape: tuple[int, ...]
+        self,
+        edges: Tensor,
+        weights: Tensor,
+        distances: Tensor,
+        shape: tuple[int, ...],
+        info: Tensor,
     ) -> None:
-        super().__init__(found.rows, found.columns, weights, shape, True)
-        self.distances, self._found = distances, replace(found, squares=found.squares[:0])
-        self.left_out, self.method = found.left_out, found.method
-        self.truncated, self.evaluations = found.left_out > 0, found.evaluations
+        super().__init__(edges[1], edges[0], weights, shape, True)
+        self.edges, self.distances, self.info = edges, distances, info
 
     def reweighted(self, weights: Tensor) -> RadiusAdjacency:
         """The same edges with other weights."""
-        return RadiusAdjacency(self._found, weights, self.distances, self.shape)
+        return RadiusAdjacency(self.edges, weights, self.distances, self.shape, self.info)
+
+    @property
+    def evaluations(self) -> int:
+        """How many pairs the search visited."""
+        return int(self.info[0])
+
+    @property
+    def left_out(self) -> int:
+        """How many edges found no room."""
+        return int(self.info[1])
+
+    @property
+    def truncated(self) -> bool:
+        """Whether any was left out."""
+        return self.left_out > 0
+
+    @property
+    def method(self) -> str:
+        """The name of the search."""
+        return METHODS[int(self.info[2])]
 
     def __repr__(self) -> str:
         size = " x ".join(f"{n:,}" for n in self.shape)
@@ -117,6 +140,7 @@ class RadiusGraph(Weighted):
         self.symmetrize = one_of("symmetrize", symmetrize, (None, "union", "mutual"))
         self.normalize = one_of("normalize", normalize, (None, "row", "symmetric", "sinkhorn"))
 
+    @points_of_sets
     @own_settings
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, mask: Any = None, batch: Any = None
@@ -124,25 +148,24 @@ class RadiusGraph(Weighted):
         """The graph from the rows of x to their neighbours in y (None: in x itself).
 
         Args:
-            x: ``(N, D)`` or ``(B, N, D)`` points.
-            y: ``(M, D)`` or ``(B, M, D)`` points, or None.
+            x: ``(N, D)`` or ``(B, N, D)`` points; sets of different sizes, a list or a nested tensor,
+                give one graph of all their points, as a batch vector does.
+            y: ``(M, D)`` or ``(B, M, D)`` points, or None; or sets.
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
-        of_tensors(x=x, y=y)
         most = self.max_num_neighbors
         masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
         clouds = (x.detach(), None if y is None else y.detach())
         options = (self.r, self.loop, most, self.method)
-        edges, ends, squares, info = within(*clouds, *masks, *batches, *options)
-        evaluations, left_out, method = info.tolist()
-        found = Found(edges, ends, squares, evaluations, left_out, METHODS[method])
-        warn_of_cut(found, most)
+        edges, squares, info = within(*clouds, *masks, *batches, *options)
         here = clean(x, masks[0])
-        squares, distances = distances_of(found, here, here if y is None else clean(y, masks[1]))
-        weights = self._weights(squares, distances).to(x.dtype)
+        there = here if y is None else clean(y, masks[1])
+        squares, distances = distances_of(squares, edges, here, there)
+        dtype = at_least_single(x)[0].dtype
+        weights = self._weights(squares, distances).to(dtype)
         shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
-        A: Adjacency = RadiusAdjacency(found, weights, distances.to(x.dtype), shape)
+        A: Adjacency = RadiusAdjacency(edges, weights, distances.to(dtype), shape, info)
         A = A if self.symmetrize is None else A.symmetrize(self.symmetrize)
         return A if self.normalize is None else A.normalize(self.normalize)
 
@@ -172,11 +195,11 @@ def within(
     loop: bool,
     most: int | None,
     method: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The search as one opaque operator, at which ``torch.compile`` breaks its graph.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The search as one opaque operator, so that ``torch.compile`` needs not look inside.
 
-    Returns edges, ends and squares of :class:`.search.Found`, and ``(3,)``: the pairs that were
-    visited, the edges that were left out, and the number of the method.
+    Returns edges and squares of :class:`.search.Found`, and ``(3,)``: the pairs that were visited,
+    the edges that were left out, and the number of the method. It warns where any was.
     """
     masks, batches = (
         mine if y is None else None if mine is None and theirs is None else (mine, theirs)
@@ -184,13 +207,13 @@ def within(
     )
     with one_thread():
         found = full_precision(find)(x, y, r, loop, most, masks, batches, method)
+    warn_of_cut(found, most)
     info = torch.tensor([found.evaluations, found.left_out, METHODS.index(found.method)])
-    return found.edges, found.ends, found.squares, info
+    return found.edges, found.squares, info
 
 
 @within.register_fake
 def _shapes(x, y, mask_x, mask_y, batch_x, batch_y, r, loop, most, method):  # type: ignore[no-untyped-def]
-    size, rows = torch.library.get_ctx().new_dynamic_size(), x[..., 0].numel()
-    squares = x.new_empty(size, dtype=torch.float64)
-    edges, ends = (x.new_empty(s, dtype=torch.int64) for s in ((2, size), rows + 1))
-    return edges, ends, squares, torch.empty(3, dtype=torch.int64)
+    size = torch.library.get_ctx().new_dynamic_size()
+    edges = x.new_empty((2, size), dtype=torch.int64)
+    return edges, x.new_empty(size, dtype=torch.float64), torch.empty(3, dtype=torch.int64)

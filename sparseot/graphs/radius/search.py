@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input, warn_user
-from ...points import refuse_tensor
+from ...points import check_integer, refuse_tensor
 from ..search.clouds import Clouds, as_clouds
-from ..search.methods import check_integer
 
 __all__ = [
     "METHODS",

@@ -17,13 +17,12 @@ from torch import Tensor
 from ...errors import bad_input
 from ...operators.arrays import Array, as_tensor
 from ...precision import at_least_single
+from ...ragged.vectors import count_of, offsets, pair_of
 
 __all__ = [
     "Clouds",
     "Rows",
     "as_clouds",
-    "offsets",
-    "pair_of",
     "of_tensors",
     "points_tensor",
     "unit",
@@ -99,25 +98,9 @@ def as_clouds(
             wanted = f"{x.dtype} on {x.device}, as x is"
             raise bad_input("y", f"{y.dtype} on {y.device}", wanted, "Use .to(x).")
     both, labels = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
-    samples = _count(labels) if x.dim() == 2 else len(x)
+    samples = count_of(labels) if x.dim() == 2 else len(x)
     here = _rows("x", x, both[0], labels[0], samples, metric)
     return Clouds(here, here if y is None else _rows("y", y, both[1], labels[1], samples, metric))
-
-
-def pair_of(name: str, given: Any, alone: bool = False) -> tuple[Any, Any]:
-    """An argument that x and y have each of their own, or share where x is ``alone``."""
-    if alone and isinstance(given, (tuple, list)):
-        raise bad_input(name, "a pair", "one tensor", "Pairs are for two clouds, x and y.")
-    if alone:
-        return given, given
-    if given is None:
-        return None, None
-    if isinstance(given, (tuple, list)) and len(given) == 2:
-        return given[0], given[1]
-    wanted = "a pair, one for x and one for y"
-    raise bad_input(
-        name, type(given).__name__, wanted, f"Use {name}=(of_x, of_y); None is allowed."
-    )
 
 
 def _check(name: str, x: Any) -> None:
@@ -133,16 +116,6 @@ def _check(name: str, x: Any) -> None:
     if x.shape[-1] == 0:
         fix = "Distances need at least one coordinate."
         raise bad_input(name, f"points of dimension 0, shape {tuple(x.shape)}", "D >= 1", fix)
-
-
-def _count(labels: tuple[Tensor | None, Tensor | None]) -> int:
-    """How many samples two batch vectors know."""
-    for batch in labels:
-        if batch is not None and not isinstance(batch, Tensor):
-            raise bad_input("batch", type(batch).__name__, "a tensor of integers", kind=TypeError)
-        if batch is not None and (batch.is_floating_point() or batch.dtype == torch.bool):
-            raise bad_input("batch", f"dtype {batch.dtype}", "integers", kind=TypeError)
-    return max([1] + [int(b.max()) + 1 for b in labels if b is not None and len(b)])
 
 
 def _rows(
@@ -204,21 +177,12 @@ def _check_mask(name: str, mask: Any, x: Tensor) -> Tensor:
     return mask.to(x.device)
 
 
-def offsets(name: str, batch: Tensor, points: int, samples: int) -> list[int]:
-    """Where the samples of a sorted batch vector end, ``samples + 1`` numbers from 0."""
-    if batch.shape != (points,):
-        wanted = f"({points},), the sample of each point of {name}"
-        raise bad_input("batch", f"shape {tuple(batch.shape)}", wanted)
-    if bool((batch[1:] < batch[:-1]).any()) or (points and int(batch[0]) < 0):
-        fix = "Sort the points by sample: order = batch.argsort(stable=True)."
-        raise bad_input("batch", "numbers that are not sorted", "0 <= batch, ascending", fix)
-    counts = torch.bincount(batch, minlength=samples)
-    return [0, *counts.cumsum(0).tolist()]
-
-
 def of_tensors(**points: Any) -> None:
-    """Refuses what is no tensor, nor None, in layers: what they give is one."""
+    """Refuses what is no tensor, nor None, nor a list of tensors, in layers: what they give is one."""
     for name, x in points.items():
+        if isinstance(x, (list, tuple)) and any(isinstance(v, Tensor) for v in x):
+            of_tensors(**{f"{name}[{k}]": v for k, v in enumerate(x)})
+            continue
         if x is not None and not isinstance(x, Tensor):
             array = isinstance(x, np.ndarray)
             fix = f"torch.{'from_numpy' if array else 'as_tensor'}({name}) makes one."

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from numbers import Integral
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...errors import bad_input, warn_user
 from ...optional import optional
+from ...points import check_integer
 from .clouds import Clouds
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Forest",
     "Found",
     "Options",
-    "check_integer",
     "check_method",
     "search",
 ]
@@ -40,15 +38,6 @@ EXACT = ("brute", "tiles", "kdtree", "keops", "faiss")
 KDTREE_DIMENSION = 8
 BRUTE_PAIRS = 1.6e9  # where the forest becomes faster in more dimensions (docs/performance)
 _warned: set[str] = set()
-
-
-def check_integer(name: str, value: Any, least: int = 1) -> int:
-    """An integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise bad_input(name, repr(value), "an integer", kind=TypeError)
-    if value < least:
-        raise bad_input(name, str(value), f"an integer of at least {least}")
-    return int(value)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ BLOCK = 1 << 24  # numbers that a block of rows may hold, a difference of coordi
 
 __all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
+MANY = 100_000  # points; of so many, a near one is felt by 1e-5 where weights are equal
+
 
 def kernel_sum(
     kernel: Formula,
@@ -137,12 +139,19 @@ def _moved(
 ) -> Tensor:
     """``2 sum_j e^(r_i + c_j) k'(s_ij) (g_i . v_j) (x_i - y_j)``, the effect of moving x.
 
-    One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation.
+    One kernel sum with the columns v and v (x) y; coordinates are centred against cancellation, and in
+    double precision where near points may have a large share of a sum.
     """
+    slope = kernel.derivative()
+    if x.dtype != torch.float64 and slope.unbounded and (row is not None or len(y[0]) < MANY):
+        here = x.double()
+        there = here if y is x else y.double()
+        row, col = (t if t is None else t.double() for t in (row, col))
+        return _moved(kernel, here, there, g.double(), v.double(), row, col, engine, pairs).to(x)
     x_, y_ = centred(x, y)
     dim = x.shape[-1]
     columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
-    sums = kernel_sum(kernel.derivative(), x, y, columns, row, col, engine=engine, pairs=pairs)
+    sums = kernel_sum(slope, x, y, columns, row, col, engine=engine, pairs=pairs)
     total, moment = sums.split((v.shape[-1], v.shape[-1] * dim), -1)
     moment = moment.unflatten(-1, (v.shape[-1], dim))
     return 2 * ((g * total).sum(-1, keepdim=True) * x_ - (g[..., None] * moment).sum(-2))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from ...errors import bad_input
 from ...points import unwrap
 
-__all__ = ["AtClouds", "Rule", "outside"]
+__all__ = ["AtClouds", "Rule", "outside", "outside_of_maps"]
 
 T = TypeVar("T")
 
@@ -35,6 +36,25 @@ def outside(run: Callable[[], T], like: Tensor) -> T:
         return run()
     found: list[T] = []
     _Outside.apply(like, lambda: found.append(run()))
+    return found[0]
+
+
+def outside_of_maps(run: Callable[[], T], tensors: Sequence[Tensor]) -> T:
+    """What ``run`` returns, with its graph, outside of maps that are over none of these tensors.
+
+    Inside of them torch takes only functions that can be mapped. Derivatives of ``torch.func`` are not
+    left: their tensors are wrapped.
+    """
+    if any(unwrap(t) is not t for t in tensors):
+        return run()
+    found: list[T] = []
+    graph = torch.is_grad_enabled()
+
+    def keep() -> None:
+        with torch.set_grad_enabled(graph):
+            found.append(run())
+
+    _Outside.apply(tensors[0].detach(), keep)
     return found[0]
 
 

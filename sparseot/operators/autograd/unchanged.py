@@ -25,8 +25,6 @@ def of_unchanged(value: Tensor, *tensors: Tensor) -> Tensor:
 class _OfUnchanged(Function):
     """The identity of its first argument, which holds the others."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(value: Tensor, *tensors: Tensor) -> Tensor:
         return value.view_as(value)
@@ -39,6 +37,12 @@ class _OfUnchanged(Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         return (cotangent, *(None for _ in ctx.saved_tensors))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, Any]:
+        return _OfUnchanged.apply(*tensors), in_dims[
+            0
+        ]  # torch's own rule has no jvp inside of maps
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *others: Any) -> Tensor:

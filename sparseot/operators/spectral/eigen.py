@@ -15,7 +15,8 @@ from ...errors import bad_input, warn_user
 from ...points import refuse_tensor
 from ...precision import full_precision
 from ..arrays import Array, as_tensor, like
-from ..base import CoarseSpace, Operator
+from ..base import Operator
+from ..coarse_space import CoarseSpace
 
 __all__ = ["EigenPairs", "eigsh"]
 

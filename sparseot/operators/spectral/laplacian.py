@@ -70,6 +70,8 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
 class Laplacian(Operator):
     """What :func:`graph_laplacian` returns."""
 
+    symmetric = True
+
     def __init__(self, K: Any, normed: bool, self_loops: bool) -> None:
         from scipy.sparse import issparse  # here, for a light import of the library
 

@@ -21,9 +21,11 @@ has what a schedule left unconverged, whose potentials are frozen (:mod:`.envelo
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ...formulas import GroundCost
+from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
 from .curvatures import Curvatures
@@ -38,7 +40,7 @@ def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[T
     if not (found.reports and isinstance(problem.cost, GroundCost)):
         f = envelope(problem, found.f, found.g_prev)
         return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
-    f, g = PotentialsRule.apply(*_arguments(problem), curvatures)
+    f, g = PotentialsRule.apply(*_arguments(problem, curvatures.problem), curvatures)
     return f, f if problem.symmetric else g
 
 
@@ -50,16 +52,19 @@ def attached_value(
     None takes the dual objective of the potentials after one exact update.
     """
     if value is not None and isinstance(problem.cost, GroundCost):
-        result: Tensor = ValueRule.apply(*_arguments(problem), value, curvatures)
+        result: Tensor = ValueRule.apply(
+            *_arguments(problem, curvatures.problem), value, curvatures
+        )
         return result
     frozen = dual(problem, found, barred=True)
     return frozen if value is None else value.to(frozen) + (frozen - frozen.detach())
 
 
-def _arguments(problem: Problem) -> tuple[Tensor, ...]:
+def _arguments(problem: Problem, solved: Problem) -> tuple[Tensor, ...]:
     """Points and weights; those of imposed marginals of equal mass can only differ from equal ones.
 
-    A cloud and itself has one of each: the second place is held.
+    A cloud and itself has one of each: the second place is held. The problem that was ``solved`` has
+    the same clouds, as numbers.
     """
     x, y, a, b = (
         *(c.positions for c in (problem.source, problem.target)),
@@ -68,5 +73,13 @@ def _arguments(problem: Problem) -> tuple[Tensor, ...]:
     if problem.symmetric:
         y, b = y.detach(), b.detach()
     if problem.penalty.imposed:
-        a, b = (w - (w.mean(-1, keepdim=True) - w.mean(-1, keepdim=True).detach()) for w in (a, b))
+        a, b = _without_mean(a, solved.source), _without_mean(b, solved.target)
     return x, y, a, b
+
+
+def _without_mean(w: Tensor, cloud: Points) -> Tensor:
+    """Weights, whose gradients are less their mean over all points but padding."""
+    size, count = w.new_tensor(cloud.sizes)[:, None], w.shape[-1]
+    mean = w.sum(-1, keepdim=True) / size
+    real = torch.arange(count, device=w.device) < size
+    return w - torch.where(real, mean - mean.detach(), 0)

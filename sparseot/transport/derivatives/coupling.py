@@ -1,14 +1,7 @@
-r"""The matrix behind a plan, and the three sums over it that second derivatives are made of.
+r"""The matrix behind a plan, :math:`e_{ij} = \exp((f_i + g_j - C_{ij}) / \varepsilon)`, and sums over it.
 
-With :math:`e_{ij} = \exp((f_i + g_j - C_{ij}) / \varepsilon)` the plan is :math:`P_{ij} = a_i b_j e_{ij}`.
-For a radial cost c(s), :math:`s = |x - y|^2`, and :math:`\delta = x_i - y_j`,
-
-.. math::
-    \partial_1 C = 2 c'(s)\, \delta, \qquad \partial_{11} C - \tfrac1\varepsilon \partial_1 C\,
-    \partial_1 C^\top = 2 c'(s)\, I + (4 c''(s) - \tfrac4\varepsilon c'(s)^2)\, \delta \delta^\top,
-
-so that three radial kernels are summed: e, :math:`2 c' e` and :math:`(4 c'' - 4 c'^2 / \varepsilon) e`.
-For the squared distance they are multiples of each other, and one sum serves all.
+The plan is :math:`P_{ij} = a_i b_j e_{ij}`. Products with e are taken by whatever is fast; sums that
+need the directions from point to point are taken patch by patch (:mod:`.patches`).
 """
 
 from __future__ import annotations
@@ -20,11 +13,12 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ...engines.base import Engine, Pairs, reductions
+from ...engines.base import Engine, reductions
 from ...errors import bad_input
-from ...formulas import GroundCost, Radial
 from ...operators.small import by_rows, exp_, product, squares
 from ...points import CLOSED
+from ..pruned.kept_pairs import KeptPairs
+from .patches import Optimum, Work, over_all, over_tiles
 
 __all__ = ["Coupling", "Stored", "Summed"]
 
@@ -32,23 +26,17 @@ __all__ = ["Coupling", "Stored", "Summed"]
 class Coupling(ABC):
     """Sums over the points of the target; ``T`` sums over those of the source."""
 
-    kernels: tuple[Radial, Radial, Radial]
-    shape: tuple[int, int]
+    def __init__(self, at: Optimum) -> None:
+        self.at = at
+        self.shape = len(at.points[0]), len(at.points[1])
 
-    def rows(self, *wanted: tuple[int, Tensor]) -> list[Tensor]:
-        """For each (k, v): the k-th kernel times v ``(M, ...)``, ``(N, ...)``, in one pass if it may be."""
-        flat = [v.reshape(len(v), -1) for _, v in wanted]
-        sizes = [v.shape[1] for v in flat]
-        if all(not term.power for kernel in self.kernels for term in kernel.terms):
-            right = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
-            parts = self._sum(0, right).split(sizes, 1)
-            factors = [self.kernels[k].terms[0].factor for k, _ in wanted]
-            parts = [part * c if c != 1 else part for part, c in zip(parts, factors, strict=True)]
-        else:
-            parts = [self._sum(k, v) for (k, _), v in zip(wanted, flat, strict=True)]
+    def rows(self, *wanted: Tensor) -> list[Tensor]:
+        """e times each of some values ``(M, ...)``, ``(N, ...)``, in one pass."""
+        flat = [v.reshape(len(v), -1) for v in wanted]
+        parts = self._sum(flat[0] if len(flat) == 1 else torch.cat(flat, 1))
+        parts = parts.split([v.shape[1] for v in flat], 1)
         return [
-            part.reshape(len(part), *v.shape[1:])
-            for part, (_, v) in zip(parts, wanted, strict=True)
+            part.reshape(len(part), *v.shape[1:]) for part, v in zip(parts, wanted, strict=True)
         ]
 
     @property
@@ -57,95 +45,82 @@ class Coupling(ABC):
         """The same, seen from the target."""
 
     @abstractmethod
-    def _sum(self, k: int, v: Tensor) -> Tensor:
-        """The k-th kernel times ``(M, R)``."""
+    def patches(self, work: Work, size: tuple[int, ...], v: Tensor) -> Tensor:
+        """The sum ``(N, *size)`` of what ``work`` makes of patches and values ``(M, ...)``."""
+
+    @abstractmethod
+    def _sum(self, v: Tensor) -> Tensor:
+        """e times ``(M, R)``."""
 
 
 class Stored(Coupling):
-    """Small problems: the matrices themselves."""
+    """Small problems: the matrix itself, ``(N, M)``."""
 
-    def __init__(self, kernels: tuple[Radial, Radial, Radial], matrices: dict[int, Tensor]) -> None:
-        self.kernels, self.matrices = kernels, matrices
-        rows, cols = matrices[0].shape
-        self.shape = rows, cols
+    def __init__(self, at: Optimum, matrix: Tensor) -> None:
+        super().__init__(at)
+        self.matrix = matrix
 
     @classmethod
-    def of(
-        cls,
-        x: Tensor,
-        y: Tensor,
-        a: Tensor,
-        b: Tensor,
-        f: Tensor,
-        g: Tensor,
-        cost: GroundCost,
-        eps: float,
-    ) -> Stored:
-        """The matrices of two clouds and their potentials."""
-        kernels, sizes = cost.profiles(eps), (len(x), len(y))
-        matrices = {k: x.new_empty(sizes) for k in ((0, 1, 2) if cost.singular else (0,))}
-        empty = a == 0, b == 0
-        closed = all(bool(none.any()) for none in empty)
+    def of(cls, at: Optimum) -> Stored:
+        """The matrix of two clouds and their potentials."""
+        (x, y), (f, g) = at.points, at.potentials
+        matrix = x.new_empty(len(x), len(y))
 
         def entries(rows: slice) -> None:
-            apart = squares(x[rows], y)
-            exponents = (f[rows, None] + g - cost.polynomial(apart)) / eps
-            if closed:  # those between points without weight know no bound
-                exponents.masked_fill_(empty[0][rows, None] & empty[1], CLOSED)
-            e = exp_(exponents)
-            for k, matrix in matrices.items():
-                matrix[rows] = e * kernels[k].polynomial(apart) if k else e
+            costs = at.cost.polynomial(squares(x[rows], y))
+            exponents = (f[rows, None] + g - costs) / at.eps
+            if at.empty is not None:
+                exponents.masked_fill_(at.empty[0][rows, None] & at.empty[1], CLOSED)
+            matrix[rows] = exp_(exponents)
 
-        by_rows(entries, matrices[0])
-        return cls(kernels, matrices)
+        by_rows(entries, matrix)
+        return cls(at, matrix)
 
     @cached_property
     def T(self) -> Coupling:
-        return Stored(self.kernels, {k: matrix.mT for k, matrix in self.matrices.items()})
+        return Stored(self.at.T, self.matrix.mT)
 
-    def matrix(self, k: int) -> Tensor:
-        """The k-th kernel, ``(N, M)``."""
-        if k in self.matrices:
-            return self.matrices[k]
-        return self.matrices[0] * self.kernels[k].terms[0].factor
+    def patches(self, work: Work, size: tuple[int, ...], v: Tensor) -> Tensor:
+        return over_all(self.at, work, size, v, self.matrix)
 
-    def _sum(self, k: int, v: Tensor) -> Tensor:
-        return product(self.matrices[k], v)
+    def _sum(self, v: Tensor) -> Tensor:
+        return product(self.matrix, v)
 
 
 class Summed(Coupling):
     """Large problems: kernel sums by an engine, over all pairs or over those that were kept."""
 
-    def __init__(
-        self,
-        clouds: tuple[Tensor, Tensor],
-        weights: tuple[Tensor, Tensor],
-        logs: tuple[Tensor, Tensor],
-        kernels: tuple[Radial, Radial, Radial],
-        engine: Engine,
-        pairs: Pairs | None = None,
-    ) -> None:
-        self.clouds, self.weights, self.logs = clouds, weights, logs
-        self.kernels, self.engine, self.pairs = kernels, engine, pairs
-        self.shape = len(clouds[0]), len(clouds[1])
-        self.bound = reductions(engine, clouds[0][None], clouds[1][None], pairs)
+    def __init__(self, at: Optimum, engine: Engine, pairs: KeptPairs | None = None) -> None:
+        super().__init__(at)
+        self.engine, self.pairs, self.kernel = engine, pairs, at.cost.gibbs(at.eps)
+        x, y = at.points
+        self.bound = reductions(engine, x[None], y[None], pairs)
 
     @cached_property
     def T(self) -> Coupling:
-        sides = (self.clouds[::-1], self.weights[::-1], self.logs[::-1])
-        return Summed(*sides, self.kernels, self.engine, self.pairs and self.pairs.T)
+        return Summed(self.at.T, self.engine, self.pairs and self.pairs.T)
 
-    def _sum(self, k: int, v: Tensor) -> Tensor:
+    def patches(self, work: Work, size: tuple[int, ...], v: Tensor) -> Tensor:
+        _refuse_mapped(v)
+        if self.pairs is None:
+            return over_all(self.at, work, size, v)
+        return over_tiles(self.at, work, size, v, self.pairs.tiles)
+
+    def _sum(self, v: Tensor) -> Tensor:
         """Where neither point has weight, exponents know no bound: such pairs are left out."""
-        if is_legacy_batchedtensor(v):
-            fix = "Leave it out, or use torch.func.hessian, which shares passes over the pairs."
-            raise bad_input("vectorize", "True", "False, where the plan is not stored", fix)
-        (a, b), (row, col) = self.weights, self.logs
-        open_cols = b > 0
-        out = self._pass(k, v, row, col.where(open_cols, CLOSED))
+        _refuse_mapped(v)
+        row, col = (h / self.at.eps for h in self.at.potentials)
+        open_rows, open_cols = (w > 0 for w in self.at.weights)
+        out = self._pass(v, row, col.where(open_cols, CLOSED))
         if not bool(open_cols.all()) and bool(v[~open_cols].any()):
-            out = out + self._pass(k, v, row.where(a > 0, CLOSED), col.where(~open_cols, CLOSED))
+            out = out + self._pass(v, row.where(open_rows, CLOSED), col.where(~open_cols, CLOSED))
         return out
 
-    def _pass(self, k: int, v: Tensor, row: Tensor, col: Tensor) -> Tensor:
-        return self.bound.sum(self.kernels[k], v[None].contiguous(), row[None], col[None])[0]
+    def _pass(self, v: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        return self.bound.sum(self.kernel, v[None].contiguous(), row[None], col[None])[0]
+
+
+def _refuse_mapped(v: Tensor) -> None:
+    if is_legacy_batchedtensor(v):
+        fix = "Leave it out, or use torch.func.hessian, which shares passes over the pairs."
+        raise bad_input("vectorize", "True", "False, where the plan is not stored", fix)

@@ -21,12 +21,14 @@ from torch import Tensor
 from ...errors import bad_input
 from ...formulas import GroundCost
 from ...operators.small import product
+from ...points import padded
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
 from ..solvers.small import STORED_PAIRS, StoredSoftmins
 from .coupling import Coupling, Stored, Summed
 from .implicit import Cloud, Couple, Own, Side
+from .patches import Optimum
 from .systems import Definite
 
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
@@ -124,7 +126,7 @@ class Curvature:
         own, other = side.a[:, None] * df, side.b[:, None] * dg
         own = own if da is None else own + self.eps * da
         other = other if db is None else other + self.eps * db
-        return side.pull(own, other)[0] / self.eps + side.bend(dx, dy)
+        return side.pull(own, other) / self.eps + side.bend(dx, dy)
 
     def _height(self, side: Side, df: Tensor, db: Tensor | None) -> Tensor:
         """The change of the gradient in the weights of one side."""
@@ -150,12 +152,11 @@ class Curvature:
         if self.own:
             assert isinstance(self.system, Own)
             dual = self.system.adjoint(wf + wg)
-            gx, ga = self.here.pull(dual, dual)
-            return gx, None, ga, None
+            return self.here.pull(dual, dual), None, self.here.pull_weights(dual), None
         assert isinstance(self.system, Couple)
         own, other = self.system.adjoint(wf, wg)
-        (gx, ga), (gy, gb) = self.here.pull(own, other), self.there.pull(other, own)
-        return gx, gy, ga, gb
+        gx, gy = self.here.pull(own, other), self.there.pull(other, own)
+        return gx, gy, self.here.pull_weights(other), self.there.pull_weights(own)
 
     def defects(self, f: Tensor, g: Tensor) -> tuple[Tensor, Tensor, float]:
         """What the marginals lack, for a unit of weight, in units of the potentials; and their error."""
@@ -197,8 +198,9 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].double() for c in (problem.source, problem.target))
     coincident = cost.singular and _meet(x, None if problem.symmetric else y)
-    centre = (x.mean(0) + y.mean(0)) / 2
-    x, y = x - centre, y - centre
+    if not cost.singular:
+        centre = (x.mean(0) + y.mean(0)) / 2
+        x, y = x - centre, y - centre
     here, there = (
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
@@ -209,20 +211,18 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
 
     def at(f: Tensor, g: Tensor) -> Curvature:
         f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
+        optimum = Optimum((x, y), (a, b), (f, g), cost, eps)
         e: Coupling
-        if count <= STORED:
-            e = Stored.of(x, y, a, b, f, g, cost, eps)
-        else:
-            rest = cost.profiles(eps), problem.engine, pairs
-            e = Summed((x, y), (a, b), (f / eps, g / eps), *rest)
+        e = Stored.of(optimum) if count <= STORED else Summed(optimum, problem.engine, pairs)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)
         return Curvature(side, other, tol, coincident)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
     if count <= STORED_PAIRS and x.device.type == "cpu":
-        few = StoredSoftmins.of(problem.item(k))
-        return at(*few.polished(f, g, problem.symmetric))
+        few, (n, m) = StoredSoftmins.of(problem.item(k, padding=False)), (len(f), len(g))
+        f, g = few.polished(f[: len(few.a)], g[: len(few.b)], problem.symmetric)
+        return at(padded(f, n), padded(g, m))
     return _refined(at, f, g) if count <= STORED else at(f, g)
 
 

@@ -35,6 +35,7 @@ from torch import Tensor
 
 from ...operators.small import product
 from .coupling import Coupling, Stored
+from .forces import forces
 from .systems import Definite
 
 __all__ = ["Cloud", "Couple", "Own", "Side"]
@@ -54,13 +55,13 @@ class Side:
 
     def __init__(self, e: Coupling, here: Cloud, there: Cloud, eps: float) -> None:
         self.e, self.eps = e, eps
-        self.x, self.a, self.tau = here.points, here.weights, here.tau
-        self.y, self.b = there.points, there.weights
+        self.a, self.tau = here.weights, here.tau
+        self.b, self.forces = there.weights, forces(e)
 
     @cached_property
     def total(self) -> Tensor:
         """Row sums for a unit of weight, ``(N,)``: one at the optimum, if imposed."""
-        return self.e.rows((0, self.b))[0]
+        return self.e.rows(self.b)[0]
 
     @cached_property
     def inverse(self) -> Tensor:
@@ -77,77 +78,46 @@ class Side:
         return torch.exp((1 - 1 / self.tau) / self.eps * h)
 
     @cached_property
-    def force(self) -> tuple[Tensor, Tensor]:
-        r"""The weight :math:`\sum_j b_j e_{ij} 2c'` and the force :math:`\sum_j b_j e_{ij} \partial_1 C`."""
-        b, y = self.b[:, None], self.y
-        weight, moment = self.e.rows((1, self.b), (1, b * y))
-        return weight, weight[:, None] * self.x - moment
+    def force(self) -> Tensor:
+        r"""The force :math:`\sum_j b_j e_{ij} \partial_1 C`, ``(N, D)``."""
+        return self.forces.pull(self.b[:, None])[..., 0]
 
     @cached_property
     def stiffness(self) -> Tensor:
         r"""What :math:`\sum_j b_j e_{ij} (\partial_{11} C - \partial_1 C \partial_1 C^\top / \varepsilon)` is, ``(N, D, D)``."""
-        x, y, dim = self.x, self.y, self.x.shape[1]
-        i, j = torch.triu_indices(dim, dim, device=x.device)
-        b = self.b[:, None]
-        sums = self.e.rows((2, self.b), (2, b * y), (2, b * y[:, i] * y[:, j]))
-        second = sums[2].new_empty(len(x), dim, dim)
-        second[:, i, j] = second[:, j, i] = sums[2]
-        cross = x[:, :, None] * sums[1][:, None]
-        square = sums[0][:, None, None] * x[:, :, None] * x[:, None]
-        eye = torch.eye(dim).to(x)
-        return square - cross - cross.mT + second + self.force[0][:, None, None] * eye
+        return self.forces.stiffness(self.b)
 
     def push(self, dx: Tensor | None, dy: Tensor | None, db: Tensor | None) -> Tensor | float:
         r"""The right-hand side :math:`\phi` ``(N, R)`` of the tangents ``(N, D, R)``, ``(M, R)``."""
         out: Tensor | float = 0.0
         if dx is not None:
-            out = (self.force[1][..., None] * dx).sum(1)
+            out = (self.force[..., None] * dx).sum(1)
         if dy is not None:
-            b = self.b[:, None]
-            moved, work = self.e.rows((1, b[..., None] * dy), (1, b * self._along(dy)))
-            out = out + work - (self.x[..., None] * moved).sum(1)
+            out = out - self.forces.push(self.b[:, None, None] * dy)
         if db is not None:
-            out = out - self.eps * self.e.rows((0, db))[0]
+            out = out - self.eps * self.e.rows(db)[0]
         return out
 
-    def pull(self, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        r"""The adjoint of both pushes in this cloud: for dx ``(N, D, R)`` and for da ``(N, R)``.
+    def pull(self, own: Tensor, other: Tensor) -> Tensor:
+        r"""The adjoint of both pushes in the points of this cloud, ``(N, D, R)``.
 
         ``own`` ``(N, R)`` is dual to :math:`\phi`, ``other`` ``(M, R)`` to :math:`\gamma`.
         """
-        weight, moment, plain = self.e.rows(
-            (1, other), (1, self.y[..., None] * other[:, None]), (0, other)
-        )
-        a, x = self.a[:, None, None], self.x[..., None]
-        points = self.force[1][..., None] * own[:, None] + a * (x * weight[:, None] - moment)
-        return points, -self.eps * plain
+        pulled = self.a[:, None, None] * self.forces.pull(other)
+        return self.force[..., None] * own[:, None] + pulled
+
+    def pull_weights(self, other: Tensor) -> Tensor:
+        r"""The adjoint of the other push in the weights of this cloud, ``(N, R)``."""
+        return -self.eps * self.e.rows(other)[0]
 
     def bend(self, dx: Tensor | None, dy: Tensor | None) -> Tensor | float:
         """The change of the force, with potentials and weights held, ``(N, D, R)``."""
-        a, x = self.a[:, None, None], self.x[..., None]
         out: Tensor | float = 0.0
         if dx is not None:
-            out = a * (self.stiffness @ dx)
+            out = self.stiffness @ dx
         if dy is not None:
-            y, b = self.y[..., None], self.b[:, None, None]
-            bdy, work = b * dy, self.b[:, None] * self._along(dy)
-            moved, m, w, outer, mw = self.e.rows(
-                (1, bdy),
-                (2, bdy),
-                (2, work),
-                (2, y[:, :, None] * bdy[:, None]),
-                (2, y * work[:, None]),
-            )
-            turned = (outer * self.x[:, None, :, None]).sum(2)
-            along = x * (self._here(m) - w)[:, None] - turned + mw
-            out = out - a * (moved + along)
-        return out
-
-    def _along(self, dy: Tensor) -> Tensor:
-        return (self.y[..., None] * dy).sum(1)
-
-    def _here(self, m: Tensor) -> Tensor:
-        return (self.x[..., None] * m).sum(1)
+            out = out - self.forces.bend(self.b[:, None, None] * dy)
+        return self.a[:, None, None] * out
 
 
 class Couple:
@@ -171,12 +141,12 @@ class Couple:
             null = null / null.norm()
 
         def times(v: Tensor) -> Tensor:
-            back = e.T.rows((0, scale[:, None] * e.rows((0, share[:, None] * v))[0]))[0]
+            back = e.T.rows(scale[:, None] * e.rows(share[:, None] * v)[0])[0]
             image = v / kept.tau - share[:, None] * back
             return image if null is None else image + null[:, None] * (null @ v)
 
         def matrix(e: Stored) -> Tensor:
-            half = scale.sqrt()[:, None] * e.matrix(0) * share
+            half = scale.sqrt()[:, None] * e.matrix * share
             image = product(-half.mT, half)
             image.diagonal().add_(1 / kept.tau)
             return image if null is None else image.addr_(null, null)
@@ -189,10 +159,10 @@ class Couple:
         phi, gamma = (gamma, phi) if self.flipped else (phi, gamma)
         a, b, scale = out.a[:, None], kept.a[:, None], (out.tau * out.inverse)[:, None]
         first = scale * phi
-        second = self.schur.solve(b * (gamma - kept.e.rows((0, a * first))[0]))
-        first = first - scale * out.e.rows((0, b * second))[0]
+        second = self.schur.solve(b * (gamma - kept.e.rows(a * first)[0]))
+        first = first - scale * out.e.rows(b * second)[0]
         if kept.empty:
-            back = kept.e.rows((0, a * first))[0]
+            back = kept.e.rows(a * first)[0]
             second = (kept.tau * kept.inverse)[:, None] * (gamma - back)
         return (second, first) if self.flipped else (first, second)
 
@@ -202,9 +172,9 @@ class Couple:
         wf, wg = (wg, wf) if self.flipped else (wf, wg)
         a, b, scale = out.a[:, None], kept.a[:, None], (out.tau * out.inverse)[:, None]
         second = (kept.tau * kept.inverse)[:, None] * wg
-        first = scale * (wf - a * out.e.rows((0, second))[0])
-        beta = b * self.schur.solve(-b * kept.e.rows((0, first))[0])
-        first, second = first - scale * a * out.e.rows((0, beta))[0], second + beta
+        first = scale * (wf - a * out.e.rows(second)[0])
+        beta = b * self.schur.solve(-b * kept.e.rows(first)[0])
+        first, second = first - scale * a * out.e.rows(beta)[0], second + beta
         return (second, first) if self.flipped else (first, second)
 
 
@@ -220,10 +190,10 @@ class Own:
         side, share = self.side, _root(self.side)
 
         def product(v: Tensor) -> Tensor:
-            return v / side.tau + share[:, None] * side.e.rows((0, share[:, None] * v))[0]
+            return v / side.tau + share[:, None] * side.e.rows(share[:, None] * v)[0]
 
         def matrix(e: Stored) -> Tensor:
-            image = share[:, None] * e.matrix(0) * share
+            image = share[:, None] * e.matrix * share
             image.diagonal().add_(1 / side.tau)
             return image
 
@@ -234,7 +204,7 @@ class Own:
         side = self.side
         found = self.system.solve(side.a[:, None] * phi)
         if side.empty:
-            back = side.e.rows((0, side.a[:, None] * found))[0]
+            back = side.e.rows(side.a[:, None] * found)[0]
             found = (side.tau * side.inverse)[:, None] * (phi - back)
         return found
 
@@ -242,7 +212,7 @@ class Own:
         """What is dual to the right-hand side, for what is dual to the potential."""
         side, a = self.side, self.side.a[:, None]
         first = (side.tau * side.inverse)[:, None] * w
-        return first + a * self.system.solve(-a * side.e.rows((0, first))[0])
+        return first + a * self.system.solve(-a * side.e.rows(first)[0])
 
 
 def _root(side: Side) -> Tensor:

@@ -74,6 +74,22 @@ class Solved:
         """What second derivatives share."""
         return Curvatures(self.problem, self.solution, self.solution.converged)
 
+    def item(self, k: int, n: int, m: int) -> Solved:
+        """What was found over all pairs for one item, of n and m points without their padding."""
+        sizes, problem, found = (n, m), self.problem, self.solution
+        source, target = (
+            cloud.part(k, size)
+            for cloud, size in zip((problem.source, problem.target), sizes, strict=True)
+        )
+        f, f_prev = (h[k : k + 1, :n] for h in (found.f, found.f_prev))
+        g, g_prev = (h[k : k + 1, :m] for h in (found.g, found.g_prev))
+        given = [cloud.part(k, size) for cloud, size in zip(self.given, sizes, strict=True)]
+        return Solved(
+            problem.of(source, target),
+            Solution(f, g, f_prev, g_prev, found.reports[k : k + 1]),
+            (given[0], given[0] if self.given[0] is self.given[1] else given[1]),
+        )
+
     @property
     def live(self) -> Problem:
         """The problem of the clouds as they came, where derivatives are to reach them."""

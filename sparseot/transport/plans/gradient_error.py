@@ -19,7 +19,7 @@ double precision, which is measured.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -29,9 +29,8 @@ from ...formulas import GroundCost
 from ...operators.autograd.kernel_sums import kernel_sum
 from ...points import Points
 from ..derivatives.solved import Solved
-from ..pruned.kept_pairs import KeptPairs
 from .interval import interval
-from .sums import PlanSums
+from .sums import PlanSums, seen_from_target
 
 __all__ = ["gradient_error"]
 
@@ -86,11 +85,7 @@ class _Rows:
         problem, found = part.problem, part.solution
         f, g = found.f, found.g_prev
         if side and not problem.symmetric:
-            problem, f, g = problem.swapped(), found.g, found.f_prev
-            if isinstance(problem.pairs, KeptPairs):  # bounds are known for rows: theirs are new
-                pairs = problem.pairs.screened_for(item, f[item], g[item])
-                pairs = KeptPairs(pairs.checks * len(f))
-                problem = replace(problem, pairs=pairs)
+            problem, f, g = seen_from_target(problem, found.f_prev, found.g, item)
         sums = PlanSums(problem, f, g, item)
         some, forces, centred = sums.unit > TINY, *_forces(sums)
         mean = torch.where(some[:, None], forces / sums.unit[:, None], centred)

@@ -1,8 +1,4 @@
-"""The largest entries of a plan as a sparse matrix, rows in pieces: the plan itself is never stored.
-
-Where only kept pairs were visited, a piece is a block of rows with the columns of its kept tiles;
-elsewhere it is as many rows as make some million entries.
-"""
+"""The largest entries of a plan as a sparse matrix, found by pieces of its rows."""
 
 from __future__ import annotations
 
@@ -13,15 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...operators.small import squares
 from ...pairs import Array
 from ..problem import Problem
-from ..pruned.clouds import SIZE
-from ..pruned.kept_pairs import KeptPairs
+from .rows import rows_of
 
 __all__ = ["sparse_entries"]
-
-ENTRIES = 1 << 22  # of a piece of rows
 
 
 def sparse_entries(
@@ -40,37 +32,12 @@ def sparse_entries(
 
 def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Array, Array]]:
     """Numbers of rows, numbers of columns, and the entries between them."""
-    eps = problem.eps
+    eps, plan = problem.eps, rows_of(problem)
     row = (problem.source.log_weights + f / eps)[0].double().numpy(force=True)
     col = (problem.target.log_weights + g / eps)[0].double().numpy(force=True)
-    pairs = problem.pairs
-    if isinstance(pairs, KeptPairs):
-        for rows, cols, cost in _kept_costs(pairs):
-            yield rows, cols, np.exp(row[rows, None] + col[cols] - cost / eps)
-        return
-    x, y = (c.positions for c in (problem.source, problem.target))
-    cols, size = np.arange(len(col)), max(1, ENTRIES // len(col))
-    for begin in range(0, len(row), size):
-        cost = problem.cost_matrix(x[:, begin : begin + size], y)[0].double().numpy(force=True)
-        rows = np.arange(begin, begin + len(cost))
-        yield rows, cols, np.exp(row[rows, None] + col - cost / eps)
-
-
-def _kept_costs(pairs: KeptPairs) -> Iterator[tuple[Array, Array, Array]]:
-    """Block after block of rows: their numbers, those of their kept columns, and the costs."""
-    check, side = pairs.checks[0], pairs.side
-    X, Y = check.clouds[side], check.clouds[1 - side]
-    x, y = X.points.cpu(), Y.points.cpu()
-    here, there = (cloud.order.numpy(force=True) for cloud in (X, Y))
-    kept = check.tiles.sides[side]
-    starts, tiles = kept.starts.tolist(), kept.blocks.numpy(force=True)
-    for block in range(-(-X.n // SIZE)):
-        mine = slice(block * SIZE, min((block + 1) * SIZE, X.n))
-        near = tiles[starts[block] : starts[block + 1], None]
-        theirs = (near * SIZE + np.arange(SIZE)).ravel()
-        theirs = theirs[theirs < Y.n]
-        cost = check.cost.polynomial(squares(x[mine], y[theirs])).numpy()
-        yield here[mine], there[theirs], cost
+    for rows in plan.pieces(np.arange(len(row))):
+        cols, cost = plan.costs(rows)
+        yield rows, cols, np.exp(row[rows, None] + col[cols] - cost / eps)
 
 
 def _largest(

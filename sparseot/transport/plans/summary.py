@@ -7,9 +7,10 @@ from torch import Tensor
 
 from ..derivatives.solved import Answer
 from ..problem import Problem
+from ..solution import Report
 from .matrix import PlanMatrix
 
-__all__ = ["picture", "text"]
+__all__ = ["picture", "status", "text"]
 
 TINY = 1e-300  # the smallest bound that is told apart from none
 ALL = 0.995  # of the pairs
@@ -20,8 +21,8 @@ CELLS, PIXELS = 24, 8  # of the picture
 def text(found: Answer) -> str:
     """The report of a result that was solved to a tolerance."""
     problem = found.solved[0].problem
-    reports = [report for part in found.solved for report in part.solution.reports]
-    first, worst = reports[0], max(reports, key=lambda report: report.residual)
+    reports = _reports(found)
+    first = reports[0]
     sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
     items = f"{len(problem.source.positions)} times " if found.batched else ""
     kind = "Sinkhorn divergence" if found.debias else "entropic transport"
@@ -30,8 +31,6 @@ def text(found: Answer) -> str:
     numbers = ", ".join(
         f"{v:.7g}" for v in torch.as_tensor(found.value).detach().reshape(-1)[:4].tolist()
     )
-    state = "converged" if all(report.converged for report in reports) else "NOT CONVERGED"
-    sweeps = max(report.n_iter for report in reports)
     seconds = sum(report.seconds for report in reports)
     omitted = max(report.omitted for report in reports)
     omitted = omitted if omitted > TINY else 0.0
@@ -40,12 +39,27 @@ def text(found: Answer) -> str:
         [
             f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
             f"  {shown} {numbers}",
-            f"  {state}: marginals off by {worst.residual:.1e} of the mass (tol {first.tol:g}) "
-            f"after {sweeps} sweeps, {seconds:.2g} s",
+            f"  {status(found)}, {seconds:.2g} s",
             f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
             f"  {kept} % of the pairs kept, the others hold a mass of {omitted:.1e} at most",
         ]
     )
+
+
+def status(found: Answer) -> str:
+    """Whether the tolerance was met, and by how much, in one sentence."""
+    reports = _reports(found)
+    worst = max(reports, key=lambda report: report.residual)
+    state = "converged" if all(report.converged for report in reports) else "NOT CONVERGED"
+    sweeps = max(report.n_iter for report in reports)
+    return (
+        f"{state}: marginals off by {worst.residual:.1e} of the mass (tol {worst.tol:g}) "
+        f"after {sweeps} sweeps"
+    )
+
+
+def _reports(found: Answer) -> list[Report]:
+    return [report for part in found.solved for report in part.solution.reports]
 
 
 def picture(problem: Problem, f: Tensor, g: Tensor) -> str:

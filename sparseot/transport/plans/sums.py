@@ -14,7 +14,7 @@ from ...points import Points
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 
-__all__ = ["PlanSums"]
+__all__ = ["PlanSums", "seen_from_target"]
 
 HUGE = 1e27  # row sums that may have been cut off
 
@@ -91,3 +91,14 @@ class PlanSums:
         """The value for the masses as they are."""
         m = self.mass
         return m * value + self.eps * (m * m - m - m * math.log(m))
+
+
+def seen_from_target(
+    problem: Problem, f: Tensor, g: Tensor, item: int
+) -> tuple[Problem, Tensor, Tensor]:
+    """A problem and its potentials from the other side; pairs of that item are chosen for the rows there."""
+    problem = problem.swapped()
+    if isinstance(problem.pairs, KeptPairs):  # bounds are known for rows: theirs are new
+        pairs = problem.pairs.screened_for(item, g[item], f[item])
+        problem = replace(problem, pairs=KeptPairs(pairs.checks * len(f)))
+    return problem, g, f

@@ -91,6 +91,10 @@ class BlockCloud:
         full[: self.n] = self.weights
         return full.view(self.blocks, SIZE)
 
+    def blocked(self, values: Tensor) -> Tensor:
+        """Values ``(n, ...)`` in the order of the caller, block after block: ``(C, B, ...)``."""
+        return self.fill(values[self.order]).view(self.blocks, SIZE, *values.shape[1:])
+
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
         return values.index_select(0, self.places)

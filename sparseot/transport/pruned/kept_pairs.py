@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ...engines.base import Formula, PlanPairs, Reductions
+from ...engines.kept import TileRows
 from ...formulas import Radial
+from .clouds import BlockCloud
 from .softmins import PrunedSoftmins
 
 __all__ = ["WORTH", "KeptPairs"]
@@ -41,6 +43,12 @@ class KeptPairs(PlanPairs):
 
     def reductions(self) -> Reductions:
         return _KeptReductions(self.checks, self.side)
+
+    @property
+    def tiles(self) -> tuple[BlockCloud, BlockCloud, TileRows]:
+        """Of the pairs of one item: the clouds of rows and columns in blocks, and their tiles."""
+        (check,), side = self.checks, self.side
+        return check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
 
     def item(self, item: int) -> KeptPairs:
         """The pairs of one item, in double precision."""

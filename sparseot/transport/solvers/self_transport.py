@@ -9,7 +9,6 @@ annealing. Differentiating the fixed point gives :math:`(I + \lambda K)\, df = \
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -59,8 +58,15 @@ class _SelfPotential(Function):
             return -scale * sums.logsumexp(cost, temperature, log_a + f / eps, -f / scale)
 
         start = update(torch.zeros_like(a)) / 2
-        ctx.floor = 8 * torch.finfo(x.dtype).eps * max(1.0, float(start.abs().max()) / eps)
-        f = _damped(lambda f: update(f) - f, start, eps, ctx.floor, "self potential")
+        highest = (start.abs().amax(1) / eps).clamp(min=1)
+        ctx.floor = 8 * torch.finfo(x.dtype).eps * highest
+        f = _damped(
+            lambda f: update(f) - f,
+            start,
+            eps * torch.ones_like(highest),
+            ctx.floor,
+            "self potential",
+        )
         ctx.save_for_backward(x, a, f)
         ctx.rest = cost, eps, damping, engine
         return f
@@ -83,7 +89,8 @@ class _SelfPotential(Function):
             (pulled,) = torch.autograd.grad(value, moving, w, retain_graph=True)
             return cotangent - w + pulled
 
-        size = float(cotangent.detach().abs().max()) or 1.0
+        size = cotangent.detach().abs().amax(1)
+        size = size.where(size > 0, 1)
         w = _damped(defect, cotangent / 2, size, ctx.floor, "adjoint of the self potential")
         inputs = x.requires_grad_(), a.requires_grad_()
         gx, ga = torch.autograd.grad(once_more(*inputs, f), inputs, w)
@@ -91,24 +98,27 @@ class _SelfPotential(Function):
 
 
 def _damped(
-    defect: Callable[[Tensor], Tensor], start: Tensor, scale: float, floor: float, what: str
+    defect: Callable[[Tensor], Tensor], start: Tensor, scale: Tensor, floor: Tensor, what: str
 ) -> Tensor:
-    """The zero of ``defect`` by damped steps, each of which divides the error by three.
+    """The zeros ``(B, N)`` of ``defect`` by damped steps, each of which divides the error by three.
 
-    ``floor`` is what rounding leaves, relative to ``scale``: nothing below it is asked for.
+    ``floor`` ``(B,)`` is what rounding leaves, relative to ``scale`` ``(B,)``: nothing below it is asked
+    for. Each item ends by itself, so that it has the same zero alone and in a batch.
     """
-    tolerance = max(floor, 1e-10 if start.dtype == torch.float64 else 1e-5) * scale
-    value, steps = start, 0
-    while steps < 100:
+    tolerance = floor.clamp(min=1e-10 if start.dtype == torch.float64 else 1e-5) * scale
+    bounded = tolerance.isfinite()
+    value, steps, sizes = start, 0, torch.full_like(tolerance, torch.inf)
+    moving = torch.ones_like(bounded)
+    while steps < 100 and bool(moving.any()):
         change = defect(value)
-        value, steps = value + STEP * change, steps + 1
-        size = float(change.detach().abs().max())
-        if size <= tolerance < math.inf:
-            return value
-        if not math.isfinite(size):  # nothing that follows would be a number
-            break
-    warn_user(
-        f"The {what} did not converge in {steps} steps: its last change was {size / scale:.1e}, "
-        f"{tolerance / scale:.0e} was wanted.",
-    )
+        value, steps = value + STEP * change.where(moving[:, None], 0), steps + 1
+        sizes = change.detach().abs().amax(1).where(moving, sizes)
+        moving = moving & sizes.isfinite() & ~((sizes <= tolerance) & bounded)
+    failed = ~((sizes <= tolerance) & bounded)
+    if bool(failed.any()):
+        last, wanted = (float((t / scale)[failed].max()) for t in (sizes, tolerance))
+        warn_user(
+            f"The {what} did not converge in {steps} steps: its last change was {last:.1e}, "
+            f"{wanted:.0e} was wanted.",
+        )
     return value

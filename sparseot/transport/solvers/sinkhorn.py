@@ -16,7 +16,7 @@ from ...engines.base import Engine
 from ...engines.choose import loops_for
 from ...errors import bad_input
 from ...formulas import GroundCost
-from ...points import bounding_diameter, check_positive
+from ...points import bounding_diameter, check_positive, padded
 from ..problem import Problem
 from ..pruned.coarse import Cells
 from ..pruned.kept_pairs import WORTH, KeptPairs
@@ -95,15 +95,16 @@ class Sinkhorn(Solver):
         return [self._batch(*pair, cut) for pair in zip(problems, starts, strict=True)]
 
     def _batch(self, problem: Problem, start: Potentials | None, cut: dict[int, Cells]) -> Solution:
-        """Item by item."""
+        """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
         why, parts, reports = self.all_pairs(problem), [], []
         for k in range(len(problem.source.positions)):
             bar = Bar(self.progress)
-            item, tol = problem.item(k), float(self.tol or DEFAULT)
+            item, tol = problem.item(k, why is None), float(self.tol or DEFAULT)
             one = Course(item, tol, self.max_sweeps, self.accelerate, bar)
             first = None
             if start is not None:
-                first = start.f_prev[k].double(), start.g[k].double()
+                n, m = (cloud.weights.shape[1] for cloud in (item.source, item.target))
+                first = start.f_prev[k, :n].double(), start.g[k, :m].double()
             if why is None:
                 loops = loops_for(self.engine, problem.source.positions.device)
                 assert loops is not None
@@ -112,11 +113,12 @@ class Sinkhorn(Solver):
                 found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
             parts.append(found)
             reports.append(found.report(one))
+        n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
         f, g, f_prev, g_prev = (
-            torch.stack([getattr(part.outcome, name) for part in parts]).to(
+            torch.stack([padded(getattr(part.outcome, name), size) for part in parts]).to(
                 problem.source.positions
             )
-            for name in ("f", "g", "f_prev", "g_prev")
+            for name, size in (("f", n), ("g", m), ("f_prev", n), ("g_prev", m))
         )
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None

@@ -2,9 +2,11 @@
 
 import copy
 import math
+import warnings
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import sparseot as so
 from sparseot.nn import RadiusGraph
@@ -106,22 +108,30 @@ def test_no_edges_and_saved_states():
     assert torch.equal(copy.deepcopy(first)(x).weights, second(x).weights)
     assert "r=0.3" in repr(first)
     half = first(x.detach().bfloat16())
-    assert half.weights.dtype == torch.bfloat16
+    assert half.weights.dtype == half.distances.dtype == torch.float32
+    assert torch.equal(half.weights, first(x.detach().bfloat16().float()).weights)
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # torch's own, where its graph goes on after the break
-def test_compiled_with_a_break_at_the_search():
-    graph, h = RadiusGraph(0.3, bandwidth=0.2), torch.rand(50, 2)
-    compiled = torch.compile(lambda x: torch.matmul(graph(x), h))
-    for _ in range(2):
-        results = []
-        x = torch.rand(50, 3)
-        for function in (compiled, lambda x: graph(x) @ h):
-            moving = x.clone().requires_grad_()
-            product = function(moving)
-            results.append((product, *torch.autograd.grad(product.sum(), moving)))
-        torch.testing.assert_close(*results)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_compiled_without_a_break():
+    """The number of edges is known when the code runs; an empty graph is one, too."""
+    graph = RadiusGraph(0.3, bandwidth=0.2, taper=True, max_num_neighbors=4)
+    h, counter = torch.rand(50, 2), CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(lambda x: graph(x) @ h, fullgraph=True, backend=counter)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "max_num_neighbors=4 left out")
+        for stretch in (1.0, 0.5, 1e6):
+            results = []
+            x = stretch * torch.rand(50, 3)
+            for function in (compiled, lambda x: graph(x) @ h):
+                moving = x.clone().requires_grad_()
+                product = function(moving)
+                results.append((product, *torch.autograd.grad(product.sum(), moving)))
+            torch.testing.assert_close(*results)
+    assert counter.frame_count == 1
+    with pytest.warns(UserWarning, match="max_num_neighbors=4 left out"):
+        compiled(0.5 * torch.rand(50, 3))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Losses on a CUDA device, against GeomLoss online (KeOps) on the same card.
 
-python benchmarks/gpu.py
+cd benchmarks && python -m gpu.peers
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from losses import clouds, race
 def main() -> None:
     """10,000 and 50,000 points in low and high dimension, value and gradient."""
     if not torch.cuda.is_available():
-        sys.exit("benchmarks/gpu.py needs a CUDA device; torch.cuda.is_available() is False.")
+        sys.exit("gpu.peers needs a CUDA device; torch.cuda.is_available() is False.")
     header("On a CUDA device", "GeomLoss online")
     for n in (10_000, 50_000):
         for dimension in (3, 64):

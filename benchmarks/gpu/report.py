@@ -1,0 +1,135 @@
+"""What the kernels cost on an H100 or H200, told without one: see sass.py.
+
+cd benchmarks && python -m gpu.report [--json] [--capability 80|90]
+
+A prediction is four fifths of the ceiling: that is what KeOps 2.3, counted alike,
+reaches of its own on the card for which it publishes a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import triton
+
+from sparseot import kernels
+from sparseot.engines.triton import reductions
+from sparseot.engines.triton.engine import Triton
+from sparseot.engines.triton.entries import LONGEST
+from sparseot.formulas import ground_cost
+
+from .sass import SHARED, Launch, ceiling, clocks, compiled
+
+SHARE = 0.8  # of a ceiling that is expected
+POINTS = 4096
+Task = Callable[[], object]
+
+
+def softmin(dimension: int, power: int = 2, dtype: torch.dtype = torch.float32, **options: Any):
+    """A softmin of one iteration of Sinkhorn."""
+    x = torch.zeros(1, POINTS, dimension, dtype=dtype)
+    eps = torch.ones(1, dtype=dtype)
+    return lambda: Triton(**options).bind(x, x).logsumexp(ground_cost(power), eps, x[..., 0])
+
+
+def product(
+    kernel: Any, dimension: int, columns: int, dtype: torch.dtype = torch.float32, scaled: bool = False
+):  # fmt: skip
+    """A kernel sum, or one over a plan."""
+    x = torch.zeros(1, POINTS, dimension, dtype=dtype)
+    v, logs = x.new_zeros(1, POINTS, columns), x[..., 0] if scaled else None
+    return lambda: Triton().bind(x, x).sum(kernel, v, logs, logs)
+
+
+KERNELS: dict[str, Task] = {
+    "softmin, D = 3": softmin(3),
+    "softmin of distances, D = 3": softmin(3, 1),
+    "softmin, D = 3, float64": softmin(3, dtype=torch.float64),
+    "softmin, D = 16": softmin(16),
+    "softmin, D = 64": softmin(64),
+    "softmin, D = 64, one product": softmin(64, precision="float16"),
+    "softmin of distances, D = 64": softmin(64, 1),
+    "softmin, D = 128": softmin(128),
+    "Gaussian sum, D = 3": product(kernels.Gaussian(1.0), 3, 1),
+    "Laplacian sum, D = 3": product(kernels.Laplacian(1.0), 3, 1),
+    "energy sum, D = 3": product(kernels.Energy(), 3, 1),
+    "plan times 4 columns, D = 3": product(kernels.Gaussian(1.0), 3, 4, scaled=True),
+    "plan times 4 columns, D = 3, float64": product(
+        kernels.Gaussian(1.0), 3, 4, torch.float64, True
+    ),
+    "Gaussian sum, 32 columns, D = 3": product(kernels.Gaussian(1.0), 3, 32),
+    "Gaussian sum, D = 64": product(kernels.Gaussian(1.0), 64, 1),
+    "plan times 65 columns, D = 64": product(kernels.Gaussian(1.0), 64, 65, scaled=True),
+    "inverse multiquadric, D = 64": product(kernels.InverseMultiquadric(1.0), 64, 1),
+}
+
+
+def recorded(task: Task) -> Launch:
+    """What a task would run on a card."""
+    found: list[Launch] = []
+
+    def note(kernel: Any, grid: Any, warps: int, *args: Any, **switches: Any) -> None:
+        found.append(Launch(kernel, warps, args, switches))
+
+    was, reductions.launch = reductions.launch, note
+    try:
+        task()
+    finally:
+        reductions.launch = was
+    (launch,) = found
+    return launch
+
+
+def measured(task: Task, capability: int) -> dict[str, Any]:
+    """The figures of one kernel; the loop is the first that takes exponentials, or roots.
+
+    Where there is a loop over coordinates inside of it, which runs as often as they are many, no
+    clocks are counted.
+    """
+    launch = recorded(task)
+    made, switches = compiled(launch, capability), launch.switches
+    found: dict[str, Any] = {
+        "tile": f"{switches['BM']} x {switches['BN']}",
+        "warps": launch.warps,
+        "registers": made.registers,
+        "spills": made.spills + made.stack,
+        "shared": made.shared,
+        "room": SHARED[capability],
+    }
+    if switches["D"] > (LONGEST.value if switches["HALVES"] else switches["BK"]):
+        return found
+    pairs = switches["BM"] * switches["BN"] / launch.warps
+    body = made.loop("DFMA" if launch.arguments[0].dtype == torch.float64 else "MUFU")
+    found["ceiling"], found["bound"] = ceiling(body, pairs)
+    found["clocks"] = {name: 32 * n / pairs for name, n in clocks(body).most_common(4)}
+    return found
+
+
+def main() -> None:
+    """A row for each kernel."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--capability", type=int, default=90)
+    options = parser.parse_args()
+    if options.json:
+        found = {name: measured(run, options.capability) for name, run in KERNELS.items()}
+        print(json.dumps(found))
+        return
+    print(f"Triton {triton.__version__}, compute capability {options.capability / 10}\n")
+    print("| sum | tile, warps | registers | clocks for 32 pairs | bound by | predicted pairs/s |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, run in KERNELS.items():
+        row = measured(run, options.capability)
+        cells = [name, f"{row['tile']}, {row['warps']}", str(row["registers"]), "", "", ""]
+        if "ceiling" in row:
+            need = ", ".join(f"{pipe} {n:.1f}" for pipe, n in row["clocks"].items())
+            cells[3:] = need, row["bound"], f"{SHARE * row['ceiling']:.1e}"
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How formulas that are trees are reduced over pairs: by programs that LLVM compiles, or by torch."""

@@ -1,0 +1,228 @@
+"""Trees on a CPU: each formula becomes a program, which runs over tiles of rows, shared by threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...formulas.trees.algebra import ONE
+from ...formulas.trees.expressions import Expr, I, J, P, ordered
+from ...formulas.trees.slots import swapped
+from ..openmp import thread_count
+from ..threads import even, share
+from .base import Ranges, Reduction, TreeEngine, extent
+from .llvm.both import TwoSided
+from .llvm.build import Machine, Program, compiled, this_machine
+from .llvm.least import Least
+from .llvm.programs import GROUP, RowProgram, is_small
+from .llvm.scalars import MOST, Unprintable, bodies
+from .llvm.softmax import Softmax
+from .llvm.sums import LargeSum, SmallSum
+from .rows import Tiles, tiles_of
+
+__all__ = ["Compiled"]
+
+INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
+COLUMN_SUMS = 16  # most outputs for columns that are summed beside those for rows
+OUTPUTS = 1 << 12  # of a program: what their sums lose lies on the stack
+INT32 = 2**31  # columns of all items, whose places are 32-bit integers
+BITS = {torch.float32: 32, torch.float64: 64}
+
+
+class Compiled(TreeEngine):
+    """Formulas of real numbers in single or double precision, on a CPU.
+
+    Args:
+        machine: what programs are made for; None for the processor at hand.
+    """
+
+    name = "compiled"
+
+    def __init__(self, machine: Machine | None = None) -> None:
+        self.machine = machine or this_machine()
+
+    def refuses(self, reduction: Reduction, like: Tensor) -> str | None:
+        """Refuses other devices and dtypes, and trees that no kernel should have."""
+        if like.device.type != "cpu":
+            return f"The points are on {like.device}."
+        if like.dtype not in BITS:
+            return f"The points are of {like.dtype}."
+        return _unprintable(reduction)
+
+    def sums(
+        self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
+    ) -> list[Tensor]:
+        """By one pass, or by one for rows and another for columns."""
+        here = [k for k, side in enumerate(reduction.sides) if side != J]
+        there = [k for k, side in enumerate(reduction.sides) if side == J]
+        if here and there and ranges is None and _fit_together(reduction):
+            return self._both(reduction, tensors)
+        out: list[Any] = [None] * len(reduction.outputs)
+        for chosen, turn in ((here, False), (there, True)):
+            if not chosen:
+                continue
+            trees = (*(reduction.outputs[k] for k in chosen), *reduction.slots)
+            trees = swapped(trees) if turn else trees
+            outputs, slots = trees[: len(chosen)], trees[len(chosen) :]
+            met = ranges.T if turn and ranges is not None else ranges
+            one = Reduction("sum", outputs, slots)
+            found = self._rows(one, tensors, met)[0].split([e.dim for e in outputs], -1)
+            for k, part in zip(chosen, found, strict=True):
+                out[k] = part.sum(1, keepdim=True) if reduction.sides[k] == P else part
+        return out
+
+    def softmax(
+        self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
+    ) -> tuple[Tensor, Tensor]:
+        """By one pass, relative to a running maximum."""
+        exponent, *weights = reduction.outputs
+        with_one = Reduction("softmax", (exponent, ONE, *weights), reduction.slots)
+        found, _ = self._rows(with_one, tensors, ranges, -torch.inf)
+        top, mass, sums = found[..., :1], found[..., 1:2], found[..., 2:]
+        mass = mass.where(top > -torch.inf, 0)
+        return top + mass.log(), (sums / mass).where(mass > 0, 0)
+
+    def least(
+        self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
+    ) -> tuple[Tensor, Tensor]:
+        """By one pass."""
+        items, _, m = extent(reduction.slots, tensors)
+        if items > 1 and items * m >= INT32:
+            each = (
+                self.least(reduction, [t[k : k + 1] for t in tensors], ranges) for k in range(items)
+            )
+            return tuple(map(torch.cat, zip(*each, strict=True)))  # type: ignore[return-value]
+        low, where = self._rows(reduction, tensors, ranges, torch.inf)
+        first = torch.arange(items)[:, None, None] * m
+        columns = where.long()
+        columns = torch.where(columns < 0, -1, columns - first)
+        shape = reduction.count, reduction.outputs[0].dim
+        return low.unflatten(-1, shape), columns.unflatten(-1, shape)
+
+    def _rows(
+        self,
+        reduction: Reduction,
+        tensors: Sequence[Tensor],
+        ranges: Ranges | None,
+        unmet: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
+        """The outputs of a program for rows, ``(B, N, width)``, and its columns; ``unmet`` in other rows."""
+        items, n, m = extent(reduction.slots, tensors)
+        bits = BITS[tensors[0].dtype]
+        program, lanes = _row_program(reduction, bits, self.machine)
+        tiles = tiles_of(items, n, m, lanes, ranges)
+        xs, ys, ps = _packed(reduction.slots, tensors, tiles, (items, n, m))
+        out = xs.new_empty(len(tiles), reduction.width, lanes)
+        least = reduction.kind == "least"
+        where = torch.empty((len(tiles), reduction.width, lanes) if least else 0, dtype=torch.int32)
+        arrays = (tiles.table, tiles.runs, xs, ys, ps, out, where)
+        pairs = items * n * m if ranges is None else items * ranges.pairs
+        shares = 1 if pairs * reduction.width < INLINE else 4 * thread_count()
+        share(program.call, even(len(tiles), shares), *(t.data_ptr() for t in arrays))
+        found = _unpacked(out, tiles, items, n, unmet)
+        return found, _unpacked(where, tiles, items, n, -1) if least else where
+
+    def _both(self, reduction: Reduction, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Sums for rows and for columns in one pass."""
+        items, n, m = extent(reduction.slots, tensors)
+        bits = BITS[tensors[0].dtype]
+        program, lanes = _two_sided(reduction, bits, self.machine)
+        tiles = tiles_of(items, n, m, lanes, None)
+        each = len(tiles) // items
+        shares = 1 if items * n * m < INLINE else max(1, min(each, -(-2 * thread_count() // items)))
+        cuts = torch.tensor(even(each, shares))
+        shares = len(cuts) - 1
+        item = torch.arange(items).repeat_interleave(shares)
+        units = torch.stack((item, cuts[:-1].repeat(items), cuts[1:].repeat(items)), 1)
+        units[:, 1:] += item[:, None] * each
+        xs, ys, ps = _packed(reduction.slots, tensors, tiles, (items, n, m))
+        dims = {
+            of_columns: [
+                e.dim
+                for e, side in zip(reduction.outputs, reduction.sides, strict=True)
+                if (side == J) is of_columns
+            ]
+            for of_columns in (False, True)
+        }
+        out = xs.new_zeros(len(tiles), sum(dims[False]), lanes)
+        columns = xs.new_zeros(len(units), m, sum(dims[True]))
+        masks = tiles.true.to(xs.dtype)
+        arrays = (units.contiguous(), xs, ys, ps, masks, out, columns)
+        args = (*(t.data_ptr() for t in arrays), m)
+        share(
+            program.call, list(range(len(units) + 1)) if shares > 1 or items > 1 else [0, 1], *args
+        )
+        rows = iter(_unpacked(out, tiles, items, n, 0).split(dims[False], -1))
+        cols = iter(columns.view(items, shares, m, -1).sum(1).split(dims[True], -1))
+        found = [next(cols if side == J else rows) for side in reduction.sides]
+        return [
+            part.sum(1, keepdim=True) if side == P else part
+            for part, side in zip(found, reduction.sides, strict=True)
+        ]
+
+
+def _fit_together(reduction: Reduction) -> bool:
+    """Whether all outputs stay in registers and in the first-level cache."""
+    dims = [e.dim for e, s in zip(reduction.outputs, reduction.sides, strict=True) if s == J]
+    return sum(dims) <= COLUMN_SUMS and is_small(reduction.outputs)
+
+
+def _packed(
+    slots: Sequence[Expr], tensors: Sequence[Tensor], tiles: Tiles, size: tuple[int, int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The numbers of rows in tiles, of columns and of parameters, each as one array."""
+    items, n, m = size
+    sides: dict[int, list[Tensor]] = {I: [], J: [], P: []}
+    for s, t in zip(slots, tensors, strict=True):
+        sides[s.on].append(t)
+
+    def joined(parts: list[Tensor], height: int) -> Tensor:
+        if not parts:
+            return tensors[0].new_zeros(items * height, 0)
+        return torch.cat(parts, -1).flatten(0, 1)
+
+    xs = joined(sides[I], n)[tiles.rows].transpose(1, 2).contiguous()
+    ys = joined(sides[J], m)
+    spare = ys.new_zeros(GROUP, ys.shape[1])  # columns after the last one, which groups may read
+    return xs, torch.cat((ys, spare)), joined(sides[P], 1).contiguous()
+
+
+def _unpacked(out: Tensor, tiles: Tiles, items: int, n: int, unmet: float) -> Tensor:
+    """Numbers of tiles as those of rows."""
+    flat = out.new_full((items * n, out.shape[1]), unmet)
+    flat.index_copy_(0, tiles.rows.flatten(), out.transpose(1, 2).flatten(0, 1))
+    return flat.view(items, n, -1)
+
+
+PROGRAMS: dict[str, type[RowProgram]] = {"softmax": Softmax, "least": Least}
+
+
+@lru_cache(1024)
+def _row_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
+    small = reduction.kind == "sum" and is_small(reduction.outputs)
+    kind = PROGRAMS.get(reduction.kind, SmallSum if small else LargeSum)
+    lanes = (2 if small and reduction.width <= 8 else 1) * machine.bits // bits
+    return compiled(kind(reduction, bits, lanes).text(), machine, 7, 2), lanes
+
+
+@lru_cache(1024)
+def _two_sided(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
+    lanes = machine.bits // bits
+    return compiled(TwoSided(reduction, bits, lanes).text(), machine, 7, 3), lanes
+
+
+@lru_cache(1024)
+def _unprintable(reduction: Reduction) -> str | None:
+    """Why a formula should not be a program, or None."""
+    nodes = ordered(*reduction.outputs)
+    if len(nodes) > MOST or reduction.width > OUTPUTS:
+        return f"The formula has {len(nodes):,} operations and {reduction.width:,} outputs."
+    try:
+        bodies(reduction.outputs, {})
+    except Unprintable as why:
+        return f"The formula cannot be a compiled loop: {why}."
+    return None

@@ -1,0 +1,192 @@
+"""Elementary functions of vectors: polynomials after a reduction of the argument.
+
+Each follows the standard scheme (Muller, 2016, "Elementary Functions", chapters 8 to 11); relative
+errors are a few units of the last place, absolute ones for sine and cosine. Infinities and NaN
+come out as they should.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .words import FREE, Value, Words
+
+__all__ = ["FUNCTIONS"]
+
+LN2 = math.log(2)
+
+
+def _fitted(f: Callable[[Any], Any], bound: float, degree: int) -> list[float]:
+    """A polynomial near the best one on [-bound, bound], the highest power first."""
+    fit = np.polynomial.chebyshev.Chebyshev.interpolate(f, degree, domain=[-bound, bound])
+    found: list[float] = fit.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist()
+    return found
+
+
+def _slope_of_exp(r: Any) -> Any:
+    return np.where(r == 0, 1.0, np.expm1(r) / np.where(r == 0, 1.0, r))
+
+
+def _series(term: Callable[[int], float], last: int) -> list[float]:
+    return [term(k) for k in range(last, -1, -1)]
+
+
+# twice exp on [-ln 2 / 2, ln 2 / 2], as exp(r) = 1 + r slope(r)
+EXP = {
+    32: [2.0 * c for c in (*_fitted(_slope_of_exp, LN2 / 2 + 1e-3, 5), 1.0)],
+    64: [2.0 / math.factorial(k) for k in range(13, -1, -1)],
+}
+SIN = {
+    b: _series(lambda k: (-1) ** k / math.factorial(2 * k + 1), n) for b, n in ((32, 4), (64, 8))
+}
+COS = {b: _series(lambda k: (-1) ** k / math.factorial(2 * k), n) for b, n in ((32, 5), (64, 8))}
+LOG = {b: _series(lambda k: 2 / (2 * k + 1), n) for b, n in ((32, 4), (64, 10))}
+ATAN = {b: _series(lambda k: (-1) ** k / (2 * k + 1), n) for b, n in ((32, 8), (64, 20))}
+# -ln 2 and -pi / 2 in parts, the first of few digits, so that products with small integers are exact
+PARTS_LN2 = {
+    32: (-0.693359375, 0.693359375 - LN2),
+    64: (-0.6931471803691238, -1.9082149292705877e-10),
+}
+PARTS_PI = {
+    32: (-1.5703125, -4.837512969970703e-4, -7.549789948768648e-8),
+    64: (-1.5707963267341256, -6.077100506303966e-11, -2.0222662487959506e-21),
+}
+
+
+def _polynomial(w: Words, coefficients: Sequence[float], r: Value) -> Value:
+    value = w.splat(coefficients[0])
+    for c in coefficients[1:]:
+        value = w.fma(value, r, w.splat(c))
+    return value
+
+
+def _nearest(w: Words, t: Value, factor: float) -> tuple[Value, Value]:
+    """The nearest integer of ``factor * t``, and bits whose last ones are those of it."""
+    magic = w.splat(1.5 * 2.0 ** (23 if w.bits == 32 else 52))
+    moved = w.fma(t, w.splat(factor), magic)
+    return w.b.fsub(moved, magic), w.b.bitcast(moved, w.integers)
+
+
+def _exp(w: Words, x: Value) -> Value:
+    """Zero below the smallest normal number."""
+    low, high = (-87.5, 88.8) if w.bits == 32 else (-708.6, 709.9)
+    x = w.choose(">", w.splat(low), x, w.splat(low), x)
+    x = w.choose("<", w.splat(high), x, w.splat(high), x)
+    whole, bits = _nearest(w, x, 1 / LN2)
+    for part in PARTS_LN2[w.bits]:
+        x = w.fma(whole, w.splat(part), x)
+    places, bias = (23, 126) if w.bits == 32 else (52, 1022)
+    power = w.b.shl(w.b.add(bits, w.splat(bias, w.integers)), w.splat(places, w.integers))
+    return w.b.fmul(w.b.bitcast(power, w.vector), _polynomial(w, EXP[w.bits], x))
+
+
+def _log(w: Words, x: Value) -> Value:
+    places, bias = (23, 127) if w.bits == 32 else (52, 1023)
+    tiny = w.splat(2.0**-126 if w.bits == 32 else 2.0**-1022)
+    scale = 2.0 ** (places + 1)
+    small = w.b.fcmp_ordered("<", x, tiny)
+    scaled = w.b.select(small, w.b.fmul(x, w.splat(scale)), x)
+    bits = w.b.bitcast(scaled, w.integers)
+    exponent = w.b.sub(w.b.lshr(bits, w.splat(places, w.integers)), w.splat(bias, w.integers))
+    e = w.b.sitofp(exponent, w.vector)
+    e = w.b.select(small, w.b.fsub(e, w.splat(places + 1.0)), e)
+    mask, one = w.splat((1 << places) - 1, w.integers), w.splat(bias << places, w.integers)
+    m = w.b.bitcast(w.b.or_(w.b.and_(bits, mask), one), w.vector)
+    large = w.b.fcmp_ordered(">", m, w.splat(math.sqrt(2)))
+    m = w.b.select(large, w.b.fmul(m, w.splat(0.5)), m)
+    e = w.b.select(large, w.b.fadd(e, w.splat(1.0)), e)
+    z = w.b.fdiv(w.b.fsub(m, w.splat(1.0)), w.b.fadd(m, w.splat(1.0)))
+    tail = w.b.fmul(z, _polynomial(w, LOG[w.bits], w.b.fmul(z, z)))
+    y = w.fma(e, w.splat(LN2), tail)
+    zero = w.splat(0.0)
+    other = w.choose("==", x, zero, w.splat(-math.inf), w.splat(math.nan))
+    y = w.choose(">", x, zero, y, other)
+    return w.choose("==", x, w.splat(math.inf), x, y)
+
+
+def _circle(w: Words, x: Value, quarters: int) -> Value:
+    """The sine of x and so many quarters of a turn; between -1 and 1 even where x has no digits left."""
+    whole, bits = _nearest(w, x, 2 / math.pi)
+    r = x
+    for part in PARTS_PI[w.bits]:
+        r = w.fma(whole, w.splat(part), r)
+    square, n = w.b.fmul(r, r), w.b.add(bits, w.splat(quarters, w.integers))
+    sin = w.b.fmul(r, _polynomial(w, SIN[w.bits], square))
+    cos = _polynomial(w, COS[w.bits], square)
+    odd = w.b.icmp_signed("!=", w.b.and_(n, w.splat(1, w.integers)), w.splat(0, w.integers))
+    flip = w.b.shl(w.b.and_(n, w.splat(2, w.integers)), w.splat(w.bits - 2, w.integers))
+    found = w.b.bitcast(w.b.select(odd, cos, sin), w.integers)
+    value = w.b.bitcast(w.b.xor(found, flip), w.vector)
+    value = w.choose("<", w.splat(1.0), value, w.splat(1.0), value)
+    return w.choose(">", w.splat(-1.0), value, w.splat(-1.0), value)
+
+
+def _atan(w: Words, x: Value) -> Value:
+    one, a = w.splat(1.0), w.call("fabs", x)
+    far = w.b.fcmp_ordered(">", a, one)
+    a = w.b.select(far, w.b.fdiv(one, a), a)
+    steep = w.b.fcmp_ordered(">", a, w.splat(math.tan(math.pi / 8)))
+    turned = w.b.fdiv(w.b.fsub(a, one), w.b.fadd(a, one))
+    a = w.b.select(steep, turned, a)
+    y = w.b.fmul(a, _polynomial(w, ATAN[w.bits], w.b.fmul(a, a)))
+    y = w.b.select(steep, w.b.fadd(y, w.splat(math.pi / 4)), y)
+    y = w.b.select(far, w.b.fsub(w.splat(math.pi / 2), y), y)
+    return w.call("copysign", y, x)
+
+
+def _acos(w: Words, x: Value) -> Value:
+    one = w.splat(1.0)
+    ratio = w.b.fdiv(w.b.fsub(one, x), w.b.fadd(one, x))
+    return w.b.fmul(w.splat(2.0), _atan(w, w.call("sqrt", ratio)))
+
+
+def _atan2(w: Words, y: Value, x: Value) -> Value:
+    zero = w.splat(0.0)
+    angle = _atan(w, w.b.fdiv(y, x))
+    angle = w.choose("==", y, zero, zero, angle)
+    turn = w.call("copysign", w.splat(math.pi), y)
+    return w.b.fadd(angle, w.choose("<", x, zero, turn, zero))
+
+
+def _rsqrt(w: Words, x: Value) -> Value:
+    zero = w.splat(0.0)
+    return w.choose("==", x, zero, zero, w.b.fdiv(w.splat(1.0), w.call("sqrt", x)))
+
+
+def _sign(w: Words, x: Value) -> Value:
+    negative = w.choose("<", x, w.splat(0.0), w.splat(-1.0), x)
+    return w.choose(">", x, w.splat(0.0), w.splat(1.0), negative)
+
+
+def _where(w: Words, sign: str, x: Value) -> Value:
+    return w.choose(sign, x, w.splat(0.0), w.splat(1.0), w.splat(0.0))
+
+
+FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "add": lambda w, a, b: w.b.fadd(a, b, flags=FREE),
+    "sub": lambda w, a, b: w.b.fsub(a, b, flags=FREE),
+    "mul": lambda w, a, b: w.b.fmul(a, b, flags=FREE),
+    "div": lambda w, a, b: w.b.fdiv(a, b),
+    "neg": lambda w, a: w.b.fneg(a),
+    "exp": _exp,
+    "log": _log,
+    "sqrt": lambda w, a: w.call("sqrt", a),
+    "rsqrt": _rsqrt,
+    "abs": lambda w, a: w.call("fabs", a),
+    "sign": _sign,
+    "step": lambda w, a: _where(w, ">=", a),
+    "iszero": lambda w, a: _where(w, "==", a),
+    "floor": lambda w, a: w.call("floor", a),
+    "round": lambda w, a: w.call("rint", a),
+    "sin": lambda w, a: _circle(w, a, 0),
+    "cos": lambda w, a: _circle(w, a, 1),
+    "atan": _atan,
+    "acos": _acos,
+    "atan2": _atan2,
+    "max": lambda w, a, b: w.choose("<", a, b, b, a),
+    "ifelse": lambda w, c, a, b: w.choose(">=", c, w.splat(0.0), a, b),
+}

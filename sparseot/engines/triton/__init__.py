@@ -1,0 +1,1 @@
+"""Sums over pairs on a CUDA device, by kernels written in Triton."""

@@ -1,0 +1,76 @@
+"""The engine of CUDA devices for radial formulas; Triton itself is loaded at the first sum."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from ...errors import bad_input
+from ...formulas import Radial
+from ...pairs import BlockPairs
+from ..base import Engine, Formula, Reductions
+
+__all__ = ["Triton", "unfit"]
+
+HALVES = {"float32": 2, "float16": 1}
+CAPABILITY = 8, 0  # of a device, at least
+
+
+class Triton(Engine):
+    r"""Every radial formula on CUDA tensors, in any dimension.
+
+    Up to dimension 16, for formulas of the distance itself, and in float64, squares are taken from
+    differences of coordinates. Else float32 points are multiplied on matrix units, as a high and a
+    low half in float16 each.
+
+    Args:
+        precision: "float32", three products of halves, which lose about :math:`2^{-20} |x_i| |y_j|`
+            of :math:`x_i \cdot y_j` for points about their common centre, some times what float32
+            loses; or "float16", one product, at up to three times the rate, which loses up to
+            :math:`2^{-10} |x_i| |y_j|`. In the exponents of a softmin this is divided by the
+            temperature. Sums of float64 points are in float64 whatever is asked for.
+
+    Raises:
+        ValueError: if there is no such precision.
+    """
+
+    name = "triton"
+
+    def __init__(self, precision: str = "float32") -> None:
+        if precision not in HALVES:
+            raise bad_input("precision", repr(precision), '"float32" or "float16"')
+        self.precision = precision
+
+    def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
+        """Refuses what is not radial, and devices on which the kernels cannot run."""
+        if not isinstance(formula, Radial):
+            return f'These kernels cannot read {formula}; use engine="tiles" or "keops".'
+        why = unfit(x.device)
+        return why and f'{why}; use engine="tiles".'
+
+    def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
+        """Packs the clouds into blocks when the first sum is taken."""
+        from .reductions import TritonReductions
+
+        return TritonReductions(x, y, HALVES[self.precision], pairs)
+
+    def __repr__(self) -> str:
+        return f"<engine {self.name}, {self.precision}>"
+
+
+def unfit(device: torch.device) -> str | None:
+    """None, or why kernels cannot run on a device. Triton's interpreter takes any."""
+    if find_spec("triton") is None:
+        return "Triton is not installed (pip install triton)"
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return None
+    if device.type != "cuda":
+        return f"Points are on {device}, and Triton's kernels run on CUDA devices"
+    capability = torch.cuda.get_device_capability(device)
+    if torch.version.hip is None and capability < CAPABILITY:
+        found, least = (".".join(map(str, pair)) for pair in (capability, CAPABILITY))
+        return f"{torch.cuda.get_device_name(device)} has compute capability {found}, below {least}"
+    return None

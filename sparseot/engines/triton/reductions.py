@@ -1,0 +1,199 @@
+"""Sums over all pairs or over kept blocks of them: clouds are packed once, then kernels are launched."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import triton.language as tl
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ...formulas import GroundCost, Radial
+from ...pairs import BlockPairs
+from ..base import LOG2E, Formula, Reductions, centred
+from . import kernels
+from .packing import LARGEST, Layout, as_halves, by_coordinates, listed
+from .shapes import LISTED, LOW_DIMENSION, columns_at_once, shape_of
+
+__all__ = ["TritonReductions", "launch", "real"]
+
+NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
+LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
+WORTH = 4  # tiles that are worth a program of their own
+PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Both clouds in blocks, lengths in some ``unit``."""
+
+    layouts: tuple[Layout, Layout]
+    arrays: tuple[Tensor, ...]  # points, and squares of their lengths
+    unit: Tensor
+    warps: int
+    switches: dict[str, Any]
+
+
+class TritonReductions(Reductions):
+    """The sums of one pair of clouds ``(B, N, D)`` and ``(B, M, D)``.
+
+    Args:
+        halves: how many numbers in half precision stand for one where coordinates are multiplied.
+        pairs: the kept pairs of blocks, or None.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, halves: int, pairs: BlockPairs | None) -> None:
+        self.x, self.y = centred(x, y)
+        self.items, self.real = len(x), real(x.dtype)
+        many = x.shape[-1] > LOW_DIMENSION and x.dtype == torch.float32
+        self.halves = halves if many and pairs is None else 0
+        self.lists: tuple[Tensor, ...] = ()
+        self.layouts: tuple[Layout, Layout] | None = None
+        if pairs is not None:
+            rows, cols, *lists = listed(pairs, *LISTED, x.device)
+            self.layouts, self.lists = (rows, cols), tuple(lists)
+        self.packs: dict[tuple[int, bool], Packed] = {}
+
+    def sum(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> Tensor:
+        assert isinstance(kernel, Radial)
+        logs = row is not None or col is not None
+        halves = self.halves if self._expands(kernel, logs) else 0
+        width, wide = columns_at_once(v.shape[-1], v.dtype, halves > 0)
+        packed = self._packed(halves, wide)
+        rows, cols = packed.layouts
+        groups = -(-v.shape[-1] // width)
+        parts = self._parts(packed, groups)
+        powers, numbers = self._numbers(kernel, logs, packed.unit)
+        right = pad(cols.fill(v), (0, groups * width - v.shape[-1])).mT.contiguous()
+        out = v.new_empty(parts, self.items * rows.blocks, groups * width, rows.size)
+        log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
+        launch(
+            kernels.sums, (rows.blocks, self.items, parts * groups), packed.warps,
+            out, *packed.arrays, log_rows, log_cols, right, numbers, *(self.lists or (out, out)),
+            rows.blocks, cols.blocks, parts, groups,
+            DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, LOGS=logs, R=width, WIDE=wide,
+            LISTED=bool(self.lists), **packed.switches,
+        )  # fmt: skip
+        return rows.take(out.sum(0).mT, self.items)[..., : v.shape[-1]]
+
+    def logsumexp(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> Tensor:
+        if self.lists:
+            return super().logsumexp(cost, eps, col, guess)
+        assert isinstance(cost, GroundCost)
+        packed = self._packed(self.halves if cost.power == 2 else 0, False)
+        rows, cols = packed.layouts
+        guess = col.new_zeros(self.items, rows.count) if guess is None else guess
+        shifts, exponents = rows.fill(guess * LOG2E), cols.fill(col * LOG2E, NOTHING)
+        rates = cost.factor * LOG2E / eps.double() * packed.unit.double() ** cost.power
+        units = rates ** (1 / cost.power)
+        parts = self._parts(packed, 1)
+        out = col.new_empty(parts, self.items * rows.blocks, rows.size)
+        launch(
+            kernels.log_sums, (rows.blocks, self.items, parts), packed.warps,
+            out, *packed.arrays, shifts, exponents, rates.to(col), units.to(col),
+            rows.blocks, cols.blocks, parts, DECAY=cost.power, **packed.switches,
+        )  # fmt: skip
+        out *= math.log(2)
+        return rows.take(out[0] if parts == 1 else out.logsumexp(0), self.items)
+
+    def _packed(self, halves: int, wide: bool) -> Packed:
+        """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
+        if (halves, wide) not in self.packs:
+            self.packs[halves, wide] = self._pack(halves, wide)
+        return self.packs[halves, wide]
+
+    def _pack(self, halves: int, wide: bool) -> Packed:
+        clouds, dim, listed = (self.x, self.y), self.x.shape[-1], bool(self.lists)
+        shape = shape_of(self.x.dtype, dim, halves > 0, wide, listed)
+        rows, cols = self.layouts or (
+            Layout.of(self.x.shape[1], shape.rows),
+            Layout.of(self.y.shape[1], shape.columns),
+        )
+        switches = {"D": shape.width, "BM": rows.size, "BN": cols.size, "BK": shape.step}
+        switches |= {"HALVES": halves, "REAL": self.real}
+        unit = clouds[0].new_ones(())
+        if halves:
+            longest = torch.maximum(*(points.abs().amax() for points in clouds))
+            unit = longest.clamp(min=torch.finfo(longest.dtype).tiny) / LARGEST
+            clouds = clouds[0] / unit, clouds[1] / unit
+        packed, squares = [], []
+        for cloud, layout in zip(clouds, (rows, cols), strict=True):
+            if halves:
+                packed.append(as_halves(cloud, layout, halves, shape.width))
+                squares.append(layout.fill(cloud.square().sum(-1)))
+            else:
+                packed.append(by_coordinates(cloud, layout))
+                squares.append(unit)  # which no kernel reads
+        return Packed((rows, cols), (*packed, *squares), unit, shape.warps, switches)
+
+    def _expands(self, kernel: Radial, logs: bool) -> bool:
+        """Whether squares may be taken from products: small distances are lost, and all with a large rate."""
+        if kernel.singular or not self.halves:
+            return False
+        return logs or kernel.rate * self.radius * torch.finfo(self.x.dtype).eps <= LOSS
+
+    @cached_property
+    def radius(self) -> float:
+        """The largest squared distance from the centre."""
+        return float(max(points.square().sum(-1).amax() for points in (self.x, self.y)))
+
+    def _numbers(
+        self, kernel: Radial, logs: bool, unit: Tensor
+    ) -> tuple[tuple[int, ...] | None, Tensor]:
+        """Powers, and rate, offset, common factor and factors for lengths in that unit.
+
+        A multiple of an exponential has no powers.
+        """
+        powers = tuple(term.power for term in kernel.terms)
+        factors = [term.factor * unit**term.power for term in kernel.terms]
+        rate, offset = kernel.rate * LOG2E * unit**kernel.decay, kernel.offset / unit**2
+        if (kernel.rate or logs) and not any(powers):
+            return None, torch.stack([rate, offset, sum(factors, torch.zeros_like(unit))])
+        return powers, torch.stack([rate, offset, torch.ones_like(unit), *factors])
+
+    def _scalings(
+        self, packed: Packed, row: Tensor | None, col: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logarithmic scalings in base 2, zero where there are none; minus infinity beyond the columns."""
+        rows, cols = packed.layouts
+        here = self.x.new_zeros(self.x.shape[:2]) if row is None else row
+        there = self.x.new_zeros(self.y.shape[:2]) if col is None else col
+        return rows.fill(here * LOG2E), cols.fill(there * LOG2E, NOTHING)
+
+    def _parts(self, packed: Packed, groups: int) -> int:
+        """Among how many programs the columns of a row of tiles are shared: few rows leave a device idle."""
+        rows, cols = packed.layouts
+        if self.lists:
+            return 1
+        idle = programs(self.x.device) // (rows.blocks * self.items * groups)
+        return max(1, min(idle, cols.blocks // WORTH))
+
+
+def real(dtype: torch.dtype) -> Any:
+    """Triton's name for a dtype."""
+    return {torch.float32: tl.float32, torch.float64: tl.float64}[dtype]
+
+
+def programs(device: torch.device) -> int:
+    """How many programs a device runs at once: two for each multiprocessor."""
+    if device.type not in PROGRAMS:
+        return 2 * torch.cuda.get_device_properties(device).multi_processor_count
+    return PROGRAMS[device.type]
+
+
+def launch(kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, **switches: Any) -> None:
+    """Runs a kernel on the device of its first argument, whichever is the current one."""
+    device = args[0].device
+    here = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+    with here:
+        # Triton 3.10 will not fuse products and sums by itself
+        kernel[grid](*args, **switches, num_warps=warps, enable_fp_fusion=True)

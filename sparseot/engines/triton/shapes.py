@@ -1,0 +1,46 @@
+"""Which tile for which sum: a few shapes, chosen by counting instructions (benchmarks/gpu)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+__all__ = ["LISTED", "LOW_DIMENSION", "Shape", "columns_at_once", "shape_of"]
+
+LOW_DIMENSION = 16  # up to which squares are taken from differences of coordinates
+HOISTED = 6  # coordinates of rows that fit into registers beside a large tile
+LISTED = 16, 32  # least and largest side of a tile of kept blocks
+FEW, MOST = 4, 32  # right-hand sides as multiples of the entries, and as columns of one product
+
+
+class Shape(NamedTuple):
+    """Rows and columns of a tile, the warps that share it, and what each takes of a coordinate."""
+
+    rows: int
+    columns: int
+    warps: int
+    width: int  # to which coordinates are filled up
+    step: int  # how many of them are taken at a time
+
+
+def shape_of(dtype: torch.dtype, dimension: int, products: bool, wide: bool, listed: bool) -> Shape:
+    """The tile of a sum; ``wide`` where many right-hand sides are multiplied as matrices."""
+    if products:
+        step = 32 if dimension <= 32 else 64
+        return Shape(128, 32 if wide else 64, 8, -(-dimension // step) * step, step)
+    hoisted = HOISTED if dtype == torch.float64 else 8 if wide else LOW_DIMENSION
+    step = dimension if dimension <= hoisted else 1
+    if listed:
+        return Shape(LISTED[1], LISTED[1], 2 if dtype == torch.float32 else 4, dimension, step)
+    if dtype == torch.float64:
+        return Shape(32, 32, 4, dimension, step)
+    rows = 32 if step > HOISTED and not wide else 64
+    return Shape(rows, 32 if wide else 64, 8, dimension, step)
+
+
+def columns_at_once(count: int, dtype: torch.dtype, products: bool) -> tuple[int, bool]:
+    """How many of so many right-hand sides one program takes, and whether as columns of a product."""
+    if dtype == torch.float64 or count <= (1 if products else FEW):
+        return min(FEW, 1 << (count - 1).bit_length()), False
+    return min(MOST, max(16, 1 << (count - 1).bit_length())), True

@@ -1,0 +1,29 @@
+"""Every kernel is compiled for two generations of cards, without one at hand."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["80", "90"])
+def test_kernels_fit_their_cards(capability):
+    """No spill, and no more shared memory than a block may have; the inner loops stay as lean as they are."""
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "gpu.report", "--json", "--capability", capability]
+    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert len(found) > 10
+    for name, row in found.items():
+        assert row["spills"] == 0 and row["registers"] <= 255, name
+        assert row["shared"] <= row["room"], name
+    if capability == "90":
+        assert 0.8 * found["softmin, D = 3"]["ceiling"] > 2.5e12
+        assert 0.8 * found["softmin, D = 64"]["ceiling"] > 1e12
+        assert found["softmin, D = 3"]["clocks"]["issue"] < 11

@@ -1,0 +1,79 @@
+"""What the engine refuses, when it is chosen, and that it asks its device for nothing."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sparseot import kernels
+from sparseot.engines import choose
+from sparseot.engines.choose import choose_engine, load
+from sparseot.engines.triton import engine
+from sparseot.formulas import Opaque, ground_cost
+
+THERE = SimpleNamespace(device=torch.device("cuda"), shape=(1, 10, 3), dtype=torch.float32)
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """As if there were one, of a capability that a test may set."""
+    has = SimpleNamespace(capability=(9, 0), triton=True)
+    monkeypatch.setattr(choose, "_said", set())
+    monkeypatch.setattr(engine, "find_spec", lambda name: has.triton or None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: has.capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some card")
+    return has
+
+
+def test_auto_takes_it_on_cuda(card):
+    found, why = choose_engine("auto", kernels.Gaussian(1.0), THERE)
+    assert (found.name, why) == ("triton", "points on cuda")
+    assert choose_engine("auto", Opaque(lambda x, y: x), THERE)[0].name == "tiles"
+
+
+@pytest.mark.parametrize(
+    ("triton", "capability", "why"),
+    [(False, (9, 0), "Triton is not installed"), (True, (7, 5), "compute capability 7.5, below 8.0")],
+)  # fmt: skip
+def test_where_it_cannot_run_tiles_do_which_is_said_once(card, triton, capability, why):
+    card.triton, card.capability = triton, capability
+    with pytest.warns(RuntimeWarning, match=why):
+        found, reason = choose_engine("auto", kernels.Gaussian(1.0), THERE)
+    assert found.name == "tiles" and why in reason
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choose_engine("auto", kernels.Laplacian(1.0), THERE)
+    with pytest.raises(ValueError, match=why):
+        choose_engine("triton", kernels.Gaussian(1.0), THERE)
+
+
+def test_refusals_name_another_engine():
+    x = torch.zeros(1, 2, 3)
+    with pytest.raises(ValueError, match='on cpu, .* CUDA devices; use engine="tiles"'):
+        choose_engine("triton", kernels.Gaussian(1.0), x)
+    with pytest.raises(ValueError, match='"tiles" or "keops"'):
+        choose_engine("triton", Opaque(lambda x, y: x), x)
+    with pytest.raises(ValueError, match='\'bfloat16\', wanted "float32" or "float16"'):
+        load("triton", precision="bfloat16")
+    assert repr(load("triton", precision="float16")) == "<engine triton, float16>"
+
+
+@pytest.mark.parametrize("dim", [3, 64])
+def test_no_number_is_read_from_the_device(monkeypatch, dim):
+    """On tensors that have none: clouds, scalings and results stay where they are."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    runs = []
+    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    x, y = (torch.empty(2, n, dim, device="meta") for n in (100, 70))
+    row, col = x[..., 0], y[..., 0]
+    sums = load("triton").bind(x, y)
+    for p in (1, 2):
+        found, sound = sums.guessed(ground_cost(p), x[:, 0, 0], col, row)
+        assert found.shape == (2, 100) and sound is None
+    found = sums.sum(kernels.Gaussian(1.0), y, row, col)
+    assert found.shape == (2, 100, dim) and found.device.type == "meta"
+    assert len(runs) == 3

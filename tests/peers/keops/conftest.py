@@ -1,0 +1,28 @@
+"""The two libraries that speak the language of LazyTensors."""
+
+import contextlib
+import importlib
+import io
+from types import SimpleNamespace
+
+import pytest
+
+MODULES = {
+    "sparseot": {"torch": "sparseot", "numpy": "sparseot", "cluster": "sparseot.cluster"},
+    "keops": {
+        "torch": "pykeops.torch",
+        "numpy": "pykeops.numpy",
+        "cluster": "pykeops.numpy.cluster",
+    },
+}
+
+
+@pytest.fixture(params=["sparseot", pytest.param("keops", marks=pytest.mark.slow)])
+def lazy(request):
+    """``lazy.torch.LazyTensor``, ``lazy.numpy.LazyTensor``, ``lazy.cluster``: ours, and KeOps's."""
+    if request.param == "keops":
+        request.getfixturevalue("needs_compiler")
+        pytest.importorskip("pykeops")
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = {key: importlib.import_module(name) for key, name in MODULES[request.param].items()}
+    return SimpleNamespace(**found, name=request.param)
