@@ -32,6 +32,8 @@ TITLES = {
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
     "formulas": "Costs and kernels of your own",
+    "lazy": "LazyTensors",
+    "ragged": "Sets of different sizes",
     "sparseot_widgets": "Viewers and figures",
 }
 

@@ -132,7 +132,7 @@ class SamplesLoss(torch.nn.Module):
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
 
-    @one_operator(lambda loss, *args: loss._empty(*args), reads=("potentials",))
+    @one_operator(lambda loss, *args, **batch: loss._empty(*args, **batch), reads=("potentials",))
     @own_settings
     def forward(self, *args: Array, batch: Any = None) -> Array | tuple[Array, Array]:
         """The loss of ``(x, y)`` or ``(a, x, b, y)``, as in :func:`sinkhorn_divergence`.
@@ -146,9 +146,9 @@ class SamplesLoss(torch.nn.Module):
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
         return answered(self._loss(*tensors), reference)
 
-    def _empty(self, *args: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def _empty(self, *args: Tensor, batch: Any = None) -> Tensor | tuple[Tensor, ...]:
         x, y, a, b = _unpack(args)
-        return empty_losses(x, y, a, b, potentials=self.potentials)
+        return empty_losses(x, y, a, b, batch=batch, potentials=self.potentials)
 
     def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
         common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}

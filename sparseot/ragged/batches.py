@@ -62,7 +62,8 @@ class Batches:
         alone: bool = False,
     ) -> None:
         self.sides, self.weights, self.reference = sides, weights, reference
-        self.groups = _groups(list(map(max, *(s.sizes for s in sides))), alone)
+        self.sizes = sides[0].sizes, sides[1].sizes
+        self.groups = _groups(list(map(max, *self.sizes)), alone)
 
     def each(self, function: Callable[..., Any], *more: Sequence[Any]) -> list[Any]:
         """``function(x, y, a, b, ...)`` of each group, with one more argument of each sequence.
@@ -122,7 +123,7 @@ class Batches:
 
     def _real(self, side: int, group: Group) -> Tensor:
         """``(B, N)`` whether a point is none of the padding."""
-        sizes = torch.tensor([self.sides[side].sizes[k] for k in group.items])
+        sizes = torch.tensor([self.sizes[side][k] for k in group.items])
         return torch.arange(group.size) < sizes[:, None]
 
     def _cloud(self, side: int, group: Group) -> tuple[Tensor, Tensor]:
@@ -133,7 +134,7 @@ class Batches:
             return sets.points[rows], None if a is None else a[rows]  # type: ignore[return-value]
         device = sets.points.device
         starts = torch.tensor([sets.ends[k] for k in group.items])
-        sizes = torch.tensor([sets.sizes[k] for k in group.items])
+        sizes = torch.tensor([self.sizes[side][k] for k in group.items])
         places = torch.arange(group.size).minimum(sizes[:, None] - 1) + starts[:, None]
         flat, real = places.flatten().to(device), self._real(side, group).to(device)
         x = sets.points.index_select(0, flat).unflatten(0, real.shape)

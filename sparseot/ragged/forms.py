@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -42,7 +41,7 @@ class Sets:
     def __len__(self) -> int:
         return len(self.ends) - 1
 
-    @cached_property
+    @property
     def sizes(self) -> list[int]:
         """How many points each set has."""
         return [end - start for start, end in zip(self.ends[:-1], self.ends[1:], strict=True)]
@@ -159,6 +158,10 @@ def _of_list(name: str, given: Any) -> Sets:
     """A list of clouds."""
     parts = _tensors(name, given)
     for k, part in enumerate(parts):
+        if part.dim() == 1:
+            fix = "torch.stack(...), or np.stack(...), makes one cloud of points."
+            got = f"a {type(given).__name__} of points, each {tuple(part.shape)}"
+            raise bad_input(name, got, "an array, or a list of clouds (N, D)", fix, TypeError)
         if part.dim() != 2:
             got = f"shape {tuple(part.shape)}"
             raise bad_input(_item(k, name), got, "points (N, D)")
@@ -209,8 +212,10 @@ def _check(name: str, sets: Sets) -> None:
         where = _item(sets.sizes.index(0), name) if len(sets) else name
         fix = "Leave it out, on both sides."
         raise bad_input(where, "an empty cloud", "at least one point", fix)
+    if torch.compiler.is_compiling() or not sets.points.is_floating_point():
+        return  # compiled code has no numbers yet
     finite = torch.isfinite(sets.points.detach()).flatten(1).all(1)
-    if sets.points.is_floating_point() and not bool(finite.all()):
+    if not bool(finite.all()):
         labels = sets.labels[~finite]
         count = int((labels == labels[0]).sum())
         got = f"{count} points with NaN or infinite coordinates"

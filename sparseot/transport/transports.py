@@ -58,7 +58,7 @@ class Transports(Sequence[Transport]):
         if not -count <= k < count:
             raise IndexError(f"item {k} of {count}")
         part, place = self.places[k % count]
-        n, m = (side.sizes[k % count] for side in self.sets.sides)
+        n, m = (sizes[k % count] for sizes in self.sets.sizes)
         solved = part.solved
         if part.batched:
             sizes = (n, m), (n, n), (m, m)
@@ -175,6 +175,6 @@ def of_groups(sets: Batches, solve: Callable[..., Transport], init: Any) -> Tran
         return Transports(sets, sets.each(solve, [None] * len(sets.groups)))
     if not isinstance(init, Transports):
         raise bad_input("init", type(init).__name__, "earlier Transports", kind=TypeError)
-    if [side.sizes for side in init.sets.sides] != [side.sizes for side in sets.sides]:
+    if init.sets.sizes != sets.sizes:
         raise bad_input("init", "clouds of other sizes", "a result for clouds of the same sizes")
     return Transports(sets, sets.each(solve, init.parts))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...errors import bad_input
 from .packed import Arguments, call_of, pack, remember
 
-__all__ = ["one_operator"]
+__all__ = ["eagerly", "one_operator"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +59,9 @@ def one_operator(
             constants: list[Any] = []
             read = tuple([getattr(args[0], name) for name in reads])
             structure = pack((args, kwargs, read), tensors, constants)
-            if not tensors:  # arrays
+            if not tensors or any(
+                t.is_nested for t in tensors
+            ):  # arrays; operators take no nested ones
                 return torch.compiler.disable(function)(*args, **kwargs)
             name = remember(door, structure, *constants)
             graph = torch.is_grad_enabled()
@@ -70,6 +72,18 @@ def one_operator(
         return run
 
     return decorate
+
+
+def eagerly(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, for which compiled code breaks its graph: it returns what is no tensor."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return run
 
 
 @torch.library.custom_op("sparseot::call", mutates_args=())
