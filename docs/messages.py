@@ -32,8 +32,6 @@ TITLES = {
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
     "formulas": "Costs and kernels of your own",
-    "lazy": "LazyTensors",
-    "ragged": "Sets of different sizes",
     "sparseot_widgets": "Viewers and figures",
 }
 
