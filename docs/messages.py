@@ -28,10 +28,10 @@ TITLES = {
     "transport": "Transport",
     "operators": "Matrices, eigenpairs and linear systems",
     "engines": "Engines",
-    "graphs": "Neighbour graphs",
-    "formulas": "Costs and kernels of your own",
     "lazy": "LazyTensors",
     "ragged": "Sets of different sizes",
+    "graphs": "Neighbour graphs",
+    "formulas": "Costs and kernels of your own",
     "sparseot_widgets": "Viewers and figures",
 }
 
