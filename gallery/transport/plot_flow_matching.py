@@ -162,3 +162,9 @@ plt.show()
 # Where to go next: ``plan.sample_from(i)`` draws new partners of given points, the way from one snapshot
 # of moving cells to the next. :doc:`/guide/coming-from-torchcfm` translates calls, and
 # :ref:`sphx_glr_auto_gallery_transport_plot_choose_blur.py` says what the blur decides.
+#
+# **References.** Y. Lipman, R. T. Q. Chen, H. Ben-Hamu, M. Nickel and M. Le (2023), Flow matching for
+# generative modeling, ICLR. A. Tong et al. (2024), Improving and generalizing flow-based generative models with
+# minibatch optimal transport, TMLR. A.-A. Pooladian et al. (2023), Multisample flow matching: straightening
+# flows with minibatch couplings, ICML. J. Weed and F. Bach (2019), Sharp asymptotic and finite-sample rates
+# of convergence of empirical measures in Wasserstein distance, Bernoulli.

@@ -122,9 +122,9 @@ class Transport(SolvedPlan):
     def unregularised(self) -> tuple[Array, Array]:
         r"""Bounds of the cost without entropy, :math:`\min \langle P, C \rangle`, float64.
 
-        Valid whatever the state of the solve; the lower the temperature, the closer. They visit all
-        pairs twice. Balanced transport only, with :math:`C = |x - y|^p / p`; see
-        :func:`wasserstein_distance`, which lowers the temperature until they meet.
+        Valid whatever the state of the solve; the lower the temperature, the closer. Balanced transport
+        only, with :math:`C = |x - y|^p / p`; see :func:`wasserstein_distance`, which lowers the
+        temperature until they meet.
         """
         ends = [[bound.lower, bound.upper] for bound in self.unregularised_bounds]
         device = self.solved[0].solution.f.device

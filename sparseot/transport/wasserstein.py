@@ -81,8 +81,8 @@ def wasserstein_distance(
 
     Entropic problems are solved at lower and lower temperatures. The potentials of each, made feasible
     by a minimum over all pairs, bound the distance from below, and its plan, brought to the exact marginals, from
-    above; nothing is assumed of their convergence. The minima visit all pairs twice a solve, at a
-    fraction of the price of a sweep over all pairs; the rest is done on kept pairs.
+    above; nothing is assumed of their convergence. Where pairs are kept, the minima visit few of them and
+    bound all others; elsewhere they cost some passes over all pairs for each solve.
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
