@@ -47,7 +47,7 @@ def _of_sets(x: Any, y: Any, potentials: bool) -> Tensor | tuple[Tensor, ...]:
         raise bad_input("torch.compile", "potentials of a list of clouds", "tensors", fix)
     if potentials:
         return tuple(points.new_empty(len(points)) for points in clouds)
-    count = next((len(points) for points in (x, y) if is_ragged(points)), None)
+    count: Any = next((len(points) for points in (x, y) if is_ragged(points)), None)
     if count is None:
         count = torch.library.get_ctx().new_dynamic_size()
     return clouds[0].new_empty(count)
