@@ -13,6 +13,7 @@ from sphinx_gallery.utils import zip_files
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+import messages  # noqa: E402
 import tutorials  # noqa: E402
 
 project = "sparseot"
@@ -179,7 +180,7 @@ def untagged_script(app, error) -> None:
 
 
 def setup(app) -> None:
-    """Write the API page before autosummary reads it, the notebooks after Sphinx-Gallery did."""
+    """Write the API page and the list of messages before they are read, the notebooks after Sphinx-Gallery did."""
     app.connect("builder-inited", same_notebooks, priority=600)
     app.connect("source-read", untagged_page)
     app.connect("build-finished", untagged_script)
@@ -188,3 +189,5 @@ def setup(app) -> None:
     names = public_names("sparseot", "sparseot")
     names += public_names("sparseot_widgets", "Viewers and flows")
     page.write_text(API + names)
+    (HERE / "gen").mkdir(exist_ok=True)
+    (HERE / "gen" / "messages.md").write_text(messages.page(), encoding="utf-8")

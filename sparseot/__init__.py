@@ -2,12 +2,10 @@
 
 from importlib import import_module as _import_module
 from importlib import metadata as _metadata
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from . import kernels
-from .graphs.knn import knn, knn_graph
-from .graphs.radius.doors import radius, radius_graph
-from .graphs.recall import knn_recall
 from .losses.hausdorff import hausdorff_divergence
 from .losses.kernel_norms import kernel_norm
 from .losses.samples import SamplesLoss
@@ -16,9 +14,6 @@ from .operators.base import Diagonal
 from .operators.cg import LinearSolution, conjugate_gradient
 from .operators.kernel_matrix import KernelMatrix
 from .operators.nystrom import nystrom
-from .operators.spectral.eigen import EigenPairs, eigsh
-from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
-from .operators.spectral.laplacian import graph_laplacian
 from .pairs import Blocks
 from .transport.hessian import hessian
 from .transport.result import Transport
@@ -26,6 +21,16 @@ from .transport.solve import solve_sample
 from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.suggest import suggest_blur
 from .transport.transports import Transports
+
+if _TYPE_CHECKING:
+    from .graphs.knn import knn, knn_graph
+    from .graphs.radius.doors import radius, radius_graph
+    from .graphs.recall import knn_recall
+    from .lazy.tensor import LazyTensor, Pm, Vi, Vj
+    from .operators.spectral.eigen import EigenPairs, eigsh
+    from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
+    from .operators.spectral.laplacian import graph_laplacian
+    from .transport.wasserstein import WassersteinDistance, wasserstein_distance
 
 try:  # pyproject.toml has the version, the installed package knows it
     __version__ = _metadata.version("sparseot")
@@ -48,6 +53,7 @@ __all__ = [
     "Transports",
     "Vi",
     "Vj",
+    "WassersteinDistance",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -66,15 +72,31 @@ __all__ = [
     "spectral_embedding",
     "solve_sample",
     "suggest_blur",
+    "wasserstein_distance",
 ]
 
 
+_AT_FIRST_USE = {
+    "graphs.knn": ("knn", "knn_graph"),
+    "graphs.radius.doors": ("radius", "radius_graph"),
+    "graphs.recall": ("knn_recall",),
+    "lazy.tensor": ("LazyTensor", "Pm", "Vi", "Vj"),
+    "operators.spectral.eigen": ("EigenPairs", "eigsh"),
+    "operators.spectral.embedding": ("SpectralEmbedding", "spectral_embedding"),
+    "operators.spectral.laplacian": ("graph_laplacian",),
+    "transport.wasserstein": ("WassersteinDistance", "wasserstein_distance"),
+}
+
+
 def __getattr__(name: str) -> _Any:
-    """Layers and data are loaded when they are asked for: an import stays light."""
+    """Layers, data, graphs and formulas are loaded when they are asked for: an import stays light."""
     if name in ("datasets", "nn"):
         return _import_module(f"{__name__}.{name}")
-    if name in ("LazyTensor", "Pm", "Vi", "Vj"):
-        return getattr(_import_module(f"{__name__}.lazy.tensor"), name)
+    for module, names in _AT_FIRST_USE.items():
+        if name in names:
+            found = getattr(_import_module(f"{__name__}.{module}"), name)
+            globals()[name] = found
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

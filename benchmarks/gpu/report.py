@@ -17,7 +17,10 @@ import torch
 import triton
 
 from sparseot import kernels
-from sparseot.engines.triton import reductions
+from sparseot.engines.base import KEPT_BLOCK
+from sparseot.engines.choose import tile_loops
+from sparseot.engines.kept import Blocks, TileRows
+from sparseot.engines.triton import nearest, reductions
 from sparseot.engines.triton.engine import Triton
 from sparseot.engines.triton.entries import LONGEST
 from sparseot.formulas import ground_cost
@@ -45,6 +48,25 @@ def product(
     return lambda: Triton().bind(x, x).sum(kernel, v, logs, logs)
 
 
+def two(dimension: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clouds for a search."""
+    x = torch.zeros(POINTS, dimension, dtype=dtype)
+    return x, x
+
+
+def kept(power: int, columns: int = 0, dtype: torch.dtype = torch.float32, peaks: bool = False):
+    """A half-step over kept tiles, or a product with some columns."""
+    zeros = torch.zeros(64, 3, dtype=torch.float64)
+    offsets = torch.zeros(64, 3, KEPT_BLOCK, dtype=dtype)
+    blocks, biases = Blocks(zeros, zeros, zeros[:, 0], offsets), (offsets[:, 0], offsets[:, 0])
+    tiles = TileRows(torch.arange(65), torch.arange(64).int())
+    loops = tile_loops("triton", power)
+    if not columns:
+        return lambda: loops.sums(tiles, blocks, blocks, biases, peaks=peaks)
+    v = torch.zeros(64, columns, KEPT_BLOCK, dtype=dtype)
+    return lambda: loops.products(tiles, blocks, blocks, biases, v)
+
+
 KERNELS: dict[str, Task] = {
     "softmin, D = 3": softmin(3),
     "softmin of distances, D = 3": softmin(3, 1),
@@ -65,6 +87,17 @@ KERNELS: dict[str, Task] = {
     "Gaussian sum, D = 64": product(kernels.Gaussian(1.0), 64, 1),
     "plan times 65 columns, D = 64": product(kernels.Gaussian(1.0), 64, 65, scaled=True),
     "inverse multiquadric, D = 64": product(kernels.InverseMultiquadric(1.0), 64, 1),
+    "nearest 7 points, D = 3": lambda: nearest.nearest(*two(3), 16),
+    "nearest 50 points, D = 3": lambda: nearest.nearest(*two(3), 64),
+    "nearest 64 points, D = 16": lambda: nearest.nearest(*two(16), 73),
+    "nearest 64 points, D = 3, float64": lambda: nearest.nearest(*two(3, torch.float64), 73),
+    "kept pairs, D = 3": kept(2),
+    "kept pairs, D = 3, largest of each tile": kept(2, peaks=True),
+    "kept pairs, D = 3, float64": kept(2, dtype=torch.float64),
+    "kept pairs of distances, D = 3": kept(1),
+    "kept pairs times 4 columns, D = 3": kept(2, 4),
+    "kept pairs times 4 columns, D = 3, float64": kept(2, 4, torch.float64),
+    "kept pairs of distances times 4 columns, D = 3": kept(1, 4),
 }
 
 
@@ -92,18 +125,22 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
     """
     launch = recorded(task)
     made, switches = compiled(launch, capability), launch.switches
+    rows, columns = (switches.get(name, KEPT_BLOCK) for name in ("BM", "BN"))
     found: dict[str, Any] = {
-        "tile": f"{switches['BM']} x {switches['BN']}",
+        "tile": f"{rows} x {columns}",
         "warps": launch.warps,
         "registers": made.registers,
         "spills": made.spills + made.stack,
         "shared": made.shared,
         "room": SHARED[capability],
     }
-    if switches["D"] > (LONGEST.value if switches["HALVES"] else switches["BK"]):
+    whole = LONGEST.value if switches.get("HALVES") else switches.get("BK", switches["D"])
+    if switches["D"] > whole:
         return found
-    pairs = switches["BM"] * switches["BN"] / launch.warps
-    body = made.loop("DFMA" if launch.arguments[0].dtype == torch.float64 else "MUFU")
+    pairs = rows * columns / launch.warps
+    if launch.kernel is nearest.nearest_kernels.nearest:
+        return found  # how often a point comes nearer depends on the points
+    body = made.loop("DFMA" if "fp64" in str(switches["REAL"]) else "MUFU")
     found["ceiling"], found["bound"] = ceiling(body, pairs)
     found["clocks"] = {name: 32 * n / pairs for name, n in clocks(body).most_common(4)}
     return found

@@ -67,8 +67,8 @@ class Launch:
         for place, (name, value) in enumerate(zip(names, self.arguments, strict=False)):
             if isinstance(value, torch.Tensor):
                 signature[name] = TYPES[value.dtype]
-            elif value == 1:
-                fixed[name] = 1
+            elif value is None or value == 1:
+                fixed[name] = value
                 continue
             else:
                 signature[name] = "i32" if isinstance(value, int) else "fp32"

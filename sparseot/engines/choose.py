@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = [
     "load_trees",
     "loops_for",
     "matrix_loops",
+    "neighbour_kernels",
+    "no_kernels",
     "stored_loops",
     "tile_loops",
 ]
@@ -38,10 +41,12 @@ ENGINES = {
     "triton": ("triton.engine", "Triton"),
 }
 TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
-    "numba": ("kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
-    "tiles": ("kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
+    "numba": ("loops.kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
+    "tiles": ("loops.kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
+    "triton": ("triton.kept", {1: "TritonDistances", 2: "TritonSquares"}),
 }
 TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
+WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before LLVM is
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -58,13 +63,15 @@ def load(name: str, **options: Any) -> Engine:
 def tile_loops(name: str, power: int = 2) -> TileLoops:
     """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
     module, classes = TILE_LOOPS[name]
-    found: TileLoops = getattr(import_module(f"{__package__}.loops.{module}"), classes[power])()
+    found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[power])()
     return found
 
 
 def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
     name = engine if isinstance(engine, str) else engine.name
+    if name == "auto" and device.type == "cuda":
+        return "tiles" if no_kernels(device) else "triton"
     if name == "auto":
         name = "numba" if device.type == "cpu" else "tiles"
     return name if name in TILE_LOOPS else None
@@ -78,20 +85,28 @@ def load_trees(name: str) -> TreeEngine:
 
 
 def choose_trees(
-    engine: str | TreeEngine, reduction: Reduction, like: Tensor
+    engine: str | TreeEngine, reduction: Reduction, like: Tensor, pairs: int
 ) -> tuple[TreeEngine, str]:
     """The engine that reduces a tree, and why it is taken.
+
+    Where a formula on a CPU is too long to be compiled, a warning says so, once.
 
     Args:
         engine: "auto", the name of an engine, or an engine.
         reduction: what will be reduced.
         like: one of its tensors, for their dtype and device.
+        pairs: how many pairs there are.
 
     Raises:
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        why_not = load_trees("compiled").refuses(reduction, like)
+        why_not = f"{pairs:,} pairs on a CPU" if pairs < WORTH_A_PROGRAM else None
+        if like.device.type != "cpu":
+            why_not = f"points on {like.device.type}"
+        elif why_not is None:
+            why_not = load_trees("compiled").refuses(reduction, like)
+            _say_once(why_not)
         return (load_trees("tiles"), why_not) if why_not else (load_trees("compiled"), "on a CPU")
     if isinstance(engine, str):
         if engine not in TREE_ENGINES:
@@ -104,6 +119,13 @@ def choose_trees(
     return engine, "as asked"
 
 
+@cache
+def _say_once(why_not: str | None) -> None:
+    if why_not:
+        fix = 'Torch computes it by tiles; shorter formulas are faster, engine="tiles" says that it is meant.'
+        warn_user(f"LazyTensor: {why_not} {fix}")
+
+
 def matrix_loops() -> ModuleType:
     """The compiled products and factors of small matrices."""
     return import_module(f"{__package__}.loops.algebra")
@@ -112,6 +134,17 @@ def matrix_loops() -> ModuleType:
 def stored_loops() -> ModuleType:
     """The compiled loops over a matrix that is stored."""
     return import_module(f"{__package__}.loops.descent")
+
+
+def neighbour_kernels() -> ModuleType:
+    """The search for nearest points on CUDA devices."""
+    return import_module(f"{__package__}.triton.nearest")
+
+
+def no_kernels(device: torch.device) -> str | None:
+    """None, or why Triton's kernels cannot run on a device."""
+    why: str | None = import_module(f"{__package__}.triton.engine").unfit(device)
+    return why
 
 
 def choose_engine(
@@ -165,7 +198,7 @@ def _best(
     if isinstance(formula, Opaque):
         return "tiles", "a Python function"
     if x.device.type != "cpu":
-        return _on_a_device(formula, x, pairs)
+        return _on_a_device(x)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
     if series is not None:
         return "nufft", series
@@ -176,15 +209,14 @@ def _best(
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
 
 
-def _on_a_device(formula: Radial, x: Tensor, pairs: BlockPairs | None) -> tuple[str, str]:
+def _on_a_device(x: Tensor) -> tuple[str, str]:
     """Triton where it runs; that it does not is told with the result, and said once on CUDA."""
     where = f"points on {x.device.type}"
     if x.device.type != "cuda":
         return "tiles", where
-    why_not = load("triton").refuses(formula, x, pairs)
+    why_not = no_kernels(x.device)
     if why_not is None:
         return "triton", where
-    why_not = why_not.partition(";")[0]
     if why_not not in _said:
         _said.add(why_not)
         warn_user(f"Sums are taken by torch's tiles, which are far slower. {why_not}. (Said once.)")

@@ -138,6 +138,8 @@ class TileRows:
     def ranges(self) -> list[int]:
         """The ends of ranges of row blocks with about as many tiles, for threads of our own on a CPU."""
         shares = max(1, min(RANGES * thread_count(), len(self) // TILES))
+        if shares == 1:
+            return [0, len(self.starts) - 1]
         marks = torch.arange(1, shares) * len(self) // shares
         return [0, *torch.searchsorted(self.starts, marks).tolist(), len(self.starts) - 1]
 
@@ -182,9 +184,12 @@ class TileLoops(ABC):
 
     @abstractmethod
     def sums(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
-    ) -> tuple[Tensor, Tensor]:
-        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile."""
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile.
+
+        Without ``peaks`` the latter may be None.
+        """
 
     @abstractmethod
     def products(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, like
+from ..operators.autograd.compiled import eagerly
 from ..points import check_integer
 from ..precision import at_least_single
 from ..ragged.vectors import pair_of
@@ -41,6 +42,7 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
         return f"Neighbours({size}, method {self.method}: {kind}, {work})"
 
 
+@eagerly
 @own_settings
 def knn(
     x: Array,
@@ -70,8 +72,8 @@ def knn(
             ``(mask_x, mask_y)``.
         batch: ``(N,)`` the sample of each point, sorted, as in PyG; with y, a pair.
         metric: "euclidean" or "cosine".
-        method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "keops",
-            "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
+        method: "auto", "brute", "kdtree", "forest" (approximate), "tiles" (plain torch), "triton" (CUDA),
+            "keops", "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
             options.
         seed: what "forest" and "pynndescent" draw from; equal seeds give equal results.
 
@@ -127,6 +129,7 @@ def find(
         return clouds, search(clouds, method, options)
 
 
+@eagerly
 @own_settings
 def knn_graph(
     x: Array,

@@ -16,11 +16,12 @@ from ..formulas.trees.expressions import Expr, I, J, const, rebuilt
 from ..formulas.trees.slots import leaves, swapped, variable
 from ..operators.arrays import Array
 from ..operators.autograd.tree_sums import How, Size, least_places, tree_log_sums, tree_sums
+from .later import deferred
 from .ranges import Pairs, pairs_of
 from .variables import Frame
 from .vectors import Vectors
 
-__all__ = ["Reductions"]
+__all__ = ["Reductions", "in_order"]
 
 ROWS, COLUMNS, COORDINATES = 0, 1, 2
 # What KeOps's reductions are told of how to compute; results are the same without.
@@ -70,17 +71,20 @@ class Reductions(Vectors):
         if self._axis(dim, None, what, -1) != COORDINATES:
             raise bad_input("dim", repr(dim), "-1", f"{what} is over the coordinates.")
 
+    @deferred
     def sum(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """Sums over i, j or coordinates."""
         where = self._axis(axis, dim, "sum", -1)
         return self._of(total(self.tree)) if where == COORDINATES else self._sum(where, hints)
 
+    @deferred
     def mean(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """Means over i, j or coordinates."""
         where = self._axis(axis, dim, "mean", -1)
-        count = (self.frame.rows or 1, self.frame.columns or 1, self.tree.dim)[where]
+        count = (*self.frame.sizes, self.tree.dim)[where]
         return self.sum(axis, dim, **hints) / count
 
+    @deferred
     def logsumexp(
         self, axis: int | None = None, dim: int | None = None, weight: Any = None, **hints: Any
     ) -> Array:
@@ -89,6 +93,7 @@ class Reductions(Vectors):
         log, soft = self._log_sums("logsumexp", axis, dim, weights, hints)
         return self._out(log if soft is None else log + soft.log())
 
+    @deferred
     def sumsoftmaxweight(
         self, weight: Any, axis: int | None = None, dim: int | None = None, **hints: Any
     ) -> Array:
@@ -97,6 +102,7 @@ class Reductions(Vectors):
         assert soft is not None
         return self._out(soft)
 
+    @deferred
     def Kmin_argKmin(
         self, K: int, axis: int | None = None, dim: int | None = None, **hints: Any
     ) -> tuple[Array, Array]:
@@ -105,42 +111,50 @@ class Reductions(Vectors):
         parts = (low, where) if self.tree.dim > 1 else (low[..., 0], where[..., 0])
         return self._out(parts[0]), self._out(parts[1])
 
+    @deferred
     def Kmin(self, K: int, axis: int | None = None, dim: int | None = None, **hints: Any) -> Array:
         """The K smallest values over i or j, in order."""
         return self.Kmin_argKmin(K, axis, dim, **hints)[0]
 
+    @deferred
     def argKmin(
         self, K: int, axis: int | None = None, dim: int | None = None, **hints: Any
     ) -> Array:
         """The places of the K smallest values over i or j, in order."""
         return self.Kmin_argKmin(K, axis, dim, **hints)[1]
 
+    @deferred
     def min_argmin(self, axis: int | None = None, dim: int | None = None, **hints: Any) -> Any:
         """The smallest value of each coordinate over i or j, and its place, ``(..., N, D)``."""
         low, where = self._least("min_argmin", 1, axis, dim, hints)
         return self._out(low[..., 0, :]), self._out(where[..., 0, :])
 
+    @deferred
     def max_argmax(self, axis: int | None = None, dim: int | None = None, **hints: Any) -> Any:
         """The largest value of each coordinate over i or j, and its place, ``(..., N, D)``."""
         low, where = (-self).min_argmin(axis, dim, **hints)
         return -low, where
 
+    @deferred
     def min(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The smallest value over i, j or coordinates."""
         if self._axis(axis, dim, "min", -1) == COORDINATES:
             return self._of(_folded(self.tree)[0])
         return self.min_argmin(axis, dim, **hints)[0]
 
+    @deferred
     def argmin(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The place of the smallest value over i, j or coordinates."""
         if self._axis(axis, dim, "argmin", -1) == COORDINATES:
             return self._of(_folded(self.tree)[1])
         return self.min_argmin(axis, dim, **hints)[1]
 
+    @deferred
     def max(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The largest value over i, j or coordinates."""
         return -(-self).min(axis, dim, **hints)
 
+    @deferred
     def argmax(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The place of the largest value over i, j or coordinates."""
         return (-self).argmin(axis, dim, **hints)
@@ -161,7 +175,7 @@ class Reductions(Vectors):
     def _sum(self, where: int, hints: dict[str, Any]) -> Array:
         (tree,), size, how, order = self._turned([self.tree], where, hints)
         (found,) = tree_sums([tree], [I], size, how)
-        return self._out(_in_order(found, order, size))
+        return self._out(in_order(found, order, size))
 
     @own_settings
     def _log_sums(
@@ -174,7 +188,7 @@ class Reductions(Vectors):
         both, trees = self._common(what, weights)
         trees, size, how, order = both._turned(trees, where, hints)
         log, soft = tree_log_sums(trees[0], trees[1:], size, how)
-        return _in_order(log, order, size), _in_order(soft, order, size) if weights else None
+        return in_order(log, order, size), in_order(soft, order, size) if weights else None
 
     @own_settings
     def _least(
@@ -189,7 +203,7 @@ class Reductions(Vectors):
         low, place = least_places(tree, count, size, how)
         if order is not None:
             place = torch.where(place < 0, -1, order[1].to(place.device)[place.clamp(min=0)])
-        return _in_order(low, order, size), _in_order(place, order, size)
+        return in_order(low, order, size), in_order(place, order, size)
 
     def _over_points(self, what: str, axis: int | None, dim: int | None) -> int:
         where = self._axis(axis, dim, what, None)
@@ -208,7 +222,7 @@ class Reductions(Vectors):
         _check_hints(hints)
         if frame.like is None:
             raise bad_input("LazyTensor", "a formula of numbers alone", "one of points")
-        if (frame.rows, frame.columns)[where] is None:
+        if (frame.rows_known, frame.columns_known)[where] is None:
             index, other = ("i", "j") if where == ROWS else ("j", "i")
             fix = f"It depends on {other} alone." if frame != frame.T else "It has parameters only."
             raise bad_input(
@@ -219,7 +233,7 @@ class Reductions(Vectors):
             trees, frame = swapped(trees), frame.T
             pairs = None if pairs is None else pairs.T
         assert frame.like is not None
-        size = Size(frame.batch, frame.rows or 1, frame.columns or 1, frame.like)
+        size = Size(frame.batch, *frame.sizes, frame.like)
         how = How(self.engine, None if pairs is None else pairs.ranges)
         order = pairs.order if pairs else None
         return (_reordered(trees, order) if order else trees), size, how, order
@@ -248,7 +262,7 @@ def _reordered(trees: tuple[Expr, ...], order: tuple[Tensor, Tensor]) -> tuple[E
     return rebuilt(trees, moved)
 
 
-def _in_order(found: Tensor, order: tuple[Tensor, Tensor] | None, size: Size) -> Tensor:
+def in_order(found: Tensor, order: tuple[Tensor, Tensor] | None, size: Size) -> Tensor:
     """Rows in the caller's order."""
     if order is None:
         return found

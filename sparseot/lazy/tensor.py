@@ -16,9 +16,10 @@ from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
 from ..operators.scipy_operator import scipy_operator
+from .later import placeholder
 from .ranges import Pairs, pairs_of
-from .reductions import Reductions
-from .variables import Frame, joined, read
+from .systems import Systems
+from .variables import Frame, followed, joined, read
 
 __all__ = ["LazyTensor", "Pm", "Vi", "Vj"]
 
@@ -31,6 +32,9 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
     "bspline": "formulas are written with arithmetic, step and powers",
     "keops_tensordot": "matvecmult, vecmatmult and tensorprod multiply matrices and vectors",
     "keops_kron": "tensorprod gives all products of coordinates",
+    "laplacian": "autograd differentiates sums over i or j, and grad differentiates formulas",
+    "divergence": "autograd differentiates sums over i or j, and grad differentiates formulas",
+    "trace_operator": "autograd differentiates sums over i or j, and grad differentiates formulas",
     "tanh": "(1 - (-2 * x).exp()) / (1 + (-2 * x).exp())",
     "sigmoid": "1 / (1 + (-x).exp())",
     "conj": "formulas are real: use two variables for .real and .imag",
@@ -38,7 +42,7 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
 }
 
 
-class LazyTensor(Reductions):
+class LazyTensor(Systems):
     r"""A tensor :math:`F(x_i, y_j, p)` of all pairs of points, known by its formula and never stored.
 
     Arithmetic, functions and comparisons give LazyTensors; reductions over i or j give arrays. Written
@@ -52,7 +56,9 @@ class LazyTensor(Reductions):
            * ``(..., N, 1, D)``: vectors :math:`x_i` of D coordinates; axes before are batch axes;
            * ``(..., 1, M, D)``: vectors :math:`y_j`;
            * ``(..., 1, 1, D)``, ``(D,)``, a list or a number: parameters;
-           * ``(N, D)`` with ``axis``.
+           * ``(N, D)`` with ``axis``;
+           * ``(k, D, axis)``: a placeholder of D coordinates. Reductions are then functions, whose k-th
+             argument, counted from zero, brings its numbers.
 
            Tensors or arrays in single or double precision, all of one kind and dtype; half precision
            becomes single.
@@ -82,7 +88,10 @@ class LazyTensor(Reductions):
     __array_ufunc__ = None  # NumPy arrays leave arithmetic to us
 
     def __init__(self, x: Any, axis: int | None = None) -> None:
-        self.tree, self.frame = read(x, axis)
+        if isinstance(x, tuple) and len(x) == 3 and axis is None:
+            self.tree, self.frame = placeholder(*x), Frame()
+        else:
+            self.tree, self.frame = read(x, axis)
         self.engine: str | TreeEngine = "auto"
         self._pairs: Pairs | None = None
         self._ranges: Any = None
@@ -119,7 +128,7 @@ class LazyTensor(Reductions):
         trees, frame, engine = [self.tree], self.frame, self.engine
         pairs, ranges = self._pairs, self._ranges
         for given in others:
-            other = given if isinstance(given, LazyTensor) else LazyTensor(given)
+            other = given if isinstance(given, LazyTensor) else LazyTensor(followed(given, frame))
             frame = joined(frame, other.frame, what)
             trees.append(other.tree)
             engine = other.engine if engine == "auto" else engine
@@ -153,8 +162,13 @@ class LazyTensor(Reductions):
     @property
     def shape(self) -> tuple[int, ...]:
         """``(..., N, M)`` of numbers, ``(..., N, M, D)`` of vectors."""
-        sizes = (*self.frame.batch, self.frame.rows or 1, self.frame.columns or 1)
+        sizes = (*self.frame.batch, *self.frame.sizes)
         return sizes if self.tree.dim == 1 else (*sizes, self.tree.dim)
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """The same with the coordinates, even if there is one: pykeops's name, which its tutorials use."""
+        return (*self.shape, 1) if self.tree.dim == 1 else self.shape
 
     @property
     def ndim(self) -> int:
@@ -191,8 +205,9 @@ class LazyTensor(Reductions):
         if self.frame.like is None or v.ndim == 0:
             raise bad_input("K @ v", f"K {self.shape}, v {tuple(v.shape)}", "a matrix and a vector")
         block = v[:, None] if v.ndim == 1 else v
-        if block.shape[-2] != self.frame.columns:
-            wanted = f"({self.frame.columns},) or (..., {self.frame.columns}, R)"
+        m = self.frame.columns_known
+        if block.shape[-2] != m:
+            wanted = f"({m},) or (..., {m}, R)"
             raise bad_input("v", f"shape {tuple(v.shape)}", wanted, "Its length is that of j.")
         here = self._of(self.tree)
         here.frame = replace(here.frame, of_numpy=False)
@@ -245,17 +260,39 @@ class LazyTensor(Reductions):
         )
 
 
-def Vi(x: Any) -> LazyTensor:
-    """Vectors of rows, ``(N, D)`` or ``(..., N, D)``: the variable :math:`x_i`."""
-    return LazyTensor(x, axis=0)
+def Vi(x: Any, dim: int | None = None) -> LazyTensor:
+    """Vectors of rows: the variable :math:`x_i`.
+
+    Args:
+        x: ``(N, D)`` or ``(..., N, D)``; or the number of an argument, see :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 0)
 
 
-def Vj(x: Any) -> LazyTensor:
-    """Vectors of columns, ``(M, D)`` or ``(..., M, D)``: the variable :math:`y_j`."""
-    return LazyTensor(x, axis=1)
+def Vj(x: Any, dim: int | None = None) -> LazyTensor:
+    """Vectors of columns: the variable :math:`y_j`.
+
+    Args:
+        x: ``(M, D)`` or ``(..., M, D)``; or the number of an argument, see :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 1)
 
 
-def Pm(x: Any) -> LazyTensor:
-    """Parameters: a number, a list or ``(D,)``, or a batch ``(..., D)``."""
-    plain = isinstance(x, (Tensor, np.ndarray)) and x.ndim > 1
-    return LazyTensor(x, axis=2 if plain else None)
+def Pm(x: Any, dim: int | None = None) -> LazyTensor:
+    """Parameters.
+
+    Args:
+        x: a number, a list or ``(D,)``, or a batch ``(..., D)``; or the number of an argument, see
+            :class:`LazyTensor`.
+        dim: the coordinates of that argument.
+    """
+    return _variable(x, dim, 2)
+
+
+def _variable(x: Any, dim: int | None, axis: int) -> LazyTensor:
+    if dim is not None:
+        return LazyTensor((x, dim, axis))
+    vector = axis == 2 and getattr(x, "ndim", 0) < 2
+    return LazyTensor(x, axis=None if vector else axis)

@@ -17,7 +17,7 @@ from ..formulas.trees.slots import variable
 from ..operators.arrays import Array, is_complex, tensor_of
 from ..precision import at_least_single
 
-__all__ = ["Frame", "joined", "read"]
+__all__ = ["Frame", "followed", "joined", "read"]
 
 SIDES = (I, J, P)
 NAMES = ("rows", "columns", "parameters")
@@ -29,7 +29,8 @@ class Frame:
     """What a formula stands in: batch axes, numbers of rows and columns (None: any), and what its numbers are.
 
     ``like`` is a tensor of its dtype on its device, None for constants; ``of_numpy`` says whether
-    results are arrays.
+    results are arrays. ``single`` says that a variable has one point, of which nobody knows whether it
+    is a row, a column or a parameter: an index that is nowhere else has the length one.
     """
 
     batch: tuple[int, ...] = ()
@@ -37,11 +38,27 @@ class Frame:
     columns: int | None = None
     like: Tensor | None = None
     of_numpy: bool = False
+    single: bool = False
 
     @property
     def T(self) -> Frame:
         """Rows and columns exchanged."""
         return replace(self, rows=self.columns, columns=self.rows)
+
+    @property
+    def rows_known(self) -> int | None:
+        """The number of rows; None where it may be any."""
+        return 1 if self.rows is None and self.single else self.rows
+
+    @property
+    def columns_known(self) -> int | None:
+        """The number of columns; None where it may be any."""
+        return self.T.rows_known
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of rows and columns, one where nothing says how many."""
+        return tuple(1 if n is None else n for n in (self.rows, self.columns))  # type: ignore[return-value]
 
 
 def joined(a: Frame, b: Frame, what: str) -> Frame:
@@ -64,7 +81,7 @@ def joined(a: Frame, b: Frame, what: str) -> Frame:
         raise bad_input(what, got, wanted, "Give axes of length one to the other.") from None
     if a.like is None or b.like is None:
         known = b if a.like is None else a
-        return Frame(tuple(batch), sizes[0], sizes[1], known.like, known.of_numpy)
+        return Frame(tuple(batch), sizes[0], sizes[1], known.like, known.of_numpy, known.single)
     mine, other = ("arrays" if frame.of_numpy else "tensors" for frame in (a, b))
     what_fits: tuple[tuple[Any, Any, str], ...] = (
         (mine, other, "torch.from_numpy(...) makes tensors of arrays."),
@@ -75,7 +92,14 @@ def joined(a: Frame, b: Frame, what: str) -> Frame:
         if one != two:
             got = f"{one} and {two}"
             raise bad_input(what, got, "one kind, dtype and device", fix, TypeError)
-    return Frame(tuple(batch), sizes[0], sizes[1], a.like, a.of_numpy)
+    return Frame(tuple(batch), sizes[0], sizes[1], a.like, a.of_numpy, a.single or b.single)
+
+
+def followed(given: Any, frame: Frame) -> Any:
+    """A tensor without axes in the dtype of the formula, as torch has it; anything else as it is."""
+    if isinstance(given, Tensor) and given.dim() == 0 and frame.like is not None:
+        return given if given.is_complex() else given.to(frame.like.dtype)
+    return given
 
 
 def read(x: Any, axis: int | None = None) -> tuple[Expr, Frame]:
@@ -84,10 +108,10 @@ def read(x: Any, axis: int | None = None) -> tuple[Expr, Frame]:
         raise bad_input("LazyTensor", repr(x), "real numbers", kind=TypeError)
     if isinstance(x, Real):
         return const(float(x)), Frame()
-    if isinstance(x, (list, tuple)) and x and all(isinstance(v, Real) for v in x):
-        if isinstance(x, tuple):
-            fix = "Give the array itself: formulas are written of numbers, not of placeholders."
-            raise bad_input("LazyTensor", f"the tuple {x}", "an array or a list", fix, TypeError)
+    if isinstance(x, tuple):
+        fix = "Parameters are lists; placeholders are Vi(0, 3), or LazyTensor((0, 3, 0))."
+        raise bad_input("LazyTensor", f"the tuple {x}", "an array or a list", fix, TypeError)
+    if isinstance(x, list) and x and all(isinstance(v, Real) for v in x):
         if axis not in (None, 2):
             raise bad_input("axis", repr(axis), "2 for a list of parameters")
         return concat(*(const(float(v)) for v in x)), Frame()
@@ -107,11 +131,11 @@ def _of_array(x: Array, axis: int | None) -> tuple[Expr, Frame]:
         fix = "Convert with .float() or .double(); of an array, .astype(float)."
         raise bad_input("LazyTensor", f"dtype {x.dtype}", "floating point numbers", fix, TypeError)
     side, tensor = _side(tensor, axis)
-    if 0 in tensor.shape:
-        got = f"an empty array, shape {tuple(x.shape)}"
-        raise bad_input("LazyTensor", got, "at least one point and one coordinate")
+    if tensor.shape[-1] == 0:
+        raise bad_input("LazyTensor", f"shape {tuple(x.shape)}", "at least one coordinate")
     sizes = {I: (tensor.shape[-2], None), J: (None, tensor.shape[-2])}.get(side, (None, None))
-    frame = Frame(tuple(tensor.shape[:-2]), *sizes, tensor, of_numpy)
+    single = side == P and axis is None and x.ndim > 2
+    frame = Frame(tuple(tensor.shape[:-2]), *sizes, tensor, of_numpy, single)
     return variable(tensor, side), frame
 
 

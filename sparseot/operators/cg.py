@@ -16,6 +16,7 @@ from ..points import check_positive
 from ..precision import full_precision
 from .arrays import Array, as_tensor, like
 from .base import Operator
+from .given import as_operator
 
 __all__ = ["Descent", "LinearSolution", "conjugate_gradient", "descend"]
 
@@ -77,6 +78,7 @@ def conjugate_gradient(
         >>> [round(v, 4) for v in solution.x.tolist()], solution.converged
         ([1.0, 0.5, 0.25], True)
     """
+    operator = as_operator(operator)
     n = operator.shape[-1]
     check_positive(tol=tol, max_products=max_products)
     if len(operator.shape) != 2 or operator.shape[0] != n:

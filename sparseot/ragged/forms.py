@@ -158,6 +158,10 @@ def _of_list(name: str, given: Any) -> Sets:
     """A list of clouds."""
     parts = _tensors(name, given)
     for k, part in enumerate(parts):
+        if part.dim() == 1:
+            fix = "torch.stack(...), or np.stack(...), makes one cloud of points."
+            got = f"a {type(given).__name__} of points, each {tuple(part.shape)}"
+            raise bad_input(name, got, "an array, or a list of clouds (N, D)", fix, TypeError)
         if part.dim() != 2:
             got = f"shape {tuple(part.shape)}"
             raise bad_input(_item(k, name), got, "points (N, D)")

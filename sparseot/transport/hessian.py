@@ -11,11 +11,12 @@ from torch import Tensor
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, like
+from ..operators.autograd.compiled import eagerly
 from ..operators.base import DENSE_LIMIT, Operator
 from ..operators.small import product, squares
-from .derivatives.coupling import Stored, Summed
 from .derivatives.curvature import PLACES, Curvature, hessian_product
 from .derivatives.implicit import Couple, Own, Side
+from .derivatives.sums.coupling import Stored, Summed
 from .derivatives.unrolled import UnrolledHessian
 from .result import Transport
 
@@ -24,6 +25,7 @@ __all__ = ["TransportHessian", "hessian"]
 COLUMNS = 32  # that share a pass over the pairs, where nothing is stored
 
 
+@eagerly
 @own_settings
 def hessian(
     transport: Transport, wrt: str = "x", *, method: str = "implicit", n_iter: int | None = None

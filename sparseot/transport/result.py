@@ -17,6 +17,7 @@ from .plan import SolvedPlan
 from .plans.gradient_error import gradient_error
 from .plans.interval import TIGHT, value_bounds
 from .plans.summary import picture, status, text
+from .plans.unregularised import Bounds, unregularised
 from .solution import Level, Report
 from .solvers.sinkhorn import Sinkhorn
 
@@ -107,6 +108,27 @@ class Transport(SolvedPlan):
     @own_settings
     def _interval(self) -> tuple[Array, Array]:
         low, high = value_bounds(self.solved, self._steps)
+        return self._shown(low, torch.float64), self._shown(high, torch.float64)
+
+    @cached_property
+    @own_settings
+    def unregularised_bounds(self) -> list[Bounds]:
+        """Those of each item, see :attr:`unregularised`."""
+        problem, found = self.solved[0].problem, self.solved[0].solution
+        items = range(len(found.f))
+        return [unregularised(problem, found.f, found.g_prev, k) for k in items]
+
+    @property
+    def unregularised(self) -> tuple[Array, Array]:
+        r"""Bounds of the cost without entropy, :math:`\min \langle P, C \rangle`, float64.
+
+        Valid whatever the state of the solve; the lower the temperature, the closer. They visit all
+        pairs twice. Balanced transport only, with :math:`C = |x - y|^p / p`; see
+        :func:`wasserstein_distance`, which lowers the temperature until they meet.
+        """
+        ends = [[bound.lower, bound.upper] for bound in self.unregularised_bounds]
+        device = self.solved[0].solution.f.device
+        low, high = torch.tensor(ends, dtype=torch.float64, device=device).T
         return self._shown(low, torch.float64), self._shown(high, torch.float64)
 
     @own_settings

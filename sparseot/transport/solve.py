@@ -15,6 +15,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, Opaque, as_cost
 from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
+from ..operators.autograd.compiled import eagerly
 from ..operators.autograd.transforms import outside
 from ..points import check_positive, lacks_digits, of_mass
 from ..ragged.batches import as_batches
@@ -30,6 +31,7 @@ from .transports import Transports, of_groups
 __all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
 
 
+@eagerly
 @own_settings
 def solve_sample(
     x: Array,

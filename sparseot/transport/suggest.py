@@ -13,6 +13,7 @@ from torch import Tensor
 from ..clouds import points_pair
 from ..engines.openmp import own_settings
 from ..operators.arrays import Array, of_one_kind
+from ..operators.autograd.compiled import eagerly
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides
 from .pruned.clouds import SIZE
@@ -53,6 +54,7 @@ class BlurReport:
         return "\n".join(lines)
 
 
+@eagerly
 @own_settings
 def suggest_blur(x: Array, y: Array) -> BlurReport:
     r"""What a blur would mean for two clouds: bias, pairs that matter, and time.

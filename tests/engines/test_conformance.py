@@ -1,7 +1,6 @@
 """The conformance table: every engine x formula x dtype against whole matrices in float64."""
 
 import math
-import os
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from sparseot.engines.tiles import Tiles
 from sparseot.formulas import Radial, Term, ground_cost
 from sparseot.operators.autograd.kernel_sums import kernel_sum
 from sparseot.pairs import Blocks
+from tests.engines import triton
 from tests.references.clouds import cloud
 from tests.references.dense import cost_matrix, squared_distances
 
@@ -35,12 +35,9 @@ DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 
 # KeOps compiles for seconds at each formula and dtype: its part of the table is for make check.
-# Triton's kernels run on CUDA, or where its interpreter was asked for (tests/engines/triton).
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-TRITON = ["triton"] if INTERPRETED or torch.cuda.is_available() else []
 NAMES = [
     *(name for name in ENGINES if name not in ("keops", "triton")),
-    *TRITON,
+    *triton.HERE,
     pytest.param("keops", marks=pytest.mark.slow),
 ]
 
@@ -52,7 +49,7 @@ def engine(request, device):
         request.getfixturevalue("needs_compiler")
     if request.param == "numba" and device.type != "cpu":
         pytest.skip("Numba loops run on a CPU")
-    if request.param == "triton" and device.type == "cpu" and not INTERPRETED:
+    if request.param == "triton" and device.type == "cpu" and not triton.INTERPRETED:
         pytest.skip("Triton's kernels run on CUDA")
     if request.param == "nufft":
         return load("nufft", tol=1e-12)
@@ -206,11 +203,13 @@ def test_auto_chooses_by_dimension_formula_and_device():
 # --- kept pairs of blocks ---------------------------------------------------------------------
 
 
-@pytest.fixture(params=TILE_LOOPS)
+@pytest.fixture(params=[name for name in TILE_LOOPS if name != "triton" or triton.HERE])
 def kept_engine(request, device):
     """Each implementation that can run here."""
     if request.param == "numba" and device.type != "cpu":
         pytest.skip("Numba loops run on a CPU")
+    if request.param == "triton" and device.type == "cpu" and not triton.INTERPRETED:
+        pytest.skip("Triton's kernels run on CUDA")
     return request.param
 
 

@@ -83,7 +83,7 @@ def test_second_derivatives(name):
     def function(x, y):
         return operation(Vi(x), Vj(y)).sum(1)
 
-    assert gradgradcheck(function, clouds(2, 3))
+    assert gradgradcheck(function, clouds(2, 3), fast_mode=True)
 
 
 REDUCTIONS = {
@@ -109,8 +109,9 @@ def test_derivatives_of_reductions(name):
         F = ((Vi(x) - Vj(y)) ** 2).sum(-1) * Pm(p) + (Vi(x) | Vj(y))
         return REDUCTIONS[name](F, y)
 
-    points = (*clouds(3, 4), p)
-    assert gradcheck(function, points) and gradgradcheck(function, points)
+    points = (*clouds(2, 3), p)
+    assert gradcheck(function, points, fast_mode=True)
+    assert gradgradcheck(function, points, fast_mode=True)
 
 
 def test_a_derivative_is_a_formula():

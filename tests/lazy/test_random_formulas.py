@@ -20,9 +20,9 @@ def close(found, wanted, tolerance):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_values(engine, seed):
-    x, y, p = clouds(1 + seed, 40 - 5 * seed)
+    x, y, p = clouds(1 + seed, 40 - 8 * seed)
     lazy, stored = lazy_and_stored(x, y, p, random_formula(seed, rough=True), engine)
     values = stored.values.expand(len(x), len(y), 1)
     close(lazy.sum(1), values.sum(1), 1e-11)
@@ -38,7 +38,7 @@ def test_values(engine, seed):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", range(20, 24))
+@pytest.mark.parametrize("seed", range(20, 22))
 def test_single_precision_and_batches(engine, seed):
     x, y, p = clouds(33, 17, batch=(2,))
     formula = random_formula(seed)
@@ -51,7 +51,7 @@ def test_single_precision_and_batches(engine, seed):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("seed", range(40, 45))
+@pytest.mark.parametrize("seed", range(40, 43))
 def test_gradients_and_their_derivatives(engine, seed):
     """In rows, columns and parameters, of a sum and of a logarithm of a sum of exponentials."""
     variables = [t.requires_grad_() for t in clouds(6, 9)]

@@ -124,3 +124,21 @@ def test_where_geomloss_goes_multiscale_the_loss_is_solved(p):
     x, y = torch.rand(300, 2), torch.rand(200, 2)
     found = so.SamplesLoss(p=p, blur=0.1, backend="multiscale")(x, y)
     assert torch.equal(found, so.SamplesLoss(p=p, blur=0.1, tol=1e-3)(x, y))
+
+
+def test_the_plan_of_a_loss():
+    """As docs/guide/coming-from-geomloss.md gives it: by solve_sample, and by hand from potentials."""
+    x, y = X.double(), Y.double()
+    a, b = torch.rand(6).double(), torch.rand(5).double()
+    a, b = a / a.sum(), b / b.sum()
+    result = so.solve_sample(x, y, a, b, p=2, blur=0.2, tol=1e-9)
+    loss = so.SamplesLoss("sinkhorn", p=2, blur=0.2, debias=False, potentials=True, tol=1e-9)
+    f, g = loss(a, x, b, y)
+    cost = torch.cdist(x, y) ** 2 / 2
+    plan = a[:, None] * b * ((f[:, None] + g - cost) / 0.2**2).exp()
+    torch.testing.assert_close(plan, result.plan, atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(plan.sum(1), a, atol=1e-8, rtol=0)
+    images = (plan @ y) / plan.sum(1, keepdim=True)
+    torch.testing.assert_close(result.map(), images, atol=1e-6, rtol=0)
+    torch.testing.assert_close(result.plan_operator @ y, plan @ y, atol=1e-8, rtol=1e-6)
+    assert result.sparse_plan(k=5).toarray() == pytest.approx(result.plan.numpy(), abs=1e-8)

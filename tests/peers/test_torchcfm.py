@@ -121,7 +121,17 @@ def test_11_small_regularisations_do_not_underflow(ot):
     assert found.converged and abs(found.marginal_a.sum() - 1) < 1e-3
 
 
-def test_12_weights():
+@pytest.mark.parametrize("p", [1, 2])
+def test_12_wasserstein_distances(ot, p):
+    """torchcfm takes POT's exact cost, of distances to the power p, to the power 1 / p."""
+    a, b = ot.unif(40), ot.unif(40)
+    theirs = ot.emd2(a, b, M.sqrt().pow(p).numpy()) ** (1 / p)
+    found = so.wasserstein_distance(X0, X1, p=p)
+    assert found.lower <= theirs * (1 + 1e-9) and theirs * (1 - 1e-9) <= found.upper
+    assert abs(found.value - theirs) < 0.01 * theirs
+
+
+def test_13_weights():
     (x, a), (y, b) = cloud(30, 2, zero=3), cloud(20, 2, zero=4)
     i, j = so.solve_sample(x, y, a, b, blur=0.2).sample(5000, generator=generator())
     assert not (i == 3).any() and not (j == 4).any()

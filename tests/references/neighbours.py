@@ -1,5 +1,6 @@
 """Clouds that are hard to search, and neighbours from the whole matrix of distances."""
 
+import numpy as np
 import torch
 
 
@@ -29,6 +30,11 @@ def hard_clouds():
 def all_squares(x, y):
     """``|x_i - y_j|^2`` in double precision, with the same ties as exact arithmetic on a lattice."""
     return (x.double()[:, None] - y.double()[None]).square().sum(-1)
+
+
+def all_distances(x, y):
+    """``|x_i - y_j|`` in double precision, rounded correctly: torch's root may be off by a last digit."""
+    return torch.from_numpy(np.sqrt(all_squares(x, y).numpy()))
 
 
 def true_neighbours(x, y, k, loop=True):

@@ -9,7 +9,7 @@ from torch.autograd.functional import hessian
 
 import sparseot as so
 from sparseot.transport.derivatives import curvature
-from sparseot.transport.derivatives.coupling import Summed
+from sparseot.transport.derivatives.sums.coupling import Summed
 from tests.references.clouds import cloud
 
 from .derivatives.test_implicit import NAMES

@@ -68,14 +68,14 @@ class NumbaLoops(TileLoops):
         return TileRows.of(torch.from_numpy(counts), blocks), torch.from_numpy(omitted)
 
     def sums(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
-    ) -> tuple[Tensor, Tensor]:
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         out = np.empty(biases[0].shape)
         row, col = views(*biases)
-        peaks = np.empty(len(tiles), row.dtype)
-        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, peaks
+        largest = np.empty(len(tiles), row.dtype)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, largest
         share(self.loops.sums, tiles.ranges, *args)
-        return torch.from_numpy(out), torch.from_numpy(peaks)
+        return torch.from_numpy(out), torch.from_numpy(largest)
 
     def products(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0

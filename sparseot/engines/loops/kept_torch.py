@@ -23,7 +23,7 @@ ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
 
-Chunk = Callable[[slice, Tensor, Tensor, Tensor], None]
+Chunk = Callable[[slice, Tensor, Tensor, Tensor, Tensor | None], None]
 
 
 class TorchLoops(TileLoops):
@@ -32,8 +32,8 @@ class TorchLoops(TileLoops):
     @abstractmethod
     def _exponents(
         self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
-    ) -> Tensor:
-        """The exponents ``(k, B, B)`` of some tiles."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """The exponents ``(k, B, B)`` of some tiles, and the distances, if the cost is one."""
 
     @abstractmethod
     def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
@@ -57,18 +57,19 @@ class TorchLoops(TileLoops):
         return TileRows.of(counts, (places % len(cols)).int()), omitted
 
     def sums(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
-    ) -> tuple[Tensor, Tensor]:
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         out = torch.zeros_like(biases[0], dtype=torch.float64)
-        peaks = biases[0].new_empty(len(tiles))
+        largest = biases[0].new_empty(len(tiles)) if peaks else None
 
-        def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor) -> None:
+        def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor, __: object) -> None:
             part = entries.sum(2)
             out.index_add_(0, I, part.double())
-            torch.amax(part, 1, out=peaks[place])
+            if largest is not None:
+                torch.amax(part, 1, out=largest[place])
 
         self._each(tiles, rows, cols, biases, chunk)
-        return out, peaks
+        return out, largest
 
     def products(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
@@ -76,9 +77,9 @@ class TorchLoops(TileLoops):
         least = rounding(rows, cols) if power < 0 else 0.0
         out = v.new_zeros(len(biases[0]), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
 
-        def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor) -> None:
+        def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor, far: Tensor | None) -> None:
             if power:
-                far = _distances(rows, cols, I, J)
+                assert far is not None
                 entries = entries * far.where(far > least, math.inf if power < 0 else 0.0) ** power
             out.index_add_(0, I, (v[J] @ entries.mT).double())
 
@@ -93,7 +94,7 @@ class TorchLoops(TileLoops):
     def _each(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, chunk: Chunk
     ) -> None:
-        """Calls ``chunk`` with places, row blocks, column blocks and entries ``(k, B, B)``.
+        """Calls ``chunk`` with places, row blocks, column blocks, entries ``(k, B, B)`` and distances.
 
         On a CPU, ranges of rows are shared among threads of our own.
         """
@@ -104,8 +105,8 @@ class TorchLoops(TileLoops):
             for at in range(first, last, many):
                 place = slice(at, min(at + many, last))
                 I, J = tiles.owners[place].long(), tiles.blocks[place].long()
-                exponents = self._exponents(rows, cols, biases, I, J)
-                chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_())
+                exponents, far = self._exponents(rows, cols, biases, I, J)
+                chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_(), far)
 
         share(part, tiles.spans if device.type == "cpu" else [0, len(tiles)])
 
@@ -115,13 +116,13 @@ class TorchSquares(TorchLoops):
 
     def _exponents(
         self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, None]:
         gap, x, y = rows.centres[I] - cols.centres[J], rows.offsets[I], cols.offsets[J]
         constant = rows.heights[I] + cols.heights[J] - gap.square().sum(1) / 2
         here = biases[0][I] + ((rows.slopes[I] - gap).to(x)[:, None] @ x)[:, 0]
         there = biases[1][J] + ((cols.slopes[J] + gap).to(y)[:, None] @ y)[:, 0]
         there = there + constant.to(y)[:, None]
-        return torch.baddbmm(here[:, :, None] + there[:, None], x.mT, y)
+        return torch.baddbmm(here[:, :, None] + there[:, None], x.mT, y), None
 
     def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
         """The best of the four edges of the rectangle of each axis."""
@@ -142,12 +143,12 @@ class TorchDistances(TorchLoops):
 
     def _exponents(
         self, rows: Blocks, cols: Blocks, biases: Biases, I: Tensor, J: Tensor
-    ) -> Tensor:
-        x, y = rows.offsets[I], cols.offsets[J]
+    ) -> tuple[Tensor, Tensor]:
+        x, y, far = rows.offsets[I], cols.offsets[J], _distances(rows, cols, I, J)
         here = biases[0][I] + (rows.slopes[I].to(x)[:, None] @ x)[:, 0]
         there = biases[1][J] + (cols.slopes[J].to(y)[:, None] @ y)[:, 0]
         there = there + (rows.heights[I] + cols.heights[J]).to(y)[:, None]
-        return here[:, :, None] + there[:, None] - _distances(rows, cols, I, J)
+        return here[:, :, None] + there[:, None] - far, far
 
     def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
         """The better of two: the direction from box to box, and the middle of the slopes."""

@@ -57,20 +57,12 @@ class Compiled(TreeEngine):
         self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
     ) -> list[Tensor]:
         """By one pass, or by one for rows and another for columns."""
-        here = [k for k, side in enumerate(reduction.sides) if side != J]
-        there = [k for k, side in enumerate(reduction.sides) if side == J]
-        if here and there and ranges is None and _fit_together(reduction):
+        if ranges is None and _fit_together(reduction):
             return self._both(reduction, tensors)
         out: list[Any] = [None] * len(reduction.outputs)
-        for chosen, turn in ((here, False), (there, True)):
-            if not chosen:
-                continue
-            trees = (*(reduction.outputs[k] for k in chosen), *reduction.slots)
-            trees = swapped(trees) if turn else trees
-            outputs, slots = trees[: len(chosen)], trees[len(chosen) :]
-            met = ranges.T if turn and ranges is not None else ranges
-            one = Reduction("sum", outputs, slots)
-            found = self._rows(one, tensors, met)[0].split([e.dim for e in outputs], -1)
+        for one, chosen, turned in _one_sided(reduction):
+            met = ranges.T if turned and ranges is not None else ranges
+            found = self._rows(one, tensors, met)[0].split([e.dim for e in one.outputs], -1)
             for k, part in zip(chosen, found, strict=True):
                 out[k] = part.sum(1, keepdim=True) if reduction.sides[k] == P else part
         return out
@@ -165,10 +157,26 @@ class Compiled(TreeEngine):
         ]
 
 
+@lru_cache(1024)
 def _fit_together(reduction: Reduction) -> bool:
-    """Whether all outputs stay in registers and in the first-level cache."""
+    """Whether there are sums for columns beside others, and all stay in registers and near caches."""
     dims = [e.dim for e, s in zip(reduction.outputs, reduction.sides, strict=True) if s == J]
-    return sum(dims) <= COLUMN_SUMS and is_small(reduction.outputs)
+    both = 0 < len(dims) < len(reduction.outputs)
+    return both and sum(dims) <= COLUMN_SUMS and is_small(reduction.outputs)
+
+
+@lru_cache(1024)
+def _one_sided(reduction: Reduction) -> list[tuple[Reduction, list[int], bool]]:
+    """Sums for rows and parameters, and those for columns turned; their numbers; whether they are turned."""
+    found = []
+    for turned in (False, True):
+        chosen = [k for k, side in enumerate(reduction.sides) if (side == J) is turned]
+        if chosen:
+            trees = (*(reduction.outputs[k] for k in chosen), *reduction.slots)
+            trees = swapped(trees) if turned else trees
+            one = Reduction("sum", trees[: len(chosen)], trees[len(chosen) :])
+            found.append((one, chosen, turned))
+    return found
 
 
 def _packed(

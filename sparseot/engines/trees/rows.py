@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -35,6 +36,15 @@ class Tiles:
 
 def tiles_of(items: int, n: int, m: int, lanes: int, ranges: Ranges | None) -> Tiles:
     """The tiles of all items, one item after the other."""
+    return _all(items, n, m, lanes) if ranges is None else _tiles(items, n, m, lanes, ranges)
+
+
+@lru_cache(8)
+def _all(items: int, n: int, m: int, lanes: int) -> Tiles:
+    return _tiles(items, n, m, lanes, None)
+
+
+def _tiles(items: int, n: int, m: int, lanes: int, ranges: Ranges | None) -> Tiles:
     if ranges is None:
         blocks, runs = np.array([[0, n]]), np.array([[0, m]])
         opens, closes = np.array([0]), np.array([1])

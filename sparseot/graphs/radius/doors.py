@@ -11,13 +11,15 @@ from torch import Tensor
 from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...operators.arrays import Array, like
+from ...operators.autograd.compiled import eagerly
 from ...precision import at_least_single
 from ...ragged.vectors import pair_of
 from ..edges import edge_squares
 from ..search.clouds import points_tensor
 from ..search.sets import joined, joined_pair
 from ..values import clean, to_distances
-from .search import find, rows_of, warn_of_cut
+from .search import check_method, check_radius, find, rows_of, warn_of_cut
+from .within import within
 
 __all__ = ["RadiusNeighbours", "distances_of", "radius", "radius_graph"]
 
@@ -51,6 +53,7 @@ class RadiusNeighbours(namedtuple("RadiusNeighbours", "distances indices offsets
         )
 
 
+@eagerly
 @own_settings
 def radius(
     x: Array,
@@ -185,6 +188,10 @@ def radius_graph(
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
     x, batch, first = joined(x, batch)
     points, most = points_tensor("x", x), max_num_neighbors
+    if torch.compiler.is_compiling():
+        options = (check_radius(r), loop, most, check_method(method))
+        edges, _, _ = within(x.detach(), None, None, None, batch, None, *options)
+        return edges if flow == "source_to_target" else edges.flip(0)
     found = find(points, None, r, loop, most, None, batch, method, squares=False)
     warn_of_cut(found, most)
     return like(found.edges if flow == "source_to_target" else found.edges.flip(0), first)

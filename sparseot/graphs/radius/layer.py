@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ...engines.openmp import NUMBERS, on_threads_for, one_thread, own_settings
+from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...points import check_integer
-from ...precision import at_least_single, full_precision
+from ...precision import at_least_single
 from ...ragged.vectors import pair_of
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.sets import points_of_sets
 from ..values import clean
 from ..weighted import Weight, Weighted, one_of
 from .doors import distances_of
-from .search import METHODS, check_method, check_radius, find, warn_of_cut
+from .search import METHODS, check_method, check_radius
+from .within import within
 
 __all__ = ["RadiusAdjacency", "RadiusGraph"]
 
@@ -181,39 +181,3 @@ class RadiusGraph(Weighted):
         """What ``print`` shows."""
         shown = f"r={self.r:g}, weight={self.weight!r}, bandwidth={self.bandwidth.item():.3g}"
         return shown + f", max_num_neighbors={self.max_num_neighbors}, method={self.method!r}"
-
-
-@torch.library.custom_op("sparseot::within", mutates_args=())
-def within(
-    x: Tensor,
-    y: Tensor | None,
-    mask_x: Tensor | None,
-    mask_y: Tensor | None,
-    batch_x: Tensor | None,
-    batch_y: Tensor | None,
-    r: float,
-    loop: bool,
-    most: int | None,
-    method: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The search as one opaque operator, so that ``torch.compile`` needs not look inside.
-
-    Returns edges and squares of :class:`.search.Found`, and ``(3,)``: the pairs that were visited,
-    the edges that were left out, and the number of the method. It warns where any was.
-    """
-    masks, batches = (
-        mine if y is None else None if mine is None and theirs is None else (mine, theirs)
-        for mine, theirs in ((mask_x, mask_y), (batch_x, batch_y))
-    )
-    with one_thread():
-        found = full_precision(find)(x, y, r, loop, most, masks, batches, method)
-    warn_of_cut(found, most)
-    info = torch.tensor([found.evaluations, found.left_out, METHODS.index(found.method)])
-    return found.edges, found.squares, info
-
-
-@within.register_fake
-def _shapes(x, y, mask_x, mask_y, batch_x, batch_y, r, loop, most, method):  # type: ignore[no-untyped-def]
-    size = torch.library.get_ctx().new_dynamic_size()
-    edges = x.new_empty((2, size), dtype=torch.int64)
-    return edges, x.new_empty(size, dtype=torch.float64), torch.empty(3, dtype=torch.int64)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["CHUNK", "own_rows", "rank", "rescan", "scaled", "squared_distances"]
+__all__ = ["CHUNK", "below", "own_rows", "rank", "rescan", "scaled", "squared_distances"]
 
 CHUNK = 2**24  # numbers that a temporary may have
 
@@ -41,6 +41,18 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
         part = d % 4 if d < whole else 0
         sums[part] = sums[part] + (x[..., d].double() - y[..., d].double()).square()
     return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+def below(x: Tensor, y: Tensor, candidates: Tensor) -> Tensor:
+    """A bound from below on the squares of all that are no candidates, ``(m,)``.
+
+    The candidates ``(m, c)`` are the nearest by squares from differences of these coordinates, in
+    their precision, the last one the farthest; centring has rounded the coordinates.
+    """
+    last = (x - y[candidates[:, -1]]).square().sum(1).double()
+    lengths, dimension, eps = x.abs().amax() + y.abs().amax(), x.shape[1], torch.finfo(x.dtype).eps
+    error = 2 * (dimension + 8) * eps * last + 4 * eps * lengths * (dimension * last).sqrt()
+    return last - error
 
 
 def rank(x: Tensor, own: Tensor, y: Tensor, candidates: Tensor, k: int) -> tuple[Tensor, Tensor]:

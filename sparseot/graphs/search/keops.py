@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 from ...optional import optional
-from .candidates import scaled
+from .candidates import below, scaled
 from .clouds import Clouds
 from .dense import by_candidates
 from .methods import Found, Options
@@ -32,11 +32,7 @@ def _nearest(x: Tensor, y: Tensor, width: int) -> tuple[Tensor, Tensor]:
         fix = 'Use double precision, or method="tiles".'
         raise bad_input("method", f'"keops" for {len(y):,} points', "at most 2^24 points", fix)
     centre, factor = y.mean(0), scaled(x, y)
-    here, there = (factor * (x - centre))[:, None], (factor * (y - centre))[None]
-    squares = ((LazyTensor(here) - LazyTensor(there)) ** 2).sum(-1)
+    here, there = factor * (x - centre), factor * (y - centre)
+    squares = ((LazyTensor(here[:, None]) - LazyTensor(there[None])) ** 2).sum(-1)
     candidates: Tensor = squares.argKmin(width, dim=1)
-    last = (here[:, 0] - there[0, candidates[:, -1]]).square().sum(1).double()
-    lengths = here[:, 0].abs().amax() + there.abs().amax()  # the centring rounds coordinates
-    eps = torch.finfo(x.dtype).eps
-    error = 2 * (x.shape[1] + 8) * eps * last + 4 * eps * lengths * (x.shape[1] * last).sqrt()
-    return candidates, (last - error) / factor**2
+    return candidates, below(here, there, candidates) / factor**2

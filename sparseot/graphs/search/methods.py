@@ -9,6 +9,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
+from ...engines.choose import no_kernels
 from ...errors import bad_input, warn_user
 from ...optional import optional
 from ...points import check_integer
@@ -31,10 +32,13 @@ METHODS = {
     "kdtree": ("kdtree", "kdtree", "scipy"),
     "forest": ("forest", "forest", "numba"),
     "keops": ("keops", "keops", "pykeops"),
+    "triton": ("triton", "triton", "triton"),
     "faiss": ("peers", "faiss", "faiss"),
     "pynndescent": ("peers", "pynndescent", "pynndescent"),
 }
-EXACT = ("brute", "tiles", "kdtree", "keops", "faiss")
+EXACT = ("brute", "tiles", "kdtree", "keops", "triton", "faiss")
+REGISTERS = 64  # neighbours of a point that a kernel keeps there,
+LOW_DIMENSION = 16  # and dimension above which products of matrices are faster
 KDTREE_DIMENSION = 8
 BRUTE_PAIRS = 1.6e9  # where the forest becomes faster in more dimensions (docs/performance)
 _warned: set[str] = set()
@@ -112,7 +116,7 @@ def search(clouds: Clouds, method: str, options: Options) -> Found:
     for s in range(len(clouds)):
         x, y = clouds.of(s)
         if len(x) and len(y):
-            by_method.setdefault(_resolve(method, x, y), []).append(s)
+            by_method.setdefault(_resolve(method, x, y, options.k), []).append(s)
     if method == "auto" and "forest" in by_method:
         _warn_once(max(len(clouds.of(s)[1]) for s in by_method["forest"]))
     if len(by_method) == 1 and len(next(iter(by_method.values()))) == len(clouds):
@@ -148,10 +152,11 @@ def check_method(method: str | Forest) -> tuple[str, Forest]:
     return method, Forest()
 
 
-def _resolve(method: str, x: Tensor, y: Tensor) -> str:
+def _resolve(method: str, x: Tensor, y: Tensor, k: int) -> str:
     """The method for one sample: it depends on nothing but that sample."""
-    if x.device.type != "cpu":
-        return "tiles" if method in ("auto", "brute") else method
+    if x.device.type != "cpu" and method in ("auto", "brute"):
+        fits = x.shape[1] <= LOW_DIMENSION and k <= REGISTERS
+        return "triton" if fits and no_kernels(x.device) is None else "tiles"
     if method != "auto":
         return method
     dimension, points = x.shape[1], len(y)

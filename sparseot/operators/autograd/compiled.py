@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...errors import bad_input
 from .packed import Arguments, call_of, pack, remember
 
-__all__ = ["one_operator"]
+__all__ = ["eagerly", "one_operator"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,6 +72,18 @@ def one_operator(
         return run
 
     return decorate
+
+
+def eagerly(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, for which compiled code breaks its graph: it returns what is no tensor."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return run
 
 
 @torch.library.custom_op("sparseot::call", mutates_args=())

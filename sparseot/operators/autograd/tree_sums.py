@@ -9,6 +9,7 @@ serves all variables, and derivatives of every order follow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from ...formulas.trees.derivatives import gradients
 from ...formulas.trees.expressions import Expr, I, J, rebuilt
 from ...formulas.trees.slots import hoisted, slot, variable
 
-__all__ = ["How", "Size", "least_places", "tree_log_sums", "tree_sums"]
+__all__ = ["How", "Size", "least_places", "prepared", "pulled", "tree_log_sums", "tree_sums"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def tree_sums(outputs: Sequence[Expr], sides: Sequence[int], size: Size, how: Ho
     Returns:
         ``(..., N, R)``, ``(..., M, R)`` or ``(..., 1, R)`` for each.
     """
-    spec, slots, tensors = _prepared(outputs, size)
+    spec, slots, tensors = prepared(outputs, size)
     plan = Reduction("sum", spec, tuple(slots), tuple(sides))
     found = TreeSums.apply(plan, how, *tensors)
     return [part.reshape(*size.batch, *part.shape[1:]) for part in found]
@@ -72,7 +73,7 @@ def tree_log_sums(
     exponent: Expr, weights: Sequence[Expr], size: Size, how: How
 ) -> tuple[Tensor, Tensor]:
     r"""``log sum_j exp(F)`` and ``sum_j exp(F) w / sum_j exp(F)``, ``(..., N, 1)`` and ``(..., N, R)``."""
-    spec, slots, tensors = _prepared((exponent, *weights), size)
+    spec, slots, tensors = prepared((exponent, *weights), size)
     plan = Reduction("softmax", spec, tuple(slots))
     log, soft = TreeLogSums.apply(plan, how, *tensors)
     return log.reshape(*size.batch, *log.shape[1:]), soft.reshape(*size.batch, *soft.shape[1:])
@@ -84,9 +85,9 @@ def least_places(e: Expr, count: int, size: Size, how: How) -> tuple[Tensor, Ten
 
     The values are differentiable: they are those of the formula at these columns.
     """
-    spec, slots, tensors = _prepared((e,), size)
+    spec, slots, tensors = prepared((e,), size)
     plan = Reduction("least", spec, tuple(slots), count=count)
-    engine, _ = choose_trees(how.engine, plan, tensors[0])
+    engine = _engine(how, plan, tensors)
     with torch.no_grad():
         low, where = engine.least(plan, [t.detach() for t in tensors], how.ranges)
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
@@ -94,7 +95,7 @@ def least_places(e: Expr, count: int, size: Size, how: How) -> tuple[Tensor, Ten
     return low.reshape(*size.batch, *low.shape[1:]), where.reshape(*size.batch, *where.shape[1:])
 
 
-def _prepared(
+def prepared(
     outputs: Sequence[Expr], size: Size
 ) -> tuple[tuple[Expr, ...], list[Expr], list[Tensor]]:
     """Formulas over slots, the slots, and their tensors with one batch axis; both sides have a slot."""
@@ -103,8 +104,15 @@ def _prepared(
         if not any(s.on == side for s in slots):
             slots.append(slot(len(slots), 1, side))
             tensors.append(size.like.new_zeros(height, 1))
-    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(-1, *t.shape[-2:]) for t in tensors]
+    items = math.prod(size.batch)
+    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(items, *t.shape[-2:]) for t in tensors]
     return spec, slots, flat
+
+
+def _engine(how: How, plan: Reduction, tensors: Sequence[Tensor]) -> TreeEngine:
+    """The engine; torch's where there is no pair."""
+    pairs = math.prod(extent(plan.slots, tensors))
+    return choose_trees(how.engine if pairs else "tiles", plan, tensors[0], pairs)[0]
 
 
 class TreeSums(Function):
@@ -116,7 +124,7 @@ class TreeSums(Function):
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         return tuple(engine.sums(plan, tensors, how.ranges))
 
     @staticmethod
@@ -136,7 +144,7 @@ class TreeSums(Function):
             slots.append(cotangents[-1])
             tensors.append(g)
         need = ctx.needs_input_grad[2:]
-        return None, None, *_pulled(outputs, cotangents, slots, tensors, need, ctx.how)
+        return None, None, *pulled(outputs, cotangents, slots, tensors, need, ctx.how)
 
 
 class TreeLogSums(Function):
@@ -145,7 +153,7 @@ class TreeLogSums(Function):
     @staticmethod
     @on_one_thread
     def forward(ctx: Any, plan: Reduction, how: How, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        engine, _ = choose_trees(how.engine, plan, tensors[0])
+        engine = _engine(how, plan, tensors)
         log, soft = engine.softmax(plan, tensors, how.ranges)
         ctx.plan, ctx.how = plan, how
         ctx.save_for_backward(log, soft, *tensors)
@@ -181,10 +189,10 @@ class TreeLogSums(Function):
                 cotangents.append(mul(shares, g_row))
         cotangents.insert(0, mul(shares, inner))
         need = ctx.needs_input_grad[2:]
-        return None, None, *_pulled(outputs, cotangents, slots, tensors, need, ctx.how)
+        return None, None, *pulled(outputs, cotangents, slots, tensors, need, ctx.how)
 
 
-def _pulled(
+def pulled(
     outputs: Sequence[Expr],
     cotangents: Sequence[Expr],
     slots: Sequence[Expr],

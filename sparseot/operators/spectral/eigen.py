@@ -17,6 +17,7 @@ from ...precision import full_precision
 from ..arrays import Array, as_tensor, like
 from ..base import Operator
 from ..coarse_space import CoarseSpace
+from ..given import as_operator
 
 __all__ = ["EigenPairs", "eigsh"]
 
@@ -88,6 +89,7 @@ def eigsh(
         >>> [round(v, 3) for v in pairs.values.tolist()], pairs.converged
         ([98.0, 99.0], True)
     """
+    operator = as_operator(operator)
     _check(operator, k, which)
     basis = max(8 * (k + 2), 60)
     with torch.no_grad(), threads_for(operator.shape[-1] * basis**2):

@@ -15,6 +15,7 @@ from ...formulas import Radial
 from ...held import Watch, held
 from ..arrays import Array, as_tensor, floating, like
 from ..base import Operator
+from ..given import as_operator
 from ..kernel_matrix import KernelMatrix
 from .coarse import Coarse, coarsen
 
@@ -56,6 +57,7 @@ def graph_laplacian(K: Any, *, normed: bool = False, self_loops: bool = True) ->
     """
     from scipy.sparse import issparse  # here, for a light import of the library
 
+    K = as_operator(K)
     if len(K.shape) < 2 or K.shape[-1] != K.shape[-2]:
         raise bad_input("K", f"shape {tuple(K.shape)}", "a square matrix")
     if isinstance(K, KernelMatrix) and K.y is not K.x:

@@ -26,9 +26,9 @@ from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from ..solution import Potentials
 from ..solvers.small import STORED_PAIRS, StoredSoftmins
-from .coupling import Coupling, Stored, Summed
 from .implicit import Cloud, Couple, Own, Side
-from .patches import Optimum
+from .sums.coupling import Coupling, Stored, Summed
+from .sums.patches import Optimum
 from .systems import Definite
 
 __all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]

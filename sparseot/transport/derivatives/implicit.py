@@ -34,8 +34,8 @@ import torch
 from torch import Tensor
 
 from ...operators.small import product
-from .coupling import Coupling, Stored
-from .forces import forces
+from .sums.coupling import Coupling, Stored
+from .sums.forces import forces
 from .systems import Definite
 
 __all__ = ["Cloud", "Couple", "Own", "Side"]

@@ -12,7 +12,7 @@ from ...errors import bad_input
 from ...operators import small
 from ...operators.base import Operator
 from ...operators.cg import conjugate_gradient
-from .coupling import Coupling, Stored
+from .sums.coupling import Coupling, Stored
 
 __all__ = ["Definite"]
 

@@ -67,10 +67,16 @@ class PlanSums:
         """The same over the rows: ``sum_i a_i exp(...) u_i``."""
         return self._product(self.back, self.g, self.f, u)
 
-    def _product(self, problem: Problem, f: Tensor, g: Tensor, v: Tensor) -> Tensor:
+    def costs(self, v: Tensor) -> Tensor:
+        """``sum_j b_j exp(...) C_ij v_j`` for ``(M,)``."""
+        return self._product(self.problem, self.f, self.g, v, with_cost=True)
+
+    def _product(
+        self, problem: Problem, f: Tensor, g: Tensor, v: Tensor, with_cost: bool = False
+    ) -> Tensor:
         block = v[None] if v.dim() == 2 else v[None, :, None]
         row = (f / self.eps)[None]
-        out = problem.plan_product(row, g[None], block)[0]
+        out = problem.plan_product(row, g[None], block, with_cost=with_cost)[0]
         return out if v.dim() == 2 else out[:, 0]
 
     def outer_cost(self, u: Tensor, v: Tensor) -> float:

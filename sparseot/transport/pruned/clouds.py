@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -15,6 +16,7 @@ from ...points import CLOSED
 __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
+WEIGHED = "log_weights", "masses", "log_masses", "shares"  # which are found of weights, and kept
 
 
 class BlockCloud:
@@ -46,6 +48,14 @@ class BlockCloud:
         self.group_centres = (self.group_low + self.group_high) / 2
         self.group_offsets = (wide - self.group_centres[:, None]).transpose(1, 2).contiguous()
         self.group_fit = _slopes_of(self.group_offsets)
+
+    def weighing(self, weights: Tensor) -> BlockCloud:
+        """The same blocks with other weights ``(n,)`` of the points, in the order of the caller."""
+        new = copy(self)
+        for name in WEIGHED:
+            new.__dict__.pop(name, None)
+        new.weights = weights[self.order]
+        return new
 
     @cached_property
     def log_weights(self) -> Tensor:
@@ -84,6 +94,11 @@ class BlockCloud:
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
         return self.squares.amax(1)
+
+    @cached_property
+    def widest(self) -> float:
+        """The largest of them."""
+        return float(self.radii.amax())
 
     @property
     def _full_weights(self) -> Tensor:

@@ -32,6 +32,13 @@ class Cells:
             if len(heads) <= WORTH * len(points):
                 self._merge(*(torch.from_numpy(t).to(points.device) for t in (heads, labels)))
 
+    def weighing(self, weights: Tensor) -> Cells:
+        """The same points with other weights, cut only once; not for cells, whose centroids move."""
+        assert self.whole
+        new = Cells(self.points, weights, 0.0)
+        new.blocks = self.blocks.weighing(weights)
+        return new
+
     def _merge(self, heads: Tensor, labels: Tensor) -> None:
         count, points, weights = len(heads), self.points, self.weights
         mass = torch.bincount(labels, weights, count)

@@ -31,24 +31,20 @@ class Frame:
     origin: Tensor  # that both clouds share: far from zero, their centres would lose digits
     slopes: Tensor
     heights: Tensor
-    group_slopes: Tensor
-    group_heights: Tensor
+    values: Tensor  # of the potential, filled up
     below: Tensor  # (C, B), minus what is taken off the potential of each point
 
     @staticmethod
     def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
         """The frame of a potential ``(n,)``; centres are told from the origin."""
-        unit = scale.length
         values = cloud.fill(potential) * scale.height
-        own, wide = values.view(cloud.blocks, SIZE), values.view(cloud.groups, -1)
+        own = values.view(cloud.blocks, SIZE)
         slopes, rest = _sloped(own, cloud.fit, cloud.offsets)
-        group_slopes, group_rest = _sloped(wide, cloud.group_fit, cloud.group_offsets)
         heights = rest.amax(1)
         below = rest - own
         below -= heights[:, None]
         below -= scale.own(cloud)
-        slopes, group_slopes = slopes / unit, group_slopes / unit
-        return Frame(cloud, scale, origin, slopes, heights, group_slopes, group_rest.amax(1), below)
+        return Frame(cloud, scale, origin, slopes / scale.length, heights, values, below)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
@@ -67,12 +63,13 @@ class Frame:
         cloud, heights = self.cloud, self.heights.clone()
         heights[cloud.filled :] = CLOSED
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
-        sides = cloud.group_high - cloud.group_low
-        wide = self._sides(cloud.group_centres, sides, self.group_slopes)
+        values, sides = self.values.view(cloud.groups, -1), cloud.group_high - cloud.group_low
+        slopes, rest = _sloped(values, cloud.group_fit, cloud.group_offsets)
+        wide = self._sides(cloud.group_centres, sides, slopes / self.scale.length)
         shares, masses = cloud.shares, cloud.log_masses
         return (
             Boxes(*blocks, heights, shares[0], masses[0]),
-            Boxes(*wide, self.group_heights, shares[1], masses[1]),
+            Boxes(*wide, rest.amax(1), shares[1], masses[1]),
         )
 
     def _sides(self, centres: Tensor, sides: Tensor, slopes: Tensor) -> Triple:

@@ -19,6 +19,8 @@ from .clouds import BlockCloud
 
 __all__ = ["Scale", "scale_of"]
 
+NOTHING = 1e-6  # a share that no tolerance of single precision asks about
+
 
 @dataclass(frozen=True)
 class Scale(ABC):
@@ -70,6 +72,10 @@ class Squares(Scale):
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
         total = 0.0
         for cloud in (source, target):
+            most = self.SINGLE * cloud.widest * self.length**2
+            if most < NOTHING:
+                total += most
+                continue
             wrong = (self.SINGLE * cloud.radii * self.length**2).clamp(max=50.0).expm1()
             total += float(torch.dot(cloud.masses, wrong) / cloud.masses.sum())
         return total

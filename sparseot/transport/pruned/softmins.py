@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -18,13 +19,12 @@ from ...engines.base import LOG2E
 from ...engines.choose import tile_loops
 from ...engines.kept import Biases, Blocks, TileRows
 from ...formulas import GroundCost
-from ...operators.small import squares
-from ...points import CLOSED
 from ..marginals import Marginals
-from ..softmins import LARGEST, Softmins, Step
+from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
 from .frames import Frame
 from .memory import check_memory
+from .rows import extent, softmins_of
 from .scales import scale_of
 from .tile_lists import Tiles
 
@@ -32,9 +32,9 @@ __all__ = ["PrunedSoftmins"]
 
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
+FEW = 64  # tiles, which take less time than choosing some of them
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
-ROWS = 1 << 22  # pairs at a time, where single rows are taken over all columns
 
 Result = TypeVar("Result")
 
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 class _Known(NamedTuple):
     potential: Tensor
     bias: Tensor  # in the frames of the blocks
-    rise: Tensor  # above the potential for which the tiles were chosen
+    rise: Number  # above the potential for which the tiles were chosen
 
 
 class PrunedSoftmins(Softmins):
@@ -96,10 +96,8 @@ class PrunedSoftmins(Softmins):
         """
         new = self.like(*self.clouds)
         new.memory = self.memory
-        if self.dtype == torch.float64:
-            return new, 0.0
-        rounding = self.scale.bound(*self.clouds)
-        if rounding > SHARE * self.tol:
+        rounding = 0.0 if self.dtype == torch.float64 else self.scale.bound(*self.clouds)
+        if self.dtype == torch.float64 or rounding > SHARE * self.tol:
             return new, 0.0
         new.dtype = torch.float32
         return new, rounding
@@ -118,7 +116,8 @@ class PrunedSoftmins(Softmins):
         """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
         self._refresh(side, here, there)
         total = self._sums(side, here, there)
-        if float(total.amin()) > LOWEST and float(total.amax()) < HIGHEST:
+        low, high = extent(total)
+        if low > LOWEST and high < HIGHEST:
             return torch.sub(here, total.log(), alpha=self.eps), total
         lost = (~((total > LOWEST) & (total < HIGHEST))).nonzero()[:, 0]
         values = here - self.eps * total.clamp(LOWEST, HIGHEST).log()
@@ -131,7 +130,15 @@ class PrunedSoftmins(Softmins):
     def build(self, f: Tensor, g: Tensor, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
         self.built = None
-        frames = self._frame(f, g)
+        frames, (X, Y) = self._frame(f, g), self.clouds
+        few = X.filled * Y.filled <= FEW
+        self.tiles = self.screened = self.all_tiles if few else self._screen(frames, margin)
+        self.built, self.peaks = (f, g), [None, None]
+        self.age, self.final = max(TRIM_AT) if few else 0, margin <= 0
+        self.builds += 1
+
+    def _screen(self, frames: list[Frame], margin: float) -> Tiles:
+        """The tiles that may matter."""
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
         (rows, groups), (cols, near) = (frame.boxes() for frame in frames)
         X, Y = self.clouds
@@ -139,11 +146,15 @@ class PrunedSoftmins(Softmins):
         found, omitted = self.loops.screen(rows, cols, threshold, pairs)
         omitted += lost.repeat_interleave(GROUP)
         check_memory(self.memory, X.n + Y.n, X.dim, len(found))
-        self.tiles = self.screened = Tiles.of(found, omitted, Y.blocks, self.loops)
-        self.built = f, g
-        self.peaks = [None, None]
-        self.age, self.final = 0, margin <= 0
-        self.builds += 1
+        return Tiles.of(found, omitted, Y.blocks, self.loops)
+
+    @cached_property
+    def all_tiles(self) -> Tiles:
+        """Those of all blocks that hold points."""
+        X, Y = self.clouds
+        return Tiles.between(
+            (X.blocks, X.filled), (Y.blocks, Y.filled), X.points.device, self.loops
+        )
 
     def seen_from(self, side: int, f: Tensor, g: Tensor) -> PrunedSoftmins:
         """The same problem from one side, whose pairs are chosen for the rows there.
@@ -198,7 +209,7 @@ class PrunedSoftmins(Softmins):
         if self.built is None or not sum(map(float, self._rises(side, here, there))) <= self.slack:
             self.build(*((there, here) if side else (here, there)))
 
-    def _rises(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def _rises(self, side: int, here: Tensor, there: Tensor) -> tuple[Number, Number]:
         """How far both have risen above the potentials for which the tiles were chosen."""
         return self._known(side, here).rise, self._known(1 - side, there).rise
 
@@ -209,7 +220,7 @@ class PrunedSoftmins(Softmins):
             if known is not None and known.potential is potential:
                 return known
         assert self.built is not None
-        rise = (potential - self.built[side]).max()
+        rise = self._number((potential - self.built[side]).max())
         known = self.known[side] = _Known(potential, self.frames[side].bias(potential), rise)
         return known
 
@@ -233,19 +244,20 @@ class PrunedSoftmins(Softmins):
     ) -> tuple[Blocks, Blocks, Biases]:
         """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
         rows = self._known(side, row).bias.to(self.dtype)
-        cols = (self._known(1 - side, col).bias + logs).clamp_(min=CLOSED).to(self.dtype)
+        cols = (self._known(1 - side, col).bias + logs).to(self.dtype)
         return self.parts[side], self.parts[1 - side], (rows, cols)
 
-    def _run(self, loop: Callable[..., Result], side: int, *args: Any) -> Result:
+    def _run(self, loop: Callable[..., Result], side: int, *args: Any, **options: Any) -> Result:
         """One pass over the tiles, seen from that side."""
         self.pairs += len(self.tiles) * SIZE**2
-        return loop(self.tiles.sides[side], *args)
+        return loop(self.tiles.sides[side], *args, **options)
 
     def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
         given = self._given(side, here, there, self.clouds[1 - side].log_weights)
-        out, peaks = self._run(self.loops.sums, side, *given)
         self.age += 1
-        if self.age <= max(TRIM_AT):
+        young = self.age <= max(TRIM_AT)
+        out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
+        if young and peaks is not None:
             least = out.amin(1).clamp(LOWEST, 1.0)
             self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
             if self.age in TRIM_AT and not self.final:
@@ -279,16 +291,8 @@ class PrunedSoftmins(Softmins):
 
     def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
         """Softmins of single rows over all columns, where the kept tiles held nothing."""
-        x, other = self.clouds[side].points[rows], self.clouds[1 - side]
-        logs = there * self.scale.height + other.log_weights.view(-1)[: other.n]
-        found = []
-        for some in x.split(max(1, ROWS // other.n)):
-            costs = self.cost.polynomial(squares(some, other.points))
-            exponents = logs - costs * self.scale.height
-            top = exponents.amax(1)
-            total = (exponents - top[:, None]).exp2().sum(1)
-            found.append((top + total.log2()) / -self.scale.height)
-        return torch.cat(found)
+        points = self.clouds[side].points[rows]
+        return softmins_of(points, self.clouds[1 - side], there, self.scale)
 
     @property
     def kept_fraction(self) -> float:

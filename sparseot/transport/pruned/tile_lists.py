@@ -27,6 +27,17 @@ class Tiles:
         cols, places = loops.transpose(rows, columns)
         return Tiles((rows, cols), places, omitted, loops)
 
+    @staticmethod
+    def between(
+        rows: tuple[int, int], cols: tuple[int, int], device: torch.device, loops: TileLoops
+    ) -> Tiles:
+        """All tiles of two clouds, told by the numbers of their blocks and of those that hold points."""
+        counts = torch.zeros(rows[0], dtype=torch.int64, device=device)
+        counts[: rows[1]] = cols[1]
+        blocks = torch.arange(cols[1], dtype=torch.int32, device=device).repeat(rows[1])
+        omitted = torch.zeros(rows[0], dtype=torch.float64, device=device)
+        return Tiles.of(TileRows.of(counts, blocks), omitted, cols[0], loops)
+
     def only(self, keep: Tensor) -> Tiles:
         """Those tiles, told in the order of rows."""
         (rows, cols), places = self.sides, keep.nonzero()[:, 0]

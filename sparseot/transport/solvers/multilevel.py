@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 import torch
@@ -46,7 +46,7 @@ Start = tuple[Tensor, Tensor] | None
 
 
 def solve_kept_pairs(
-    course: Course, start: Start, cut: dict[int, Cells], *, engine: str, memory: float | None
+    course: Course, start: Start, cut: dict[Hashable, Cells], *, engine: str, memory: float | None
 ) -> Found:
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
@@ -63,13 +63,14 @@ class Multilevel:
 
     Args:
         course: the problem, and how far to go.
-        cut: clouds in blocks, by the identity of the cloud, that problems share.
+        cut: clouds in blocks, by the identity of the cloud and by where its points are, that problems
+            and items of a batch share.
         engine: "numba" or "tiles".
         memory: bytes that points and kept tiles may take.
     """
 
     def __init__(
-        self, course: Course, cut: dict[int, Cells], engine: str, memory: float | None
+        self, course: Course, cut: dict[Hashable, Cells], engine: str, memory: float | None
     ) -> None:
         problem = course.problem
         assert isinstance(problem.cost, GroundCost)
@@ -274,8 +275,13 @@ class Multilevel:
         self.levels.append(self.course.level(softmins.eps, sizes, found, kept, began))
 
 
-def _whole(cloud: Points, cut: dict[int, Cells]) -> Cells:
-    """The points of a cloud, in blocks that other problems may have cut already."""
+def _whole(cloud: Points, cut: dict[Hashable, Cells]) -> Cells:
+    """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
     if id(cloud) not in cut:
-        cut[id(cloud)] = Cells(cloud.positions[0].double(), cloud.weights[0].double(), 0.0)
+        x, weights = cloud.positions[0], cloud.weights[0].double()
+        support = x.data_ptr(), x.shape, x.stride()
+        if support in cut:
+            cut[id(cloud)] = cut[support].weighing(weights)
+        else:
+            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0)
     return cut[id(cloud)]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ..softmins import HalfStep, Number, Outcome, Softmins
+from .leaps import Stall, leap
 from .progress import Stopped
 
 __all__ = ["alternate", "close", "guessed_rate", "relaxed_sweeps", "self_fixed_point"]
@@ -96,6 +97,10 @@ class _Momentum:
     def restart(self) -> None:
         """After a setback: plain sweeps, then a shorter memory."""
         self.rho2 = 1 - min(1.0, 2 * (1 - self.rho2))
+        self.rest()
+
+    def rest(self) -> None:
+        """Plain sweeps, before the factors grow anew."""
         self.omega, self.wait, self.errors = 1.0, 2 * PLAIN, []
 
 
@@ -144,7 +149,7 @@ def relaxed_sweeps(
     """The sweeps of :func:`alternate`; ``state`` holds the last potentials at any moment."""
     f, g = state
     momentum, spent, best = _Momentum(rho2), 0.0, -math.inf
-    threshold, due = TRIAL * tol, math.inf
+    threshold, due, stall = TRIAL * tol, math.inf, Stall()
     while True:
         state[:] = f, g
         plain = momentum.plain
@@ -158,6 +163,12 @@ def relaxed_sweeps(
         best = max(best, dual)
         if not plain:
             momentum.observe(error)
+        if stall.observe(error):
+            (f, g), length, half_steps = _leap(softmins, f_new, g)
+            spent += PLAIN + 1 + half_steps / 2
+            stall.tried(length > 0)
+            momentum.rest()
+            continue
         f = torch.lerp(f, f_new, momentum.next())
         if not plain and (error <= threshold or spent >= due or spent >= budget):
             found, spent = close(softmins, f, g, spent, pair=True), spent + 1.5
@@ -167,6 +178,15 @@ def relaxed_sweeps(
             due = spent + max(momentum.sweeps(tol / found.error), APART)
         if (move := softmins.shift(f, g)) is not None:
             f, g = f + move, g - move
+
+
+def _leap(softmins: Softmins, f: Tensor, g: Tensor) -> tuple[tuple[Tensor, Tensor], float, int]:
+    """Where a leap from these potentials ends: along a plain sweep, after some that remove noise."""
+    old = f, g
+    for _ in range(PLAIN + 1):
+        old = f, g
+        (g, f), _ = _sweep(softmins, f, g, 1.0)
+    return leap(softmins, old, (f, g))
 
 
 def _sweep(

@@ -7,7 +7,7 @@ error of the marginals of the plan, over all pairs, is at most ``tol`` times the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -91,10 +91,12 @@ class Sinkhorn(Solver):
     def solve_all(
         self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
     ) -> list[Solution]:
-        cut: dict[int, Cells] = {}  # clouds in blocks, which problems share
+        cut: dict[Hashable, Cells] = {}  # clouds in blocks, which problems share
         return [self._batch(*pair, cut) for pair in zip(problems, starts, strict=True)]
 
-    def _batch(self, problem: Problem, start: Potentials | None, cut: dict[int, Cells]) -> Solution:
+    def _batch(
+        self, problem: Problem, start: Potentials | None, cut: dict[Hashable, Cells]
+    ) -> Solution:
         """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
         why, parts, reports = self.all_pairs(problem), [], []
         for k in range(len(problem.source.positions)):
@@ -146,7 +148,7 @@ class Sinkhorn(Solver):
         loops = loops_for(self.engine, x.device)
         if not isinstance(cost, GroundCost):
             why = "a function has no bounds on blocks"
-        elif x.device.type != "cpu" and not (loops == "tiles" and self.multilevel):
+        elif x.device.type != "cpu" and (loops == "numba" or not self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:
             why = f"boxes bound little in dimension {x.shape[-1]}"

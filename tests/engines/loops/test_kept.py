@@ -1,12 +1,17 @@
-"""The loops over kept pairs, compiled and in torch: the same numbers."""
+"""The loops over kept pairs, compiled, in torch and in Triton: the same numbers."""
 
 import pytest
 import torch
 
+from sparseot.engines.loops import kept_torch
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
+from tests.engines import triton
+
+# Triton's interpreter takes tensors of a CPU, a card does not
+OTHERS = ["tiles", "triton"] if triton.INTERPRETED else ["tiles"]
 
 
 def problem(engine, dim, dtype, p):
@@ -20,13 +25,14 @@ def problem(engine, dim, dtype, p):
     return softmins, f, g
 
 
+@pytest.mark.parametrize("other", OTHERS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("dim", [1, 3, 5])
-def test_loops_without_a_compiler_give_the_same(dim, p, dtype):
+def test_loops_without_numba_give_the_same(dim, p, dtype, other):
     """The same tiles, bounds, sums, largest entries and products, to rounding."""
     found, v = [], torch.arange(400.0).double().sin().view(200, 2)
-    for engine in ("numba", "tiles"):
+    for engine in ("numba", other):
         torch.manual_seed(0)
         softmins, f, g = problem(engine, dim, dtype, p)
         sums, tiles = softmins._sums(1, g, f), softmins.tiles
@@ -40,7 +46,7 @@ def test_loops_without_a_compiler_give_the_same(dim, p, dtype):
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1, 0, 1, 2])
-@pytest.mark.parametrize("engine", ["numba", "tiles"])
+@pytest.mark.parametrize("engine", ["numba", *OTHERS])
 def test_products_with_powers_of_the_distance(engine, power):
     """Negative powers of zero are zero, where a point meets itself in a block of another cloud."""
     softmins, f, g = problem(engine, 3, torch.float64, 1)
@@ -59,7 +65,7 @@ def test_products_with_powers_of_the_distance(engine, power):
     torch.testing.assert_close(found, (entries * factors) @ v, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["numba", "tiles"])
+@pytest.mark.parametrize("engine", ["numba", *OTHERS])
 @pytest.mark.parametrize("dim", [1, 3])
 @pytest.mark.parametrize("eps", [0.005, 0.02, 0.1, 50.0])
 def test_rounding_of_distances_is_bounded(eps, dim, engine):
@@ -79,3 +85,26 @@ def test_rounding_of_distances_is_bounded(eps, dim, engine):
     scale = single.scale
     assert 0 < lost.mean() < scale.lost(X, Y) and lost.max() < scale.bound(X, Y)
     assert (scale.bound(X, Y) < 1) == (eps < 1)
+
+
+@pytest.mark.parametrize("power", [0, -1, 1])
+def test_distances_are_computed_once(power, monkeypatch):
+    """They serve the exponents and the powers of a tile."""
+    x = torch.rand(200, 2).double()
+    X = BlockCloud(x, x.new_full((200,), 1 / 200))
+    softmins = PrunedSoftmins(X, X, ground_cost(1), Balanced(), 0.1, 1e-3, torch.float64, "tiles")
+    zero, calls, true = torch.zeros(200).double(), [], kept_torch._distances
+    softmins.build(zero, zero)
+
+    def counted(rows, cols, I, J):
+        calls.append(len(I))
+        return true(rows, cols, I, J)
+
+    monkeypatch.setattr(kept_torch, "_distances", counted)
+    found = softmins.products(0, zero, zero, torch.ones(200, 1).double(), power)
+    assert sum(calls) == len(softmins.tiles)
+    far = torch.cdist(X.points, X.points)
+    wanted = (
+        torch.exp(-far / 0.1) * torch.where(far > 0, far, torch.inf if power < 0 else far) ** power
+    )
+    torch.testing.assert_close(found[:, 0], wanted.sum(1), rtol=1e-6, atol=0)

@@ -1,5 +1,5 @@
 """Tests of the kernels run where Triton interprets them, in a process of their own."""
 
-import os
+from . import INTERPRETED
 
-collect_ignore = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["interpreted"]
+collect_ignore = [] if INTERPRETED else ["interpreted"]

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 TABLE = "tests/engines/test_conformance.py", "-k", "triton and not derivatives"
+KEPT = "tests/engines/loops/test_kept.py", "-k", "triton"
 HERE = ("tests/engines/triton/interpreted",)
 
 
@@ -27,7 +28,7 @@ def test_the_kernels_of_this_folder():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", [TABLE, HERE], ids=["conformance", "here"])
+@pytest.mark.parametrize("tests", [TABLE, KEPT, HERE], ids=["table", "kept pairs", "here"])
 def test_whole_tables(tests):
     """Derivatives of sums are sums of the same kernels: they are for a card."""
     assert run("slow" if tests is HERE else "not gpu", *tests) >= 4

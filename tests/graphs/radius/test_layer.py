@@ -130,6 +130,8 @@ def test_compiled_without_a_break():
                 results.append((product, *torch.autograd.grad(product.sum(), moving)))
             torch.testing.assert_close(*results)
     assert counter.frame_count == 1
+    edges = torch.compile(lambda x: so.radius_graph(x, 0.3), fullgraph=True, backend="aot_eager")
+    assert torch.equal(edges(x.detach() / 1e6), so.radius_graph(x / 1e6, 0.3))
     with pytest.warns(UserWarning, match="max_num_neighbors=4 left out"):
         compiled(0.5 * torch.rand(50, 3))
 

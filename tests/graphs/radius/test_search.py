@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from sparseot import knn, radius, radius_graph
 from sparseot.graphs.radius.search import largest_square
-from tests.references.neighbours import all_squares, hard_clouds
+from tests.references.neighbours import all_distances, all_squares, hard_clouds
 
 CLOUDS = hard_clouds()
 METHODS = ["cells", "tiles"]
@@ -48,7 +48,7 @@ def check_rows(found):
 def test_all_pairs_of_the_whole_matrix(method, name, loop):
     """From the nearest ones to all; whole numbers are also asked at a distance that occurs."""
     x = CLOUDS[name]
-    distances = all_squares(x, x).sqrt()
+    distances = all_distances(x, x)
     radii = [0.0, *(between(distances, share) for share in (0.003, 0.1, 1.0))]
     if name in ("lattice", "all equal", "collinear", "copies"):
         radii += [float(distances.flatten().kthvalue(k).values) for k in (1000, 30_000, 80_000)]
@@ -68,7 +68,7 @@ def test_another_cloud(dimension, dtype):
     """Also where queries lie far outside of the points, and where there are few of either."""
     y = torch.rand(800, dimension, dtype=dtype)
     for x in (torch.rand(300, dimension, dtype=dtype) + 0.5, y[:3] + 0.01, 1e4 * y[:50]):
-        distances = all_squares(x, y).sqrt()
+        distances = all_distances(x, y)
         r = between(distances, 0.03)
         for method in METHODS:
             found = radius(x, y, r, method=method)
@@ -153,7 +153,7 @@ def test_batches_of_two_clouds(method):
     found = radius(x, y, 0.2, mask=(of_x, of_y), method=method)
     near = (all_squares(x[0], y[0]) * 0).bool().repeat(3, 1).repeat(1, 3)
     for b in range(3):
-        block = (all_squares(x[b], y[b]).sqrt() <= 0.2) & of_x[b][:, None] & of_y[b]
+        block = (all_distances(x[b], y[b]) <= 0.2) & of_x[b][:, None] & of_y[b]
         near[40 * b : 40 * (b + 1), 60 * b : 60 * (b + 1)] = block
     assert torch.equal(pairs(found), near.nonzero().T)
     labels = (torch.arange(120) // 40, torch.arange(180) // 60)
@@ -179,11 +179,11 @@ def test_an_order_of_the_points_is_one_of_the_edges(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_nearest_are_kept_ties_by_index(method, name):
     x = CLOUDS[name]
-    distances = all_squares(x, x).sqrt().fill_diagonal_(torch.inf)
-    r = between(all_squares(x, x).sqrt(), 0.2)
+    distances = all_distances(x, x).fill_diagonal_(torch.inf)
+    r = between(all_distances(x, x), 0.2)
     most = 7
     near = knn(x, k=most)
-    real = all_squares(x, x).sqrt().gather(1, near.indices) <= r
+    real = all_distances(x, x).gather(1, near.indices) <= r
     expected = [sorted(row[keep].tolist()) for row, keep in zip(near.indices, real, strict=True)]
     total = int((distances <= r).sum())
     with pytest.warns(UserWarning, match=r"max_num_neighbors=7 left out .* of .* edges"):
@@ -200,7 +200,7 @@ def test_rows_of_many_neighbours(method):
     with pytest.warns(UserWarning, match="left out"):
         edges = radius_graph(x, 0.5, max_num_neighbors=200, method=method)
     near = knn(x, k=200).indices.sort(1).values
-    far = all_squares(x, x).sqrt().gather(1, near) > 0.5
+    far = all_distances(x, x).gather(1, near) > 0.5
     assert not far.any() and torch.equal(edges[0].view(1500, 200), near)
 
 

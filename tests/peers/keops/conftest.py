@@ -18,8 +18,9 @@ MODULES = {
 
 
 @pytest.fixture(params=["sparseot", pytest.param("keops", marks=pytest.mark.slow)])
-def lazy(request):
-    """``lazy.torch.LazyTensor``, ``lazy.numpy.LazyTensor``, ``lazy.cluster``: ours, and KeOps's."""
+def lazy(request, monkeypatch):
+    """``lazy.torch.LazyTensor``, ``lazy.numpy.LazyTensor``, ``lazy.cluster``: ours, compiled, and KeOps's."""
+    monkeypatch.setattr("sparseot.engines.choose.WORTH_A_PROGRAM", 0)
     if request.param == "keops":
         request.getfixturevalue("needs_compiler")
         pytest.importorskip("pykeops")

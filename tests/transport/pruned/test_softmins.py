@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sparseot as so
 from sparseot.formulas import ground_cost
@@ -69,3 +70,46 @@ def test_what_the_other_pairs_hold_is_a_mass():
     assert one.omitted > 0
     assert hundred.omitted == pytest.approx(100 * one.omitted, rel=0.1)
     assert f"the others hold a mass of {hundred.omitted:.1e} at most" in repr(hundred)
+
+
+def test_small_clouds_are_not_screened(monkeypatch):
+    """All tiles of few blocks cost less than a choice of some; sums are those of all pairs."""
+    (x, y), eps = (torch.rand(n, 2).double() for n in (150, 100)), 0.05**2
+    a, b = weights(150), weights(100)
+    X, Y = BlockCloud(x, a), BlockCloud(y, b)
+    softmins = PrunedSoftmins(X, Y, ground_cost(2), Balanced(), eps, 1e-3, torch.float64)
+    monkeypatch.setattr(softmins.loops, "screen", None)
+    f, g = torch.randn(150).double() * eps, torch.randn(100).double() * eps
+    for side, (h, t, w) in enumerate(((f, g, Y.weights), (g, f, X.weights))):
+        found, _ = softmins.exact(side, h, t)
+        costs = cost_matrix(X.points, Y.points, 2)
+        exponents = (t - (costs.T if side else costs)) / eps
+        torch.testing.assert_close(found, -eps * (exponents + w.log()).logsumexp(1))
+    assert softmins.builds == 1 and not softmins.screened.omitted.any()
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch is asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), options=None):
+        self.count += 1
+        return function(*args, **(options or {}))
+
+
+def test_a_half_step_takes_few_operations():
+    """For some thousand points each costs as much as the sums themselves."""
+    x, y = torch.rand(2500, 2).double(), torch.rand(2400, 2).double()
+    X, Y = BlockCloud(x, weights(2500)), BlockCloud(y, weights(2400))
+    softmins = PrunedSoftmins(X, Y, ground_cost(2), Balanced(), 0.2**2, 1e-3)
+    f, g = torch.zeros(2500).double(), torch.zeros(2400).double()
+    for _ in range(20):
+        g = softmins.step(1, g, f).value
+        f = softmins.step(0, f, g).value
+    builds = softmins.builds
+    with Operations() as half_step:
+        softmins.step(1, g, f)
+    assert softmins.builds == builds and half_step.count <= 25

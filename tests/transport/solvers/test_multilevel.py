@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import sparseot as so
+from sparseot.transport.pruned import clouds
 from tests.references.dense import cost_matrix
 
 ALL = so.Sinkhorn(multilevel=False)
@@ -178,3 +179,20 @@ def test_a_solve_without_a_compiler(p):
         assert found.lower <= found.value <= found.upper
     for compiled, plain in zip(*results, strict=True):
         torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-8)
+
+
+def test_many_weights_on_one_support_cut_it_once(monkeypatch):
+    """Whole clouds are cut into blocks once, and solved as each alone is."""
+    x, y = torch.rand(700, 2).double(), torch.rand(600, 2).double()
+    a = torch.stack([weights(700) for _ in range(3)])
+    alone = [so.solve_sample(x, y, w, blur=0.05, debias=True, solver=FEW).value for w in a]
+    sizes, true = [], clouds.partition
+
+    def counted(points, size):
+        sizes.append(len(points))
+        return true(points, size)
+
+    monkeypatch.setattr(clouds, "partition", counted)
+    found = so.solve_sample(x, y, a, blur=0.05, debias=True, solver=FEW)
+    assert sizes.count(700) == sizes.count(600) == 1
+    torch.testing.assert_close(found.value, torch.stack(alone), rtol=1e-12, atol=1e-14)

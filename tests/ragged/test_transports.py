@@ -6,7 +6,7 @@ import torch
 
 import sparseot as so
 
-from ..ragged.clouds import COUNT, NX, NY, clouds, leaves, nested, vector, weights
+from .clouds import COUNT, NX, NY, clouds, leaves, nested, vector, weights
 
 X, Y, A, B = clouds(NX, 0), clouds(NY, 1, shift=0.1), weights(NX, 2), weights(NY, 3)
 SIZES = [(n, 3) for n in NX]

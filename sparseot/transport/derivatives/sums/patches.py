@@ -14,13 +14,13 @@ from functools import cached_property
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ...engines.base import LOG2E
-from ...engines.kept import TileRows
-from ...engines.openmp import NUMBERS
-from ...engines.threads import share, share_ranges
-from ...formulas import GroundCost
-from ...points import CLOSED
-from ..pruned.clouds import SIZE, BlockCloud
+from ....engines.base import LOG2E
+from ....engines.kept import TileRows
+from ....engines.openmp import NUMBERS
+from ....engines.threads import share, share_ranges
+from ....formulas import GroundCost
+from ....points import CLOSED
+from ...pruned.clouds import SIZE, BlockCloud
 
 __all__ = ["LEAST", "Optimum", "Patch", "Work", "over_all", "over_tiles"]
 

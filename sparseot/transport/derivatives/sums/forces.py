@@ -19,7 +19,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ...operators.small import product
+from ....operators.small import product
 from .coupling import Coupling, Stored
 from .patches import LEAST, Patch
 

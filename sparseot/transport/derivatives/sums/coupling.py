@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
-from ...engines.base import Engine, reductions
-from ...errors import bad_input
-from ...operators.small import by_rows, exp_, product, squares
-from ...points import CLOSED
-from ..pruned.kept_pairs import KeptPairs
+from ....engines.base import Engine, reductions
+from ....errors import bad_input
+from ....operators.small import by_rows, exp_, product, squares
+from ....points import CLOSED
+from ...pruned.kept_pairs import KeptPairs
 from .patches import Optimum, Work, over_all, over_tiles
 
 __all__ = ["Coupling", "Stored", "Summed"]

@@ -1,0 +1,84 @@
+r"""An interval that contains the cost without regularisation, :math:`\min \langle P, C \rangle`, of a solve.
+
+From below, the dual objective of potentials that are feasible: :math:`f_i = \min_j C_{ij} - g_j` over all pairs, and
+g from f alike (the c-transforms of Villani, 2009, "Optimal transport: old and new", chapter 5). From above, the cost of a plan
+with exactly the right marginals, that of the potentials scaled down and closed by a product
+(:mod:`.interval`). Both are valid for whatever potentials, and as the temperature falls they meet.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import bad_input
+from ...formulas import GroundCost
+from ..problem import Problem
+from .interval import UNIT, scaled_down
+from .minima import minima
+from .sums import PlanSums
+
+__all__ = ["Bounds", "unregularised"]
+
+ROUNDING = 1e-14  # of sums, relative to potentials and costs
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds of the cost without regularisation, and the part of the upper one that closes the marginals."""
+
+    lower: float
+    upper: float
+    closing: float
+
+
+def unregularised(problem: Problem, f: Tensor, g: Tensor, item: int) -> Bounds:
+    """Bounds for one item of a batch, from any potentials."""
+    if not (isinstance(problem.cost, GroundCost) and problem.penalty.imposed):
+        fix = "Costs that are functions, and reach, have no such interval."
+        raise bad_input(
+            "unregularised", "another problem", "balanced transport, cost |x - y|^p / p", fix
+        )
+    x, y = problem.source.items[item], problem.target.items[item]
+    if x.equals(y) or bool((torch.cat((x.positions, y.positions), 1) == x.positions[:, :1]).all()):
+        return Bounds(0.0, 0.0, 0.0)
+    sums = PlanSums(problem, f, g, item)
+    lower = max(_dual(sums), _of_means(sums), 0.0)
+    upper, closing = _primal(sums)
+    return Bounds(sums.mass * lower, sums.mass * upper, sums.mass * closing)
+
+
+def _dual(sums: PlanSums) -> float:
+    """The dual objective of feasible potentials, less what rounding may add."""
+    f = minima(sums.problem, sums.f, sums.g, sums.b, sums.size)
+    g = minima(sums.back, sums.g, f, sums.a, sums.size)
+    parts = [(w, h.where(w > 0, 0.0)) for w, h in ((sums.a, f), (sums.b, g))]
+    size = sums.size + sum(float(h.abs().max()) for _, h in parts)
+    return sum(float(w @ h) for w, h in parts) - ROUNDING * size
+
+
+def _of_means(sums: PlanSums) -> float:
+    """The cost of moving the mean alone, which convexity makes a lower bound."""
+    problem = sums.problem
+    x, y = (cloud.positions[0] for cloud in (problem.source, problem.target))
+    centre = y.mean(0)
+    way = float((sums.a @ (x - centre) - sums.b @ (y - centre)).norm())
+    return max(way**problem.p / problem.p - ROUNDING * sums.size, 0.0)
+
+
+def _primal(sums: PlanSums) -> tuple[float, float]:
+    """The cost of a plan with the right marginals, and the part of it that is a product."""
+    whole = sums.outer_cost(sums.a, sums.b) + ROUNDING * sums.size
+    if not sums.sound:
+        return whole, whole
+    X, Y, rows, cols = scaled_down(sums)
+    cost, closing = float((sums.a * X) @ sums.costs(Y)), 0.0
+    missing, lacking = (sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0)
+    d = float(torch.maximum(missing.sum(), lacking.sum()))
+    if d > 0:
+        closing = sums.outer_cost(missing, lacking) / d
+    cost += closing + (ROUNDING + UNIT * sums.size / sums.eps) * sums.size
+    return (cost, closing) if math.isfinite(cost) and cost < whole else (whole, whole)

@@ -1,0 +1,36 @@
+"""Rows of kept sums that may have lost something: how they are seen, and taken over all pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...operators.small import squares
+from .clouds import BlockCloud
+from .scales import Scale
+
+__all__ = ["extent", "softmins_of"]
+
+ROWS = 1 << 22  # pairs at a time
+
+
+def extent(total: Tensor) -> tuple[float, float]:
+    """The lowest and the highest number; NumPy takes half of torch's time for so few."""
+    if total.device.type == "cpu":
+        values = total.numpy()
+        return float(values.min()), float(values.max())
+    low, high = total.aminmax()
+    return float(low), float(high)
+
+
+def softmins_of(x: Tensor, other: BlockCloud, there: Tensor, scale: Scale) -> Tensor:
+    """The softmins ``(n,)`` at points ``(n, D)`` of a potential ``there`` of all points of a cloud."""
+    logs = there * scale.height + other.log_weights.view(-1)[: other.n]
+    found = []
+    for some in x.split(max(1, ROWS // other.n)):
+        costs = scale.cost.polynomial(squares(some, other.points))
+        exponents = logs - costs * scale.height
+        top = exponents.amax(1)
+        total = (exponents - top[:, None]).exp2().sum(1)
+        found.append((top + total.log2()) / -scale.height)
+    return torch.cat(found)

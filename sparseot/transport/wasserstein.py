@@ -1,0 +1,205 @@
+r"""``wasserstein_distance``: an interval for W_p itself, without regularisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..clouds import points_pair
+from ..engines.openmp import own_settings
+from ..errors import bad_input, warn_user
+from ..operators.arrays import Array, of_one_kind, shown
+from ..points import bounding_diameter, check_integer, check_positive
+from .result import Transport
+from .solve import solve_clouds, with_tolerance
+from .solvers.sinkhorn import Sinkhorn
+
+__all__ = ["WassersteinDistance", "wasserstein_distance"]
+
+FIRST = {1: 0.005, 2: 0.02}  # blur, by p, of the diameter
+LEAST = 1e-6  # likewise
+TOL = 1e-3  # of the first solve
+COOLING = 0.05, 0.5  # the least and the largest factor of the temperature from solve to solve
+AIM, REST = (
+    0.7,
+    0.2,
+)  # of the width that is asked for: what the temperature and the tolerance may take
+
+
+@dataclass(frozen=True)
+class WassersteinDistance:
+    """What :func:`wasserstein_distance` found.
+
+    Attributes:
+        lower, upper: bounds of W_p, ``()`` or ``(B,)``, float64; Python numbers for arrays.
+        value: the middle of the interval.
+        rtol: the relative width that was asked for.
+        converged: whether all intervals are as narrow as that.
+        transport: the last solve, with its plan, whose cost is near the true one.
+        blurs: those that were solved.
+    """
+
+    lower: Array
+    upper: Array
+    value: Array
+    rtol: float
+    converged: bool
+    transport: Transport
+    blurs: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        lower, upper = (torch.as_tensor(end).reshape(-1) for end in (self.lower, self.upper))
+        width = float(_width(lower, upper).max())
+        parts = ", ".join(f"[{a:.6g}, {b:.6g}]" for a, b in zip(lower[:4], upper[:4], strict=True))
+        state = "converged" if self.converged else "NOT CONVERGED"
+        return (
+            f"W_{self.transport.solved[0].problem.p} in {parts}\n"
+            f"  {state}: {100 * width:.2g} % wide (rtol {self.rtol:g}) after {len(self.blurs)} "
+            f"solves, the last at blur {self.blurs[-1]:.3g}"
+        )
+
+
+@own_settings
+def wasserstein_distance(
+    x: Array,
+    y: Array,
+    a: Array | None = None,
+    b: Array | None = None,
+    *,
+    p: int = 2,
+    rtol: float = 0.01,
+    max_solves: int = 8,
+    solver: Sinkhorn | None = None,
+) -> WassersteinDistance:
+    r"""The Wasserstein distance, between two bounds.
+
+    .. math:: W_p(\alpha, \beta)^p = \min_P \, \langle P, |x - y|^p \rangle
+        \quad \text{with} \quad P 1 = a, \; P^\top 1 = b
+
+    Entropic problems are solved at lower and lower temperatures. The potentials of each, made feasible
+    by a minimum over all pairs, bound the distance from below, and its plan, brought to the exact marginals, from
+    above; nothing is assumed of their convergence. The minima visit all pairs twice a solve, at a
+    fraction of the price of a sweep over all pairs; the rest is done on kept pairs.
+
+    Args:
+        x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+        y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+        a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
+        b: ``(M,)`` or ``(B, M)`` weights, of the same mass.
+        p: exponent, 1 or 2.
+        rtol: width of the interval that is asked for, relative to its upper end.
+        max_solves: how many temperatures are tried.
+        solver: options, as ``Sinkhorn(max_sweeps=...)``; its tolerance is that of the first solve.
+
+    Returns:
+        A :class:`WassersteinDistance`. It has no derivatives; those of ``solve_sample`` are exact.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described. An interval that stays wider is a warning,
+        and ``converged`` is False.
+
+    References:
+        Peyré and Cuturi, 2019, "Computational optimal transport", sections 3.2 and 4.1; Altschuler, Weed
+        and Rigollet, 2017, algorithm 2.
+
+    Example:
+        >>> import torch
+        >>> x = torch.rand(50, 2).double()
+        >>> found = wasserstein_distance(x, x + torch.tensor([3.0, 4.0]))
+        >>> bool(found.lower <= 5 <= found.upper), found.converged
+        (True, True)
+    """
+    check_positive(rtol=rtol)
+    if rtol >= 1:
+        raise bad_input("rtol", f"{rtol:g}", "a share of the distance, below 1", "0.01 is usual.")
+    max_solves = check_integer("max_solves", max_solves)
+    clouds = [t.detach() if isinstance(t, Tensor) else t for t in (x, y, a, b)]
+    solver = with_tolerance(Sinkhorn() if solver is None else solver, TOL)
+    search = _Search(clouds, p, rtol, solver)
+    search.solve()
+    while bool(search.wide.any()) and len(search.blurs) < max_solves and search.colder():
+        search.solve()
+    return search.found()
+
+
+class _Search:
+    """Temperatures that fall until the interval of ``W_p^p / p`` is narrow."""
+
+    def __init__(self, clouds: list[Any], p: int, rtol: float, solver: Sinkhorn) -> None:
+        (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
+        source, target, _ = points_pair(x, y, a, b)
+        self.clouds, self.p, self.rtol, self.solver = clouds, p, rtol, solver
+        self.diameter = float(bounding_diameter(source, target).max()) or 1.0
+        self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
+        self.upper = torch.full_like(self.lower, torch.inf)
+        self.closing = torch.zeros_like(self.lower)
+        self.blurs = [FIRST.get(p, 1.0) * self.diameter]
+
+    def solve(self) -> None:
+        """One solve, and what it adds to the bounds."""
+        options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False, "cost": None}
+        found = solve_clouds(*self.clouds, blur=self.blurs[-1], solver=self.solver, **options)
+        self.transport = Transport(*found, self.solver)
+        bounds = self.transport.unregularised_bounds
+        lower, upper, self.closing = (
+            torch.tensor([getattr(bound, name) for bound in bounds], dtype=torch.float64)
+            for name in ("lower", "upper", "closing")
+        )
+        self.lower, self.upper = self.lower.maximum(lower), self.upper.minimum(upper)
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Bounds of W_p, ``(B,)``."""
+        low, high = ((self.p * end) ** (1 / self.p) for end in (self.lower, self.upper))
+        return low, high
+
+    @property
+    def wide(self) -> Tensor:
+        """Whose interval is wider than was asked for, ``(B,)``."""
+        return _width(*self.ends) > self.rtol
+
+    def colder(self) -> bool:
+        """Chooses the next temperature and tolerance by the shares of the width; False if there is none."""
+        wanted = (self.p * self.rtol * self.upper)[self.wide]
+        closing = self.closing[self.wide]
+        spread = (self.upper - self.lower)[self.wide] - closing
+        share = float((wanted / spread.clamp(min=1e-300)).min())
+        if share < 1:
+            factor = min(max(AIM * share, COOLING[0]), COOLING[1])
+            self.blurs.append(self.blurs[-1] * factor ** (1 / self.p))
+        else:
+            self.blurs.append(self.blurs[-1])
+        share = float((REST * wanted / closing.clamp(min=1e-300)).min())
+        tol = max(float(self.solver.tol or TOL) * min(max(share, 1e-3), 1.0), 1e-12)
+        self.solver = replace(self.solver, tol=tol)
+        if self.blurs[-1] < LEAST * self.diameter:
+            self.blurs.pop()
+            return False
+        return True
+
+    def found(self) -> WassersteinDistance:
+        """The answer, and a warning if it is wider than was asked for."""
+        lower, upper = self.ends
+        blurs = tuple(self.blurs)
+        if bool(self.wide.any()):
+            worst = int(_width(lower, upper).argmax())
+            warn_user(
+                f"The distance lies in [{float(lower[worst]):.6g}, {float(upper[worst]):.6g}], which is "
+                f"wider than rtol={self.rtol:g} after {len(blurs)} solves. The result says "
+                "converged=False; allow more by max_solves, or by Sinkhorn(max_sweeps=...)."
+            )
+        ends = [lower, upper, (lower + upper) / 2]
+        if not self.transport.batched:
+            ends = [end[0] for end in ends]
+        device = self.kind.device if isinstance(self.kind, Tensor) else "cpu"
+        lower, upper, value = (shown(end.to(device), self.kind) for end in ends)
+        narrow = not bool(self.wide.any())
+        return WassersteinDistance(lower, upper, value, self.rtol, narrow, self.transport, blurs)
+
+
+def _width(lower: Tensor, upper: Tensor) -> Tensor:
+    """The relative width; none where the distance is zero."""
+    return ((upper - lower) / upper).where(upper > 0, 0.0)

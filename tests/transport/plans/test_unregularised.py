@@ -1,0 +1,97 @@
+"""Bounds of the cost without regularisation: never violated, and near where the temperature is low."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import sparseot as so
+from sparseot.transport.plans import minima as minima_of_plans
+from sparseot.transport.plans.minima import minima
+from sparseot.transport.plans.sums import PlanSums
+from tests.references.clouds import cloud
+
+ALL, FEW = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)
+
+
+def shares(rng, n, total):
+    """Whole shares of ``total`` points of equal weight; some points may have none."""
+    return np.bincount(rng.integers(0, n, total), minlength=n)
+
+
+def exact(x, y, k, m, p):
+    """The cost between points of whole weights, by assignment of their copies."""
+    x, y = x.repeat_interleave(torch.from_numpy(k), 0), y.repeat_interleave(torch.from_numpy(m), 0)
+    cost = (torch.cdist(x, y) ** p / p).numpy()
+    return float(cost[linear_sum_assignment(cost)].mean())
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["all pairs", "kept pairs"])
+@pytest.mark.parametrize("seed", range(5))
+def test_bounds_are_never_violated(seed, kept):
+    """300 problems: duplicates, points without weight, outliers, far away, early stops, both precisions."""
+    rng = np.random.default_rng(seed)
+    for trial in range(10 if kept else 50):
+        n, m, d, p = *rng.integers(2, 25, 2), rng.integers(1, 4), int(rng.integers(1, 3))
+        x, y = (torch.from_numpy(rng.random((size, d))) for size in (n, m))
+        y = y + rng.choice([0.0, 0.1, 2.0])
+        x[0] += rng.choice([0.0, 20.0])
+        x, y = (t + rng.choice([0.0, 1000.0]) for t in (x, y)) if trial % 7 == 0 else (x, y)
+        x[-1], y[-1] = x[0], x[0]
+        total, mass = 30, rng.choice([1.0, 3.0])
+        k, l = shares(rng, n, total), shares(rng, m, total)
+        a, b = (torch.from_numpy(mass * s / total) for s in (k, l))
+        if trial % 3 == 0:
+            x, y, a, b = (t.float() for t in (x, y, a, b))
+        blur, tol = 10 ** rng.uniform(-2, 0), 10 ** rng.uniform(-4, -0.5)
+        solver = so.Sinkhorn(multilevel=kept, tol=tol)
+        found = so.solve_sample(x, y, a, b, blur=blur, p=p, solver=solver)
+        true = mass * exact(x.double(), y.double(), k, l, p)
+        lower, upper = (float(end) for end in found.unregularised)
+        margin = 1e-6 * true if trial % 3 == 0 else 1e-11 * (1 + true)  # of weights in float32
+        assert lower <= true + margin and true - margin <= upper, (seed, trial)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("side", [0, 1])
+def test_minima_over_kept_pairs_are_those_of_all(p, side, monkeypatch):
+    """Never above them, and below by little of a temperature; rows that lost their digits are taken over all pairs."""
+    (x, a), (y, b) = cloud(300, 2, zero=3), cloud(250, 2, shift=0.2, zero=5)
+    found = so.solve_sample(x, y, a, b, blur=0.05, p=p, solver=FEW).solved[0]
+    sums = PlanSums(found.problem, found.solution.f, found.solution.g_prev, 0)
+    problem, near, g, points, others, weights = sums.problem, sums.f, sums.g, x, y, b
+    if side:
+        problem, near, g, points, others, weights = sums.back, sums.g, sums.f, y, x, a
+    true = (torch.cdist(points, others) ** p / p - g)[:, weights > 0].amin(1)
+    eps = found.problem.eps
+    for highest in (minima_of_plans.HIGHEST, 0.0):
+        monkeypatch.setattr(minima_of_plans, "HIGHEST", highest)
+        few = minima(problem, near, g, weights, sums.size)
+        assert (few <= true + 1e-12).all()
+        assert (true - few)[[a, b][side] > 0].max() < (0.2 * eps if highest else 1e-7)
+
+
+def test_bounds_meet_as_the_temperature_falls():
+    (x, a), (y, b) = cloud(40, 2), cloud(30, 2, shift=0.5)
+    widths = []
+    for blur in (0.3, 0.1, 0.03):
+        low, high = so.solve_sample(x, y, a, b, blur=blur, tol=1e-8).unregularised
+        widths.append(float(high - low))
+    assert widths[0] > 3 * widths[1] > 9 * widths[2] > 0
+
+
+def test_batches_and_arrays():
+    (x, a), (y, b) = cloud(20, 2, batch=(3,)), cloud(15, 2, batch=(3,))
+    found = so.solve_sample(x, y, a, b, blur=0.1)
+    low, high = found.unregularised
+    assert low.shape == high.shape == (3,) and low.dtype == torch.float64
+    one = so.solve_sample(*(t[1].numpy() for t in (x, y, a, b)), blur=0.1).unregularised
+    assert all(type(end) is float for end in one)
+    np.testing.assert_allclose(one, (low[1], high[1]), rtol=1e-3)
+
+
+def test_other_problems_are_refused():
+    x = torch.rand(5, 2)
+    for options in ({"reach": 1.0}, {"cost": lambda x, y: torch.cdist(x, y)}):
+        with pytest.raises(ValueError, match="unregularised: got another problem"):
+            _ = so.solve_sample(x, x + 1, blur=0.1, **options).unregularised

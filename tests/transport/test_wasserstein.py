@@ -1,0 +1,104 @@
+"""Wasserstein distances between bounds, against closed forms and exact assignments."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import sparseot as so
+from tests.references.clouds import cloud
+
+
+def check(found, true, rtol):
+    assert found.converged
+    assert found.lower <= true * (1 + 1e-12) and true * (1 - 1e-12) <= found.upper
+    assert found.upper - found.lower <= rtol * found.upper
+    assert found.value == (found.lower + found.upper) / 2
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("rtol", [1e-2, 1e-3])
+def test_sorted_points_of_the_line(p, rtol):
+    x, y = torch.randn(300, 1).double(), 0.5 * torch.randn(300, 1).double() + 1
+    true = (x.sort(0).values - y.sort(0).values).abs().pow(p).mean().item() ** (1 / p)
+    check(so.wasserstein_distance(x, y, p=p, rtol=rtol), true, rtol)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("multilevel", [False, True], ids=["all pairs", "kept pairs"])
+def test_assignments(p, multilevel):
+    (x, _), (y, _) = cloud(200, 3), cloud(200, 3, shift=0.3)
+    cost = (torch.cdist(x, y) ** p).numpy()
+    true = cost[linear_sum_assignment(cost)].mean() ** (1 / p)
+    solver = so.Sinkhorn(multilevel=multilevel)
+    check(so.wasserstein_distance(x, y, p=p, solver=solver), true, 0.01)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_translates(p):
+    (x, a) = cloud(100, 2)
+    v = torch.tensor([3.0, 4.0]).double()
+    check(so.wasserstein_distance(x, x + v, a, a, p=p, rtol=1e-3), 5.0, 1e-3)
+
+
+def test_permutations():
+    """Points on a grid, shaken by less than a quarter of its step: each stays with its own."""
+    grid = torch.cartesian_prod(*[torch.arange(8.0)] * 2).double()
+    y = grid + 0.4 * torch.rand(64, 2).double() - 0.2
+    true = (grid - y).square().sum(1).mean().sqrt().item()
+    check(so.wasserstein_distance(grid, y[torch.randperm(64)], rtol=1e-3), true, 1e-3)
+
+
+def test_equal_clouds():
+    (x, a) = cloud(30, 2)
+    for y in (x, x.clone()):
+        found = so.wasserstein_distance(x, y, a, a)
+        assert found.lower == found.upper == 0 and found.converged
+    same = torch.ones(4, 2)
+    assert so.wasserstein_distance(same, same[:3]).upper == 0
+
+
+def test_batches_and_masses():
+    (x, a), (y, b) = cloud(30, 2, batch=(2,)), cloud(20, 2, batch=(2,), shift=0.5)
+    found = so.wasserstein_distance(x, y, a, b)
+    assert found.lower.shape == found.upper.shape == found.value.shape == (2,) and found.converged
+    heavier = so.wasserstein_distance(x[0], y[0], 4 * a[0], 4 * b[0])
+    assert heavier.lower <= 2 * found.upper[0] and 2 * found.lower[0] <= heavier.upper
+    assert str(found).startswith("W_2 in [") and "converged: " in str(found)
+
+
+def test_arrays_and_gradients():
+    (x, _), (y, _) = cloud(30, 2), cloud(30, 2, shift=1.0)
+    found = so.wasserstein_distance(x.numpy(), y.numpy())
+    assert type(found.lower) is type(found.upper) is type(found.value) is float
+    same = so.wasserstein_distance(x.requires_grad_(), y)
+    assert same.value.item() == found.value and not same.value.requires_grad
+    assert same.transport.sample(3)[0].shape == (3,)
+
+
+def test_what_cannot_be_reached_is_a_warning():
+    (x, _), (y, _) = cloud(50, 2), cloud(50, 2)
+    with pytest.warns(RuntimeWarning, match="wider than rtol=1e-06 after 1 solves.*max_solves"):
+        found = so.wasserstein_distance(x, y, rtol=1e-6, max_solves=1)
+    cost = torch.cdist(x, y).square().numpy()
+    true = math.sqrt(cost[linear_sum_assignment(cost)].mean())
+    assert not found.converged and found.lower <= true <= found.upper and len(found.blurs) == 1
+    assert "NOT CONVERGED" in repr(found)
+
+
+def test_bad_arguments():
+    x = torch.rand(5, 2)
+    for options, kind, message in (
+        ({"rtol": 0}, ValueError, "rtol: got 0, wanted a positive"),
+        ({"rtol": 1.5}, ValueError, "rtol: got 1.5, wanted a share of the distance"),
+        ({"max_solves": 0}, ValueError, "max_solves: got 0"),
+        ({"p": 3}, ValueError, "p: got 3"),
+        ({"a": torch.ones(5)}, ValueError, "equal masses"),
+        ({"solver": 3}, TypeError, "solver: got int"),
+    ):
+        with pytest.raises(kind, match=message):
+            so.wasserstein_distance(x, x + 1, **options)
+    with pytest.raises(TypeError, match="y: got"):
+        so.wasserstein_distance(x, np.zeros((5, 2)))
