@@ -27,6 +27,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Results = Tensor | tuple[Tensor, ...]
 AUTOGRAD = ("AutogradFunctionality", "AutogradOther", "AutogradNestedTensor", "ADInplaceOrView")
+# what is called waits for the device, and is no part of a recording
+TAGS: Any = {"tags": [torch.Tag.cudagraph_unsafe]} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
 
 _doors: dict[str, tuple[Callable[..., Results], Callable[..., Results]]] = {}
 _states: dict[int, tuple[list[Tensor], list[Tensor]]] = {}  # of calls whose backward pass may come
@@ -86,7 +88,7 @@ def eagerly(function: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-@torch.library.custom_op("sparseot::call", mutates_args=())
+@torch.library.custom_op("sparseot::call", mutates_args=(), **TAGS)
 def call(tensors: Sequence[Tensor], name: str, need: Sequence[bool]) -> list[Tensor]:
     """The results of a call, and a key to what its backward pass needs."""
     key = np.array([next(_keys)])
@@ -111,7 +113,7 @@ def _(tensors: Sequence[Tensor], name: str, need: Sequence[bool]) -> list[Tensor
     return [*found, torch.empty(1, dtype=torch.int64)]
 
 
-@torch.library.custom_op("sparseot::call_backward", mutates_args=())
+@torch.library.custom_op("sparseot::call_backward", mutates_args=(), **TAGS)
 def call_backward(
     tensors: Sequence[Tensor],
     key: Tensor,

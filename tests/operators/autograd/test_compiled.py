@@ -264,15 +264,14 @@ def test_bad_input_is_refused_by_the_same_sentences():
         lambda x: so.knn(x, k=3).distances.sum(),
         lambda x: so.knn_graph(x, k=3).sum(),
         lambda x: so.radius(x, None, 0.5).distances.sum(),
-        lambda x: torch.as_tensor(so.suggest_blur(x, Y[0])),
     ],
 )
 def test_what_returns_more_than_tensors_is_left_to_eager_code(function):
-    """One break, and no look into what is called there."""
+    """The graph breaks, and the compiler does not look into what is called there."""
     x, counter = X.detach()[0], CompileCounterWithBackend("aot_eager")
     found = torch.compile(lambda x: 2 * function(x + 1), backend=counter)(x)
     torch.testing.assert_close(found, 2 * function(x + 1))
-    assert counter.frame_count <= 2
+    assert 2 <= counter.op_count <= 4  # those that are written here
 
 
 @SLOW

@@ -1,6 +1,6 @@
 """What a loss adds to the first call of a compiled model, and a step of it beside the eager one.
 
-python benchmarks/compiled.py [--repeats 5]
+cd benchmarks && PYTHONPATH=. python training/compiled.py [--repeats 5]
 
 Each number of a first call is a median over processes of their own, in processor time, that of the
 compiler among it; every process starts with an empty cache of torch's. The losses were called before,
