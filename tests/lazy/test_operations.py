@@ -5,6 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from sparseot import LazyTensor, Pm, Vi, Vj
+from sparseot.engines.trees import compiled
 from tests.references.stored import Stored
 
 ONES = {
@@ -159,3 +160,26 @@ def test_vectors_longer_than_registers():
     for one, other in pairs:
         torch.testing.assert_close(one, other)
     assert isinstance(F, LazyTensor)
+
+
+def test_one_pass_over_the_pairs_gives_the_gradient_in_all_variables(monkeypatch):
+    """And a Hessian-vector product takes one more."""
+    passes = []
+
+    def share(loop, ends, *args):
+        passes.append(1)
+        return real(loop, ends, *args)
+
+    real = compiled.share
+    monkeypatch.setattr(compiled, "share", share)
+    x, y = clouds(6, 7)
+    p = torch.tensor([0.8], dtype=torch.float64, requires_grad=True)
+    v = torch.randn(7, 2, dtype=torch.float64, requires_grad=True)
+    x_i = Vi(x)
+    x_i.engine = "compiled"
+    value = (-x_i.sqdist(Vj(y)) * Pm(p)).exp() @ v
+    assert len(passes) == 1
+    grads = torch.autograd.grad(value.sum(), (x, y, p, v), create_graph=True)
+    assert len(passes) == 2
+    torch.autograd.grad(sum(g.square().sum() for g in grads), (x, y, p, v))
+    assert len(passes) == 3

@@ -28,6 +28,7 @@ __all__ = ["Compiled"]
 
 INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
 COLUMN_SUMS = 16  # most outputs for columns that are summed beside those for rows
+NUMBERS = 1 << 28  # of column sums, 1 GiB in single precision: beyond it two passes are made
 OUTPUTS = 1 << 12  # of a program: what their sums lose lies on the stack
 INT32 = 2**31  # columns of all items, whose places are 32-bit integers
 BITS = {torch.float32: 32, torch.float64: 64}
@@ -57,7 +58,7 @@ class Compiled(TreeEngine):
         self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
     ) -> list[Tensor]:
         """By one pass, or by one for rows and another for columns."""
-        if ranges is None and _fit_together(reduction):
+        if ranges is None and _fit_together(reduction) and _affordable(reduction, tensors):
             return self._both(reduction, tensors)
         out: list[Any] = [None] * len(reduction.outputs)
         for one, chosen, turned in _one_sided(reduction):
@@ -125,8 +126,7 @@ class Compiled(TreeEngine):
         program, lanes = _two_sided(reduction, bits, self.machine)
         tiles = tiles_of(items, n, m, lanes, None)
         each = len(tiles) // items
-        shares = 1 if items * n * m < INLINE else max(1, min(each, -(-2 * thread_count() // items)))
-        cuts = torch.tensor(even(each, shares))
+        cuts = torch.tensor(even(each, 1 if items * n * m < INLINE else _shares(items)))
         shares = len(cuts) - 1
         item = torch.arange(items).repeat_interleave(shares)
         units = torch.stack((item, cuts[:-1].repeat(items), cuts[1:].repeat(items)), 1)
@@ -163,6 +163,17 @@ def _fit_together(reduction: Reduction) -> bool:
     dims = [e.dim for e, s in zip(reduction.outputs, reduction.sides, strict=True) if s == J]
     both = 0 < len(dims) < len(reduction.outputs)
     return both and sum(dims) <= COLUMN_SUMS and is_small(reduction.outputs)
+
+
+def _shares(items: int) -> int:
+    """Into how many shares the tiles of an item are cut: two for each thread."""
+    return -(-2 * thread_count() // items)
+
+
+def _affordable(reduction: Reduction, tensors: Sequence[Tensor]) -> bool:
+    """Whether each share may have column sums of its own."""
+    items, _, m = extent(reduction.slots, tensors)
+    return items * _shares(items) * m * COLUMN_SUMS <= NUMBERS
 
 
 @lru_cache(1024)
@@ -213,7 +224,8 @@ PROGRAMS: dict[str, type[RowProgram]] = {"softmax": Softmax, "least": Least}
 def _row_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
     small = reduction.kind == "sum" and is_small(reduction.outputs)
     kind = PROGRAMS.get(reduction.kind, SmallSum if small else LargeSum)
-    lanes = (2 if small and reduction.width <= 8 else 1) * machine.bits // bits
+    crowded = reduction.count > 1 or (small and reduction.width > 8)  # out of registers otherwise
+    lanes = (1 if crowded else 2) * machine.bits // bits
     return compiled(kind(reduction, bits, lanes).text(), machine, 7, 2), lanes
 
 

@@ -21,7 +21,7 @@ from .words import Value
 __all__ = ["CHUNK", "GROUP", "RowProgram", "is_small"]
 
 CHUNK = 64  # columns
-GROUP = 4  # columns that are computed side by side: their chains of operations overlap
+GROUP = 6  # columns that are computed side by side: their chains of operations overlap
 REGISTERS = 24  # outputs that stay in registers
 
 
