@@ -1,6 +1,6 @@
 """256 pairs of clouds of different sizes at once: value and gradient of SamplesLoss, D = 3.
 
-python benchmarks/ragged.py [schedule] [tolerance]
+cd benchmarks && PYTHONPATH=. python training/ragged.py [schedule] [tolerance]
 
 Sizes are uniform between a smallest and a largest one of 200, for pad ratios (the largest size over
 the mean one) from 1 to nearly 2, and for a few large clouds among small ones up to 4. The contestants
