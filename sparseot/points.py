@@ -171,8 +171,12 @@ def bounding_diameter(source: Points, target: Points) -> Tensor:
 
 def bounding_sides(source: Points, target: Points) -> Tensor:
     """Sides of the box around both clouds, ``(B, D)`` in float64."""
+    points = [cloud.positions.detach() for cloud in (source, target)]
+    if points[0].device.type != "cpu":
+        (low, high), (below, above) = (x.double().aminmax(dim=1) for x in points)
+        return torch.maximum(high, above) - torch.minimum(low, below)
     # By NumPy: torch would wake OpenMP's threads, which then spin beside our own.
-    clouds = [cloud.positions.detach().cpu().numpy() for cloud in (source, target)]
+    clouds = [x.numpy() for x in points]
     high = np.maximum(*(x.max(1) for x in clouds)).astype(np.float64)
     low = np.minimum(*(x.min(1) for x in clouds)).astype(np.float64)
     return torch.from_numpy(high - low).to(source.positions.device)

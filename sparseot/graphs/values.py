@@ -25,8 +25,9 @@ def place(clouds: Clouds, found: Found, shape: torch.Size) -> tuple[Tensor, Tens
     indices = (own if clouds.same else torch.zeros_like(own))[:, None].repeat(1, k)
     squares = torch.full((rows, k), torch.inf, dtype=torch.float64, device=own.device)
     if len(clouds.y.where):
-        sizes = torch.tensor(clouds.x.ends, device=own.device).diff()
-        start = torch.tensor(clouds.y.local, device=own.device).repeat_interleave(sizes)
+        ends, starts = (torch.tensor(t, device=own.device) for t in (clouds.x.ends, clouds.y.local))
+        numbers = torch.arange(clouds.x.ends[-1], device=own.device)
+        start = starts[torch.searchsorted(ends, numbers, right=True) - 1]
         local = clouds.y.where[found.indices.clamp(min=0)] - start[:, None]
         indices[clouds.x.where] = local.where(found.indices >= 0, indices[clouds.x.where])
         squares[clouds.x.where] = found.squares

@@ -11,6 +11,7 @@ from sparseot.engines import choose
 from sparseot.engines.choose import choose_engine, load
 from sparseot.engines.triton import engine
 from sparseot.formulas import Opaque, ground_cost
+from tests.transport.test_synchronisations import moved, softmins, started
 
 THERE = SimpleNamespace(device=torch.device("cuda"), shape=(1, 10, 3), dtype=torch.float32)
 
@@ -77,3 +78,26 @@ def test_no_number_is_read_from_the_device(monkeypatch, dim):
     found = sums.sum(kernels.Gaussian(1.0), y, row, col)
     assert found.shape == (2, 100, dim) and found.device.type == "meta"
     assert len(runs) == 3
+
+
+@pytest.mark.parametrize("young", [True, False])
+def test_half_steps_over_kept_pairs_read_no_number(monkeypatch, young):
+    """Neither the first ones, which look for the largest sum of each tile, nor those after."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    runs = []
+    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(kind))
+    given = softmins("kept pairs", None)
+    f, g = started(given)
+    assert given.masses  # are read once
+    given.build(f, g)
+    given.loops, given.age = choose.tile_loops("triton"), 2 if young else 9
+    with torch.no_grad():
+        there = moved(given)
+        f, g = (torch.empty(len(h), dtype=h.dtype, device="meta") for h in (f, g))
+        for side in (0, 1, 0):
+            step = there.step(side, *((g, f) if side else (f, g)), look=False)
+            assert all(t.device.type == "meta" for t in (step.value, step.error, step.sound))
+    assert [run["PEAKS"] for run in runs] == 3 * [young]
+    assert len(there.loops.known) == 2
