@@ -254,11 +254,12 @@ def _check_hints(hints: dict[str, Any]) -> None:
 def _reordered(trees: tuple[Expr, ...], order: tuple[Tensor, Tensor]) -> tuple[Expr, ...]:
     """Formulas whose rows and columns stand in the order of blocks."""
     places = {I: order[0], J: order[1]}
-    moved = {
-        leaf: variable(leaf.attr.tensor.index_select(-2, places[leaf.on]), leaf.on)
-        for leaf in leaves(*trees)
-        if leaf.on in places
-    }
+    moved = {}
+    for leaf in leaves(*trees):
+        if leaf.on in places:
+            tensor = leaf.attr.tensor
+            there = places[leaf.on].to(tensor.device)
+            moved[leaf] = variable(tensor.index_select(-2, there), leaf.on)
     return rebuilt(trees, moved)
 
 

@@ -215,6 +215,12 @@ class LazyTensor(Systems):
         found = (here * columns).sum(-2)
         return like(found[..., 0] if v.ndim == 1 else found, v)
 
+    def __rmatmul__(self, v: Array) -> Array:
+        """``v @ K`` for ``(N,)`` or ``(..., R, N)``."""
+        if getattr(v, "ndim", 1) < 2:
+            return self.T @ v
+        return (self.T @ v.swapaxes(-1, -2)).swapaxes(-1, -2)
+
     @property
     def T(self) -> Self:
         """Rows and columns exchanged."""
