@@ -40,6 +40,9 @@ FUNCTIONS = {
     "conjugate_gradient": lambda: (
         so.conjugate_gradient(_matrix(HIGH) + so.Diagonal(torch.ones(150)), V[:150]).x
     ),
+    "Pm": lambda: (so.Pm(V[0, :3]) * so.Vi(X) * so.Vj(Y)[0]).sum(1),
+    "Vi": lambda: so.Vi(X).sqdist(so.Vj(Y)).logsumexp(1),
+    "Vj": lambda: (so.Vi(HIGH) | so.Vj(HIGH)).exp().sum(1),
     "eigsh": lambda: so.eigsh(so.graph_laplacian(_matrix(), normed=True), 3, "SA").values,
     "graph_laplacian": lambda: so.graph_laplacian(so.KernelMatrix(_dot, HIGH)) @ V[:150],
     "hausdorff_divergence": lambda: so.hausdorff_divergence(X, Y),
@@ -65,6 +68,8 @@ OTHERS = {
     "K.diagonal": lambda: so.KernelMatrix(_dot, HIGH).diagonal(),
     "K[rows, cols]": lambda: so.KernelMatrix(_dot, HIGH)[:5, :],
     "K.error": lambda: torch.tensor(so.KernelMatrix(_dot, HIGH).error()),
+    "LazyTensor @ v": lambda: (so.Vi(HIGH) | so.Vj(HIGH)) @ V[:150].bfloat16(),
+    "LazyTensor.solve": lambda: (-so.Vi(X).sqdist(so.Vj(X))).exp().solve(V, alpha=30.0),
     "algebra": lambda: (2 * _matrix() + so.Diagonal(torch.ones(300))) @ V,
     "KNNGraph": lambda: nn.KNNGraph(3, bandwidth=0.3)(X).to_dense(),
     "RadiusGraph": lambda: nn.RadiusGraph(0.3, bandwidth=0.3)(X).to_dense(),
@@ -122,6 +127,7 @@ def test_no_function_is_forgotten():
         lambda x: (_matrix(x.repeat(1, 8)) @ V).square().sum(),
         lambda x: (nn.KNNGraph(3, bandwidth=0.3)(x) @ V).square().sum(),
         lambda x: so.knn(x, k=3).distances.sum(),
+        lambda x: (so.Vi(x) | so.Vj(x)).exp().sum(1).sum(),
     ],
     ids=lambda loss: inspect.getsource(loss).strip(),
 )

@@ -15,7 +15,6 @@ from ..errors import bad_input
 from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
-from ..operators.scipy_operator import scipy_operator
 from .later import placeholder
 from .ranges import Pairs, pairs_of
 from .systems import Systems
@@ -247,10 +246,6 @@ class LazyTensor(Systems):
         return self.T @ v
 
     rmatmat = rmatvec
-
-    def aslinearoperator(self) -> Any:
-        """The matrix as an instance of SciPy's LinearOperator class, which multiplies blocks as blocks."""
-        return scipy_operator(self)
 
     def __repr__(self) -> str:
         size = " x ".join(f"{n:,}" for n in self.shape)
