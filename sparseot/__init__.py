@@ -13,13 +13,10 @@ from .losses.sinkhorn import sinkhorn_divergence
 from .operators.base import Diagonal
 from .operators.cg import LinearSolution, conjugate_gradient
 from .operators.kernel_matrix import KernelMatrix
-from .operators.nystrom import nystrom
 from .pairs import Blocks
-from .transport.hessian import hessian
 from .transport.result import Transport
 from .transport.solve import solve_sample
 from .transport.solvers.sinkhorn import Sinkhorn
-from .transport.suggest import suggest_blur
 from .transport.transports import Transports
 
 if _TYPE_CHECKING:
@@ -27,9 +24,12 @@ if _TYPE_CHECKING:
     from .graphs.radius.doors import radius, radius_graph
     from .graphs.recall import knn_recall
     from .lazy.tensor import LazyTensor, Pm, Vi, Vj
+    from .operators.nystrom import nystrom
     from .operators.spectral.eigen import EigenPairs, eigsh
     from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
     from .operators.spectral.laplacian import graph_laplacian
+    from .transport.hessian import hessian
+    from .transport.suggest import suggest_blur
     from .transport.wasserstein import WassersteinDistance, wasserstein_distance
 
 try:  # pyproject.toml has the version, the installed package knows it
@@ -81,15 +81,18 @@ _AT_FIRST_USE = {
     "graphs.radius.doors": ("radius", "radius_graph"),
     "graphs.recall": ("knn_recall",),
     "lazy.tensor": ("LazyTensor", "Pm", "Vi", "Vj"),
+    "operators.nystrom": ("nystrom",),
     "operators.spectral.eigen": ("EigenPairs", "eigsh"),
     "operators.spectral.embedding": ("SpectralEmbedding", "spectral_embedding"),
     "operators.spectral.laplacian": ("graph_laplacian",),
+    "transport.hessian": ("hessian",),
+    "transport.suggest": ("suggest_blur",),
     "transport.wasserstein": ("WassersteinDistance", "wasserstein_distance"),
 }
 
 
 def __getattr__(name: str) -> _Any:
-    """Layers, data, graphs and formulas are loaded when they are asked for: an import stays light."""
+    """Layers, data and what is rarer are loaded when they are asked for: an import stays light."""
     if name in ("datasets", "nn"):
         return _import_module(f"{__name__}.{name}")
     for module, names in _AT_FIRST_USE.items():

@@ -34,9 +34,6 @@ def _grid(scale=1.0):
 
 
 FUNCTIONS = {
-    "Pm": lambda: (so.Pm(V[:1, 0]) * (so.Vi(X) - so.Vj(Y)).norm2()).sum(1),
-    "Vi": lambda: (-((so.Vi(X) - so.Vj(Y)) ** 2).sum(-1)).exp().sum(1),
-    "Vj": lambda: (so.Vi(X) | so.Vj(Y)).logsumexp(1),
     "conjugate_gradient": lambda: (
         so.conjugate_gradient(_matrix(HIGH) + so.Diagonal(torch.ones(150)), V[:150]).x
     ),
@@ -57,6 +54,7 @@ FUNCTIONS = {
     "sinkhorn_divergence": lambda: so.sinkhorn_divergence(X, Y, blur=0.2),
     "solve_sample": lambda: _solved(cost=lambda x, y: 2 - _dot(x, y)).value,
     "spectral_embedding": lambda: so.spectral_embedding(X, 2, 0.3).coordinates,
+    "wasserstein_distance": lambda: torch.tensor(float(so.wasserstein_distance(X, X + 0.3).value)),
     "suggest_blur": lambda: torch.tensor(so.suggest_blur(_grid(), _grid() + 0.3).rows),
 }
 OTHERS = {

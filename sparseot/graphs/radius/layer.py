@@ -109,6 +109,7 @@ class RadiusGraph(Weighted):
         neighbors".
 
     Example:
+        >>> import torch
         >>> x = torch.rand(2, 100, 3, requires_grad=True)
         >>> A = RadiusGraph(0.2, bandwidth=0.1)(x)
         >>> (A @ torch.ones(2, 100, 8)).sum().backward()
