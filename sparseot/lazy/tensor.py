@@ -15,6 +15,7 @@ from ..errors import bad_input
 from ..formulas.trees.expressions import Expr
 from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
+from ..operators.autograd.compiled import eager_methods
 from .later import placeholder
 from .ranges import Pairs, pairs_of
 from .systems import Systems
@@ -41,6 +42,7 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
 }
 
 
+@eager_methods
 class LazyTensor(Systems):
     r"""A tensor :math:`F(x_i, y_j, p)` of all pairs of points, known by its formula and never stored.
 
@@ -295,5 +297,4 @@ def Pm(x: Any, dim: int | None = None) -> LazyTensor:
 def _variable(x: Any, dim: int | None, axis: int) -> LazyTensor:
     if dim is not None:
         return LazyTensor((x, dim, axis))
-    vector = axis == 2 and getattr(x, "ndim", 0) < 2
-    return LazyTensor(x, axis=None if vector else axis)
+    return LazyTensor(x, None if axis == 2 and getattr(x, "ndim", 0) < 2 else axis)

@@ -15,6 +15,7 @@ from ..formulas.trees.algebra import concat
 from ..formulas.trees.expressions import Expr, I, J, P, const
 from ..formulas.trees.slots import variable
 from ..operators.arrays import Array, is_complex, tensor_of
+from ..points import unwrap
 from ..precision import at_least_single
 
 __all__ = ["Frame", "followed", "joined", "read"]
@@ -123,6 +124,10 @@ def read(x: Any, axis: int | None = None) -> tuple[Expr, Frame]:
 
 def _of_array(x: Array, axis: int | None) -> tuple[Expr, Frame]:
     of_numpy = not isinstance(x, Tensor)
+    if not of_numpy and unwrap(x) is not x:
+        got, fix = "a tensor inside of torch.func or torch.vmap", "Batches are (B, N, 1, D)."
+        wanted = "a plain one, whose sums torch.autograd differentiates to any order"
+        raise bad_input("LazyTensor", got, wanted, fix)
     if is_complex(x):
         fix = "Take .real and .imag as two variables."
         raise bad_input("LazyTensor", f"dtype {x.dtype}", "real numbers", fix, TypeError)

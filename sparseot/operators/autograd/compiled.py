@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from itertools import count
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from ...errors import bad_input
 from .packed import Arguments, call_of, pack, remember
 
-__all__ = ["eagerly", "one_operator"]
+__all__ = ["eager_methods", "eagerly", "one_operator"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,6 +87,17 @@ def eagerly(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return run
+
+
+def eager_methods(cls: type[R]) -> type[R]:
+    """The class, whose methods compiled code calls eagerly, and those of its bases in one package."""
+    package = cls.__module__.rpartition(".")[0]
+    for kind in cls.__mro__:
+        if kind.__module__.startswith(f"{package}."):
+            for name, method in list(vars(kind).items()):
+                if isinstance(method, FunctionType):
+                    setattr(kind, name, eagerly(method))
+    return cls
 
 
 @torch.library.custom_op("sparseot::call", mutates_args=(), **TAGS)
