@@ -76,7 +76,7 @@ class Compiled(TreeEngine):
         with_one = Reduction("softmax", (exponent, ONE, *weights), reduction.slots)
         found, _ = self._rows(with_one, tensors, ranges, -torch.inf)
         top, mass, sums = found[..., :1], found[..., 1:2], found[..., 2:]
-        mass = mass.where(top > -torch.inf, 0)
+        mass = mass.where(~(mass < 0), 0)  # rows that met no column; NaN stays
         return top + mass.log(), (sums / mass).where(mass > 0, 0)
 
     def least(
