@@ -37,9 +37,12 @@ class Neighbours(namedtuple("Neighbours", "distances indices")):
     evaluations: int
 
     def __repr__(self) -> str:
-        size, kind = tuple(self.indices.shape), "exact" if self.exact else "approximate"
+        parts = self.indices if isinstance(self.indices, (list, tuple)) else [self.indices]
+        sizes = ", ".join(str(tuple(part.shape)) for part in parts[:4])
+        sizes += f", ... {len(parts)} sets" if len(parts) > 4 else ""
+        kind = "exact" if self.exact else "approximate"
         work = f"{self.evaluations:,} distances computed"
-        return f"Neighbours({size}, method {self.method}: {kind}, {work})"
+        return f"Neighbours({sizes}, method {self.method}: {kind}, {work})"
 
 
 @eagerly

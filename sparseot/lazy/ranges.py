@@ -13,7 +13,9 @@ from ..engines.trees.base import Ranges
 from ..errors import bad_input
 from ..pairs import BlockPairs
 
-__all__ = ["Pairs", "pairs_of"]
+__all__ = ["Pairs", "in_common", "pairs_of"]
+
+Given = tuple["Pairs | None", Any]  # pairs, and what they were set by
 
 NAMES = "ranges_i", "slices_i", "redranges_j", "ranges_j", "slices_j", "redranges_i"
 
@@ -24,6 +26,16 @@ class Pairs:
 
     ranges: Ranges
     order: tuple[Tensor, Tensor] | None = None
+
+    def equals(self, other: Pairs) -> bool:
+        """Whether these are the same pairs in the same order."""
+        parts = zip(vars(self.ranges).items(), vars(other.ranges).values(), strict=False)
+        orders = self.order or (), other.order or ()
+        return (
+            all(np.array_equal(one, two) for (name, one), two in parts if name != "T")
+            and len(orders[0]) == len(orders[1])
+            and all(torch.equal(*pair) for pair in zip(*orders, strict=True))
+        )
 
     @property
     def T(self) -> Pairs:
@@ -54,6 +66,20 @@ def pairs_of(given: Any, rows: int | None, columns: int | None) -> Pairs:
     for half, counts in ((ranges, (rows, columns)), (ranges.T, (columns, rows))):
         _check(half, *counts)
     return Pairs(ranges)
+
+
+def in_common(one: Given, other: Given, what: str) -> Given:
+    """The pairs of a formula made of two.
+
+    Raises:
+        ValueError: where they have different ones.
+    """
+    if one[0] is None or other[0] is None:
+        return other if one[0] is None else one
+    if not one[0].equals(other[0]):
+        fix = "Make the formula of LazyTensors without ranges, and set those of the result."
+        raise bad_input("ranges", f"two formulas with different ones in {what}", "the same", fix)
+    return one
 
 
 def _check(ranges: Ranges, rows: int | None, columns: int | None) -> None:

@@ -17,7 +17,7 @@ from ..formulas.trees.slots import swapped
 from ..operators.arrays import Array, as_tensor, like, numpy_dtype
 from ..operators.autograd.compiled import eager_methods
 from .later import placeholder
-from .ranges import Pairs, pairs_of
+from .ranges import Pairs, in_common, pairs_of
 from .systems import Systems
 from .variables import Frame, followed, joined, read
 
@@ -133,8 +133,7 @@ class LazyTensor(Systems):
             frame = joined(frame, other.frame, what)
             trees.append(other.tree)
             engine = other.engine if engine == "auto" else engine
-            if pairs is None:
-                pairs, ranges = other._pairs, other._ranges
+            pairs, ranges = in_common((pairs, ranges), (other._pairs, other._ranges), what)
         found = self._new(self.tree, frame, pairs, ranges)
         found.engine = engine
         return found, tuple(trees)

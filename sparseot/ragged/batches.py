@@ -139,7 +139,8 @@ class Batches:
         flat, real = places.flatten().to(device), self._real(side, group).to(device)
         x = sets.points.index_select(0, flat).unflatten(0, real.shape)
         if a is None:
-            (points,) = at_least_single(sets.points.detach()[:0])
+            both = (self.sides[side].points, self.sides[1 - side].points)
+            points, _ = at_least_single(*(t.detach()[:0] for t in both))
             weights = (1 / sizes.double())[:, None].to(points).expand(real.shape)
         else:
             weights = a.index_select(0, flat).view(real.shape)
@@ -214,6 +215,8 @@ def over_sets(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: Any, batch: Any = None, **options: Any) -> Any:
+        if len(args) > 4 or {*"xyab"[: len(args)]} & {*options}:
+            return function(*args, **options)  # refuses them
         given = dict(zip("xyab", args, strict=False))
         given |= {name: options.pop(name) for name in "xyab" if name in options}
         kept = getattr(options.get("solver"), "multilevel", None)  # blocks are those of one cloud

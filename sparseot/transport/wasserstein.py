@@ -12,7 +12,8 @@ from ..clouds import points_pair
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..operators.arrays import Array, of_one_kind, shown
-from ..points import bounding_diameter, check_integer, check_positive
+from ..operators.autograd.compiled import eagerly
+from ..points import Points, bounding_diameter, check_integer, check_positive
 from .result import Transport
 from .solve import solve_clouds, with_tolerance
 from .solvers.sinkhorn import Sinkhorn
@@ -62,6 +63,7 @@ class WassersteinDistance:
         )
 
 
+@eagerly
 @own_settings
 def wasserstein_distance(
     x: Array,
@@ -132,7 +134,8 @@ class _Search:
         (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
         source, target, _ = points_pair(x, y, a, b)
         self.clouds, self.p, self.rtol, self.solver = clouds, p, rtol, solver
-        self.diameter = float(bounding_diameter(source, target).max()) or 1.0
+        carrying = (_carrying(source), _carrying(target))  # a point without weight sets no length
+        self.diameter = float(bounding_diameter(*carrying).max()) or 1.0
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
         self.closing = torch.zeros_like(self.lower)
@@ -198,6 +201,13 @@ class _Search:
         lower, upper, value = (shown(end.to(device), self.kind) for end in ends)
         narrow = not bool(self.wide.any())
         return WassersteinDistance(lower, upper, value, self.rtol, narrow, self.transport, blurs)
+
+
+def _carrying(cloud: Points) -> Points:
+    """The cloud, with the points that carry nothing moved to the heaviest one of their item."""
+    heaviest = cloud.weights.argmax(-1)[:, None, None].expand(-1, 1, cloud.positions.shape[-1])
+    there = cloud.positions.gather(1, heaviest)
+    return Points(cloud.positions.where(cloud.weights[..., None] > 0, there), cloud.weights)
 
 
 def _width(lower: Tensor, upper: Tensor) -> Tensor:

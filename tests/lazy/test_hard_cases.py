@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot import LazyTensor, Vi, Vj, cluster
+from sparseot import Blocks, LazyTensor, Vi, Vj, cluster
 
 DOUBLE = torch.float64
 X, Y = torch.rand(7, 3, dtype=DOUBLE), torch.rand(9, 3, dtype=DOUBLE)
@@ -164,3 +164,17 @@ def test_rows_of_nan_have_logarithms_of_nan(engine):
     K.engine = engine
     for found in (K.sum(1), (-K).exp().sum(1), K.logsumexp(1)):
         assert found.isnan().flatten().tolist() == [k == 2 for k in range(7)]
+
+
+def test_two_formulas_have_the_same_ranges_or_none():
+    x = torch.linspace(0, 1, 40, dtype=torch.float64)[:, None]
+    near, far = (Blocks(r, size=8).between(x.numpy(), x.numpy()) for r in (0.1, 0.5))
+    K, L, plain = (Vi(x).sqdist(Vj(x)).exp() for _ in range(3))
+    K.ranges = near
+    assert torch.equal((K + plain).sum(1), (plain + K).sum(1))
+    L.ranges = Blocks(0.1, size=8).between(x.numpy(), x.numpy())
+    assert_close((K + L).sum(1), 2 * K.sum(1))
+    L.ranges = far
+    for both in (lambda: K + L, lambda: L * K):
+        with pytest.raises(ValueError, match="ranges: got two formulas with different ones"):
+            both()

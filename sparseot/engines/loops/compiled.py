@@ -70,12 +70,13 @@ class Files:
         """Writes a file and puts it in its place; a disk that is full costs the file, not the call."""
         path = self.path(key)
         with contextlib.suppress(OSError):
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(dumps((key, data)))
+            handle, name = tempfile.mkstemp(dir=self.folder)
             try:
-                os.replace(file.name, path)
-            except OSError:  # on Windows, while another process reads it
-                os.unlink(file.name)
+                with open(handle, "wb") as file:
+                    file.write(dumps((key, data)))
+                os.replace(name, path)
+            except OSError:  # a full disk; on Windows, while another process reads it
+                os.unlink(name)
             self._remove_stale()
 
     def flush(self) -> None:
@@ -112,8 +113,11 @@ def _kept_on_disk(function: Callable[..., Any]) -> Any:
 
 @functools.cache
 def source_stamp(folder: Path) -> str:
-    """What is known of all sources of a folder, and of Numba: loops call helpers of other files."""
-    files = sorted(folder.glob("*.py"))
+    """What is known of all sources of a folder, of the numbers that all engines share, and of Numba.
+
+    Loops call helpers of other files.
+    """
+    files = [*sorted(folder.glob("*.py")), *folder.parent.glob("base.py")]
     return _digest(numba.__version__.encode(), *(file.read_bytes() for file in files))
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from .algebra import RIDGE, less_gram, solve
 from .compiled import njit
-from .pairs import HIGHEST, LOWEST, OPTIONS, exp2
+from .exponentials import exp2
+from .pairs import HIGHEST, LOWEST, OPTIONS
 
 __all__ = ["descend", "fixed_point", "half_step"]
 

@@ -18,9 +18,9 @@ from numba import uint64
 
 from ..base import KEPT_BLOCK
 from .compiled import njit
+from .exponentials import exp2 as exp2_of_one
 from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
 from .pairs import OPTIONS
-from .pairs import exp2 as exp2_of_one
 
 __all__ = ["B", "products", "screen", "sums", "transpose"]
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from .pairs import COEFFICIENTS_32, COEFFICIENTS_64
+from .exponentials import COEFFICIENTS_32, COEFFICIENTS_64
 
 __all__ = [
     "accumulate",

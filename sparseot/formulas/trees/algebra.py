@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import accumulate
 
-from .expressions import Expr, const, make, mapped
+from .expressions import Expr, const, make
 
 __all__ = [
     "ONE",
@@ -27,7 +27,6 @@ __all__ = [
     "mul",
     "neg",
     "power",
-    "rebuilt_simply",
     "split",
     "sub",
     "total",
@@ -206,8 +205,3 @@ def again(n: Expr, args: tuple[Expr, ...]) -> Expr:
     if n.op == "extract":
         return extract(args[0], n.attr, n.dim)
     return make(n.op, *args, attr=n.attr, dim=n.dim)
-
-
-def rebuilt_simply(roots: tuple[Expr, ...], replaced: dict[Expr, Expr]) -> tuple[Expr, ...]:
-    """The same expressions with nodes replaced, simplified again."""
-    return mapped(roots, replaced, again)

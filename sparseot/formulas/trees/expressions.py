@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import bad_input
@@ -115,20 +115,13 @@ def ordered(*roots: Expr, closed: tuple[str, ...] = ()) -> list[Expr]:
 
 def rebuilt(roots: Iterable[Expr], replaced: Mapping[Expr, Expr]) -> tuple[Expr, ...]:
     """The same expressions, with some nodes replaced by others."""
-    return mapped(roots, replaced, lambda n, args: make(n.op, *args, attr=n.attr, dim=n.dim))
-
-
-def mapped(
-    roots: Iterable[Expr],
-    replaced: Mapping[Expr, Expr],
-    again: Callable[[Expr, tuple[Expr, ...]], Expr],
-) -> tuple[Expr, ...]:
-    """The same expressions with nodes replaced, where ``again`` makes a node of new arguments."""
     roots = tuple(roots)
     done: dict[Expr, Expr] = {}
     for n in ordered(*roots):
         args = tuple(done[a] for a in n.args)
-        done[n] = replaced.get(n) or (n if args == n.args else again(n, args))
+        done[n] = replaced.get(n) or (
+            n if args == n.args else make(n.op, *args, attr=n.attr, dim=n.dim)
+        )
     return tuple(done[root] for root in roots)
 
 

@@ -69,7 +69,7 @@ def one_operator(
             name = remember(door, structure, *constants)
             graph = torch.is_grad_enabled()
             need = [graph and t.requires_grad for t in tensors]
-            *found, _ = torch.ops.sparseot.call(tensors, name, need)
+            *found, _ = torch.ops.sparseot.call(tensors, name, need, graph)
             return found[0] if len(found) == 1 else tuple(found)  # type: ignore[return-value]
 
         return run
@@ -101,8 +101,11 @@ def eager_methods(cls: type[R]) -> type[R]:
 
 
 @torch.library.custom_op("sparseot::call", mutates_args=(), **TAGS)
-def call(tensors: Sequence[Tensor], name: str, need: Sequence[bool]) -> list[Tensor]:
-    """The results of a call, and a key to what its backward pass needs."""
+def call(tensors: Sequence[Tensor], name: str, need: Sequence[bool], graph: bool) -> list[Tensor]:
+    """The results of a call, and a key to what its backward pass needs.
+
+    With ``graph`` the caller would have had one, though none of these tensors may need it.
+    """
     key = np.array([next(_keys)])
     if any(need):
         with _autograd():
@@ -111,13 +114,13 @@ def call(tensors: Sequence[Tensor], name: str, need: Sequence[bool]) -> list[Ten
         # the memory of the tensor is the array's, which lives as long as anything refers to it
         weakref.finalize(key, _states.pop, int(key[0]), None).atexit = False
     else:
-        with torch.no_grad():
+        with _autograd() if graph else torch.no_grad():
             _, found = _run(tensors, name, need)
     return [*(_own(t) for t in found), torch.from_numpy(key)]
 
 
 @call.register_fake
-def _(tensors: Sequence[Tensor], name: str, need: Sequence[bool]) -> list[Tensor]:
+def _(tensors: Sequence[Tensor], name: str, need: Sequence[bool], graph: bool) -> list[Tensor]:
     one = call_of(name)
     arguments = Arguments(one, tensors, hollow=True)
     found = _doors[one.door][1](*arguments.args, **arguments.kwargs)
@@ -155,19 +158,21 @@ def _(tensors, key, cotangents, places, name, need):  # type: ignore[no-untyped-
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    tensors, ctx.name, _ = inputs
+    tensors, ctx.name, *_ = inputs
     ctx.save_for_backward(*tensors, output[-1])
 
 
-def _backward(ctx: Any, cotangents: list[Tensor | None]) -> tuple[list[Tensor | None], None, None]:
+def _backward(
+    ctx: Any, cotangents: list[Tensor | None]
+) -> tuple[list[Tensor | None], None, None, None]:
     *tensors, key = ctx.saved_tensors
     need = [bool(needed) for needed in ctx.needs_input_grad[0]]
     places = [k for k, g in enumerate(cotangents[:-1]) if g is not None]
     if not places:
-        return [None] * len(need), None, None
+        return [None] * len(need), None, None, None
     given = [cotangents[k] for k in places]
     found = iter(torch.ops.sparseot.call_backward(tensors, key, given, places, ctx.name, need))
-    return [next(found) if needed else None for needed in need], None, None
+    return [next(found) if needed else None for needed in need], None, None, None
 
 
 call.register_autograd(_backward, setup_context=_keep)
@@ -196,7 +201,7 @@ def _run(
             leaves[k] = t
     found = _called(_doors[one.door][0], arguments)
     results = list(found) if isinstance(found, tuple) else [found]
-    if one.functions and any(need):
+    if torch.is_grad_enabled():
         _refuse_hidden(results, leaves)
     return leaves, results
 
@@ -228,7 +233,7 @@ def _called(function: Callable[..., Results], arguments: Arguments) -> Results:
 
 def _refuse_hidden(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
     """Raises RuntimeError where a function brought a tensor whose gradient would be lost."""
-    known, seen = {id(leaf) for leaf in leaves}, set()
+    known, seen = {id(leaf) for leaf in leaves}, {leaf.grad_fn for leaf in leaves}
     nodes = [t.grad_fn for t in results]
     while nodes:
         node = nodes.pop()
@@ -240,9 +245,10 @@ def _refuse_hidden(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
         if variable is not None and id(variable) not in known:
             raise bad_input(
                 "torch.compile",
-                f"a function that holds a tensor {tuple(variable.shape)} with a gradient",
+                f"a function or a loss that holds a tensor {tuple(variable.shape)} with a gradient",
                 "one whose tensors are arguments",
-                "Make it a torch.nn.Module, or call it outside of compiled code.",
+                "Make it a torch.nn.Module, and the tensor a parameter of it; or call it outside of "
+                "compiled code.",
                 RuntimeError,
             )
 

@@ -30,6 +30,8 @@ def mapped(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > 4 or {*"xyab"[: len(args)]} & {*kwargs}:
+            return function(*args, **kwargs)  # refuses them
         given: dict[str, Any] = dict(zip("xyab", args, strict=False)) | kwargs
         clouds = {k: given[k] for k in "xyab" if isinstance(given.get(k), Tensor)}
         if not {"x", "y"} <= set(clouds) or all(unwrap(t) is t for t in clouds.values()):

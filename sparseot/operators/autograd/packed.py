@@ -98,11 +98,6 @@ class Call:
     structure: Structure
     constants: tuple[Any, ...]
 
-    @property
-    def functions(self) -> bool:
-        """Whether a function is among the constants: it may hold tensors that nobody sees."""
-        return any(isinstance(value, FunctionType) for value in self.constants)
-
     def constant(self, k: int) -> Any:
         """One of the constants, if it lives."""
         found = self.constants[k]

@@ -79,7 +79,11 @@ def _arguments(problem: Problem, solved: Problem) -> tuple[Tensor, ...]:
 
 def _without_mean(w: Tensor, cloud: Points) -> Tensor:
     """Weights, whose gradients are less their mean over all points but padding."""
-    size, count = w.new_tensor(cloud.sizes)[:, None], w.shape[-1]
+    count = w.shape[-1]
+    if all(size == count for size in cloud.sizes):
+        mean = w.mean(-1, keepdim=True)
+        return w - (mean - mean.detach())
+    size = torch.tensor(cloud.sizes, dtype=w.dtype).to(w.device)[:, None]
     mean = w.sum(-1, keepdim=True) / size
     real = torch.arange(count, device=w.device) < size
     return w - torch.where(real, mean - mean.detach(), 0)

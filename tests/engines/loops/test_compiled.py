@@ -155,3 +155,13 @@ def test_processes_that_compile_at_once(two_files):
     everything = f"import loop; print(*map(loop.walk, ({', '.join(arguments)})))\n"
     everything += "print(sum(loop.walk.stats.cache_misses.values()))"
     assert printed(python(everything, two_files)).split() == [*arguments.values(), "0"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sparseot.engines.loops.compiled.dumps", full)
+    files = Files(tmp_path, "loop", "stamp")
+    files.save("key", b"data")
+    assert files.load("key") is None and not list(tmp_path.iterdir())

@@ -18,13 +18,12 @@ from sparseot.formulas.trees.algebra import (
     mul,
     neg,
     power,
-    rebuilt_simply,
     sub,
     total,
 )
 from sparseot.formulas.trees.dense import values
 from sparseot.formulas.trees.derivatives import RULES, gradients
-from sparseot.formulas.trees.expressions import I, J, const, make, ordered, pairwise
+from sparseot.formulas.trees.expressions import I, J, const, make, ordered, pairwise, rebuilt
 from sparseot.formulas.trees.slots import slot
 
 X, Y, S = slot(0, 3, I), slot(1, 3, J), slot(2, 1, J)
@@ -72,7 +71,7 @@ def test_long_formulas_have_a_short_name_and_no_recursion():
     for k in range(3000):
         long = function("exp", add(long, const(0.1 * k)))
     assert "operations" in repr(long) and len(ordered(long)) > 5000
-    assert rebuilt_simply((long,), {X: Y})[0].on == J
+    assert rebuilt((long,), {X: Y})[0].on == J
 
 
 @pytest.mark.parametrize("op", sorted(RULES))

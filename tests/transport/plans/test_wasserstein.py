@@ -102,3 +102,13 @@ def test_bad_arguments():
             so.wasserstein_distance(x, x + 1, **options)
     with pytest.raises(TypeError, match="y: got"):
         so.wasserstein_distance(x, np.zeros((5, 2)))
+
+
+def test_points_without_weight_set_no_length():
+    g = torch.Generator().manual_seed(5)
+    x, y = (torch.rand(50, 2, generator=g, dtype=torch.float64) for _ in range(2))
+    far = torch.cat((torch.tensor([[1e4, 0.0]], dtype=torch.float64), x))
+    a = torch.cat((torch.zeros(1), torch.ones(50))).double() / 50
+    plain, found = so.wasserstein_distance(x, y, p=1), so.wasserstein_distance(far, y, a, p=1)
+    assert found.converged and found.blurs[0] == plain.blurs[0]
+    assert found.lower <= plain.upper and plain.lower <= found.upper
