@@ -67,8 +67,6 @@ class LazyTensor(Systems):
 
     Attributes:
         engine: "auto"; or "compiled" or "tiles", which reduces all formulas made of this one.
-        ranges: the pairs of blocks that are visited: KeOps's six arrays, or those of
-            ``Blocks(radius).between(x, y)``; None for all pairs.
 
     Raises:
         ValueError, TypeError: if x is not as described.
@@ -182,7 +180,10 @@ class LazyTensor(Systems):
 
     @property
     def ranges(self) -> Any:
-        """The pairs of blocks that are visited, None for all of them."""
+        """The pairs of blocks that are visited; None for all pairs.
+
+        They are set as KeOps's six arrays, or as those of ``Blocks(radius).between(x, y)``.
+        """
         return self._ranges
 
     @ranges.setter
