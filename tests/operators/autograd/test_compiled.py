@@ -198,7 +198,9 @@ def test_no_gradient_is_lost_in_silence():
     step = torch.compile(
         lambda x: so.kernel_norm(x, Y, kernel=lambda x, y: (x * HIDDEN) @ y.mT), backend="eager"
     )
-    with pytest.raises(RuntimeError, match=r"torch.compile: got a function or a loss that holds a tensor"):
+    with pytest.raises(
+        RuntimeError, match=r"torch.compile: got a function or a loss that holds a tensor"
+    ):
         step(X)
     with torch.no_grad():
         assert step(X).shape == (2,)
