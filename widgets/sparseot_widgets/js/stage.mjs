@@ -242,7 +242,6 @@ export function mount({ model, el }, viewer) {
   for (const node of [document.documentElement, document.body]) {
     themes.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-name", "data-jp-theme-light", "class"] });
   }
-  setTimeout(redraw, 1500); // a view that is made while style sheets are exchanged
   const night = matchMedia("(prefers-color-scheme: dark)");
   night.addEventListener("change", redraw);
 
