@@ -122,7 +122,10 @@ export function mount({ model, el }, viewer) {
     view.answer = answers.current();
     view.scene = answers.scene;
     if (!view.answer || !root.isConnected) return;
-    for (const plot of plots) plot.begin(view.theme);
+    for (const plot of plots) {
+      plot.begin(view.theme);
+      if (!plot.canvas.clientWidth) watch(plot.canvas);
+    }
     const told = { ...view.answer, ...viewer.draw(view) };
     const { note, summary, readout: said = [], number = 0, coarse = false } = told;
     if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
@@ -238,6 +241,8 @@ export function mount({ model, el }, viewer) {
   const sizes = new ResizeObserver(redraw);
   // Canvases too: while a theme's style sheet is exchanged they are of other sizes, and root is not.
   for (const node of [root, ...root.querySelectorAll("canvas")]) sizes.observe(node);
+  /** Draws again when a canvas without a size has one, even if it had the same one before: within one frame. */
+  const watch = (canvas) => { sizes.unobserve(canvas); sizes.observe(canvas); };
   const themes = new MutationObserver(redraw);
   for (const node of [document.documentElement, document.body]) {
     themes.observe(node, { attributes: true, attributeFilter: ["data-theme", "data-mode", "data-jp-theme-name", "data-jp-theme-light", "class"] });
