@@ -33,29 +33,33 @@ y, x = torch.meshgrid(torch.arange(H) / H, torch.arange(W) / H, indexing="ij")
 place = torch.stack((x, y), -1).view(-1, 2)  # the height of the picture is 1
 
 
+def stretched(f):
+    """An image of values from 0 to 1, but for the extreme hundredths."""
+    low, high = np.quantile(f, [0.01, 0.99])
+    return ((f - low) / (high - low)).reshape(H, W)
+
+
 def squares(f, g):
     """The formula: squared distances of all rows of f from all rows of g, a symbolic matrix."""
     return ((LazyTensor(f[:, None, :]) - LazyTensor(g[None, :, :])) ** 2).sum(-1)
 
 
-print(squares(colour, colour))
-
-# %%
-# Nothing was computed yet. A :class:`sparseot.LazyTensor` of shape ``(N, 1, D)`` has an axis of rows i, one
-# of shape ``(1, M, D)`` an axis of columns j, and a formula of both is a matrix that is *written down*. To
-# **reduce** it over i or j compiles a loop, runs it over all pairs, and gives a tensor.
-#
-# 1. Clusters: which is nearest?
-# ------------------------------
-# Lloyd's algorithm (1982) hands each colour to the nearest of twelve means, then takes means anew. Its
-# reduction is :math:`\arg\min_j |x_i - c_j|^2`.
-
+# 1. Which is nearest? Lloyd's algorithm (1982): hand each colour to the nearest of twelve, take means anew.
 c = colour[torch.randperm(len(colour))[:12]]
 for _ in range(30):
     label = squares(colour, c).argmin(dim=1).view(-1)
     c = torch.zeros_like(c).index_add(0, label, colour) / label.bincount(minlength=12)[:, None]
 
+pictures({"photograph": photo, "1. twelve colours": c[label].view(H, W, 3)})
+plt.show()
+
 # %%
+# **What to see.** The palette spends its colours on wood and saucer, where pixels are many.
+#
+# A :class:`sparseot.LazyTensor` of shape ``(N, 1, D)`` has an axis of rows i, one of shape ``(1, M, D)`` an axis
+# of columns j, and a formula of both is a matrix that is *written down*; nothing is computed. To **reduce** it
+# over i or j, here by :math:`\arg\min_j |x_i - c_j|^2`, compiles a loop, runs it over all pairs, and gives a tensor.
+#
 # 2. A mixture: how likely is it?
 # -------------------------------
 # Let colours be drawn from twelve Gaussians of widths :math:`s_j` and weights :math:`w_j`. The likelihood is
@@ -71,23 +75,9 @@ for _ in range(100):
     optimiser.zero_grad()
     surprise.mean().backward()
     optimiser.step()
-
-
-def stretched(f):
-    """An image of values from 0 to 1, but for the extreme hundredths."""
-    low, high = np.quantile(f, [0.01, 0.99])
-    return ((f - low) / (high - low)).reshape(H, W)
-
-
-shown = {"photograph": photo, "1. twelve colours": c[label].view(H, W, 3)}
-shown["2. surprise: rare colours are light"] = stretched(surprise.detach().numpy())
-pictures(shown, cmap="magma")
-plt.show()
+surprise = surprise.detach().numpy()
 
 # %%
-# **What to see.** The palette spends its colours on wood and saucer, where pixels are many. The mixture
-# knows the opposite: spoon, rim and crema are what the rest of the table would not let you expect.
-#
 # 3. Interpolation: what is between?
 # ----------------------------------
 # Forget nine pixels of ten. The matrix :math:`K_{ij} = e^{-|z_i - z_j| / 0.1}` between the *places* of those left is
@@ -135,20 +125,17 @@ query = patches(noisy, 3)
 values = LazyTensor(noisy.view(1, -1, 3))
 clean = (-squares(query, query) / 0.2).sumsoftmaxweight(values, dim=1)
 
-given = torch.ones_like(colour)
-given[known] = colour[known]
-shown = {"one pixel in ten": given, "right half without colours": half, "noise": noisy}
-for name, found in (
-    ("3. interpolation", painted),
-    ("4. search", coloured),
-    ("5. attention", clean),
-):
-    shown[f"{name}: rms error {(found - colour).square().mean().sqrt():.3f}"] = found
-pictures({name: image.view(H, W, 3) for name, image in shown.items()}, columns=3)
+answers = {"3. interpolation": painted, "4. search": coloured, "5. attention": clean}
+shown = {"2. surprise: rare colours are light": stretched(surprise)}
+shown |= {"right half without colours": half.view(H, W, 3), "noise": noisy}
+for name, found in answers.items():
+    error = (found - colour).square().mean().sqrt()
+    shown[f"{name}: rms error {error:.3f}"] = found.view(H, W, 3)
+pictures(shown, columns=3, cmap="magma")
 plt.show()
 
 # %%
-# **What to see.** Interpolation knows nothing of the picture but smoothness, and draws little tents. Search finds
+# **What to see.** The mixture finds rare what the palette passed over: spoon, rim and crema. Interpolation knows nothing of the picture but smoothness, and draws little tents. Search finds
 # the saucer and the crema again, but paints some light wood with crema and some dark wood with saucer: grey
 # values alone cannot tell. Attention keeps the rim sharp, for rims ask rims; the noise was 0.12.
 #
@@ -180,12 +167,8 @@ plt.show()
 # written. For plain kernels :class:`sparseot.KernelMatrix` knows more: blocks, series and eigenvectors, see
 # :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`.
 #
-# References
-# ----------
-# - Charlier, Feydy, Glaunès, Collin, Durif (2021). Kernel operations on the GPU, with autodiff,
-#   without memory overflows. *Journal of Machine Learning Research* 22.
-# - Buades, Coll, Morel (2005). A non-local algorithm for image denoising. *CVPR*.
-# - Lloyd (1982). Least squares quantization in PCM. *IEEE Transactions on Information Theory* 28.
-# - Rasmussen, Williams (2006). *Gaussian processes for machine learning*, chapter 2. MIT Press.
-# - Shi, Malik (2000). Normalized cuts and image segmentation. *IEEE PAMI* 22.
-# - Welsh, Ashikhmin, Mueller (2002). Transferring color to greyscale images. *SIGGRAPH*.
+# **References.** B. Charlier et al. (2021), Kernel operations on the GPU, with autodiff, without memory overflows,
+# JMLR 22. A. Buades, B. Coll and J.-M. Morel (2005), A non-local algorithm for image denoising, CVPR. S. Lloyd
+# (1982), Least squares quantization in PCM, IEEE Trans. Inf. Theory 28. C. Rasmussen and C. Williams (2006), Gaussian
+# processes for machine learning, MIT Press. J. Shi and J. Malik (2000), Normalized cuts and image segmentation, PAMI
+# 22. T. Welsh, M. Ashikhmin and K. Mueller (2002), Transferring color to greyscale images, SIGGRAPH.

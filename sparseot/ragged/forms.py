@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -131,7 +132,7 @@ def _of_vector(name: str, x: Any, batch: Tensor, samples: int) -> Sets:
         fix = "Points (B, N, D) are a batch as they are."
         raise bad_input("batch", f"with {name} {tuple(points.shape)}", "points (N, D)", fix)
     ends = offsets(name, batch, len(points), samples)
-    return Sets(points, ends, lambda t: like(t, x), x)
+    return Sets(points, ends, partial(like, array=_kind(x)), x)
 
 
 def _of_nested(name: str, x: Any) -> tuple[Tensor, list[int]]:
@@ -151,7 +152,7 @@ def _of_nested(name: str, x: Any) -> tuple[Tensor, list[int]]:
 def _nested_like(x: Any, ends: list[int]) -> Callable[[Tensor], Tensor]:
     """What makes nested tensors of numbers of the points, with the sizes of this one."""
     offsets = x.offsets() if x.lengths() is None else x.offsets().new_tensor(ends)
-    return lambda t: torch.nested.nested_tensor_from_jagged(t, offsets)
+    return partial(torch.nested.nested_tensor_from_jagged, offsets=offsets)
 
 
 def _of_list(name: str, given: Any) -> Sets:
@@ -168,11 +169,8 @@ def _of_list(name: str, given: Any) -> Sets:
         if part.shape[1] != parts[0].shape[1]:
             got, wanted = f"dimension {part.shape[1]}", f"{parts[0].shape[1]}, as item 0 has"
             raise bad_input(_item(k, name), got, wanted)
-    sizes, kind = [len(part) for part in parts], tuple if isinstance(given, tuple) else list
-
-    def back(t: Tensor) -> Any:
-        return kind(like(part, given[0]) for part in t.split(sizes))
-
+    sizes, container = [len(part) for part in parts], tuple if isinstance(given, tuple) else list
+    back = partial(_parts, container=container, sizes=sizes, kind=_kind(given[0]))
     return Sets(torch.cat(parts), [0, *accumulate(sizes)], back, given[0])
 
 
@@ -184,7 +182,22 @@ def _of_batch(name: str, x: Any) -> Sets:
         raise bad_input(name, f"shape {tuple(batch.shape)}", "as many clouds", fix)
     count, size = batch.shape[:2]
     ends = [size * k for k in range(count + 1)]
-    return Sets(batch.flatten(0, 1), ends, lambda t: like(t.unflatten(0, (count, size)), x), x)
+    return Sets(batch.flatten(0, 1), ends, partial(_stacked, count=count, kind=_kind(x)), x)
+
+
+def _kind(x: Array) -> Array:
+    """An empty array of the same kind."""
+    return x.detach()[:0] if isinstance(x, Tensor) else x[:0]
+
+
+def _parts(t: Tensor, container: type, sizes: list[int], kind: Array) -> Any:
+    """Numbers of the points, set by set."""
+    return container(like(part, kind) for part in t.split(sizes))
+
+
+def _stacked(t: Tensor, count: int, kind: Array) -> Array:
+    """Numbers of the points of sets of one size."""
+    return like(t.unflatten(0, (count, -1)), kind)
 
 
 def _tensors(name: str, given: Any) -> list[Tensor]:

@@ -39,7 +39,9 @@ def count_of(labels: tuple[Any, Any]) -> int:
     """How many samples two batch vectors know."""
     for batch in labels:
         if batch is not None and not isinstance(batch, Tensor):
-            raise bad_input("batch", type(batch).__name__, "a tensor of integers", kind=TypeError)
+            raise bad_input(
+                "batch", type(batch).__name__, "a tensor or an array of integers", kind=TypeError
+            )
         if batch is not None and (batch.is_floating_point() or batch.dtype == torch.bool):
             raise bad_input("batch", f"dtype {batch.dtype}", "integers", kind=TypeError)
     return max([1] + [int(b.max()) + 1 for b in labels if b is not None and len(b)])

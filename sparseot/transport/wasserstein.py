@@ -11,7 +11,7 @@ from torch import Tensor
 from ..clouds import points_pair
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
-from ..operators.arrays import Array, of_one_kind, shown
+from ..operators.arrays import Array, like, of_one_kind, shown
 from ..operators.autograd.compiled import eagerly
 from ..points import Points, bounding_diameter, check_integer, check_positive
 from .result import Transport
@@ -39,7 +39,8 @@ class WassersteinDistance:
         value: the middle of the interval.
         rtol: the relative width that was asked for.
         converged: whether all intervals are as narrow as that.
-        transport: the last solve, with its plan, whose cost is near the true one.
+        transport: the last solve, with its plan, whose cost is near the true one. In it, points
+            without weight stand where the heaviest one does.
         blurs: those that were solved.
     """
 
@@ -132,10 +133,16 @@ class _Search:
 
     def __init__(self, clouds: list[Any], p: int, rtol: float, solver: Sinkhorn) -> None:
         (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
-        source, target, _ = points_pair(x, y, a, b)
-        self.clouds, self.p, self.rtol, self.solver = clouds, p, rtol, solver
-        carrying = (_carrying(source), _carrying(target))  # a point without weight sets no length
-        self.diameter = float(bounding_diameter(*carrying).max()) or 1.0
+        source, target, batched = points_pair(x, y, a, b)
+        self.p, self.rtol, self.solver = p, rtol, solver
+        if bool((source.weights == 0).any() or (target.weights == 0).any()):
+            source, target = _carrying(source), _carrying(target)
+            positions = (
+                cloud.positions if batched else cloud.positions[0] for cloud in (source, target)
+            )
+            clouds = [*(like(moved, self.kind) for moved in positions), *clouds[2:]]
+        self.clouds = clouds
+        self.diameter = float(bounding_diameter(source, target).max()) or 1.0
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
         self.closing = torch.zeros_like(self.lower)
@@ -204,7 +211,7 @@ class _Search:
 
 
 def _carrying(cloud: Points) -> Points:
-    """The cloud, with the points that carry nothing moved to the heaviest one of their item."""
+    """The cloud, whose points that carry nothing stand with the heaviest one: they set no length."""
     heaviest = cloud.weights.argmax(-1)[:, None, None].expand(-1, 1, cloud.positions.shape[-1])
     there = cloud.positions.gather(1, heaviest)
     return Points(cloud.positions.where(cloud.weights[..., None] > 0, there), cloud.weights)

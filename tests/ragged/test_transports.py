@@ -1,5 +1,7 @@
 """Results for sets of different sizes are those of a loop, as a whole and item by item."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -133,3 +135,19 @@ def test_zero_weights_at_the_end_are_points_still():
     _close(found.potential_a, [one.potential_a for one in exact])
     _close([one.potential_a for one in found], [one.potential_a for one in exact])
     assert [len(f) for f in found.potential_a] == [n + 2 for n in NX]
+
+
+@pytest.mark.parametrize("form", ["list", "nested", "vector"])
+def test_they_are_pickled_in_any_form(form):
+    given = {
+        "list": lambda: _solve(),
+        "nested": lambda: so.solve_sample(nested(X), nested(Y), blur=0.1),
+        "vector": lambda: so.solve_sample(
+            torch.cat(X), torch.cat(Y), blur=0.1, batch=(vector(NX), vector(NY))
+        ),
+    }[form]()
+    again = pickle.loads(pickle.dumps(given))
+    assert torch.equal(again.value, given.value)
+    pair = again.potential_a, given.potential_a
+    assert type(pair[0]) is type(pair[1])
+    _close(*([part.unbind() if form == "nested" else part for part in pair]))

@@ -109,6 +109,10 @@ class _Levels(Rule):
 class _Along(Rule):
     """A linear function of some tensors, at one map; all other maps are over its last axis."""
 
+    @staticmethod
+    def forward(level: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        raise AssertionError("a level is in its map")
+
     @classmethod
     def through(cls, in_dims: Sequence[int | None], *tensors: Tensor) -> tuple[Any, Any]:
         """The rule of the other maps."""
@@ -129,10 +133,6 @@ class _Shown(_Along):
     """Tensors with the axis of a map as their first one; those that it is not over are expanded."""
 
     @staticmethod
-    def forward(level: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        raise AssertionError("a level is in its map")
-
-    @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *tensors: Tensor) -> tuple[Any, Any]:
         if in_dims[0] is None:
             return _Shown.through(in_dims, *tensors)
@@ -151,10 +151,6 @@ class _Shown(_Along):
 
 class _Hidden(_Along):
     """Tensors, whose first axis becomes that of a map."""
-
-    @staticmethod
-    def forward(level: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        raise AssertionError("a level is in its map")
 
     @staticmethod
     def vmap(info: Any, in_dims: Sequence[int | None], *tensors: Tensor) -> tuple[Any, Any]:

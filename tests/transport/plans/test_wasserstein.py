@@ -104,11 +104,16 @@ def test_bad_arguments():
         so.wasserstein_distance(x, np.zeros((5, 2)))
 
 
-def test_points_without_weight_set_no_length():
+@pytest.mark.parametrize("of", [torch.clone, torch.Tensor.numpy])
+@pytest.mark.parametrize("p", [1, 2])
+def test_points_without_weight_set_no_length(p, of):
     g = torch.Generator().manual_seed(5)
     x, y = (torch.rand(50, 2, generator=g, dtype=torch.float64) for _ in range(2))
     far = torch.cat((torch.tensor([[1e4, 0.0]], dtype=torch.float64), x))
     a = torch.cat((torch.zeros(1), torch.ones(50))).double() / 50
-    plain, found = so.wasserstein_distance(x, y, p=1), so.wasserstein_distance(far, y, a, p=1)
-    assert found.converged and found.blurs[0] == plain.blurs[0]
-    assert found.lower <= plain.upper and plain.lower <= found.upper
+    plain = so.wasserstein_distance(x, y, p=p)
+    found = so.wasserstein_distance(of(far), of(y), of(a), p=p)
+    assert found.converged and found.blurs[0] == pytest.approx(plain.blurs[0])
+    assert found.value == pytest.approx(float(plain.value), rel=1e-3)
+    batch = so.wasserstein_distance(far.repeat(2, 1, 1), y.repeat(2, 1, 1), a.repeat(2, 1), p=p)
+    assert batch.converged and batch.lower.shape == (2,)
