@@ -2,8 +2,7 @@
 
 cd benchmarks && python -m gpu.report [--json] [--capability 80|90]
 
-A prediction is four fifths of the ceiling: that is what KeOps 2.3, counted alike,
-reaches of its own on the card for which it publishes a figure.
+A prediction is four fifths of the ceiling, a guess that only a card can check.
 """
 
 from __future__ import annotations

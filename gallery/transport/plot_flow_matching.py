@@ -37,27 +37,6 @@ x = torch.randn(n, 2, generator=torch.Generator().manual_seed(0))
 
 plan = so.solve_sample(x, y, blur=0.05)
 print(plan)
-print(f"the true value lies in [{plan.lower:.4f}, {plan.upper:.4f}]")
-
-
-def by_chance(g):
-    return [torch.randint(n, (steps, batch), generator=g) for _ in "xy"]
-
-
-def by_batch(g):
-    i, j = by_chance(g)
-    for row, col in zip(i, j, strict=True):  # torchcfm's way: exact transport in each batch
-        cost = torch.cdist(x[row], y[col]).square()
-        col[:] = col[linear_sum_assignment(cost)[1]]
-    return i, j
-
-
-def by_plan(g):
-    return [k.view(steps, batch) for k in plan.sample(steps * batch, generator=g)]
-
-
-WAYS = {"by chance": by_chance, f"by batches of {batch}": by_batch, "by one plan": by_plan}
-COLOURS = dict(zip(WAYS, (GREY, ORANGE, BLUE), strict=True))
 
 
 def lines(ax, paths, title):
@@ -69,18 +48,18 @@ def lines(ax, paths, title):
     ax.set(title=title, xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[])
 
 
-fig, axes = plt.subplots(1, 3, figsize=(10, 3.6))
-for ax, (name, way) in zip(axes, WAYS.items(), strict=True):
-    i, j = (k[:4].ravel() for k in way(torch.Generator().manual_seed(0)))
-    lines(ax, torch.stack((x[i], y[j])), f"pairs {name}")
+i, j = plan.sample(300, generator=torch.Generator().manual_seed(0))
+fig, axes = plt.subplots(1, 2, figsize=(10, 4.8))
+lines(axes[0], torch.stack((x[i], y[j.roll(1)])), "pairs by chance")
+lines(axes[1], torch.stack((x[i], y[j])), "pairs by the plan")
 plt.show()
 
 # %%
-# Noise is coloured by its place, lines lead to its partners over the data, in grey. By chance they cross
-# everywhere: where two cross, one velocity has to serve both, and the paths of the model bend. In
-# batches each point has the best of 64 partners; by the plan of all 20,000, neighbours stay neighbours.
-# A batch sees a sample of the data, so that its pairs are longer than they need be. In many dimensions that
-# falls as slowly as the power :math:`-2 / D` of its size (Weed and Bach, 2019), and the work grows as the cube.
+# **What to see.** Noise is coloured by its place, lines lead to its partners over the data, in grey. By chance they
+# cross everywhere: where two cross, one velocity has to serve both, and the paths of the model bend. By the plan
+# of all 20,000 points, neighbours stay neighbours. A batch has pairs between both: each point gets the best of 64
+# partners, which are farther than they need be. In many dimensions that falls as slowly as the power
+# :math:`-2 / D` of its size (Weed and Bach, 2019), and the work grows as the cube.
 #
 # Three models, the same steps
 # ----------------------------
@@ -89,6 +68,22 @@ plt.show()
 # divergence between what arrives after *two* steps and data that nobody trained on, and how far velocities
 # are from the mean of their path, :math:`\mathbb E \int |\dot z_t - (z_1 - z_0)|^2 dt`, which is zero where
 # paths are straight.
+
+
+def by_chance(g):
+    return [torch.randint(n, (steps, batch), generator=g) for _ in "xy"]
+
+
+def by_batch(g):
+    i, j = by_chance(g)
+    for row, col in zip(i, j, strict=True):  # torchcfm's way
+        cost = torch.cdist(x[row], y[col]).square()
+        col[:] = col[linear_sum_assignment(cost)[1]]
+    return i, j
+
+
+def by_plan(g):
+    return [k.view(steps, batch) for k in plan.sample(steps * batch, generator=g)]
 
 
 def flow(model, z, euler):
@@ -124,11 +119,13 @@ def train(way, seed):
     return model, found
 
 
+ways = {"by chance": by_chance, f"by batches of {batch}": by_batch, "by one plan": by_plan}
+colours = dict(zip(ways, (GREY, ORANGE, BLUE), strict=True))
 fresh = torch.randn(1000, 2, generator=torch.Generator().manual_seed(1))
 times = (100, 200, 400, 700, 1000)
 models, found, threads = {}, {}, torch.get_num_threads()
 torch.set_num_threads(1)  # a second one would only wait for so small a network
-for name, way in WAYS.items():
+for name, way in ways.items():
     runs = [train(way, seed) for seed in range(3)]
     models[name], found[name] = runs[0][0], torch.tensor([run[1] for run in runs])
 torch.set_num_threads(threads)
@@ -138,8 +135,8 @@ labels = ("divergence after two steps", "bending of the paths")
 for ax, label, k in zip(axes, labels, range(2), strict=True):
     for name, values in found.items():
         low, high = values[..., k].amin(0), values[..., k].amax(0)
-        ax.fill_between(times, low, high, color=COLOURS[name], alpha=0.25, lw=0)
-        ax.plot(times, values[..., k].mean(0), "o-", color=COLOURS[name], label=name, ms=4)
+        ax.fill_between(times, low, high, color=colours[name], alpha=0.25, lw=0)
+        ax.plot(times, values[..., k].mean(0), "o-", color=colours[name], label=name, ms=4)
     ax.set(xlabel="gradient steps", ylabel=label, yscale="log")
 axes[0].legend()
 plt.show()
