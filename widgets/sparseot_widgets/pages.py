@@ -16,8 +16,8 @@ SHARED = ("codec", "scales", "colours", "plot", "controls", "stage")  # each nee
 # imports between them go, and what they export is simply there.
 IMPORT = re.compile(r'^import [^;]*? from "\./\w+\.mjs";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
-# For readers of the source only: comments (whole lines, ends of lines) and indentation.
-UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^ +", re.MULTILINE)
+# For readers of the source only: comments (whole lines, ends of lines), empty lines and indentation.
+UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^\n|^ +", re.MULTILINE)
 # Spaces beside signs are not needed either, but for those in strings, which the first group keeps.
 SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *""")
 

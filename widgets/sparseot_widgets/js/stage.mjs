@@ -34,7 +34,7 @@ class Answers {
     const whole = this.model.get(name);
     const raw = part === null ? whole : whole?.[part];
     if (!raw) return null;
-    const key = part === null ? name : `${name} ${part}`;
+    const key = `${name} ${part}`;
     if (this.seen.get(key)?.raw !== raw) this.seen.set(key, { raw, value: decode(raw) });
     return this.seen.get(key).value;
   }
@@ -74,7 +74,7 @@ function savePicture(plots, theme, title) {
 /**
  * Bring a viewer to life in `el`; returns what cleans up after it.
  *
- * `viewer.panels` lists { name, label, aspect, weight, fresh: it begins a row }; `viewer.draw(view)` draws on
+ * `viewer.panels` lists { name, label, aspect, weight, fresh: it begins a row, drags: touches drag }; `viewer.draw(view)` draws on
  * `view.plots[name]` and may return a readout and a summary of its own, where local controls change
  * the words; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
  * on a panel and says by `true` that the picture changed. It may move a control: `view.set(name, value)`.
@@ -102,10 +102,11 @@ export function mount({ model, el }, viewer) {
   }, "PNG");
   const foot = make("div", { class: "sov-foot" }, status, stopButton, saveButton);
 
-  for (const { name, label, aspect = 0.75, weight = 1, fresh = false } of viewer.panels) {
+  for (const { name, label, aspect = 0.75, weight = 1, fresh, drags } of viewer.panels) {
     if (fresh) stage.append(make("div", { class: "sov-break" }));
     const canvas = make("canvas", { role: "img", tabindex: 0, "aria-label": label });
     canvas.style.aspectRatio = `${1 / aspect}`;
+    if (drags) canvas.style.touchAction = "none";
     const panel = make("figure", {}, make("figcaption", {}, label), canvas);
     panel.style.flex = `${weight} 1 ${Math.round(weight * 170)}px`;
     stage.append(panel);
@@ -209,9 +210,7 @@ export function mount({ model, el }, viewer) {
       else tell({ type: "move", ...here });
       if (last) last = here;
     });
-    const release = () => { last = null; };
-    canvas.addEventListener("pointerup", release);
-    canvas.addEventListener("pointercancel", release);
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { last = null; });
     canvas.addEventListener("pointerleave", () => tell({ type: "leave", panel }));
     canvas.addEventListener("keydown", (event) => {
       if (event.key === "Escape") return canvas.blur();
@@ -221,7 +220,6 @@ export function mount({ model, el }, viewer) {
       }
       return undefined;
     });
-    if (viewer.panels.find(({ name }) => name === panel).drags) canvas.style.touchAction = "none";
   }
 
   function on(name, action) {
