@@ -36,7 +36,7 @@ def sizes(ratio: float, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
     mean = 200 / ratio
     if mean >= 100:  # uniform, up to the largest
-        low = round(2 * mean - 200)
+        low = max(1, round(2 * mean - 200))
         return [200, *torch.randint(low, 201, (PAIRS - 1,), generator=generator).tolist()]
     rare = torch.rand(PAIRS, generator=generator) < (mean - 30) / 170
     return [200 if large else 30 for large in rare]
