@@ -65,6 +65,10 @@ class Reductions(ABC):
         """
         raise NotImplementedError("These reductions are sums only.")
 
+    def largest(self, formula: Formula) -> tuple[Tensor, Tensor]:
+        """The largest value of each row and its column, ``(B, N)``; of engines that trace functions."""
+        raise NotImplementedError("These reductions are sums only.")
+
     def guessed(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor | None]:
@@ -115,6 +119,7 @@ class Engine(ABC):
     approximate = False  # whether its sums have an error beyond rounding,
     tol = 0.0  # which this bounds
     differentiable = False  # whether its sums of opaque formulas carry derivatives of their own
+    traces = False  # whether it takes opaque formulas as trees
 
     @abstractmethod
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:

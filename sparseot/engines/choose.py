@@ -39,6 +39,7 @@ ENGINES = {
     "nufft": ("nufft", "Fourier"),
     "keops": ("keops", "KeOps"),
     "triton": ("triton.engine", "Triton"),
+    "compiled": ("trees.functions", "TracedFunctions"),
 }
 TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "numba": ("loops.kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
@@ -47,6 +48,7 @@ TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
 }
 TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
 WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before LLVM is
+WORTH_TRACING = 1 << 16  # pairs, below which a function is done before its program is compiled
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated
@@ -196,7 +198,7 @@ def _best(
     if isinstance(formula, Symbolic):
         return "keops", "a KeOps formula"
     if isinstance(formula, Opaque):
-        return "tiles", "a Python function"
+        return _of_function(formula, x, x if y is None else y, pairs)
     if x.device.type != "cpu":
         return _on_a_device(x)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
@@ -207,6 +209,18 @@ def _best(
     if formula.singular:
         return "numba", "a formula of the distance, on a CPU"
     return "tiles", f"a smooth formula in dimension {x.shape[-1]}"
+
+
+def _of_function(
+    formula: Opaque, x: Tensor, y: Tensor, pairs: BlockPairs | None
+) -> tuple[str, str]:
+    """Traced, of many pairs on a CPU, where that can be; the reason says why not."""
+    what = "a Python function"
+    few = len(x) * x.shape[1] * y.shape[1] < WORTH_TRACING
+    if pairs is not None or few or x.device.type != "cpu":
+        return "tiles", what
+    why_not = load("compiled").refuses(formula, x)
+    return ("tiles", f"{what}. {why_not}") if why_not else ("compiled", f"{what}, traced")
 
 
 def _on_a_device(x: Tensor) -> tuple[str, str]:

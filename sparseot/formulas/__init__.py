@@ -1,12 +1,13 @@
 """WHAT is summed: ground costs and kernels, each written once."""
 
 from .base import Kernel, Mixture, Single
-from .functions import Opaque, Pointwise, Symbolic, even, finite
+from .functions import EVEN, Opaque, Pointwise, Symbolic, even, finite
 from .given import as_cost, as_kernel, as_kernels, ground_cost
 from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
 
 __all__ = [
+    "EVEN",
     "Energy",
     "Gaussian",
     "GroundCost",

@@ -1,18 +1,26 @@
-"""Formulas that are functions: of two clouds, of two points, or written in KeOps's language."""
+"""Formulas that are functions: of two clouds, of two points, or written in KeOps's language.
+
+Where a function does with points what a tree can say, it is traced: called once, with stand-ins that note what is
+done with them (:mod:`.trees.tracing`). The tree is summed and differentiated in its place.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import bad_input
 from .base import Single
+from .trees.expressions import Expr
+from .trees.traced import Traced
+from .trees.tracing import traced
 
-__all__ = ["Opaque", "Pointwise", "Symbolic", "even", "finite"]
+__all__ = ["EVEN", "Opaque", "Pointwise", "Symbolic", "even", "finite"]
 
 EVEN = 1e-3  # difference of C(x, y) and C(y, x) that may be rounding, relative to the largest cost
 NUMBERS = 1 << 24  # that a block of rows may hold, a difference of coordinates for each pair
@@ -23,19 +31,46 @@ Numbers = Sequence[int] | Tensor | None
 class Opaque(Single):
     """A cost or kernel given as a Python function of ``(B, N, D)`` and ``(B, M, D)`` tensors.
 
-    It returns a ``(B, N, M)`` tensor. Its derivatives are those that autograd finds, and only
-    engines that run Python can evaluate it. It need not be symmetric: it is called with the points
-    of the first cloud first, whoever asks.
+    It returns a ``(B, N, M)`` tensor. Where it can be traced it has a :meth:`tree`; else its derivatives
+    are those that autograd finds, and only engines that run Python can evaluate it. It need not be
+    symmetric: it is called with the points of the first cloud first, whoever asks.
     """
 
-    function: Callable[[Tensor, Tensor], Tensor]
+    function: Callable[[Any, Any], Any]
     clouds: tuple[str, str] = ("x", "y")  # what errors call its two arguments
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Values for all pairs, checked for their shape."""
-        return self._checked(self.function(x, y), (len(x), x.shape[1], y.shape[1]))
+    def __call__(self, x: Any, y: Any) -> Any:
+        """Values for all pairs, checked for their shape; a stand-in, of stand-ins for points."""
+        value = self._values(x, y)
+        return value if isinstance(value, Traced) else self._checked(value, x, y)
 
-    matrix = __call__
+    def matrix(self, x: Tensor, y: Tensor) -> Tensor:
+        """Values for all pairs."""
+        values: Tensor = self(x, y)
+        return values
+
+    def tree(self, x: Tensor, y: Tensor) -> Expr:
+        """The formula of two points; those of x are the variable of rows, those of y that of columns.
+
+        Tensors that the function holds are parameters, with their graph: it is traced anew at each use.
+
+        Raises:
+            Untraceable: if there is none, with the reason.
+        """
+        return traced(self._values, x, y)
+
+    def gibbs(self, eps: float) -> Opaque:
+        """Of a cost, the Gibbs kernel ``exp(-cost / eps)``."""
+        return Opaque(lambda x, y: (self(x, y) / -eps).exp(), self.clouds)
+
+    def weighted_gibbs(self, eps: float) -> Opaque:
+        """The cost times the Gibbs kernel."""
+
+        def function(x: Any, y: Any) -> Any:
+            cost = self(x, y)
+            return cost * (cost / -eps).exp()
+
+        return Opaque(function, self.clouds)
 
     @property
     def T(self) -> Opaque:
@@ -56,13 +91,18 @@ class Opaque(Single):
             for i in range(0, x.shape[1], rows):
                 values = self(x[:, i : i + rows], y)
                 if fixed and values.requires_grad:
-                    got = "a function with parameters to learn"
-                    fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
-                    raise bad_input("cost", got, "a fixed cost", fix)
+                    raise self.learns()
                 finite(values, range(i, i + rows), clouds=clouds, what="cost")
                 if y is x:
                     block = values[..., i : i + rows]
                     even(block, block.mT, range(i, i + rows), range(i, i + rows), clouds[0])
+
+    @staticmethod
+    def learns() -> Exception:
+        """What to raise for a cost that has something to learn, where that cannot be."""
+        fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
+        got = "a function with parameters to learn"
+        return bad_input("cost", got, "a fixed cost", fix)
 
     def scaled(self, factor: float) -> Opaque:
         """The multiple of this kernel."""
@@ -72,7 +112,11 @@ class Opaque(Single):
         """The product with another kernel."""
         return Opaque(lambda x, y: self(x, y) * other.matrix(x, y))
 
-    def _checked(self, value: Tensor, wanted: tuple[int, ...]) -> Tensor:
+    def _values(self, x: Any, y: Any) -> Any:
+        return self.function(x, y)
+
+    def _checked(self, value: Any, x: Tensor, y: Tensor) -> Tensor:
+        wanted = len(x), x.shape[1], y.shape[1]
         if not isinstance(value, Tensor) or value.shape != wanted:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise bad_input("cost, kernel", f"values of shape {came}", f"a tensor {wanted}")
@@ -93,12 +137,8 @@ class Pointwise(Opaque):
         torch.Size([1, 2, 5])
     """
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Values for all pairs of ``(B, N, D)`` and ``(B, M, D)``."""
-        value = self.function(x[..., :, None, :], y[..., None, :, :])
-        return self._checked(value, (len(x), x.shape[1], y.shape[1]))
-
-    matrix = __call__
+    def _values(self, x: Any, y: Any) -> Any:
+        return self.function(x[..., :, None, :], y[..., None, :, :])
 
     @property
     def T(self) -> Pointwise:

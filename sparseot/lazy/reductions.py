@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ..engines.openmp import own_settings
-from ..engines.trees.base import TreeEngine
+from ..engines.trees.base import Size, TreeEngine
 from ..errors import bad_input
-from ..formulas.trees.algebra import ONE, add, extract, function, minimum, mul, sub, total
-from ..formulas.trees.expressions import Expr, I, J, const, rebuilt
+from ..formulas.trees.algebra import total
+from ..formulas.trees.expressions import Expr, I, J, rebuilt
+from ..formulas.trees.functions import smallest
 from ..formulas.trees.slots import leaves, swapped, variable
 from ..operators.arrays import Array
-from ..operators.autograd.tree_sums import How, Size, least_places, tree_log_sums, tree_sums
+from ..operators.autograd.tree_sums import How, least_places, tree_log_sums, tree_sums
 from .later import deferred
 from .ranges import Pairs, pairs_of
 from .variables import Frame
@@ -106,7 +107,10 @@ class Reductions(Vectors):
     def Kmin_argKmin(
         self, K: int, axis: int | None = None, dim: int | None = None, **hints: Any
     ) -> tuple[Array, Array]:
-        """The K smallest values over i or j, in order, and their places, ``(..., N, K)``."""
+        """The K smallest values over i or j, in order, and their places, ``(..., N, K)``.
+
+        NaN is left out: where there are fewer numbers than K, infinity and -1. With K = 1 see :meth:`min_argmin`.
+        """
         low, where = self._least("Kmin_argKmin", K, axis, dim, hints)
         parts = (low, where) if self.tree.dim > 1 else (low[..., 0], where[..., 0])
         return self._out(parts[0]), self._out(parts[1])
@@ -125,7 +129,7 @@ class Reductions(Vectors):
 
     @deferred
     def min_argmin(self, axis: int | None = None, dim: int | None = None, **hints: Any) -> Any:
-        """The smallest value of each coordinate over i or j, and its place, ``(..., N, D)``."""
+        """The smallest value of each coordinate over i or j, and its place, ``(..., N, D)``; NaN, if there is one."""
         low, where = self._least("min_argmin", 1, axis, dim, hints)
         return self._out(low[..., 0, :]), self._out(where[..., 0, :])
 
@@ -139,14 +143,14 @@ class Reductions(Vectors):
     def min(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The smallest value over i, j or coordinates."""
         if self._axis(axis, dim, "min", -1) == COORDINATES:
-            return self._of(_folded(self.tree)[0])
+            return self._of(smallest(self.tree)[0])
         return self.min_argmin(axis, dim, **hints)[0]
 
     @deferred
     def argmin(self, axis: int = -1, dim: int | None = None, **hints: Any) -> Any:
         """The place of the smallest value over i, j or coordinates."""
         if self._axis(axis, dim, "argmin", -1) == COORDINATES:
-            return self._of(_folded(self.tree)[1])
+            return self._of(smallest(self.tree)[1])
         return self.min_argmin(axis, dim, **hints)[1]
 
     @deferred
@@ -269,14 +273,3 @@ def in_order(found: Tensor, order: tuple[Tensor, Tensor] | None, size: Size) -> 
         return found
     inverse = torch.argsort(order[0]).to(found.device)
     return found.index_select(len(size.batch), inverse)
-
-
-def _folded(e: Expr) -> tuple[Expr, Expr]:
-    """The smallest coordinate, and its place: the first where several are equal."""
-    parts = [extract(e, k, 1) for k in range(e.dim)]
-    low, place = parts[0], const(0)
-    for k, part in enumerate(parts[1:], 1):
-        smaller = sub(ONE, function("step", sub(part, low)))
-        place = add(mul(smaller, const(k)), mul(sub(ONE, smaller), place))
-        low = minimum(low, part)
-    return low, place

@@ -10,7 +10,8 @@ from ..formulas.trees import algebra
 from ..formulas.trees.algebra import add, concat, extract, mul, sub, total
 from ..formulas.trees.derivatives import gradients
 from ..formulas.trees.expressions import Expr, const
-from .operations import Operations, equal
+from ..formulas.trees.functions import divided, equal, matrix_vector
+from ..formulas.trees.operations import Operations
 
 __all__ = ["Vectors"]
 
@@ -48,7 +49,7 @@ class Vectors(Operations):
             if s.dim != x.dim**2:
                 wanted = f"1, {x.dim} or {x.dim**2} numbers"
                 raise bad_input("weights", f"{s.dim} numbers", f"{wanted} for {x.dim} coordinates")
-            return total(mul(x, _matrix_vector(s, x)))
+            return total(mul(x, matrix_vector(s, x)))
 
         return self._with(weights, what="weightedsqnorm", tree=tree)
 
@@ -58,13 +59,13 @@ class Vectors(Operations):
 
     def matvecmult(self, other: Any) -> Self:
         """The product of a matrix (A, B), row after row in this vector, and a vector (B)."""
-        return self._with(other, what="matvecmult", tree=_matrix_vector)
+        return self._with(other, what="matvecmult", tree=matrix_vector)
 
     def vecmatmult(self, other: Any) -> Self:
         """The product of this vector (A) and a matrix (A, B), row after row in the other."""
 
         def tree(x: Expr, m: Expr) -> Expr:
-            cols = _divided("vecmatmult", m.dim, x.dim)
+            cols = divided("vecmatmult", m.dim, x.dim)
             rows = [mul(extract(x, k, 1), extract(m, k * cols, cols)) for k in range(x.dim)]
             return reduce(add, rows)
 
@@ -138,14 +139,3 @@ class Vectors(Operations):
 
     def _only_coordinates(self, what: str, dim: int) -> None:
         raise NotImplementedError
-
-
-def _divided(what: str, size: int, by: int) -> int:
-    if size % by:
-        raise bad_input(what, f"{size} numbers", f"a multiple of {by}, the vector's length")
-    return size // by
-
-
-def _matrix_vector(m: Expr, x: Expr) -> Expr:
-    rows = _divided("matvecmult", m.dim, x.dim)
-    return concat(*(total(mul(extract(m, r * x.dim, x.dim), x)) for r in range(rows)))

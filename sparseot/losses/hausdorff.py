@@ -104,7 +104,7 @@ def hausdorff_divergence(
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)
     source, target = enough_digits(source, target, p, blur)
-    chosen, _ = choose_engine(engine, formula, source.positions)
+    chosen, _ = choose_engine(engine, formula, source.positions, target.positions)
     check_cost(formula, source, target, own=True, engine=chosen, fixed=True)
 
     def distance_to(points: Points, other: Points, cost: Formula) -> tuple[Tensor, Tensor]:

@@ -86,7 +86,7 @@ def kernel_norm(
     kernel = as_kernel(kernel)
     a, b = source.weights, target.weights
     kernel, x, y, factor = at_unit_length(kernel, source.positions, target.positions)
-    chosen, _ = choose_engine(engine, kernel, x)
+    chosen, _ = choose_engine(engine, kernel, x, y)
     if potentials:
         both, signed = torch.cat((x, y), 1), torch.cat((a, -b), 1)[..., None]
         field = factor * kernel_sum(kernel, both, both, signed, engine=chosen)[..., 0]

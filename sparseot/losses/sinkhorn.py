@@ -80,9 +80,9 @@ def sinkhorn_divergence(
         debias: False for the entropic transport cost itself.
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
         cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
-            ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too; or a
-            KeOps formula of X and Y. C(x, y) need not be C(y, x), but within a cloud that is compared
-            with itself: then ``debias=False`` is wanted.
+            ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too (see "A cost
+            of your own" in the guide); or a KeOps formula of X and Y. C(x, y) need not be C(y, x), but
+            within a cloud that is compared with itself: then ``debias=False`` is wanted.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; or ``AveragedAnnealing(scaling=0.5)``,
             GeomLoss's schedule, which asks for no tolerance.
         diameter: length at which that schedule starts, by default the diagonal of the clouds' box.
@@ -95,8 +95,8 @@ def sinkhorn_divergence(
         A number, ``(B,)`` numbers for a batch, or the two potentials, in the form of the points; of
         arrays, a Python number or arrays. :func:`solve_sample` returns them all, with the plan. First derivatives are those of
         the envelope theorem at the last iterates, second ones those of the implicit function theorem;
-        from GeomLoss's schedule, and for costs that are functions, second derivatives raise
-        RuntimeError. Not reaching the tolerance is a warning.
+        from GeomLoss's schedule, and for functions that cannot be traced or learn something as costs,
+        second derivatives raise RuntimeError. Not reaching the tolerance is a warning.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.

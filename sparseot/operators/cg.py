@@ -18,7 +18,18 @@ from .arrays import Array, as_tensor, like
 from .base import Operator
 from .given import as_operator
 
-__all__ = ["Descent", "LinearSolution", "conjugate_gradient", "descend"]
+__all__ = [
+    "Descent",
+    "Indefinite",
+    "LinearSolution",
+    "conjugate_gradient",
+    "descend",
+    "descended",
+]
+
+
+class Indefinite(ValueError):
+    """A matrix that should be positive definite is not."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +89,32 @@ def conjugate_gradient(
         >>> [round(v, 4) for v in solution.x.tolist()], solution.converged
         ([1.0, 0.5, 0.25], True)
     """
-    operator = as_operator(operator)
-    n = operator.shape[-1]
     check_positive(tol=tol, max_products=max_products)
+    found = descended(as_operator(operator), b, preconditioner, x0, tol, max_products, progress)
+    if not found.converged:
+        warn_user(
+            f"conjugate_gradient stopped after {found.products} products at a relative residual of "
+            f"{float(found.residuals.max()):.1e}, {tol:.0e} was wanted: raise max_products or tol, add a "
+            "preconditioner such as nystrom(...), or work in float64.",
+        )
+    return found
+
+
+def descended(
+    operator: Operator,
+    b: Array,
+    preconditioner: Operator | Callable[[Tensor], Tensor] | None = None,
+    x0: Array | None = None,
+    tol: float = 1e-6,
+    max_products: int = 10_000,
+    progress: bool = False,
+) -> LinearSolution:
+    """The solution, as far as it was found.
+
+    Raises:
+        ValueError: if shapes do not fit; Indefinite, if the operator turns out not to be positive definite.
+    """
+    n = operator.shape[-1]
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
     right = as_tensor(b, operator.reference, "b")
@@ -100,15 +134,8 @@ def conjugate_gradient(
                 raise bad_input(name, got, "finite numbers")
         unit, how = _unit(right), (_as_function(preconditioner), tol, max_products, bar)
         x, residuals, products = _refined(operator, right / unit, x / unit, *how)
-    worst = float(residuals.max())
-    converged = worst <= tol
-    if not converged:
-        warn_user(
-            f"conjugate_gradient stopped after {products} products at a relative residual of "
-            f"{worst:.1e}, {tol:.0e} was wanted: raise max_products or tol, add a preconditioner "
-            "such as nystrom(...), or work in float64.",
-        )
     x = (x * unit).reshape(b.shape)
+    converged = float(residuals.max()) <= tol
     return LinearSolution(like(x, b), like(residuals, b), products, converged)
 
 
@@ -170,7 +197,8 @@ def _iterate(
     found = descend(operator.product, r, tol * sizes, most, precondition, told)
     if found.indefinite and not best < 1e-3:  # below it, rounding has eaten the last directions
         fix = "Add a positive diagonal, as in K + Diagonal(noise)."
-        raise bad_input("operator", "one that is not positive definite", "x' A x > 0", fix)
+        got = "one that is not positive definite"
+        raise bad_input("operator", got, "x' A x > 0", fix, Indefinite)
     return x + found.x, first + found.steps * columns
 
 

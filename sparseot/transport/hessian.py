@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..engines.openmp import own_settings
 from ..errors import bad_input
+from ..formulas import GroundCost
 from ..operators.arrays import Array, as_tensor, like
 from ..operators.autograd.compiled import eagerly
 from ..operators.base import DENSE_LIMIT, Operator
@@ -54,7 +55,7 @@ def hessian(
 
     Raises:
         ValueError: if an argument is not as described, or if there is no second derivative: p = 1
-            where points meet, a cost that is a function, a plan that falls into parts. A plan
+            where points meet, a cost that cannot be traced or learns, a plan that falls into parts. A plan
             that has not converged is a warning.
 
     References:
@@ -129,7 +130,9 @@ class TransportHessian(Operator):
 
     @cached_property
     def _dense(self) -> Tensor:
-        if all(isinstance(part.here.e, Stored) for part in self.parts):
+        radial = isinstance(self.parts[0].here.e.at.cost, GroundCost)
+        stored = all(isinstance(part.here.e, Stored) for part in self.parts)
+        if stored and (radial or self.wrt in "ab"):
             return self._assembled()
         eye = torch.eye(self.shape[0], dtype=torch.float64, device=self.parts[0].here.a.device)
         columns = [self.product(block) for block in eye.split(COLUMNS, 1)]
@@ -189,6 +192,7 @@ def _in_points(here: Side, there: Side, tol: float) -> Tensor:
 
 def _times(e: Stored, k: int) -> Tensor:
     """The entries times the k-th profile of the cost, ``(N, M)``."""
+    assert isinstance(e.at.cost, GroundCost)
     profile = e.at.cost.profiles(e.at.eps)[k]
     return e.matrix * profile.polynomial(squares(*e.at.points))
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from ..engines.base import Engine, PlanPairs
 from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
-from ..formulas import GroundCost, Opaque, Symbolic, even, finite
+from ..formulas import EVEN, GroundCost, Opaque, Radial, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
+from ..operators.autograd.traced_sums import learnt_by, traced_sum
 from ..operators.small import squares
 from ..points import Points
 from .marginals import Marginals
@@ -38,6 +39,7 @@ class Problem:
         symmetric: whether this is a cloud and itself, held alike; then f = g is wanted.
         even: whether it is known that C(x, y) = C(y, x).
         pairs: those that were kept for the plan that was found; None for all pairs.
+        told: why that engine is taken.
     """
 
     source: Points
@@ -50,6 +52,7 @@ class Problem:
     symmetric: bool = False
     even: bool = True
     pairs: PlanPairs | None = None
+    told: str = "a function"
 
     @property
     def eps(self) -> float:
@@ -106,12 +109,16 @@ class Problem:
         y, col = self.target.positions, self.target.log_weights + g / self.eps
         pairs = None if x is not None else self.pairs
         x = self.source.positions if x is None else x
-        if isinstance(self.cost, GroundCost):
-            kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)
-            return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
-        if not isinstance(self.cost, Opaque):
+        if isinstance(self.cost, Symbolic):
             fix = "Give the cost as a Python function of (x, y)."
             raise bad_input("cost", "a KeOps formula", "a cost whose plan can be applied", fix)
+        kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)
+        if isinstance(kernel, Radial):
+            return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
+        assert isinstance(self.cost, Opaque)
+        traced = traced_sum(kernel, x, y, v, row, col) if self.engine.traces else None
+        if traced is not None:
+            return traced
         blocks, columns = [], y.shape[0] * y.shape[1]
         size = max(1, (1 << 22) // columns)
         with threads_for(NUMBERS * x.shape[1] * columns):
@@ -155,13 +162,38 @@ def check_cost(
     x, y = source.positions.detach(), target.positions.detach()
     check: Callable[..., None]
     if isinstance(cost, Opaque):
-        check = partial(cost.check, fixed=fixed)
+        look = partial(_check_traced, cost, engine) if engine.traces else cost.check
+        check = partial(look, fixed=fixed)
     else:
         check = partial(_check_formula, cost, engine)
     pairs = [(x, y, ("x", "y")), *([(x, x, ("x", "x")), (y, y, ("y", "y"))] if own else [])]
     for one, two, clouds in pairs:
         with threads_for(NUMBERS * len(one) * one.shape[1] * two.shape[1]):
             check(one, two, clouds)
+
+
+def _check_traced(
+    cost: Opaque, engine: Engine, x: Tensor, y: Tensor, clouds: tuple[str, str], fixed: bool
+) -> None:
+    """The same for a function that is traced: by reductions over all pairs.
+
+    The function itself is asked for the rows that they show.
+    """
+    if fixed and torch.is_grad_enabled() and learnt_by(cost.tree(x, y)):
+        raise cost.learns()
+    with torch.no_grad():
+        sums = engine.bind(x, y).sum(cost, torch.ones_like(y[..., :1]))[..., 0]
+        for _, i in (~sums.isfinite()).nonzero()[:1].tolist():
+            finite(cost(x[:, i : i + 1], y), [i], clouds=clouds, what="cost")
+        if y is not x:
+            return
+        gaps = Opaque(lambda x, y: (cost(x, y) - cost.T(x, y)).abs())
+        sizes = Opaque(lambda x, y: cost(x, y).abs())
+        gap, size = (engine.bind(x, x).largest(c)[0].amax(0) for c in (gaps, sizes))
+        if bool(gap.amax() > EVEN * size.amax()):
+            i = int(gap.argmax())
+            row, back = (c(x[:, i : i + 1], x) for c in (cost, cost.T))
+            even(row, back, [i], range(x.shape[1]), clouds[0])
 
 
 def _check_formula(

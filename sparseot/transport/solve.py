@@ -147,10 +147,10 @@ def solve_clouds(
     if debias and penalty.rhos[0] != penalty.rhos[1]:
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
-    engine, _ = choose_engine(solver.engine, formula, source.positions)
+    engine, told = choose_engine(solver.engine, formula, source.positions, target.positions)
     plain = outside(lambda: (source.copy(), target.copy()), source.positions)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
-    problem = Problem(*plain, formula, penalty, p, blur, engine)
+    problem = Problem(*plain, formula, penalty, p, blur, engine, told=told)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()

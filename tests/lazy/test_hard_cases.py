@@ -178,3 +178,21 @@ def test_two_formulas_have_the_same_ranges_or_none():
     for both in (lambda: K + L, lambda: L * K):
         with pytest.raises(ValueError, match="ranges: got two formulas with different ones"):
             both()
+
+
+def test_nan_is_the_smallest_and_the_largest_as_torch_has_it(squares):
+    """And left out where more than one value is asked for."""
+    x, y = X.clone(), Y.clone()
+    x[2, 1], y[4] = torch.nan, torch.nan
+    K, whole = squares(x, y), dense(x, y)
+    for name in ("min", "max"):
+        wanted = getattr(whole, name)(1)
+        torch.testing.assert_close(
+            getattr(K, name)(1)[:, 0], wanted.values, equal_nan=True, rtol=1e-12, atol=1e-12
+        )
+        assert torch.equal(getattr(K, f"arg{name}")(1)[:, 0], wanted.indices)
+    low, places = K.Kmin_argKmin(3, 1)
+    assert (low[2] == torch.inf).all() and (places[2] == -1).all()
+    wanted = whole.nan_to_num(torch.inf).sort(1).values[:, :3]
+    assert_close(low, wanted)
+    assert not (places == 4).any()

@@ -75,7 +75,9 @@ def test_what_cannot_be_solved_is_said():
         (Vi(x) - Vj(x)).solve(torch.ones(6))
     with pytest.raises(ValueError, match=r"wanted \(6,\) or"):
         gaussian(x).solve(torch.ones(5))
-    with pytest.raises(ValueError, match="not positive definite"):
+    with pytest.raises(ValueError, match=r"K.solve: got .* not positive definite.* larger alpha"):
         (-gaussian(x)).solve(torch.ones(6))
+    with pytest.warns(RuntimeWarning, match=r"K.solve stopped .* eps=1e-15 was asked for"):
+        gaussian(x).solve(torch.randn(6), eps=1e-15)
     with pytest.raises(TypeError, match="alhpa"):
         gaussian(x).solve(torch.ones(6), alhpa=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from ...formulas.trees.expressions import Expr, I, J
+from ...formulas.trees.slots import hoisted, slot
 
-__all__ = ["Ranges", "Reduction", "TreeEngine", "extent"]
+__all__ = ["Ranges", "Reduction", "Size", "TreeEngine", "extent", "prepared"]
 
 Array = np.ndarray[Any, Any]
 
@@ -89,6 +91,19 @@ class Ranges:
         return int(((self.rows[:, 1] - self.rows[:, 0]) * met).sum())
 
 
+@dataclass(frozen=True)
+class Size:
+    """Batch axes, rows and columns of a formula, and a tensor of its dtype on its device.
+
+    A formula need not depend on what it is summed over.
+    """
+
+    batch: tuple[int, ...]
+    rows: int
+    columns: int
+    like: Tensor
+
+
 class TreeEngine(ABC):
     """A way of reducing trees. Tensors are ``(B, N, D)`` for rows, ``(B, M, D)`` for columns, ``(B, 1, D)``."""
 
@@ -119,7 +134,8 @@ class TreeEngine(ABC):
     ) -> tuple[Tensor, Tensor]:
         """The smallest values in order and their columns (int64), ``(B, N, K, D)``.
 
-        Where there are fewer than K columns, infinity and -1.
+        Where there are fewer than K columns, infinity and -1. NaN is left out, but where K is one: there it is
+        the smallest, as torch has it.
         """
 
     def __repr__(self) -> str:
@@ -133,3 +149,17 @@ def extent(slots: Sequence[Expr], tensors: Sequence[Tensor]) -> tuple[int, int, 
         if s.on in found:
             found[s.on] = t.shape[1]
     return len(tensors[0]), found[I], found[J]
+
+
+def prepared(
+    outputs: Sequence[Expr], size: Size
+) -> tuple[tuple[Expr, ...], list[Expr], list[Tensor]]:
+    """Formulas over slots, the slots, and their tensors with one batch axis; both sides have a slot."""
+    spec, slots, tensors = hoisted(outputs, size.like)
+    for side, height in ((I, size.rows), (J, size.columns)):
+        if not any(s.on == side for s in slots):
+            slots.append(slot(len(slots), 1, side))
+            tensors.append(size.like.new_zeros(height, 1))
+    items = math.prod(size.batch)
+    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(items, *t.shape[-2:]) for t in tensors]
+    return spec, slots, flat

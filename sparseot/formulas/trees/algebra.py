@@ -29,6 +29,7 @@ __all__ = [
     "power",
     "split",
     "sub",
+    "times_exp",
     "total",
 ]
 
@@ -177,6 +178,23 @@ def split(parts: tuple[Expr, ...]) -> list[tuple[int, Expr]]:
 def minimum(a: Expr, b: Expr) -> Expr:
     """The smaller number."""
     return neg(make("max", neg(a), neg(b)))
+
+
+def times_exp(a: Expr, exponent: Expr) -> Expr:
+    """``a * exp(exponent)``; if a factor of a is an exponential, too, the sum of both exponents is taken."""
+    found = _raised(a, exponent)
+    return mul(a, function("exp", exponent)) if found is None else found
+
+
+def _raised(a: Expr, exponent: Expr) -> Expr | None:
+    if a.op == "exp":
+        return function("exp", add(a.args[0], exponent))
+    factors = {"neg": (a.args,), "mul": (a.args, a.args[::-1])}
+    for v, *others in factors.get(a.op, ()):
+        found = _raised(v, exponent)
+        if found is not None:
+            return mul(others[0], found) if others else neg(found)
+    return None
 
 
 def function(op: str, *args: Expr) -> Expr:

@@ -23,6 +23,7 @@ from ...engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
 from ...formulas import Opaque, Radial, finite
 from ...pairs import BlockPairs
 from ...precision import full_precision
+from .traced_sums import traced_sum
 
 BLOCK = 1 << 24  # numbers that a block of rows may hold, a difference of coordinates for each pair
 
@@ -58,6 +59,10 @@ def kernel_sum(
         ``(B, N, R)``.
     """
     if isinstance(kernel, Opaque):
+        traced = traced_sum(kernel, x, y, v, row, col) if engine.traces else None
+        if traced is not None:
+            _look_for_infinity(kernel, x, y, v, traced)
+            return traced
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
         if not engine.differentiable:
             if isinstance(pairs, BlockPairs):
@@ -163,7 +168,9 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
     Differentiable to any order; both places of x are differentiated in one pass.
     """
     if isinstance(kernel, Opaque):
-        return (a * _opaque_sum(kernel, x, x, a[..., None])[..., 0]).sum(-1)
+        traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
+        field = _opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
+        return (a * field[..., 0]).sum(-1)
     result: Tensor = _QuadraticForm.apply(x, a, kernel, engine)
     return result
 

@@ -18,6 +18,7 @@ from ...engines.openmp import own_settings
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
+from .traced_sums import Scaled, traced_softmin
 
 __all__ = ["first_order", "softmin"]
 
@@ -57,7 +58,8 @@ def softmin(
     """
     x, y, b, g = (first_order(t) for t in (x, y, b, g))
     if isinstance(cost, Opaque):
-        return _opaque_softmin(cost, x, y, b, g, eps, learnt)
+        traced = traced_softmin(cost, x, y, b, g, eps, learnt) if engine.traces else None
+        return _opaque_softmin(cost, x, y, b, g, eps, learnt) if traced is None else traced
     if isinstance(cost, Symbolic):
         return _symbolic_softmin(cost, x, y, b, g, eps, engine)
     result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine, pairs)
@@ -144,27 +146,14 @@ class _Barrier(Function):
         )
 
 
-class _Times(Function):
-    """The identity; gradients are multiplied by a factor."""
-
-    @staticmethod
-    def forward(ctx: Any, t: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return t.view_as(t)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        return ctx.factor * g, None
-
-
 def _opaque_softmin(
     cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float, learnt: float
 ) -> Tensor:
     """In the points the shares cancel; what the function itself holds takes ``learnt`` only."""
 
     def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
-        rows, y = (_Times.apply(t, 1 / learnt) for t in (rows, y))
-        exponent = (g[:, None] - _Times.apply(cost(rows, y), learnt)) / eps
+        rows, y = (Scaled.apply(t, 1 / learnt) for t in (rows, y))
+        exponent = (g[:, None] - Scaled.apply(cost(rows, y), learnt)) / eps
         highest = exponent.detach().amax(-1)
         sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)
         return -eps * (sums.log() + highest)

@@ -17,11 +17,13 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ...engines.openmp import own_settings
+from ...engines.trees.base import Size, prepared
+from ...errors import bad_input, warn_user
 from ...formulas.trees.algebra import mul
 from ...formulas.trees.expressions import Expr, I, J, rebuilt
 from ...formulas.trees.slots import slot, variable
-from ..cg import conjugate_gradient
-from .tree_sums import How, Size, prepared, pulled, tree_sums
+from ..cg import Indefinite, descended
+from .tree_sums import How, pulled, tree_sums
 
 __all__ = ["tree_solve"]
 
@@ -55,8 +57,7 @@ class TreeSolve(Function):
     @own_settings
     def forward(ctx: Any, system: _System, b: Tensor, *tensors: Tensor) -> Tensor:
         matrix = _Matrix(system, b, tensors)
-        found = conjugate_gradient(matrix, matrix.columns(b), tol=system.tol)  # type: ignore[arg-type]
-        a = matrix.items(found.x)
+        a = matrix.items(_solved(matrix, matrix.columns(b), system))
         ctx.system = system
         ctx.save_for_backward(a, *tensors)
         return a
@@ -77,6 +78,24 @@ class TreeSolve(Function):
             multiplier,
             *pulled([image], [rows], [*slots, columns, rows], known, need, system.how),
         )
+
+
+def _solved(matrix: _Matrix, b: Tensor, system: _System) -> Tensor:
+    """The solution of some columns; what is said names K.solve and its arguments."""
+    try:
+        found = descended(matrix, b, tol=system.tol)  # type: ignore[arg-type]
+    except Indefinite:
+        fix = "Take a larger alpha, or a symmetric positive formula."
+        got = "a formula that is not positive definite"
+        raise bad_input("K.solve", got, "v' (K + alpha) v > 0", fix) from None
+    if not found.converged:
+        worst = float(found.residuals.max())
+        warn_user(
+            f"K.solve stopped after {found.products} products at a relative residual of {worst:.1e}, "
+            f"eps={system.tol:g} was asked for: take a larger eps or alpha, or work in float64."
+        )
+    solution: Tensor = found.x
+    return solution
 
 
 class _Matrix:

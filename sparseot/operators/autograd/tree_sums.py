@@ -20,14 +20,14 @@ from torch.autograd import Function
 
 from ...engines.choose import choose_trees
 from ...engines.openmp import on_one_thread, own_settings
-from ...engines.trees.base import Ranges, Reduction, TreeEngine, extent
+from ...engines.trees.base import Ranges, Reduction, Size, TreeEngine, extent, prepared
 from ...formulas.trees.algebra import ZERO, add, function, is_zero, mul, sub, total
 from ...formulas.trees.dense import values
 from ...formulas.trees.derivatives import gradients
 from ...formulas.trees.expressions import Expr, I, J, rebuilt
-from ...formulas.trees.slots import hoisted, slot, variable
+from ...formulas.trees.slots import slot, variable
 
-__all__ = ["How", "Size", "least_places", "prepared", "pulled", "tree_log_sums", "tree_sums"]
+__all__ = ["How", "least_places", "pulled", "tree_log_sums", "tree_sums"]
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,6 @@ class How:
 
     engine: str | TreeEngine = "auto"
     ranges: Ranges | None = None
-
-
-@dataclass(frozen=True)
-class Size:
-    """Batch axes, rows and columns of a formula, and a tensor of its dtype on its device.
-
-    A formula need not depend on what it is summed over.
-    """
-
-    batch: tuple[int, ...]
-    rows: int
-    columns: int
-    like: Tensor
 
 
 def tree_sums(outputs: Sequence[Expr], sides: Sequence[int], size: Size, how: How) -> list[Tensor]:
@@ -93,20 +80,6 @@ def least_places(e: Expr, count: int, size: Size, how: How) -> tuple[Tensor, Ten
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         low = _at_places(spec[0], slots, tensors, where)
     return low.reshape(*size.batch, *low.shape[1:]), where.reshape(*size.batch, *where.shape[1:])
-
-
-def prepared(
-    outputs: Sequence[Expr], size: Size
-) -> tuple[tuple[Expr, ...], list[Expr], list[Tensor]]:
-    """Formulas over slots, the slots, and their tensors with one batch axis; both sides have a slot."""
-    spec, slots, tensors = hoisted(outputs, size.like)
-    for side, height in ((I, size.rows), (J, size.columns)):
-        if not any(s.on == side for s in slots):
-            slots.append(slot(len(slots), 1, side))
-            tensors.append(size.like.new_zeros(height, 1))
-    items = math.prod(size.batch)
-    flat = [t.expand(*size.batch, *t.shape[-2:]).reshape(items, *t.shape[-2:]) for t in tensors]
-    return spec, slots, flat
 
 
 def _engine(how: How, plan: Reduction, tensors: Sequence[Tensor]) -> TreeEngine:

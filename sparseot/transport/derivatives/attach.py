@@ -15,8 +15,9 @@ value. They hold, for converged potentials:
 * nothing of the size of the matrix is stored where matrices are large, and nothing at all is
   computed where no derivative is asked for.
 
-A cost that is a Python function has first derivatives of the value only, also in what it learns; so
-has what a schedule left unconverged, whose potentials are frozen (:mod:`.envelope`).
+A cost that is a Python function has all of these where it can be traced and learns nothing. Others have first
+derivatives of the value only, also in what they learn; so has what a schedule left unconverged, whose
+potentials are frozen (:mod:`.envelope`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...formulas import GroundCost
+from ...formulas import GroundCost, Opaque
+from ...operators.autograd.traced_sums import learnt_by, tree_of
 from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
@@ -37,7 +39,7 @@ __all__ = ["attach", "attached_value"]
 
 def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
     """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
-    if not (found.reports and isinstance(problem.cost, GroundCost)):
+    if not (found.reports and _twice(problem, curvatures)):
         f = envelope(problem, found.f, found.g_prev)
         return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
     f, g = PotentialsRule.apply(*_arguments(problem, curvatures.problem), curvatures)
@@ -51,13 +53,24 @@ def attached_value(
 
     None takes the dual objective of the potentials after one exact update.
     """
-    if value is not None and isinstance(problem.cost, GroundCost):
+    if value is not None and _twice(problem, curvatures):
         result: Tensor = ValueRule.apply(
             *_arguments(problem, curvatures.problem), value, curvatures
         )
         return result
     frozen = dual(problem, found, barred=True)
     return frozen if value is None else value.to(frozen) + (frozen - frozen.detach())
+
+
+def _twice(problem: Problem, curvatures: Curvatures) -> bool:
+    """Whether the cost has second derivatives that are known."""
+    if isinstance(problem.cost, GroundCost):
+        return True
+    if not isinstance(problem.cost, Opaque) or problem is curvatures.problem:
+        return False
+    x, y = (c.positions for c in (curvatures.problem.source, curvatures.problem.target))
+    tree = tree_of(problem.cost, x, y)
+    return tree is not None and not learnt_by(tree)
 
 
 def _arguments(problem: Problem, solved: Problem) -> tuple[Tensor, ...]:

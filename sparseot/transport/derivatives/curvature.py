@@ -18,8 +18,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...engines.choose import load
 from ...errors import bad_input
-from ...formulas import GroundCost
+from ...formulas import GroundCost, Opaque, Symbolic
+from ...formulas.trees.axes import Untraceable
+from ...operators.autograd.traced_sums import learnt_by
 from ...operators.small import product
 from ...points import padded
 from ..problem import Problem
@@ -31,7 +34,7 @@ from .sums.coupling import Coupling, Stored, Summed
 from .sums.patches import Optimum
 from .systems import Definite
 
-__all__ = ["PLACES", "Curvature", "curvature", "hessian_product"]
+__all__ = ["PLACES", "Curvature", "curvature", "hessian_product", "traced"]
 
 STORED = 2048 * 2048  # entries of a matrix that is stored and factored
 CHORDS, EXACT = 12, 1e-14  # steps of Newton's method, and the error of the marginals that ends them
@@ -192,13 +195,13 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     the solve to rounding.
     """
     cost, eps, k = problem.cost, problem.eps, item
-    if not isinstance(cost, GroundCost):
-        fix = "Second derivatives are known for |x - y|^p / p and multiples of it."
-        raise bad_input("cost", repr(cost), "a radial cost", fix)
     x, y = (c.positions[k].double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].double() for c in (problem.source, problem.target))
-    coincident = cost.singular and _meet(x, None if problem.symmetric else y)
-    if not cost.singular:
+    singular = isinstance(cost, GroundCost) and cost.singular
+    coincident = singular and _meet(x, None if problem.symmetric else y)
+    if not isinstance(cost, GroundCost):
+        cost = traced(cost, x[None], y[None])
+    elif not singular:
         centre = (x.mean(0) + y.mean(0)) / 2
         x, y = x - centre, y - centre
     here, there = (
@@ -207,13 +210,14 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     )
 
     pairs = problem.pairs.item(k) if isinstance(problem.pairs, KeptPairs) else None
+    engine = problem.engine if isinstance(cost, GroundCost) else load("compiled")
     count = len(x) * len(y)
 
     def at(f: Tensor, g: Tensor) -> Curvature:
         f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
         optimum = Optimum((x, y), (a, b), (f, g), cost, eps)
         e: Coupling
-        e = Stored.of(optimum) if count <= STORED else Summed(optimum, problem.engine, pairs)
+        e = Stored.of(optimum) if count <= STORED else Summed(optimum, engine, pairs)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)
         return Curvature(side, other, tol, coincident)
@@ -224,6 +228,26 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         f, g = few.polished(f[: len(few.a)], g[: len(few.b)], problem.symmetric)
         return at(padded(f, n), padded(g, m))
     return _refined(at, f, g) if count <= STORED else at(f, g)
+
+
+def traced(cost: Opaque | Symbolic, x: Tensor, y: Tensor) -> Opaque:
+    """A function whose formula gives second derivatives.
+
+    Raises:
+        ValueError: if it has none, with the reason.
+    """
+    known = "Second derivatives are known for |x - y|^p / p, its multiples, and functions that can be traced"
+    if isinstance(cost, Symbolic):
+        raise bad_input("cost", repr(cost), "a Python function", f"{known}.")
+    try:
+        learnt = learnt_by(cost.tree(x, y))
+    except Untraceable as why:
+        wanted = "a function that can be traced"
+        raise bad_input("cost", "a Python function", wanted, f"{known}: {why}.") from None
+    if learnt:
+        fix = "Freeze them with requires_grad_(False)."
+        raise bad_input("cost", "a function with parameters to learn", "a fixed one", fix)
+    return cost
 
 
 def _refined(at: Callable[[Tensor, Tensor], Curvature], f: Tensor, g: Tensor) -> Curvature:

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from ...operators.small import product
 from .sums.coupling import Coupling, Stored
-from .sums.forces import forces
+from .sums.traced import forces
 from .systems import Definite
 
 __all__ = ["Cloud", "Couple", "Own", "Side"]

@@ -83,14 +83,14 @@ class PlanSums:
         """``sum_ij u_i C(x_i, y_j) v_j``."""
         problem = self.problem
         x, y = problem.source.positions, problem.target.positions
-        if isinstance(problem.cost, Opaque):
-            return float(u @ torch.cat([problem.cost(r, y)[0] @ v for r in x.split(256, 1)]))
-        assert isinstance(problem.cost, GroundCost)
 
         def product(v: Tensor) -> Tensor:
             costs = kernel_sum(problem.cost, x, y, v[None, :, None], engine=problem.engine)
             return costs[0, :, 0]
 
+        if isinstance(problem.cost, Opaque):
+            return float(u @ product(v))
+        assert isinstance(problem.cost, GroundCost)
         return problem.cost.bilinear(u, x[0], v, y[0], product)
 
     def whole(self, value: float) -> float:

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from ...formulas import GroundCost
+from ...formulas import Symbolic
 from ..problem import Problem
 from ..softmins import Outcome, Softmins, Step
 from ..solution import Level
@@ -61,7 +61,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     problem = course.problem
     pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
     few = pairs <= STORED_PAIRS and not asked and problem.source.positions.device.type == "cpu"
-    if few and isinstance(problem.cost, GroundCost):
+    if few and not isinstance(problem.cost, Symbolic):
         softmins: Softmins = StoredSoftmins.of(problem)
         how = "numba on a stored matrix"
     else:

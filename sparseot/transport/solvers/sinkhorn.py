@@ -147,7 +147,7 @@ class Sinkhorn(Solver):
         x, cost, why = problem.source.positions, problem.cost, None
         loops = loops_for(self.engine, x.device)
         if not isinstance(cost, GroundCost):
-            why = "a function has no bounds on blocks"
+            why = f"{problem.told}; it has no bounds on blocks"
         elif x.device.type != "cpu" and (loops == "numba" or not self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...engines.choose import stored_loops
-from ...formulas import GroundCost
+from ...formulas import GroundCost, Symbolic
 from ...operators.small import squares
 from ...pairs import Array
 from ...points import CLOSED
@@ -56,12 +56,16 @@ class StoredSoftmins(Softmins):
 
     @classmethod
     def of(cls, problem: Problem) -> StoredSoftmins:
-        """Those of a batch of one."""
+        """Those of a batch of one; a function sees the points in their own precision."""
         clouds, cost = (problem.source, problem.target), problem.cost
-        assert isinstance(cost, GroundCost)
-        x, y = (c.positions[0].detach().double() for c in clouds)
+        assert not isinstance(cost, Symbolic)
+        x, y = (c.positions.detach() for c in clouds)
         a, b = (c.weights[0].detach().double() for c in clouds)
-        return cls(cost.polynomial(squares(x, y)), a, b, problem.penalty, problem.eps)
+        if isinstance(cost, GroundCost):
+            costs = cost.polynomial(squares(x[0].double(), y[0].double()))
+        else:
+            costs = cost(x, y)[0].detach().double().contiguous()
+        return cls(costs, a, b, problem.penalty, problem.eps)
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
         out = torch.empty_like(here)

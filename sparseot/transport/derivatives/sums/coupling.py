@@ -7,6 +7,7 @@ need the directions from point to point are taken patch by patch (:mod:`.patches
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -15,6 +16,10 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from ....engines.base import Engine, reductions
 from ....errors import bad_input
+from ....formulas import GroundCost
+from ....formulas.trees.dense import values
+from ....formulas.trees.expressions import I, J
+from ....formulas.trees.slots import leaves
 from ....operators.small import by_rows, exp_, product, squares
 from ....points import CLOSED
 from ...pruned.kept_pairs import KeptPairs
@@ -64,11 +69,10 @@ class Stored(Coupling):
     def of(cls, at: Optimum) -> Stored:
         """The matrix of two clouds and their potentials."""
         (x, y), (f, g) = at.points, at.potentials
-        matrix = x.new_empty(len(x), len(y))
+        matrix, costs = x.new_empty(len(x), len(y)), _costs(at)
 
         def entries(rows: slice) -> None:
-            costs = at.cost.polynomial(squares(x[rows], y))
-            exponents = (f[rows, None] + g - costs) / at.eps
+            exponents = (f[rows, None] + g - costs(rows)) / at.eps
             if at.empty is not None:
                 exponents.masked_fill_(at.empty[0][rows, None] & at.empty[1], CLOSED)
             matrix[rows] = exp_(exponents)
@@ -118,6 +122,25 @@ class Summed(Coupling):
 
     def _pass(self, v: Tensor, row: Tensor, col: Tensor) -> Tensor:
         return self.bound.sum(self.kernel, v[None].contiguous(), row[None], col[None])[0]
+
+
+def _costs(at: Optimum) -> Callable[[slice], Tensor]:
+    """Rows ``(n, M)`` of the matrix of costs."""
+    (x, y), cost = at.points, at.cost
+    if isinstance(cost, GroundCost):
+        return lambda rows: cost.polynomial(squares(x[rows], y))
+    tree = cost.tree(x[None], y[None])
+
+    def some(rows: slice) -> Tensor:
+        known = {
+            leaf: {I: t[:, rows, None], J: t[:, None]}.get(leaf.on, t)
+            for leaf in leaves(tree)
+            for t in [leaf.attr.tensor.detach()]
+        }
+        (found,) = values([tree], known, x)
+        return found[0, ..., 0]
+
+    return some
 
 
 def _refuse_mapped(v: Tensor) -> None:

@@ -19,18 +19,23 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ....formulas import GroundCost
 from ....operators.small import product
 from .coupling import Coupling, Stored
 from .patches import LEAST, Patch
 
-__all__ = ["Forces", "forces"]
+__all__ = ["Directions", "Forces", "Moments"]
 
 
 FEW = 3  # coordinates, for two of which there is a matrix each
 
 
 class Forces(ABC):
-    """Sums over the columns of e; values carry R columns of their own, last."""
+    r"""Sums over the columns of e; values carry R columns of their own, last.
+
+    Of a radial cost :math:`\partial_2 C = -\partial_1 C`, so that the second and the third are those of
+    :math:`\partial_1 C` and of :math:`\partial_{11} C`.
+    """
 
     @abstractmethod
     def pull(self, v: Tensor) -> Tensor:
@@ -38,17 +43,19 @@ class Forces(ABC):
 
     @abstractmethod
     def push(self, w: Tensor) -> Tensor:
-        r""":math:`\sum_j e_{ij}\, \partial_1 C \cdot w_j` of ``(M, D, R)``, ``(N, R)``."""
+        r""":math:`-\sum_j e_{ij}\, \partial_2 C \cdot w_j` of ``(M, D, R)``, ``(N, R)``."""
 
     @abstractmethod
     def bend(self, w: Tensor) -> Tensor:
-        r""":math:`\sum_j e_{ij}\, (\partial_{11} C - \partial_1 C\, \partial_1 C^\top / \varepsilon)\, w_j`
+        r""":math:`-\sum_j e_{ij}\, (\partial_{12} C - \partial_1 C\, \partial_2 C^\top / \varepsilon)\, w_j`
         of ``(M, D, R)``, ``(N, D, R)``.
         """
 
     @abstractmethod
     def stiffness(self, b: Tensor) -> Tensor:
-        """The matrices ``(N, D, D)`` that are summed there, times ``(M,)``."""
+        r"""The matrices :math:`\sum_j e_{ij}\, (\partial_{11} C - \partial_1 C\, \partial_1 C^\top / \varepsilon)\, b_j`
+        of ``(M,)``, ``(N, D, D)``.
+        """
 
 
 class Moments(Forces):
@@ -56,6 +63,7 @@ class Moments(Forces):
 
     def __init__(self, e: Coupling) -> None:
         self.e, (self.x, self.y) = e, e.at.points
+        assert isinstance(e.at.cost, GroundCost)
         self.slope = 2 * e.at.cost.factor
         self.square = -(self.slope**2) / e.at.eps
 
@@ -92,6 +100,7 @@ class Directions(Forces):
 
     def __init__(self, e: Coupling) -> None:
         self.e, self.dim = e, e.at.points[0].shape[1]
+        assert isinstance(e.at.cost, GroundCost)
         self.factor, self.eps = e.at.cost.factor, e.at.eps
 
     @cached_property
@@ -172,11 +181,6 @@ class Directions(Forces):
         others = squares @ (1 - torch.eye(self.dim).to(b))  # 1 - u_d^2 would lose digits
         turned = (others + squares).diag_embed() - turned
         return turned - (unit * along[:, :, None]) @ unit.mT
-
-
-def forces(e: Coupling) -> Forces:
-    """Those of the cost of a plan."""
-    return (Directions if e.at.cost.power == 1 else Moments)(e)
 
 
 def _along(x: Tensor, w: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from ....engines.base import LOG2E
 from ....engines.kept import TileRows
 from ....engines.openmp import NUMBERS
 from ....engines.threads import share, share_ranges
-from ....formulas import GroundCost
+from ....formulas import GroundCost, Opaque
 from ....points import CLOSED
 from ...pruned.clouds import SIZE, BlockCloud
 
@@ -56,14 +56,14 @@ class Optimum:
     points: tuple[Tensor, Tensor]
     weights: tuple[Tensor, Tensor]
     potentials: tuple[Tensor, Tensor]
-    cost: GroundCost
+    cost: GroundCost | Opaque
     eps: float
 
     @property
     def T(self) -> Optimum:
         """The same, seen from the target."""
         points, weights, potentials = self.points, self.weights, self.potentials
-        return Optimum(points[::-1], weights[::-1], potentials[::-1], self.cost, self.eps)
+        return Optimum(points[::-1], weights[::-1], potentials[::-1], self.cost.T, self.eps)
 
     @cached_property
     def empty(self) -> tuple[Tensor, Tensor] | None:
@@ -137,6 +137,7 @@ def _patch(
         far.addcmul_(part, part)
     far.sqrt_()
     if entries is None:
+        assert isinstance(at.cost, GroundCost)
         exponents = (f[:, :, None] + g[:, None] - at.cost.factor * far) * (LOG2E / at.eps)
         if none is not None:
             exponents.masked_fill_(none, CLOSED)

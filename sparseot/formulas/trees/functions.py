@@ -1,16 +1,16 @@
-"""Functions of one number, made of the operations that printers know."""
+"""Functions of numbers and of vectors, made of the operations that printers know."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from ..errors import bad_input
-from ..formulas.trees import algebra
-from ..formulas.trees.algebra import ONE, ZERO, add, div, function, mul, sub
-from ..formulas.trees.expressions import Expr, const
+from ...errors import bad_input
+from . import algebra
+from .algebra import ONE, ZERO, add, concat, div, extract, function, mul, sub, total
+from .expressions import Expr, const
 
-__all__ = ["FUNCTIONS", "power", "rounded"]
+__all__ = ["FUNCTIONS", "divided", "equal", "matrix_vector", "power", "rounded", "smallest"]
 
 
 def _named(op: str) -> Callable[[Expr], Expr]:
@@ -18,7 +18,7 @@ def _named(op: str) -> Callable[[Expr], Expr]:
 
 
 def _arcsine(a: Expr) -> Expr:
-    root = function("sqrt", sub(ONE, mul(a, a)))
+    root = function("sqrt", mul(sub(ONE, a), add(ONE, a)))  # exact near 1, as 1 - a is
     return mul(const(2), function("atan", div(a, add(ONE, root))))
 
 
@@ -74,3 +74,32 @@ def rounded(a: Expr, digits: int) -> Expr:
         raise bad_input("digits", repr(digits), "an integer", kind=TypeError)
     scale = const(10.0**digits)
     return div(function("round", mul(a, scale)), scale)
+
+
+def equal(a: Expr, b: Expr) -> Expr:
+    """One where two numbers are equal, else zero."""
+    return function("iszero", sub(a, b))
+
+
+def divided(what: str, size: int, by: int) -> int:
+    """The rows of a matrix of so many numbers."""
+    if size % by:
+        raise bad_input(what, f"{size} numbers", f"a multiple of {by}, the vector's length")
+    return size // by
+
+
+def matrix_vector(m: Expr, x: Expr) -> Expr:
+    """The product of a matrix, row after row, and a vector."""
+    rows = divided("matvecmult", m.dim, x.dim)
+    return concat(*(total(mul(extract(m, r * x.dim, x.dim), x)) for r in range(rows)))
+
+
+def smallest(e: Expr) -> tuple[Expr, Expr]:
+    """The smallest coordinate, and its place: the first where several are equal."""
+    parts = [extract(e, k, 1) for k in range(e.dim)]
+    low, place = parts[0], const(0)
+    for k, part in enumerate(parts[1:], 1):
+        smaller = sub(ONE, function("step", sub(part, low)))
+        place = add(mul(smaller, const(k)), mul(sub(ONE, smaller), place))
+        low = algebra.minimum(low, part)
+    return low, place

@@ -1,17 +1,17 @@
-"""What is done pair by pair: arithmetic, functions, comparisons, vectors and matrices."""
+"""What is done pair by pair: arithmetic, functions and comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..errors import bad_input
-from ..formulas.trees import algebra
-from ..formulas.trees.algebra import ONE, add, div, mul, neg, sub, total
-from ..formulas.trees.expressions import Expr
-from .functions import FUNCTIONS, power, rounded
+from ...errors import bad_input
+from . import algebra
+from .algebra import ONE, add, div, mul, neg, sub, total
+from .expressions import Expr
+from .functions import FUNCTIONS, equal, power, rounded
 
-__all__ = ["Operations", "equal"]
+__all__ = ["Operations"]
 
 
 def _unary(name: str) -> Callable[[Any], Any]:
@@ -25,7 +25,7 @@ def _unary(name: str) -> Callable[[Any], Any]:
 
 
 class Operations:
-    """The methods of a LazyTensor that give LazyTensors.
+    """What LazyTensors share with tensors that are traced: the methods that give such again.
 
     Vectors have one length, or length one, which is that of any other.
     """
@@ -156,11 +156,6 @@ class Operations:
 
 def _step(a: Expr) -> Expr:
     return algebra.function("step", a)
-
-
-def equal(a: Expr, b: Expr) -> Expr:
-    """One where two numbers are equal, else zero."""
-    return algebra.function("iszero", sub(a, b))
 
 
 def _larger(a: Expr, b: Expr) -> Expr:

@@ -1,0 +1,139 @@
+"""Functions of two clouds as formulas of two points: values, derivatives, and what cannot be one."""
+
+import math
+
+import pytest
+import torch
+
+from sparseot import kernels
+from sparseot.formulas import Opaque, Pointwise
+from sparseot.formulas.trees.axes import Untraceable
+from sparseot.formulas.trees.dense import values
+from sparseot.formulas.trees.expressions import I, J
+from sparseot.formulas.trees.slots import leaves
+from tests.references.clouds import cloud
+from tests.references.functions import COSTS, UNTRACEABLE, learnt
+
+
+def stored(tree):
+    """The values of a formula between all points."""
+    known = {
+        leaf: {I: leaf.attr.tensor[:, :, None], J: leaf.attr.tensor[:, None]}.get(
+            leaf.on, leaf.attr.tensor
+        )
+        for leaf in leaves(tree)
+    }
+    (found,) = values([tree], known, next(iter(known.values())))
+    return found[..., 0]
+
+
+def clouds(batch=2, grad=True):
+    return (cloud(n, 3, batch=(batch,), grad=grad, shift=s)[0] for n, s in ((5, 0.0), (4, 0.2)))
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_formulas_equal_their_functions(name):
+    x, y = clouds()
+    held = learnt()
+    cost = Opaque(lambda x, y: COSTS[name](x, y, *held))
+    wanted, found = cost(x, y), stored(cost.tree(x, y))
+    torch.testing.assert_close(found, wanted, rtol=1e-13, atol=1e-13)
+    weights = torch.randn_like(wanted)
+    options = {"allow_unused": True, "materialize_grads": True}
+    for one, two in zip(
+        *(
+            torch.autograd.grad((v * weights).sum(), (x, y, *held), **options)
+            for v in (found, wanted)
+        ),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_transposes_multiples_and_products(name):
+    x, y = clouds(grad=False)
+    held = learnt()
+    cost = Opaque(lambda x, y: COSTS[name](x, y, *held))
+    product = cost.T.scaled(3.0).times(kernels.Laplacian(0.4)).times(kernels.InverseMultiquadric(1))
+    for formula in (cost.T, product, cost.weighted_gibbs(0.3)):
+        found = stored(formula.tree(y, x) if formula is not product else product.tree(y, x))
+        torch.testing.assert_close(found, formula(y, x), rtol=1e-13, atol=1e-13)
+
+
+def test_functions_of_two_points():
+    x, y = clouds()
+    kernel = Pointwise(lambda x_i, y_j: 1 / (1 + ((x_i - 2 * y_j) ** 2).sum(-1)))
+    for formula, pair in ((kernel, (x, y)), (kernel.T, (y, x)), (kernel.scaled(2.0), (x, y))):
+        torch.testing.assert_close(stored(formula.tree(*pair)), formula(*pair))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 2.5, math.inf])
+def test_distances(p):
+    """Torch differentiates them once."""
+    x, y = clouds()
+    found, wanted = (
+        stored(Opaque(lambda x, y: torch.cdist(x, y, p=p)).tree(x, y)),
+        torch.cdist(x, y, p),
+    )
+    torch.testing.assert_close(found, wanted)
+    for one, two in zip(
+        *(torch.autograd.grad(v.square().sum(), (x, y)) for v in (found, wanted)), strict=True
+    ):
+        torch.testing.assert_close(one, two)
+
+
+HELD = torch.ones(4, dtype=torch.float64)
+WHY = {
+    "asks for .sort": lambda x, y: (x @ y.mT).sort(-1).values,
+    "torch.lgamma is not known": lambda x, y: torch.lgamma(x @ y.mT),
+    "torch.stack is not known": lambda x, y: torch.stack([x, x], -1).sum((-1, -2)),
+    "takes a decision": lambda x, y: x @ y.mT if x[..., 0] > 0 else x @ y.mT * 2,
+    "loops over points": lambda x, y: sum(a @ b.mT for a, b in zip(x, y, strict=True)),
+    "reduces over rows": lambda x, y: x @ y.mT - x.sum(1, keepdim=True) @ y.mT,
+    "rows and columns stand on one axis": lambda x, y: (x - y).sum(-1),
+    "coordinates on two axes": lambda x, y: (x[..., None] * x[..., None, :]).sum(-1) @ y.mT,
+    "columns and coordinates stand on one axis": lambda x, y: x @ y.mT * HELD,
+    "joins points with str": lambda x, y: x @ y.mT + "1",
+    "converts points to torch.float32": lambda x, y: (x @ y.mT).float(),
+    "takes the rows 0": lambda x, y: x[:, 0] @ y.mT,
+    "takes the columns slice": lambda x, y: (x @ y.mT)[:, :, :2],
+    "asks for coordinate 7 of 3": lambda x, y: x[..., None, 7] + y[:, None, :, 0],
+    "reduces the axes None": lambda x, y: (x @ y.mT).sum(),
+    "takes truth values for numbers": lambda x, y: (x @ y.mT > 0) + (x @ y.mT),
+    "chooses by what is no comparison": lambda x, y: (x @ y.mT).where(x @ y.mT, 1.0),
+    "joins bits of numbers": lambda x, y: (x @ y.mT) & True,
+    "sums a product over rows": lambda x, y: x.mT @ x @ y.mT,
+    "multiplies coordinates by a matrix 4 x 4": lambda x, y: x @ torch.diag(HELD) @ y.mT,
+    "returns a batch, rows$": lambda x, y: x.sum(-1),
+    "returns Tensor": lambda x, y: HELD,
+    "raises ZeroDivisionError": lambda x, y: x @ y.mT / (1 // 0),
+}
+
+
+@pytest.mark.parametrize("why", WHY)
+def test_what_no_formula_says(why):
+    x, y = clouds(grad=False)
+    with pytest.raises(Untraceable, match=why):
+        Opaque(WHY[why]).tree(x, y)
+
+
+@pytest.mark.parametrize("function", UNTRACEABLE)
+def test_functions_that_stay_functions(function):
+    with pytest.raises(Untraceable, match=UNTRACEABLE[function]):
+        Opaque(function).tree(*clouds())
+
+
+def test_tensors_of_less_precision_and_of_more():
+    """What a function holds is taken in the precision of the points, if that loses nothing."""
+    x, y = clouds(grad=False)
+    narrow, wide = torch.rand(3), torch.rand(3).double()
+    cost = Opaque(lambda x, y: ((x[:, :, None] - y[:, None]) * narrow).sum(-1))
+    torch.testing.assert_close(stored(cost.tree(x, y)), cost(x, y))
+    lost = Opaque(lambda x, y: ((x[:, :, None] - y[:, None]) * wide).sum(-1))
+    with pytest.raises(Untraceable, match="holds a tensor of torch.float64"):
+        lost.tree(x.float(), y.float())
+    number = Opaque(lambda x, y: x @ y.mT * wide[0])
+    torch.testing.assert_close(
+        stored(number.tree(x.float(), y.float())), number(x.float(), y.float())
+    )
