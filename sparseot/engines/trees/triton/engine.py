@@ -77,21 +77,18 @@ class TritonTrees(TreeEngine):
         """One value in each entry of a tile, or several in slots of each row."""
         packing = Packing(reduction.slots, tensors, ranges)
         size = packing.size[:2]
-        found = []
+        lows, places = [], []
         for each in _passes(reduction, tensors):
             low, where, rows = _run(each, packing)
             low, where = low[:, :, 0], where[:, :, 0]
             if each.spec.kind == "several":
                 low, where = low.movedim(0, 1).flatten(1, 2), where.movedim(0, 1).flatten(1, 2)
                 low, where = (t[:, : each.outputs] for t in _in_order(low, where, 1))
-            elif len(low) > 1:
-                low, where = _in_order(low, where, 0)
-                low, where = low[0], where[0]
             else:
-                low, where = low[0], where[0]
-            places = unpacked(where, rows, *size, -1)
-            found.append((unpacked(low, rows, *size, torch.inf), places.long()))
-        lows, places = zip(*found, strict=True)
+                parts = _in_order(low, where, 0) if len(low) > 1 else (low, where)
+                low, where = (t[0] for t in parts)
+            lows.append(unpacked(low, rows, *size, torch.inf))
+            places.append(unpacked(where, rows, *size, -1).long())
         if reduction.count > 1:
             return torch.stack(lows, -1), torch.stack(places, -1)
         return torch.cat(lows, -1)[:, :, None], torch.cat(places, -1)[:, :, None]

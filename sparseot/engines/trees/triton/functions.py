@@ -11,15 +11,16 @@ import math
 import triton
 import triton.language as tl
 
-from ..polynomials import ATAN, COS, PARTS_PI, SIN
+from ..polynomials import ATAN, COS, LN2, PARTS_PI, SIN
 
-__all__ = ["angle", "arccosine", "arctangent", "cosine", "nearest", "sign", "sine"]
+__all__ = ["angle", "arccosine", "arctangent", "cosine", "exponential", "nearest", "sign", "sine"]
 
 SIN32, SIN64 = tl.constexpr(tuple(SIN[32])), tl.constexpr(tuple(SIN[64]))
 COS32, COS64 = tl.constexpr(tuple(COS[32])), tl.constexpr(tuple(COS[64]))
 ATAN32, ATAN64 = tl.constexpr(tuple(ATAN[32])), tl.constexpr(tuple(ATAN[64]))
 PARTS32, PARTS64 = tl.constexpr(PARTS_PI[32]), tl.constexpr(PARTS_PI[64])
 PI, QUARTERS, STEEP = (tl.constexpr(v) for v in (math.pi, 2 / math.pi, math.tan(math.pi / 8)))
+LOG2E = tl.constexpr(1 / LN2)
 MAGIC32, MAGIC64 = tl.constexpr(1.5 * 2.0**23), tl.constexpr(1.5 * 2.0**52)
 
 
@@ -29,6 +30,12 @@ def _polynomial(r, COEFFICIENTS: tl.constexpr, DEGREE: tl.constexpr):
     for k in tl.static_range(2, DEGREE + 1):
         value = value * r + COEFFICIENTS[k]
     return value
+
+
+@triton.jit
+def exponential(x, BITS: tl.constexpr):
+    """The exponential; below the smallest normal number of single precision zero, which saves instructions."""
+    return tl.exp2(x * LOG2E) if BITS == 32 else tl.exp(x)
 
 
 @triton.jit
@@ -103,6 +110,6 @@ def arccosine(x, BITS: tl.constexpr):
 def angle(y, x, BITS: tl.constexpr):
     """The angle of the point (x, y)."""
     below = y.to(tl.int32 if BITS == 32 else tl.int64, bitcast=True) < 0
-    found = tl.where(y == 0, y * 0, arctangent(y / x, BITS))
+    found = tl.where(y == 0, y * 0, arctangent(y / tl.where(x == 0, 0.0, x), BITS))
     turned = tl.where(below, found - PI, found + PI)
     return tl.where(x < 0, turned, found)

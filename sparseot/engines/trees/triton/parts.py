@@ -5,6 +5,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .functions import exponential
+
 __all__ = ["nearer", "risen", "share"]
 
 
@@ -20,13 +22,13 @@ def share(runs, run, part, parts, BN: tl.constexpr):
 
 
 @triton.jit
-def risen(exponent, top):
+def risen(exponent, top, BITS: tl.constexpr):
     """What sums are multiplied by, what a new term is, and the largest exponent so far.
 
     One of both is one, and the other the exponential of the gap.
     """
     gap = exponent - top
-    small, rises = tl.exp(-tl.abs(gap)), gap > 0
+    small, rises = exponential(-tl.abs(gap), BITS), gap > 0
     return tl.where(rises, small, 1.0), tl.where(rises, 1.0, small), tl.where(rises, exponent, top)
 
 

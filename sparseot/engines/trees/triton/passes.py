@@ -43,9 +43,7 @@ class Pass:
 
     def source(self) -> Kernel:
         """Its text."""
-        from .... import __version__
-
-        return Kernel.of(self.spec, self.formulas, __version__)
+        return Kernel.of(self.spec, self.formulas)
 
 
 @lru_cache(1024)

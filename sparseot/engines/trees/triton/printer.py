@@ -16,7 +16,7 @@ __all__ = ["Printer"]
 CLOSED = ("loop", "get")
 ARITHMETIC = {"add": "{} + {}", "sub": "{} - {}", "mul": "{} * {}", "div": "{} / {}", "neg": "-{}"}
 FUNCTIONS = {
-    "exp": "tl.exp({})",
+    "exp": "exponential({}, BITS)",
     "log": "tl.log({})",
     "sqrt": "tl.sqrt({})",
     "rsqrt": "tl.where({0} == 0, 0.0, tl.rsqrt({0}))",
@@ -34,6 +34,7 @@ FUNCTIONS = {
     "acos": "arccosine({}, BITS)",
     "atan2": "angle({}, {}, BITS)",
 }
+INSIDE = {"sin": 4, "cos": 4, "atan": 3, "acos": 3, "atan2": 4}  # values that functions hold
 LETTERS = {I: "x", J: "y", P: "p"}
 
 
@@ -151,6 +152,6 @@ def _most_held(roots: Sequence[Expr]) -> int:
     for k, n in enumerate(order):
         held += 1
         ends[min(last.get(n, k), len(order))] += 1
-        most = max(most, held)
+        most = max(most, held + INSIDE.get(n.op, 0))
         held -= ends[k]
     return most

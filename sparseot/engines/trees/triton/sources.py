@@ -15,13 +15,13 @@ from .printer import Printer
 
 __all__ = ["Kernel", "Spec"]
 
-HEAD = '''"""Written by sparseot {version}, in float{bits}: {kind} of {formulas}."""
+HEAD = '''"""Written by sparseot, in float{bits}: {kind} of {formulas}."""
 
 import triton
 import triton.language as tl
 
 from sparseot.engines.trees.triton.functions import (
-    angle, arccosine, arctangent, cosine, nearest, sign, sine,
+    angle, arccosine, arctangent, cosine, exponential, nearest, sign, sine,
 )
 from sparseot.engines.trees.triton.parts import nearer, risen, share
 
@@ -57,7 +57,7 @@ CHUNKS = """\
             whole = stop // BN * BN
 """
 MASK = "true = (whole + j < {stop})[None, :]"
-LOWEST = {32: -3e38, 64: -1e308}  # below all exponents
+LOWEST = {32: -1e38, 64: -1e307}  # below all exponents
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ class Kernel:
     lines: int
 
     @staticmethod
-    def of(spec: Spec, formulas: Sequence[Expr], version: str) -> Kernel:
+    def of(spec: Spec, formulas: Sequence[Expr]) -> Kernel:
         """The kernel of what is reduced, and the formulas that are named above it."""
         printer = Printer(spec.slots)
         found = ", ".join(printer.values(spec.bodies))
         names = ", ".join(map(repr, formulas))
-        head = HEAD.format(version=version, bits=spec.bits, kind=spec.kind, formulas=names)
+        head = HEAD.format(bits=spec.bits, kind=spec.kind, formulas=names)
         text = (
             head
             + "\n".join([*printer.lines, f"    return {found}"])
@@ -141,7 +141,7 @@ def _sum(spec: Spec) -> list[str]:
 def _softmax(spec: Spec) -> list[str]:
     n = len(spec.bodies)
     add = [
-        *_line(4, "old, new, top = risen(v0, top)", "mass = mass * old + new"),
+        *_line(4, "old, new, top = risen(v0, top, BITS)", "mass = mass * old + new"),
         *_each(n, 4, "some{r} = some{r} * old + v{r} * new", 1),
     ]
     return [
@@ -158,8 +158,12 @@ def _softmax(spec: Spec) -> list[str]:
         *_line(4, _call(n, "whole"), MASK.format(stop="stop")),
         *_line(4, 'v0 = tl.where(true, v0, float("-inf"))'),
         *add,
-        *_line(3, "higher = tl.max(top, 1)", "scale = tl.exp(highest - higher).to(tl.float64)"),
-        *_line(3, "shares = tl.exp(top - higher[:, None])", "highest = higher"),
+        *_line(
+            3,
+            "higher = tl.max(top, 1)",
+            "scale = exponential(highest - higher, BITS).to(tl.float64)",
+        ),
+        *_line(3, "shares = exponential(top - higher[:, None], BITS)", "highest = higher"),
         *_line(3, "total0 = total0 * scale + tl.sum(mass * shares, 1).to(tl.float64)"),
         *_each(n, 3, "total{r} = total{r} * scale + tl.sum(some{r} * shares, 1).to(tl.float64)", 1),
         *_stored(["highest", *(f"total{r}" for r in range(n))]),
