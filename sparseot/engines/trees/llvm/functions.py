@@ -105,7 +105,7 @@ def _acos(w: Words, x: Value) -> Value:
 
 def _atan2(w: Words, y: Value, x: Value) -> Value:
     zero = w.splat(0.0)
-    angle = _atan(w, w.b.fdiv(y, x))
+    angle = _atan(w, w.b.fdiv(y, w.choose("==", x, zero, zero, x)))  # of minus zero, too
     angle = w.choose("==", y, zero, zero, angle)
     turn = w.call("copysign", w.splat(math.pi), y)
     return w.b.fadd(angle, w.choose("<", x, zero, turn, zero))
