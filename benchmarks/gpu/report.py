@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,8 @@ from sparseot.engines.triton.engine import Triton
 from sparseot.engines.triton.entries import LONGEST
 from sparseot.formulas import ground_cost
 
-from .sass import SHARED, Launch, ceiling, clocks, compiled
+from .sass import SHARED, Compiled, Launch, ceiling, clocks, compiled
+from .trees import FORMULAS
 
 SHARE = 0.8  # of a ceiling that is expected
 POINTS = 4096
@@ -99,11 +101,12 @@ KERNELS: dict[str, Task] = {
     "kept pairs times 4 columns, D = 3": kept(2, 4),
     "kept pairs times 4 columns, D = 3, float64": kept(2, 4, torch.float64),
     "kept pairs of distances times 4 columns, D = 3": kept(1, 4),
+    **FORMULAS,
 }
 
 
 def recorded(task: Task) -> Launch:
-    """What a task would run on a card."""
+    """What a task would run on a card, at last."""
     found: list[Launch] = []
 
     def note(kernel: Any, grid: Any, warps: int, *args: Any, **switches: Any) -> None:
@@ -114,16 +117,11 @@ def recorded(task: Task) -> Launch:
         task()
     finally:
         reductions.launch = was
-    (launch,) = found
-    return launch
+    return found[-1]
 
 
 def measured(task: Task, capability: int) -> dict[str, Any]:
-    """The figures of one kernel; the loop is the first that takes exponentials, or roots.
-
-    Where there is a loop over coordinates inside of it, which runs as often as they are many, no
-    clocks are counted.
-    """
+    """The figures of one kernel; clocks only where a pair takes the same work whatever the points are."""
     launch = recorded(task)
     made, switches = compiled(launch, capability), launch.switches
     rows, columns = (switches.get(name, KEPT_BLOCK) for name in ("BM", "BN"))
@@ -135,18 +133,32 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
         "shared": made.shared,
         "room": SHARED[capability],
     }
-    whole = LONGEST.value if switches.get("HALVES") else switches.get("BK", switches["D"])
-    if switches["D"] > whole:
+    if not _is_straight(launch):
         return found
     pairs = rows * columns / launch.warps
-    if launch.kernel is nearest.nearest_kernels.nearest:
-        return found  # how often a point comes nearer depends on the points
-    body = made.loop("DFMA" if "fp64" in str(switches["REAL"]) else "MUFU")
+    body = _loop(made, launch)
     rate, found["bound"] = ceiling(body, pairs)
     named = dict(zip(launch.kernel.arg_names, launch.arguments, strict=False))
     found["ceiling"] = rate / named.get("groups", 1)  # each visits all pairs
     found["clocks"] = {name: 32 * n / pairs for name, n in clocks(body).most_common(4)}
     return found
+
+
+def _is_straight(launch: Launch) -> bool:
+    """Whether the work of a pair depends on no loop over coordinates, nor on how often a point comes nearer."""
+    switches = launch.switches
+    if "D" not in switches:
+        text = Path(launch.kernel.fn.__code__.co_filename).read_text()
+        return "nearer(best" not in text and "    for d" not in text
+    whole = LONGEST.value if switches.get("HALVES") else switches.get("BK", switches["D"])
+    return switches["D"] <= whole and launch.kernel is not nearest.nearest_kernels.nearest
+
+
+def _loop(made: Compiled, launch: Launch) -> list[str]:
+    """The loop over tiles: the first that takes exponentials, or roots; of a formula the longest."""
+    if "D" not in launch.switches:
+        return max(made.innermost, key=len)
+    return made.loop("DFMA" if "fp64" in str(launch.switches["REAL"]) else "MUFU")
 
 
 def main() -> None:

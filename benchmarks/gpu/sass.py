@@ -93,8 +93,8 @@ class Compiled:
         return sum(_name(text).startswith(("LDL", "STL")) for _, text in self.code)
 
     @cached_property
-    def loops(self) -> list[list[str]]:
-        """The instructions of each loop, without those of loops inside of it, in their order."""
+    def _nested(self) -> list[tuple[bool, list[str]]]:
+        """Whether a loop has others inside, and its instructions without theirs, in their order."""
         ends = []
         for address, text in self.code:
             target = re.search(r"BRA(?:\.\w+)*\s+(?:U?!?U?P\d,\s*)?0x([0-9a-f]+)", text)
@@ -103,15 +103,22 @@ class Compiled:
         bodies = []
         for a, b in sorted(ends):
             inner = [(c, d) for c, d in ends if a <= c and d <= b and (c, d) != (a, b)]
-            bodies.append(
-                [s for at, s in self.code
-                 if a <= at <= b and not any(c <= at <= d for c, d in inner)]
-            )  # fmt: skip
+            body = [
+                s for at, s in self.code if a <= at <= b and not any(c <= at <= d for c, d in inner)
+            ]
+            bodies.append((bool(inner), body))
         return bodies
+
+    @property
+    def innermost(self) -> list[list[str]]:
+        """The instructions of each loop that has none inside."""
+        return [body for nested, body in self._nested if not nested]
 
     def loop(self, mark: str) -> list[str]:
         """The first loop with an instruction of that name."""
-        return next(body for body in self.loops if any(_name(s).startswith(mark) for s in body))
+        return next(
+            body for _, body in self._nested if any(_name(s).startswith(mark) for s in body)
+        )
 
 
 def compiled(launch: Launch, capability: int) -> Compiled:

@@ -46,8 +46,13 @@ TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
     "tiles": ("loops.kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
     "triton": ("triton.kept", {1: "TritonDistances", 2: "TritonSquares"}),
 }
-TREE_ENGINES = {"compiled": ("compiled", "Compiled"), "tiles": ("torch_tiles", "TorchTiles")}
-WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before LLVM is
+TREE_ENGINES = {
+    "compiled": ("compiled", "Compiled"),
+    "tiles": ("torch_tiles", "TorchTiles"),
+    "triton": ("triton.engine", "TritonTrees"),
+}
+PROGRAMS = {"cpu": "compiled", "cuda": "triton"}  # engines that compile trees, by device
+WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before a compiler is
 WORTH_TRACING = 1 << 16  # pairs, below which a function is done before its program is compiled
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
@@ -91,7 +96,7 @@ def choose_trees(
 ) -> tuple[TreeEngine, str]:
     """The engine that reduces a tree, and why it is taken.
 
-    Where a formula on a CPU is too long to be compiled, a warning says so, once.
+    Where a formula cannot be compiled, on a CPU or a CUDA device, a warning says so, once.
 
     Args:
         engine: "auto", the name of an engine, or an engine.
@@ -103,13 +108,17 @@ def choose_trees(
         ValueError: if there is no such engine, or if the one that was named refuses.
     """
     if engine == "auto":
-        why_not = f"{pairs:,} pairs on a CPU" if pairs < WORTH_A_PROGRAM else None
-        if like.device.type != "cpu":
-            why_not = f"points on {like.device.type}"
-        elif why_not is None:
-            why_not = load_trees("compiled").refuses(reduction, like)
-            _say_once(why_not)
-        return (load_trees("tiles"), why_not) if why_not else (load_trees("compiled"), "on a CPU")
+        device = like.device.type
+        if device not in PROGRAMS:
+            return load_trees("tiles"), f"points on {device}"
+        if pairs < WORTH_A_PROGRAM:
+            return load_trees("tiles"), f"{pairs:,} pairs on {device}"
+        engine = load_trees(PROGRAMS[device])
+        why_not = engine.refuses(reduction, like)
+        if why_not is None:
+            return engine, f"on {device}"
+        _say_once(why_not)
+        return load_trees("tiles"), why_not
     if isinstance(engine, str):
         if engine not in TREE_ENGINES:
             known = ", ".join(f'"{name}"' for name in ("auto", *TREE_ENGINES))
@@ -124,7 +133,7 @@ def choose_trees(
 @cache
 def _say_once(why_not: str | None) -> None:
     if why_not:
-        fix = 'Torch computes it by tiles; shorter formulas are faster, engine="tiles" says that it is meant.'
+        fix = 'Torch computes it by tiles, more slowly; engine="tiles" says that it is meant.'
         warn_user(f"LazyTensor: {why_not} {fix}")
 
 
@@ -217,7 +226,7 @@ def _of_function(
     """Traced, of many pairs on a CPU, where that can be; the reason says why not."""
     what = "a Python function"
     few = len(x) * x.shape[1] * y.shape[1] < WORTH_TRACING
-    if pairs is not None or few or x.device.type != "cpu":
+    if pairs is not None or few or x.device.type not in PROGRAMS:
         return "tiles", what
     why_not = load("compiled").refuses(formula, x)
     return ("tiles", f"{what}. {why_not}") if why_not else ("compiled", f"{what}, traced")

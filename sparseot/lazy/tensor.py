@@ -66,7 +66,7 @@ class LazyTensor(Systems):
         axis: of an array of two axes, 0 for i, 1 for j, 2 for parameters.
 
     Attributes:
-        engine: "auto"; or "compiled" or "tiles", which reduces all formulas made of this one.
+        engine: "auto"; or "compiled", "triton" or "tiles", which reduces all formulas made of this one.
 
     Raises:
         ValueError, TypeError: if x is not as described.

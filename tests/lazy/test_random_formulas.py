@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from tests.engines.triton import INTERPRETED
 from tests.lazy.draws import lazy_and_stored, random_formula
 
-ENGINES = ["compiled", "tiles"]
+ENGINES = ["compiled", "tiles", *(["triton"] if INTERPRETED else [])]
 
 
 def clouds(n, m, dtype=torch.float64, batch=()):

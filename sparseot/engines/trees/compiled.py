@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ...formulas.trees.algebra import ONE
-from ...formulas.trees.expressions import Expr, I, J, P, ordered
-from ...formulas.trees.slots import swapped
+from ...formulas.trees.expressions import Expr, J, P, ordered
 from ..openmp import thread_count
 from ..threads import even, share
 from .base import Ranges, Reduction, TreeEngine, extent
@@ -19,10 +18,10 @@ from .llvm.both import TwoSided
 from .llvm.build import Machine, Program, compiled, this_machine
 from .llvm.least import Least
 from .llvm.programs import GROUP, RowProgram, is_small
-from .llvm.scalars import MOST, Unprintable, bodies
 from .llvm.softmax import Softmax
 from .llvm.sums import LargeSum, SmallSum
-from .rows import Tiles, tiles_of
+from .rows import Tiles, one_sided, packed, tiles_of, unpacked
+from .scalars import MOST, Unprintable, bodies
 
 __all__ = ["Compiled"]
 
@@ -61,7 +60,7 @@ class Compiled(TreeEngine):
         if ranges is None and _fit_together(reduction) and _affordable(reduction, tensors):
             return self._both(reduction, tensors)
         out: list[Any] = [None] * len(reduction.outputs)
-        for one, chosen, turned in _one_sided(reduction):
+        for one, chosen, turned in one_sided(reduction):
             met = ranges.T if turned and ranges is not None else ranges
             found = self._rows(one, tensors, met)[0].split([e.dim for e in one.outputs], -1)
             for k, part in zip(chosen, found, strict=True):
@@ -116,8 +115,8 @@ class Compiled(TreeEngine):
         pairs = items * n * m if ranges is None else items * ranges.pairs
         shares = 1 if pairs * reduction.width < INLINE else 4 * thread_count()
         share(program.call, even(len(tiles), shares), *(t.data_ptr() for t in arrays))
-        found = _unpacked(out, tiles, items, n, unmet)
-        return found, _unpacked(where, tiles, items, n, -1) if least else where
+        found = unpacked(out, tiles.rows, items, n, unmet)
+        return found, unpacked(where, tiles.rows, items, n, -1) if least else where
 
     def _both(self, reduction: Reduction, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Sums for rows and for columns in one pass."""
@@ -148,7 +147,7 @@ class Compiled(TreeEngine):
         share(
             program.call, list(range(len(units) + 1)) if shares > 1 or items > 1 else [0, 1], *args
         )
-        rows = iter(_unpacked(out, tiles, items, n, 0).split(dims[False], -1))
+        rows = iter(unpacked(out, tiles.rows, items, n, 0).split(dims[False], -1))
         cols = iter(columns.view(items, shares, m, -1).sum(1).split(dims[True], -1))
         found = [next(cols if side == J else rows) for side in reduction.sides]
         return [
@@ -176,45 +175,12 @@ def _affordable(reduction: Reduction, tensors: Sequence[Tensor]) -> bool:
     return items * _shares(items) * m * COLUMN_SUMS <= NUMBERS
 
 
-@lru_cache(1024)
-def _one_sided(reduction: Reduction) -> list[tuple[Reduction, list[int], bool]]:
-    """Sums for rows and parameters, and those for columns turned; their numbers; whether they are turned."""
-    found = []
-    for turned in (False, True):
-        chosen = [k for k, side in enumerate(reduction.sides) if (side == J) is turned]
-        if chosen:
-            trees = (*(reduction.outputs[k] for k in chosen), *reduction.slots)
-            trees = swapped(trees) if turned else trees
-            one = Reduction("sum", trees[: len(chosen)], trees[len(chosen) :])
-            found.append((one, chosen, turned))
-    return found
-
-
 def _packed(
     slots: Sequence[Expr], tensors: Sequence[Tensor], tiles: Tiles, size: tuple[int, int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The numbers of rows in tiles, of columns and of parameters, each as one array."""
-    items, n, m = size
-    sides: dict[int, list[Tensor]] = {I: [], J: [], P: []}
-    for s, t in zip(slots, tensors, strict=True):
-        sides[s.on].append(t)
-
-    def joined(parts: list[Tensor], height: int) -> Tensor:
-        if not parts:
-            return tensors[0].new_zeros(items * height, 0)
-        return torch.cat(parts, -1).flatten(0, 1)
-
-    xs = joined(sides[I], n)[tiles.rows].transpose(1, 2).contiguous()
-    ys = joined(sides[J], m)
-    spare = ys.new_zeros(GROUP, ys.shape[1])  # columns after the last one, which groups may read
-    return xs, torch.cat((ys, spare)), joined(sides[P], 1).contiguous()
-
-
-def _unpacked(out: Tensor, tiles: Tiles, items: int, n: int, unmet: float) -> Tensor:
-    """Numbers of tiles as those of rows."""
-    flat = out.new_full((items * n, out.shape[1]), unmet)
-    flat.index_copy_(0, tiles.rows.flatten(), out.transpose(1, 2).flatten(0, 1))
-    return flat.view(items, n, -1)
+    """With spare columns after the last one, which groups may read."""
+    xs, ys, ps = packed(slots, tensors, tiles.rows, size)
+    return xs, torch.cat((ys, ys.new_zeros(GROUP, ys.shape[1]))), ps
 
 
 PROGRAMS: dict[str, type[RowProgram]] = {"softmax": Softmax, "least": Least}

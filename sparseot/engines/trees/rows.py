@@ -1,7 +1,11 @@
-"""Tables of tiles: which rows stand in the lanes of each, and which runs of columns they meet."""
+"""Programs work on tiles of rows: sums for columns are turned, numbers packed, and results unpacked.
+
+A table says which rows stand in the lanes of each tile, and which runs of columns they meet.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Ranges
+from ...formulas.trees.expressions import Expr, I, J, P
+from ...formulas.trees.slots import swapped
+from .base import Ranges, Reduction
 
-__all__ = ["Tiles", "tiles_of"]
+__all__ = ["Tiles", "one_sided", "packed", "tiles_of", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -69,3 +75,42 @@ def _tiles(items: int, n: int, m: int, lanes: int, ranges: Ranges | None) -> Til
         runs.reshape(-1, 2),
     )
     return Tiles(*(torch.from_numpy(np.ascontiguousarray(t)) for t in found))
+
+
+def packed(
+    slots: Sequence[Expr], tensors: Sequence[Tensor], rows: Tensor, size: tuple[int, int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The numbers of rows in tiles, ``(tiles, D, lanes)``, of columns and of parameters, each as one array."""
+    items, n, m = size
+    sides: dict[int, list[Tensor]] = {I: [], J: [], P: []}
+    for s, t in zip(slots, tensors, strict=True):
+        sides[s.on].append(t)
+
+    def joined(parts: list[Tensor], height: int) -> Tensor:
+        if not parts:
+            return tensors[0].new_zeros(items * height, 0)
+        return torch.cat(parts, -1).flatten(0, 1)
+
+    xs = joined(sides[I], n)[rows].transpose(1, 2).contiguous()
+    return xs, joined(sides[J], m), joined(sides[P], 1).contiguous()
+
+
+def unpacked(out: Tensor, rows: Tensor, items: int, n: int, unmet: float) -> Tensor:
+    """Numbers of tiles ``(tiles, R, lanes)`` as those of rows ``(B, N, R)``."""
+    flat = out.new_full((items * n, out.shape[1]), unmet)
+    flat.index_copy_(0, rows.flatten(), out.transpose(1, 2).flatten(0, 1))
+    return flat.view(items, n, -1)
+
+
+@lru_cache(1024)
+def one_sided(reduction: Reduction) -> list[tuple[Reduction, list[int], bool]]:
+    """Sums for rows and parameters, and those for columns turned; their numbers; whether they are turned."""
+    found = []
+    for turned in (False, True):
+        chosen = [k for k, side in enumerate(reduction.sides) if (side == J) is turned]
+        if chosen:
+            trees = (*(reduction.outputs[k] for k in chosen), *reduction.slots)
+            trees = swapped(trees) if turned else trees
+            one = Reduction("sum", trees[: len(chosen)], trees[len(chosen) :])
+            found.append((one, chosen, turned))
+    return found

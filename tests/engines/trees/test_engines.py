@@ -11,8 +11,9 @@ from sparseot.formulas.trees.algebra import concat, function, mul, neg, sub, tot
 from sparseot.formulas.trees.dense import values
 from sparseot.formulas.trees.expressions import I, J, P
 from sparseot.formulas.trees.slots import slot
+from tests.engines.triton import INTERPRETED
 
-ENGINES = ["compiled", "tiles"]
+ENGINES = ["compiled", "tiles", *(["triton"] if INTERPRETED else [])]
 
 
 def points(n=37, m=70, items=2, dim=3, dtype=torch.float64):

@@ -27,3 +27,5 @@ def test_kernels_fit_their_cards(capability):
         assert 0.8 * found["softmin, D = 3"]["ceiling"] > 2.5e12
         assert 0.8 * found["softmin, D = 64"]["ceiling"] > 1e12
         assert found["softmin, D = 3"]["clocks"]["issue"] < 11
+        assert 0.8 * found["formula: Gaussian"]["ceiling"] > 2e12
+        assert 0.8 * found["formula: logsumexp"]["ceiling"] > 1.5e12

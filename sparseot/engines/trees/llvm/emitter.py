@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ....formulas.trees.expressions import AT, Expr, I, J, P, ordered
+from ..scalars import component, outermost
 from .functions import FUNCTIONS
-from .scalars import component, outermost
 from .words import Value, Words
 
 __all__ = ["Emitter"]

@@ -14,8 +14,8 @@ from typing import Any
 
 from ....formulas.trees.expressions import AT, Expr, I, J, make, ordered, pairwise, rebuilt
 from ..base import Reduction
+from ..scalars import UNROLL, outermost
 from .emitter import Emitter
-from .scalars import UNROLL, outermost
 from .words import Value
 
 __all__ = ["CHUNK", "GROUP", "RowProgram", "is_small"]

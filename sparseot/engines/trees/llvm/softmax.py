@@ -6,9 +6,9 @@ import math
 
 from ....formulas.trees.algebra import mul
 from ..base import Reduction
+from ..scalars import bodies
 from .functions import FUNCTIONS
 from .programs import RowProgram
-from .scalars import bodies
 from .words import Value
 
 __all__ = ["Softmax"]

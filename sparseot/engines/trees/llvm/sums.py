@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..base import Reduction
+from ..scalars import bodies
 from .programs import RowProgram
-from .scalars import bodies
 from .words import Value
 
 __all__ = ["LargeSum", "SmallSum"]

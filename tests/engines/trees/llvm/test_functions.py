@@ -71,6 +71,8 @@ def test_angles_of_all_quarters():
     y = torch.tensor([0.0, 1.0, -1.0, 2.0, -2.0, 3.0, 0.0, 1.0]).double()
     x = torch.tensor([2.0, 1.0, 1.0, -1.0, -1.0, 0.0, 0.0, -5.0]).double()
     torch.testing.assert_close(run("atan2", torch.float64, y, x), torch.atan2(y, x))
+    y, x = torch.tensor([1.0, -1.0, 2.0]).double(), torch.tensor([-0.0, 0.0, -0.0]).double()
+    torch.testing.assert_close(run("atan2", torch.float64, y, x), torch.atan2(y, x))
 
 
 def test_sine_stays_within_bounds_where_numbers_have_no_digits_left():

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....formulas.trees.algebra import add, again, split
-from ....formulas.trees.expressions import HERE, Expr, make
+from ...formulas.trees.algebra import add, again, split
+from ...formulas.trees.expressions import HERE, Expr, make
 
 __all__ = ["MOST", "UNROLL", "Unprintable", "bodies", "component", "outermost"]
 

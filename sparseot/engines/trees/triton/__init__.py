@@ -1,0 +1,1 @@
+"""Trees on CUDA devices: each formula becomes the source of a Triton kernel."""

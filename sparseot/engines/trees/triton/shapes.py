@@ -1,0 +1,40 @@
+"""Which tile for which formula: the largest whose numbers fit into registers, counted beforehand.
+
+Of a tile of 64 columns a thread has two, and the rows of every eighth, or fourth, one. Nothing is
+tuned at run time, so that equal input gives equal bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .sources import Kernel
+
+__all__ = ["MOST_SLOTS", "Shape", "shape_of"]
+
+ROOM = 200  # registers of a thread for numbers; some fifty hold addresses
+MOST_SLOTS = 64  # smallest values that stay in registers
+
+
+class Shape(NamedTuple):
+    """Rows and columns of a tile, and the warps that share it."""
+
+    rows: int
+    columns: int
+    warps: int
+
+
+SHAPES = [Shape(64, 64, 8), Shape(32, 64, 8), Shape(32, 32, 8), Shape(16, 32, 8)]
+
+
+def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
+    """The tile of a kernel that keeps so many slots of smallest values."""
+    if slots > 1:
+        return Shape(16, 64, 1 if slots <= 16 and bits == 32 else 4)
+    for shape in SHAPES:
+        pairs = shape.rows * shape.columns // (32 * shape.warps)
+        rows = max(1, shape.rows // shape.warps)
+        numbers = kernel.rows * rows + kernel.held * pairs
+        if numbers * (bits // 32) <= ROOM:
+            return shape
+    return SHAPES[-1]

@@ -1,0 +1,1 @@
+"""Kernels of trees, interpreted: see tests/engines/triton/__init__.py."""

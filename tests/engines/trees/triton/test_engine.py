@@ -1,0 +1,123 @@
+"""When kernels are chosen for trees, what they refuse, and that they ask their device for nothing."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sparseot import LazyTensor
+from sparseot.engines.choose import _say_once, choose_trees, load_trees
+from sparseot.engines.trees.base import Reduction
+from sparseot.engines.trees.triton.passes import passes
+from sparseot.engines.triton import engine as radial
+from sparseot.formulas.trees.algebra import concat, function, mul, sub, total
+from sparseot.formulas.trees.expressions import I, J
+from sparseot.formulas.trees.slots import slot
+
+THERE = SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32)
+X, Y = slot(0, 3, I), slot(1, 3, J)
+KERNEL = function("exp", total(mul(X, Y)))
+SUM = Reduction("sum", (KERNEL,), (X, Y), (I,))
+
+
+@pytest.fixture(autouse=True)
+def card(monkeypatch):
+    """As if there were one, and Triton, which a test may take away; nothing was said before."""
+    has = SimpleNamespace(triton=True)
+    _say_once.cache_clear()
+    monkeypatch.setattr(radial, "find_spec", lambda name: has.triton or None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    return has
+
+
+def test_auto_takes_it_on_cuda():
+    engine, why = choose_trees("auto", SUM, THERE, 1 << 20)
+    assert (engine.name, why) == ("triton", "on cuda")
+    engine, why = choose_trees("auto", SUM, THERE, 100)
+    assert (engine.name, why) == ("tiles", "100 pairs on cuda")
+
+
+def test_without_triton_tiles_are_taken_which_is_said_once(card):
+    card.triton = False
+    with pytest.warns(RuntimeWarning, match="Triton is not installed .* computes it by tiles"):
+        assert choose_trees("auto", SUM, THERE, 1 << 20)[0].name == "tiles"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert choose_trees("auto", SUM, THERE, 1 << 20)[0].name == "tiles"
+    with pytest.raises(ValueError, match="Triton is not installed"):
+        choose_trees("triton", SUM, THERE, 1 << 20)
+
+
+def test_what_no_kernel_should_have_goes_to_torch():
+    """Thousands of operations, vectors that are joined in loops, more neighbours than registers."""
+    deep = KERNEL
+    for _ in range(4000):
+        deep = function("sin", deep)
+    x, y = slot(0, 40, I), slot(1, 40, J)
+    joined = total(mul(concat(x, x), mul(KERNEL, concat(y, y))))
+    wide = concat(*([mul(X, Y)] * 100))
+    for reduction, why in (
+        (Reduction("sum", (deep,), (X, Y), (I,)), "more than 3,000 operations"),
+        (Reduction("sum", (joined,), (X, Y, x, y), (I,)), "joins long vectors"),
+        (Reduction("sum", (wide,), (X, Y), (I,)), "300 outputs"),
+        (Reduction("least", (KERNEL,), (X, Y), count=65), "65 smallest values .* 64 do"),
+    ):
+        with pytest.warns(RuntimeWarning, match=f"{why}.*Torch computes it by tiles"):
+            assert choose_trees("auto", reduction, THERE, 1 << 20)[0].name == "tiles"
+        with pytest.raises(ValueError, match=why):
+            choose_trees("triton", reduction, THERE, 1 << 20)
+    half = SimpleNamespace(device=THERE.device, dtype=torch.float16)
+    assert "float16" in load_trees("triton").refuses(SUM, half)
+
+
+def test_passes_hold_as_many_outputs_as_registers_do():
+    """Scalars of short vectors eight at a time, long vectors as programs of eight coordinates."""
+    u = slot(2, 100, J)
+    outputs = (concat(KERNEL, *([mul(KERNEL, sub(X, Y))] * 3)), mul(KERNEL, u), KERNEL)
+    found = passes(Reduction("sum", outputs, (X, Y, u)), 32)
+    assert [(one.outputs, one.groups) for one in found] == [(8, 1), (2, 1), (100, 13), (1, 1)]
+    found = passes(Reduction("softmax", (KERNEL, *outputs[:1]), (X, Y)), 64)
+    assert [(one.spec.width, one.outputs) for one in found] == [(10, 8), (4, 2)]
+    (found,) = passes(Reduction("least", (KERNEL,), (X, Y), count=10), 32)
+    assert (found.spec.kind, found.spec.count, found.outputs) == ("several", 16, 10)
+
+
+def test_sources_are_readable_and_equal_where_formulas_are():
+    """The formula stands above it, names say what is what, and no number of the data is in it."""
+    (one,) = passes(SUM, 32)
+    text = one.source().text
+    assert repr(KERNEL) in text.splitlines()[0] and "float32" in text
+    assert "x0 = tl.load(xs + (tile * 3 + 0) * BM + i)[:, None]" in text
+    again = Reduction("sum", (function("exp", total(mul(X, Y))),), (X, Y), (I,))
+    assert passes(again, 32)[0].source().text == text != passes(SUM, 64)[0].source().text
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What would run, on tensors that have no numbers."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    runs = []
+    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    engine = load_trees("triton")
+    monkeypatch.setattr(engine, "refuses", lambda reduction, like: None)
+    return runs, engine
+
+
+def test_no_number_is_read_from_the_device(launched):
+    """Few rows share their columns among programs; results and gradients stay where points are."""
+    runs, engine = launched
+    x, y = torch.empty(2, 100, 3, device="meta"), torch.empty(2, 5000, 3, device="meta")
+    x.requires_grad_()
+    K = (-((LazyTensor(x[:, :, None]) - LazyTensor(y[:, None])) ** 2).sum(-1)).exp()
+    K.engine = engine
+    found = K.sum(2)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    low, places = K.Kmin_argKmin(5, dim=2)
+    for t, shape in ((found, (2, 100, 1)), (gradient, (2, 100, 3)), (low, (2, 100, 5))):
+        assert t.shape == shape and t.device.type == "meta"
+    assert places.dtype == torch.int64
+    assert runs[0] == (4, 19, 1) and len(runs) == 3
