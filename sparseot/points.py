@@ -18,7 +18,7 @@ Below this door a batch axis always exists: an unbatched cloud is a batch of one
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -41,12 +41,15 @@ __all__ = [
     "enough_digits",
     "lacks_digits",
     "log_weights",
+    "not_mapped",
     "numbers",
     "of_mass",
     "padded",
+    "refuse_map",
     "refuse_tensor",
     "refuse_transforms",
     "shared",
+    "transformed",
 ]
 
 CLOSED = -1e30  # the logarithm of zero: finite, as fast arithmetic wants, and beyond all exponents
@@ -131,10 +134,27 @@ def numbers(t: Tensor) -> Tensor:
     return plain
 
 
-def padded(t: Tensor, size: int) -> Tensor:
-    """Numbers ``(n, ...)`` of the points of a cloud with those of its padding, ``(size, ...)``."""
-    rest = size - len(t)
-    return torch.cat((t, t[-1:].expand(rest, *t.shape[1:]))) if rest else t
+def refuse_map(t: Tensor, what: str) -> None:
+    """Raises ValueError where ``torch.vmap`` is over a tensor that is no cloud and no weights."""
+    if unwrap(t.detach()).dim() != t.dim():
+        raise not_mapped(what)
+
+
+def not_mapped(what: str) -> Exception:
+    """What says that ``torch.vmap`` is over something else than clouds and weights."""
+    wanted = "a map over points (N, D), over weights (N,), or over both"
+    return bad_input("torch.vmap", f"a map over {what}", wanted, "Loop over all else.")
+
+
+def padded(parts: Sequence[Tensor], size: int) -> Tensor:
+    """Numbers ``(n, ...)`` of the points of some clouds with those of their padding, ``(B, size, ...)``."""
+    sizes = [part.shape[0] for part in parts]
+    if all(count == size for count in sizes):
+        return torch.stack(list(parts))
+    counts = torch.tensor(sizes)[:, None]
+    places = torch.arange(size).minimum(counts - 1) + counts.cumsum(0) - counts
+    flat = torch.cat(list(parts))
+    return flat.index_select(0, places.flatten().to(flat.device)).unflatten(0, places.shape)
 
 
 def shared(t: Tensor) -> bool:
@@ -147,9 +167,14 @@ def _copy(t: Tensor) -> Tensor:
     return t[:1].clone().expand_as(t) if shared(t) else t.clone()
 
 
+def transformed(*tensors: Any) -> bool:
+    """Whether one of them is inside of a transform of ``torch.func``."""
+    return any(isinstance(t, Tensor) and unwrap(t) is not t for t in tensors)
+
+
 def refuse_transforms(*tensors: Any) -> None:
     """Raises ValueError inside of ``torch.func``, for losses that it cannot see through."""
-    if any(isinstance(t, Tensor) and unwrap(t) is not t for t in tensors):
+    if transformed(*tensors):
         raise bad_input(
             "torch.func",
             "a loss that is not solved to a tolerance",

@@ -56,15 +56,24 @@ DOORS = {
     "knn": lambda x, y: so.knn(x, y, k=3).distances,
     "knn cosine": lambda x, y: so.knn(x, y, k=3, metric="cosine").distances,
     "radius": lambda x, y: so.radius(x, y, 0.5).distances,
+    "LazyTensor": lambda x, y: (
+        (-((so.Vi(x) - so.Vj(y)) ** 2).sum()).exp().sum(dim=1)
+    ),
     "pairwise_dist": lambda x, y: nn.pairwise_dist(x, y),
 }  # fmt: skip
 WITHOUT_GRADIENT = {
     "knn_graph": lambda x, y: so.knn_graph(x, 3),
+    "radius_graph": lambda x, y: so.radius_graph(x, 0.3),
+    "wasserstein_distance": lambda x, y: so.wasserstein_distance(x, y, rtol=0.1).lower,
     "knn_recall": lambda x, y: torch.tensor(so.knn_recall(x, so.knn(x, y, k=3).indices, y)),
     "Transport.value_linear": lambda x, y: _solved(x, y).value_linear,
     "Transport.lower": lambda x, y: _solved(x, y).lower,
     "Transport.map": lambda x, y: _solved(x, y).map(x),
     "Transport.plan": lambda x, y: _solved(x, y).plan,
+    "Transport.sample": lambda x, y: torch.stack(
+        _solved(x, y).sample(9, generator=torch.Generator().manual_seed(0))
+    ),
+    "nystrom": lambda x, y: so.nystrom(_matrix(x, None), 0.1, 20) @ torch.ones(60),
     "Transport.marginal_b": lambda x, y: _solved(x, y).marginal_b,
     "hessian": lambda x, y: so.hessian(_solved(x, y)).to_dense(),
     "suggest_blur": lambda x, y: torch.tensor(so.suggest_blur(x, y).rows),

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import bad_input
+from ..points import refuse_map
 from .base import Single
 from .trees.expressions import Expr
 from .trees.traced import Traced
@@ -120,6 +121,7 @@ class Opaque(Single):
         if not isinstance(value, Tensor) or value.shape != wanted:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise bad_input("cost, kernel", f"values of shape {came}", f"a tensor {wanted}")
+        refuse_map(value, "what the function of a cost or a kernel holds")
         return value
 
 

@@ -16,10 +16,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from ..errors import bad_input
 from ..held import Watch
-from ..points import check_positive
+from ..points import check_positive, refuse_map, transformed
 from .base import Single
 from .functions import Opaque
 
@@ -213,8 +214,10 @@ def _length(name: str, value: Any) -> tuple[float, Tensor | None]:
         raise bad_input(name, f"a tensor of shape {tuple(value.shape)}", "one number")
     if torch.compiler.is_compiling():  # it has no number yet: see at_length
         return 1.0, value.reshape(())
+    refuse_map(value, f"{name}, the length of a kernel")
     _check_length(name, value.item())
-    return value.item(), value.reshape(()) if value.requires_grad else None
+    moves = value.requires_grad or transformed(value) or unpack_dual(value).tangent is not None
+    return value.item(), value.reshape(()) if moves else None
 
 
 def _check_length(name: str, value: Any) -> None:

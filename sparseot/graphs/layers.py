@@ -12,7 +12,7 @@ from ..engines.openmp import NUMBERS, on_threads_for, one_thread
 from ..errors import bad_input
 from ..points import check_integer, check_positive
 from ..precision import at_least_single, full_precision
-from ..ragged.vectors import pair_of
+from ..ragged.vectors import pair_of, vectors_of
 from .adjacency import NAMES, Adjacency, KNNAdjacency
 from .knn import METRICS, find
 from .search.methods import Forest, Options, check_method
@@ -119,7 +119,7 @@ class KNNGraph(Weighted):
             mask: ``(B, N)`` True for real points; a pair where y is given.
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
-        masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
+        masks, batches = pair_of("mask", mask, y is None), vectors_of(batch, y is None)
         options = (self.k + int(self.taper), self.loop, self.metric, self._search)
         trees = (self.forest.n_trees, self.forest.leaf_size, self.forest.n_refine)
         clouds = (x.detach(), None if y is None else y.detach())

@@ -12,13 +12,14 @@ from ..clouds import points_pair
 from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
-from ..formulas import as_kernel
+from ..errors import bad_input
+from ..formulas import Opaque, as_kernel
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
 from ..operators.autograd.mapped import mapped
 from ..operators.parts import at_unit_length
-from ..points import shared
+from ..points import shared, transformed
 from ..ragged.batches import over_sets
 from .shapes import empty_losses
 
@@ -84,6 +85,9 @@ def kernel_norm(
     (x, y, a, b), reference = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
     kernel = as_kernel(kernel)
+    if isinstance(kernel, Opaque) and transformed(x, y, a, b):
+        got, wanted = "a kernel that is a function", "a formula, such as kernels.Gaussian(0.1)"
+        raise bad_input("torch.func", got, wanted, "Or use torch.autograd.")
     a, b = source.weights, target.weights
     kernel, x, y, factor = at_unit_length(kernel, source.positions, target.positions)
     chosen, _ = choose_engine(engine, kernel, x, y)

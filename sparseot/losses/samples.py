@@ -16,7 +16,7 @@ from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
-from ..points import check_positive
+from ..points import check_positive, refuse_map
 from ..ragged.batches import as_batches
 from ..transport.marginals import marginals
 from ..transport.solvers.annealing import AveragedAnnealing
@@ -205,8 +205,10 @@ def _unpack(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _number(blur: Any, loss: str) -> Any:
     """The blur without its gradient, for the losses that have one in it."""
-    learns = loss in ("gaussian", "laplacian") and isinstance(blur, Tensor) and blur.numel() == 1
-    return blur.item() if learns else blur
+    if not (loss in ("gaussian", "laplacian") and isinstance(blur, Tensor) and blur.numel() == 1):
+        return blur
+    refuse_map(blur, "blur")
+    return blur.item()
 
 
 def _last(cost: Any) -> Any:

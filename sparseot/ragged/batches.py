@@ -19,7 +19,7 @@ from ..errors import bad_input
 from ..operators.arrays import answered, listed, numpy_dtype, of_one_kind, refuse_learnt
 from ..precision import at_least_single
 from .forms import Sets, as_sets, is_ragged, weights_of
-from .vectors import count_of, integers, pair_of
+from .vectors import count_of, vectors_of
 
 __all__ = ["Batches", "Group", "as_batches", "over_sets"]
 
@@ -172,8 +172,8 @@ def as_batches(
     if batch is None and not (is_ragged(x) or is_ragged(y)):
         return None
     x, y, a, b = _arrays(x=x, y=y, a=a, b=b)
-    vectors = tuple(map(integers, pair_of("batch", batch)))
-    samples = count_of((vectors[0], vectors[1]))
+    vectors = vectors_of(batch)
+    samples = count_of(vectors)
     (here, there) = (
         as_sets(name, points, labels, samples)
         for name, points, labels in (("x", x, vectors[0]), ("y", y, vectors[1]))

@@ -20,7 +20,7 @@ from ..errors import bad_input
 from ..operators.arrays import Array, like, tensor_of
 from .vectors import offsets
 
-__all__ = ["Sets", "as_sets", "is_ragged", "weights_of"]
+__all__ = ["Sets", "as_sets", "is_ragged", "refuse_sets", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,20 @@ def is_ragged(given: Any) -> bool:
     if not isinstance(given, (list, tuple)):
         return False
     return any(isinstance(v, Tensor) or (isinstance(v, np.ndarray) and v.ndim > 1) for v in given)
+
+
+def refuse_sets(door: str, **given: Any) -> None:
+    """Raises TypeError for several clouds, where a function takes two, or a batch of equal sizes."""
+    for name, x in given.items():
+        if is_ragged(x) and (isinstance(x, Tensor) or _first_item(x).ndim > 1):
+            fix = f"Call it for each: [so.{door}(x, y) for x, y in zip(xs, ys)]."
+            wanted = "one cloud (N, D), or clouds (B, N, D) of one size"
+            raise bad_input(name, "clouds of different sizes", wanted, fix, TypeError)
+
+
+def _first_item(x: Any) -> Array:
+    """The first array of a list."""
+    return next(v for v in x if isinstance(v, (Tensor, np.ndarray)))
 
 
 def as_sets(name: str, x: Any, batch: Any = None, samples: int = 0) -> Sets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,12 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.arrays import tensor_of
 
-__all__ = ["count_of", "integers", "offsets", "pair_of"]
+__all__ = ["count_of", "offsets", "pair_of", "vectors_of"]
 
 
 def pair_of(name: str, given: Any, alone: bool = False) -> tuple[Any, Any]:
     """An argument that x and y have each of their own, or share where x is ``alone``."""
-    if alone and isinstance(given, (tuple, list)):
+    if alone and isinstance(given, (tuple, list)) and not _whole(given):
         raise bad_input(name, "a pair", "one tensor", "Pairs are for two clouds, x and y.")
     if alone:
         return given, given
@@ -30,9 +32,21 @@ def pair_of(name: str, given: Any, alone: bool = False) -> tuple[Any, Any]:
     )
 
 
-def integers(batch: Any) -> Any:
-    """An array as a tensor; anything else as it is, to be checked."""
+def vectors_of(batch: Any, alone: bool = False) -> tuple[Any, Any]:
+    """The batch vectors of x and y: arrays and lists of whole numbers as tensors, others to be checked."""
+    of_x, of_y = (_integers(one) for one in pair_of("batch", batch, alone))
+    return of_x, of_y
+
+
+def _integers(batch: Any) -> Any:
+    if isinstance(batch, (list, tuple)) and _whole(batch):
+        batch = np.array(batch, dtype=np.int64)
     return tensor_of(batch, "batch") if isinstance(batch, np.ndarray) else batch
+
+
+def _whole(given: Sequence[Any]) -> bool:
+    """Whether a list holds whole numbers."""
+    return all(isinstance(v, Integral) and not isinstance(v, bool) for v in given)
 
 
 def count_of(labels: tuple[Any, Any]) -> int:

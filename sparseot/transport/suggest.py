@@ -16,6 +16,7 @@ from ..operators.arrays import Array, of_one_kind
 from ..operators.autograd.compiled import eagerly
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides
+from ..ragged.forms import refuse_sets
 from .pruned.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
@@ -82,6 +83,7 @@ def suggest_blur(x: Array, y: Array) -> BlurReport:
         >>> report.spacing, [round(blur, 1) for blur in report.blurs]
         (1.0, [1.0, 2.0, 4.0, 8.0])
     """
+    refuse_sets("suggest_blur", x=x, y=y)
     (x, y), _ = of_one_kind(x=x, y=y)
     source, target, _ = points_pair(x, y)
     if x.dim() == 3:

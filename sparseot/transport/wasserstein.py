@@ -14,6 +14,7 @@ from ..errors import bad_input, warn_user
 from ..operators.arrays import Array, like, of_one_kind, shown
 from ..operators.autograd.compiled import eagerly
 from ..points import Points, bounding_diameter, check_integer, check_positive
+from ..ragged.forms import refuse_sets
 from .result import Transport
 from .solve import solve_clouds, with_tolerance
 from .solvers.sinkhorn import Sinkhorn
@@ -115,6 +116,7 @@ def wasserstein_distance(
         >>> bool(found.lower <= 5 <= found.upper), found.converged
         (True, True)
     """
+    refuse_sets("wasserstein_distance", x=x, y=y)
     check_positive(rtol=rtol)
     if rtol >= 1:
         raise bad_input("rtol", f"{rtol:g}", "a share of the distance, below 1", "0.01 is usual.")

@@ -22,6 +22,11 @@ def _loss(x, y=Y, a=None, b=None, **options):
     return so.sinkhorn_divergence(x, y, a, b, blur=0.2, **options)
 
 
+def _mixed(x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return so.kernel_norm([part.bfloat16() for part in x], Y, kernel=so.kernels.Energy())
+
+
 def _flat(x=None, y=None, **options):
     x = torch.cat(X) if x is None else x
     return _loss(x, torch.cat(Y) if y is None else y, **options)
@@ -38,6 +43,7 @@ REFUSED = {
     "an empty sample": (lambda: _flat(batch=(2 * BATCH[0], 2 * BATCH[1])), ValueError, "item 1 of x: got an empty cloud"),
     "an empty cloud in a nested tensor": (lambda: _loss(nested(_with(X, 4, X[4][:0]))), ValueError, "item 4 of x: got an empty"),
     "NaN": (lambda: _loss(_with(X, 3, X[3] * torch.nan)), ValueError, "item 3 of x: got 45 points with NaN"),
+    "NaN under autocast": (lambda: _mixed(_with(X, 3, X[3] * torch.nan)), ValueError, "item 3 of x: got 45 points with NaN"),
     "NaN in a sample": (lambda: _flat(torch.cat(_with(X, 2, X[2] / 0)), batch=BATCH), ValueError, "item 2 of x: got 6 points"),
     "transposed": (lambda: _loss(nested(X).transpose(1, 2)), ValueError, "x: got a nested tensor that is ragged elsewhere"),
     "not sorted": (lambda: _flat(batch=(BATCH[0].flip(0), BATCH[1])), ValueError, "not sorted, 3 after 4 at place 2, for x.*argsort"),
@@ -58,6 +64,11 @@ REFUSED = {
     "weights that are none": (lambda: _flat(a=torch.ones(3), batch=BATCH), ValueError, "a: got shape .3,., wanted one for each of the 84"),
     "an engine": (lambda: _loss(X, engine="fast"), ValueError, "^engine: got 'fast'"),
     "whole numbers": (lambda: _loss([x.long() for x in X], [y.long() for y in Y]), TypeError, "^x: got dtype torch.int64"),
+    "a vector of words": (lambda: _flat(batch=(["a"] * 84, BATCH[1])), TypeError, "batch: got list, wanted a tensor or an array"),
+    "blurs of lists": (lambda: so.suggest_blur(X, Y), TypeError, r"x: got clouds of different sizes.*so.suggest_blur\(x, y\) for"),
+    "distances of lists": (lambda: so.wasserstein_distance(X[0], Y), TypeError, "y: got clouds of different.*so.wasserstein_distance"),
+    "distances of nested tensors": (lambda: so.wasserstein_distance(nested(X), nested(Y)), TypeError, "x: got clouds of different sizes"),
+    "blurs of lines": (lambda: so.suggest_blur(list(X[0]), list(Y[0])), TypeError, r"x: got a list that is no array.*torch\.stack"),
     "nothing": (lambda: _loss(X, None), TypeError, "y: got NoneType"),
 }  # fmt: skip
 
@@ -67,6 +78,14 @@ def test_what_is_refused_names_the_item(case):
     call, kind, words = REFUSED[case]
     with pytest.raises(kind, match=words):
         call()
+
+
+def test_vectors_may_be_lists():
+    exact = _flat(batch=BATCH)
+    assert torch.equal(_flat(batch=(BATCH[0].tolist(), BATCH[1].numpy())), exact)
+    assert torch.equal(_flat(batch=(tuple(BATCH[0].tolist()), BATCH[1])), exact)
+    found = so.knn(torch.cat(X), k=2, batch=BATCH[0].tolist())
+    assert torch.equal(found.indices, so.knn(torch.cat(X), k=2, batch=BATCH[0]).indices)
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")

@@ -17,15 +17,41 @@ from .compiled import njit
 from .exponentials import exp2
 from .pairs import HIGHEST, LOWEST, OPTIONS
 
-__all__ = ["descend", "fixed_point", "half_step"]
+__all__ = ["cool", "descend", "fixed_point", "half_step", "prepare"]
 
 LOG2E = math.log2(math.e)
 FIRST = 3  # sweeps before Newton's method: they find the supports
 REACH = 3.0  # temperatures by which a step may move a potential
 STEP = 2 / 3  # of the self problem: divides its error by three
 EMPTY = 1e-200  # sums of points that no mass reaches yet: their steps would be beyond all numbers
+# an exponent: products of such entries would be subnormal, which are twenty times as slow
+NOTHING = -400.0
 FARTHEST = 1e250  # a step that is no number, or nearly none
-FLOPS = 0.2  # nanoseconds of a multiplication, where an exponential takes one
+FLOPS = 0.07  # of the time of an exponential, that a multiplication takes
+
+
+@njit(**OPTIONS)
+def prepare(x, y, a, b, factor, power, closed, cost, back, logs_a, logs_b):
+    """``factor |x - y|^power``, power 1 or 2, into ``back``, and its transpose into the rows of ``cost``.
+
+    And the logarithms of both weights, in base 2: ``closed`` for that of zero. Points are
+    coordinate-major.
+    """
+    for weights, logs in ((a, logs_a), (b, logs_b)):
+        for i in range(len(weights)):
+            logs[i] = np.log2(weights[i]) if weights[i] > 0 else closed
+    for j in range(len(b)):
+        for i in range(len(a)):
+            back[j, i] = 0.0
+        for d in range(len(x)):
+            for i in range(len(a)):
+                t = x[d, i] - y[d, j]
+                back[j, i] += t * t
+        for i in range(len(a)):
+            back[j, i] = factor * (back[j, i] if power == 2 else np.sqrt(back[j, i]))
+    for i in range(len(cost)):
+        for j in range(len(b)):
+            cost[i, j] = back[j, i]
 
 
 @njit(**OPTIONS)
@@ -109,7 +135,8 @@ def _newton(cost, a, b, f, g, eps, rate_a, rate_b):
     H, d1, d2, q1, q2 = np.empty((n, m)), np.zeros(n), np.zeros(m), np.empty(n), np.empty(m)
     for i in range(n):
         for j in range(m):
-            entry = a[i] * b[j] * exp2(scale * (f[i] + g[j] - cost[i, j]))
+            t = scale * (f[i] + g[j] - cost[i, j])
+            entry = a[i] * b[j] * exp2(t) if t > NOTHING else 0.0
             H[i, j] = entry
             d1[i] += entry
             d2[j] += entry
@@ -206,3 +233,32 @@ def descend(cost, back, a, b, logs_a, logs_b, eps, rate_a, rate_b, f, g, tol, bu
                     f[i] += move
                 for j in range(m):
                     g[j] -= move
+
+
+@njit(**OPTIONS)
+def cool(cost, back, a, b, logs_a, logs_b, schedule, rate_a, rate_b, f, g, last, newton, told):
+    """Descents at falling temperatures, each until the marginals of both sides have its tolerance.
+
+    A row of ``schedule`` has a temperature, its tolerance, the sweeps that it may take, and those within
+    which Newton's method finds a way, or ends; a row of ``told`` gets error and sweeps. In place, with the
+    exact update of the last g into ``last``. Returns whether the last temperature is at its end.
+    """
+    end = True
+    for k in range(len(schedule)):
+        eps, tol = schedule[k, 0], schedule[k, 1]
+        budget, patience = int(schedule[k, 2]), int(schedule[k, 3])
+        aim, sweeps, end = tol, 0, False
+        while not end:
+            most = min(budget - sweeps, patience)
+            error, count = descend(
+                cost, back, a, b, logs_a, logs_b, eps, rate_a, rate_b, f, g, aim, most, newton
+            )
+            left, _ = half_step(back, b, logs_a, g, f, eps, rate_b, last)
+            sweeps += count
+            told[k, 0], told[k, 1] = left, sweeps + 0.5
+            end = left <= tol or sweeps >= budget
+            if error <= aim:  # of one marginal, where the error of the other is larger
+                aim *= 0.8 * tol / left
+            elif newton:
+                break
+    return end

@@ -16,7 +16,7 @@ import numpy as np
 from numba import uint64
 
 from .compiled import njit
-from .kept_squares import B, sift, transpose, with_room
+from .kept_squares import B, transpose
 from .lanes import (
     accumulate,
     add,
@@ -34,7 +34,7 @@ from .lanes import (
 )
 from .pairs import OPTIONS
 
-__all__ = ["products", "screen", "sums", "transpose"]
+__all__ = ["products", "sums", "transpose"]
 
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 
@@ -132,50 +132,3 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, power, le
                     for j in range(uint64(B)):
                         part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
                     accumulate(out, (I * columns + r) * uint64(B) + i, part)
-
-
-@njit(inline="always", **OPTIONS)
-def _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
-    """The largest exponents that box I and boxes first to last allow, into ``bounds``.
-
-    There f <= F + s.dx and g <= G + t.dy, and |z| >= u.z for each u of length one at most. Two
-    are tried: the direction from box to box, and the middle of the slopes s and -t.
-    """
-    dim = uint64(xc.shape[0])
-    for k in range(last - first):
-        J, far, steep = first + k, 0.0, 0.0
-        for d in range(dim):
-            gap, middle = xc[d, I] - yc[d, J], (xs[d, I] - ys[d, J]) / 2
-            far += gap * gap
-            steep += middle * middle
-        far, steep = np.sqrt(far), max(np.sqrt(steep), 1.0)
-        level = 1.0 / max(far, 1e-300)
-        straight, along = -far, 0.0
-        for d in range(dim):
-            gap, r, q, s, t = xc[d, I] - yc[d, J], xr[d, I], yr[d, J], xs[d, I], ys[d, J]
-            u, v = gap * level, (s - t) / (2 * steep)
-            straight += r * abs(s - u) + q * abs(t + u)
-            along += r * abs(s - v) + q * abs(t + v) - v * gap
-        bounds[k] = xf[I] + yf[J] + min(straight, along)
-
-
-@njit(**OPTIONS)
-def screen(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
-    """The tiles of row blocks lo to hi whose bound passes the threshold, as in :mod:`.kept_squares`."""
-    xc, xr, xs, xf, xw, _ = rows
-    yc, yr, ys, yf, yw, ym = cols
-    longest = 0
-    for Q in range(len(ends) - 1):
-        longest = max(longest, ends[Q + 1] - ends[Q])
-    kept, bounds = np.empty(4096, np.int32), np.empty(longest)
-    total = 0
-    for I in range(lo, hi):
-        before, P = total, parents[I]
-        for k in range(starts[P], starts[P + 1]):
-            first, last = ends[near[k]], ends[near[k] + 1]
-            kept = with_room(kept, total, last - first)
-            _bounds(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
-            total, lost = sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
-            omitted[I] += lost
-        counts[I] = total - before
-    return kept[:total]

@@ -26,6 +26,7 @@ from ..kept import (
 )
 from ..openmp import thread_count
 from ..threads import share
+from . import screens
 
 __all__ = ["NumbaDistances", "NumbaSquares"]
 
@@ -36,6 +37,7 @@ class NumbaLoops(TileLoops):
     """What all costs share; the compiled functions of one are in a module of its own."""
 
     module: str
+    power: int  # of the distance
 
     @property
     def loops(self) -> ModuleType:
@@ -57,11 +59,11 @@ class NumbaLoops(TileLoops):
         shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
         edges = [count * k // shares for k in range(shares + 1)]
         counts, omitted = np.zeros(count, np.int64), np.zeros(count)
-        args = rows.arrays, cols.arrays, *where, ends, threshold, counts, omitted
+        args = rows.arrays, cols.arrays, *where, ends, threshold, self.power, counts, omitted
         found: list[Any] = [None] * shares
 
         def part(k: int, _: int) -> None:
-            found[k] = self.loops.screen(*args, edges[k], edges[k + 1])
+            found[k] = screens.screen(*args, edges[k], edges[k + 1])
 
         share(part, range(shares + 1))
         blocks = torch.from_numpy(np.concatenate(found))
@@ -104,7 +106,7 @@ class NumbaLoops(TileLoops):
 class NumbaSquares(NumbaLoops):
     """Those of half of the squared distance."""
 
-    module = "kept_squares"
+    module, power = "kept_squares", 2
 
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         assert not power, "these loops know no distance"
@@ -114,7 +116,7 @@ class NumbaSquares(NumbaLoops):
 class NumbaDistances(NumbaLoops):
     """Those of the distance."""
 
-    module = "kept_distances"
+    module, power = "kept_distances", 1
 
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         return power, rounding(rows, cols)

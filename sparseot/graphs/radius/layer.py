@@ -10,7 +10,7 @@ from ...engines.openmp import NUMBERS, on_threads_for, own_settings
 from ...errors import bad_input
 from ...points import check_integer
 from ...precision import at_least_single
-from ...ragged.vectors import pair_of
+from ...ragged.vectors import pair_of, vectors_of
 from ..adjacency import Adjacency, EdgeAdjacency
 from ..search.sets import points_of_sets
 from ..values import clean
@@ -156,7 +156,7 @@ class RadiusGraph(Weighted):
             batch: ``(N,)`` sorted sample of each point; a pair where y is given.
         """
         most = self.max_num_neighbors
-        masks, batches = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
+        masks, batches = pair_of("mask", mask, y is None), vectors_of(batch, y is None)
         clouds = (x.detach(), None if y is None else y.detach())
         options = (self.r, self.loop, most, self.method)
         edges, squares, info = within(*clouds, *masks, *batches, *options)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...errors import bad_input
 from ...operators.arrays import Array, as_tensor
 from ...precision import at_least_single
-from ...ragged.vectors import count_of, offsets, pair_of
+from ...ragged.vectors import count_of, offsets, pair_of, vectors_of
 
 __all__ = [
     "Clouds",
@@ -97,7 +97,8 @@ def as_clouds(
         if (x.dtype, x.device) != (y.dtype, y.device):
             wanted = f"{x.dtype} on {x.device}, as x is"
             raise bad_input("y", f"{y.dtype} on {y.device}", wanted, "Use .to(x).")
-    both, labels = pair_of("mask", mask, y is None), pair_of("batch", batch, y is None)
+    both = pair_of("mask", mask, y is None)
+    labels = vectors_of(batch, y is None)
     samples = count_of(labels) if x.dim() == 2 else len(x)
     here = _rows("x", x, both[0], labels[0], samples, metric)
     return Clouds(here, here if y is None else _rows("y", y, both[1], labels[1], samples, metric))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 from ...ragged.forms import Sets, as_sets, is_ragged
-from ...ragged.vectors import integers, pair_of
+from ...ragged.vectors import vectors_of
 from .clouds import of_tensors
 
 __all__ = ["features_of_sets", "joined", "joined_pair", "local", "points_of_sets"]
@@ -29,7 +29,7 @@ def joined_pair(x: Any, y: Any, batch: Any) -> tuple[Any, Any, Any, tuple[Sets, 
     """The same of a cloud and another, which may be None; and the sets of both, where they are some."""
     if not (is_ragged(x) or is_ragged(y)):
         return x, y, batch, None
-    of_x, of_y = map(integers, pair_of("batch", batch, y is None))
+    of_x, of_y = vectors_of(batch, y is None)
     here = as_sets("x", x, of_x)
     if y is None:
         return here.points, y, here.labels, (here, here)

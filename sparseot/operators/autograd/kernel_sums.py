@@ -10,24 +10,21 @@ so :class:`KernelSum` calls itself in its backward pass and derivatives of every
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
-from torch.utils.checkpoint import checkpoint
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
-from ...engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
-from ...formulas import Opaque, Radial, finite
+from ...engines.openmp import on_one_thread, own_settings
+from ...errors import bad_input
+from ...formulas import Opaque, Radial
 from ...pairs import BlockPairs
-from ...precision import full_precision
+from .opaque_sums import look_for_infinity, opaque_block_sum, opaque_sum
 from .traced_sums import traced_sum
+from .transforms import Rule
 
-BLOCK = 1 << 24  # numbers that a block of rows may hold, a difference of coordinates for each pair
-
-__all__ = ["by_rows", "kernel_sum", "kernel_sum_vjp", "quadratic_form"]
+__all__ = ["kernel_sum", "kernel_sum_vjp", "quadratic_form"]
 
 MANY = 100_000  # points; of so many, a near one is felt by 1e-5 where weights are equal
 
@@ -61,27 +58,26 @@ def kernel_sum(
     if isinstance(kernel, Opaque):
         traced = traced_sum(kernel, x, y, v, row, col) if engine.traces else None
         if traced is not None:
-            _look_for_infinity(kernel, x, y, v, traced)
+            look_for_infinity(kernel, x, y, v, traced)
             return traced
         assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
         if not engine.differentiable:
             if isinstance(pairs, BlockPairs):
-                return _opaque_block_sum(kernel, x, y, v, pairs)
-            return _opaque_sum(kernel, x, y, v)
+                return opaque_block_sum(kernel, x, y, v, pairs)
+            return opaque_sum(kernel, x, y, v)
         out = reductions(engine, x, y, pairs).sum(kernel, v)
-        _look_for_infinity(kernel, x, y, v, out)
+        look_for_infinity(kernel, x, y, v, out)
         return out
     result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
     return result
 
 
-class KernelSum(Function):
-    """The only kernel sum that autograd knows."""
+class KernelSum(Rule):
+    """The only kernel sum that autograd knows, and ``torch.func``."""
 
     @staticmethod
     @on_one_thread
     def forward(
-        ctx: Any,
         x: Tensor,
         y: Tensor,
         v: Tensor,
@@ -91,9 +87,15 @@ class KernelSum(Function):
         engine: Engine,
         pairs: Pairs | None,
     ) -> Tensor:
-        ctx.save_for_backward(x, y, v, row, col)
-        ctx.kernel, ctx.how = kernel, {"engine": engine, "pairs": pairs}
         return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.kernel, engine, pairs = inputs
+        ctx.how = {"engine": engine, "pairs": pairs}
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     @own_settings
@@ -102,6 +104,33 @@ class KernelSum(Function):
         need = ctx.needs_input_grad
         grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
         return (*grads, None, None, None)
+
+    @staticmethod
+    @own_settings
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return kernel_sum_jvp(ctx.kernel, ctx.saved_tensors, tangents[:5], **ctx.how)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
+        """Maps are a batch; those over right-hand sides alone are more of them, for one matrix."""
+        (x, y, v, row, col), rest = args[:5], args[5:]
+        if rest[-1] is not None:
+            got, fix = "a map over sums of kept pairs", "Give more columns: (M, R)."
+            raise bad_input("torch.vmap", got, "sums over all pairs", fix)
+        if all(d is None for d in (*in_dims[:2], *in_dims[3:5])):
+            columns = v.movedim(in_dims[2], -1)
+            out = KernelSum.apply(x, y, columns.flatten(2), row, col, *rest)
+            return out.unflatten(-1, columns.shape[2:]), 3
+        parts = (_folded(t, d, info.batch_size) for t, d in zip(args[:5], in_dims[:5], strict=True))
+        out = KernelSum.apply(*parts, *rest)
+        return out.unflatten(0, (info.batch_size, -1)), 0
+
+
+def _folded(t: Tensor | None, dim: int | None, size: int) -> Tensor | None:
+    """A tensor whose first axis is a batch, with a map as a part of it."""
+    if t is None:
+        return None
+    return (t.expand(size, *t.shape) if dim is None else t.movedim(dim, 0)).flatten(0, 1)
 
 
 def kernel_sum_vjp(
@@ -162,6 +191,59 @@ def _moved(
     return 2 * ((g * total).sum(-1, keepdim=True) * x_ - (g[..., None] * moment).sum(-2))
 
 
+def kernel_sum_jvp(
+    kernel: Radial,
+    at: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    *,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> Tensor:
+    """The derivative of a kernel sum along tangents of x, y, v, row and col; None where nothing moves."""
+    (x, y, v, row, col), (dx, dy, dv, drow, dcol) = at, tangents
+    there: dict[str, Any] = {"engine": engine, "pairs": pairs}
+    parts = []
+    if dcol is not None:
+        dv = dcol[..., None] * v if dv is None else dv + dcol[..., None] * v
+    if dv is not None:
+        parts.append(kernel_sum(kernel, x, y, dv, row, col, **there))
+    if drow is not None:
+        parts.append(drow[..., None] * kernel_sum(kernel, x, y, v, row, col, **there))
+    if dx is not None or dy is not None:
+        parts.append(_along(kernel.derivative(), x, y, v, row, col, dx, dy, **there))
+    return torch.stack(parts).sum(0)
+
+
+def _along(
+    slope: Radial,
+    x: Tensor,
+    y: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    dx: Tensor | None,
+    dy: Tensor | None,
+    **there: Any,
+) -> Tensor:
+    """``2 sum_j e^(r_i + c_j) k'(s_ij) (x_i - y_j) . (dx_i - dy_j) v_j``, by one kernel sum."""
+    if x.dtype != torch.float64:
+        row, col, dx, dy = (t if t is None else t.double() for t in (row, col, dx, dy))
+        points = x.double(), y.double(), v.double()
+        return _along(slope, *points, row, col, dx, dy, **there).to(x)
+    x_, y_ = centred(x, y)
+    dx, dy = (torch.zeros_like(p) if t is None else t for p, t in ((x_, dx), (y_, dy)))
+    moved = (y_ * dy).sum(-1, keepdim=True)
+    vectors = torch.cat((torch.ones_like(moved), moved, y_, dy), -1)[
+        ..., None, :
+    ]  # (B, M, 1, 2 + 2D)
+    columns = (v[..., None] * vectors).flatten(2)
+    sums = kernel_sum(slope, x, y, columns, row, col, **there).unflatten(-1, (v.shape[-1], -1))
+    one, own, of_y, of_dy = sums.split((1, 1, x.shape[-1], x.shape[-1]), -1)
+    here, moves = x_[:, :, None], dx[:, :, None]
+    products = (here * moves).sum(-1) * one[..., 0] - (moves * of_y).sum(-1)
+    return 2 * (products - (here * of_dy).sum(-1) + own[..., 0])
+
+
 def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> Tensor:
     r"""The double sum :math:`\sum_{ij} a_i a_j k(x_i, x_j)` of a symmetric kernel, ``(B,)``.
 
@@ -169,122 +251,53 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
     """
     if isinstance(kernel, Opaque):
         traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
-        field = _opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
+        field = opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
         return (a * field[..., 0]).sum(-1)
     result: Tensor = _QuadraticForm.apply(x, a, kernel, engine)
     return result
 
 
-class _QuadraticForm(Function):
+class _QuadraticForm(Rule):
     @staticmethod
     @on_one_thread
-    def forward(ctx: Any, x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
-        ctx.save_for_backward(x, a)
-        ctx.kernel, ctx.engine = kernel, engine
+    def forward(x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
         return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        *tensors, ctx.kernel, ctx.engine = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, a = ctx.saved_tensors
-        v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
-        gx = ga = None
-        if ctx.needs_input_grad[0]:
-            gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine)
-        if ctx.needs_input_grad[1]:
-            ga = 2 * g[:, None] * kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]
-        return gx, ga, None, None
-
-
-def _opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-    """Row blocks of an opaque kernel, recomputed in the backward pass."""
-
-    clouds = None if y is x else kernel.clouds
-
-    def block(first: int, rows: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        values = finite(kernel(rows, y), range(first, first + rows.shape[1]), clouds=clouds)
-        product: Tensor = _Product.apply(values, v)
-        return product
-
-    return by_rows(block, x, y, v)
-
-
-def _opaque_block_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, pairs: BlockPairs) -> Tensor:
-    """Tiles of kept pairs of blocks, many at a time, computed anew in the backward pass."""
-    clouds = None if y is x else kernel.clouds
-    rows, cols = (torch.from_numpy(cut.members).to(x.device) for cut in (pairs.rows, pairs.columns))
-    last = len(pairs.columns.order)  # places beyond it fill the last block
-    real = torch.arange(cols.numel(), device=x.device).view(cols.shape) < last
-
-    def products(i: Tensor, j: Tensor, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
-        values = kernel(x[0, rows[i]], y[0, cols[j]])
-        for t in (~values.detach().isfinite()).flatten(1).any(1).nonzero()[:1, 0]:
-            finite(values[t, None], rows[i[t]], cols[j[t]], clouds=clouds)  # refuses it
-        product: Tensor = _Product.apply(values, v[0, cols[j]].where(real[j, :, None], 0))
-        return product
-
-    out = v.new_zeros(*rows.shape, v.shape[-1])
-    tile = rows.shape[1] * cols.shape[1] * x.shape[-1]
-    tiles = (torch.from_numpy(k).to(x.device) for k in (pairs.owners, pairs.cols))
-    with threads_for(NUMBERS * pairs.kept * x.shape[-1]):
-        for i, j in zip(*(k.split(max(1, BLOCK // tile)) for k in tiles), strict=True):
-            sums = checkpoint(full_precision(products), i, j, x, y, v, use_reentrant=False)
-            out = out.index_add(0, i, sums)
-    flat, places = out.flatten(0, 1)[: x.shape[1]], rows.flatten()[: x.shape[1]]
-    return torch.empty_like(flat).index_copy(0, places, flat)[None]
-
-
-class _Product(Function):
-    """The product of two batches of matrices, whose derivatives have all their digits too."""
-
-    generate_vmap_rule = True
+        return *_form_gradients(ctx, x, a, g, ctx.needs_input_grad[:2]), None, None
 
     @staticmethod
-    def forward(left: Tensor, right: Tensor) -> Tensor:
-        return left @ right
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def jvp(ctx: Any, to_left: Tensor | None, to_right: Tensor | None) -> Tensor:
-        left, right = ctx.saved_tensors
-        parts = [] if to_left is None else [to_left @ right]
-        parts += [] if to_right is None else [left @ to_right]
+    @own_settings
+    def jvp(ctx: Any, dx: Tensor | None, da: Tensor | None, *_: None) -> Tensor:
+        x, a = ctx.saved_tensors
+        need = dx is not None, da is not None
+        gx, ga = _form_gradients(ctx, x, a, torch.ones_like(a[:, 0]), need)
+        pairs = ((gx, dx), (ga, da))
+        parts = [(g * t).flatten(1).sum(1) for g, t in pairs if g is not None and t is not None]
         return torch.stack(parts).sum(0)
 
     @staticmethod
-    @full_precision
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        left, right = ctx.saved_tensors
-        to_left, to_right = ctx.needs_input_grad
-        return (
-            _Product.apply(g, right.mT) if to_left else None,
-            _Product.apply(left.mT, g) if to_right else None,
-        )
+    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
+        x, a = (_folded(t, d, info.batch_size) for t, d in zip(args[:2], in_dims[:2], strict=True))
+        return _QuadraticForm.apply(x, a, *args[2:]).unflatten(0, (info.batch_size, -1)), 0
 
 
-def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
-    """Refuses a kernel that made sums infinite: entries are not seen where they are not made."""
-    bad = (~out.detach().isfinite()).nonzero()
-    if len(bad) and bool(v.isfinite().all()):
-        row = int(bad[0, 1])
-        finite(kernel(x[:, row : row + 1], y), [row], clouds=None if y is x else kernel.clouds)
-
-
-def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-    """``function(first, rows, *others)`` on row blocks of x, which the backward pass computes anew.
-
-    ``first`` is the number of the first row of a block.
-    """
-    function = full_precision(function)  # backward runs outside of all doors
-    work = x.numel() * others[0].shape[1]
-    size = max(1, BLOCK // (work // x.shape[1]))
-    with threads_for(NUMBERS * work):
-        blocks = [
-            checkpoint(function, k * size, rows, *others, use_reentrant=False)
-            for k, rows in enumerate(x.split(size, dim=1))
-        ]
-        return torch.cat(blocks, 1)
+def _form_gradients(
+    ctx: Any, x: Tensor, a: Tensor, g: Tensor, need: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """``g`` ``(B,)`` times the derivatives of a quadratic form in x and in a; None if there is no need."""
+    v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
+    gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine) if need[0] else None
+    if not need[1]:
+        return gx, None
+    return gx, 2 * g[:, None] * kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]

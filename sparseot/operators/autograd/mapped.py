@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from torch import Tensor
 
 from ...clouds import batch_size
-from ...points import unwrap
+from ...points import not_mapped, unwrap
 from .transforms import Rule, outside_of_maps
 
 __all__ = ["mapped"]
@@ -23,6 +23,7 @@ __all__ = ["mapped"]
 P = ParamSpec("P")
 R = TypeVar("R")
 Results = Tensor | tuple[Tensor, ...]
+HELD = "what the function of a cost or a kernel holds"
 
 
 def mapped(function: Callable[P, R]) -> Callable[P, R]:
@@ -64,7 +65,12 @@ def _as_batch(
             t = t.unsqueeze(len(maps))
             t = t.expand(*maps, count, *t.shape[len(maps) + 1 :])
         folded[name] = t.reshape(-1, *t.shape[len(maps) + len(batch) :])
-    found = outside_of_maps(lambda: function(**given | folded), tuple(folded.values()))
+    try:
+        found = outside_of_maps(lambda: function(**given | folded), tuple(folded.values()))
+    except RuntimeError as error:
+        if "being vmapped" not in str(error):  # so torch says what a function brings along
+            raise
+        raise not_mapped(HELD) from error
     results = found if isinstance(found, tuple) else (found,)
     results = tuple(t.reshape(*maps, *batch, *t.shape[1:]) for t in results)
     for level in reversed(levels):

@@ -17,7 +17,8 @@ from ...engines.base import Engine, Formula, Pairs
 from ...engines.openmp import own_settings
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
-from .kernel_sums import by_rows, kernel_sum, kernel_sum_vjp
+from .kernel_sums import kernel_sum, kernel_sum_vjp
+from .opaque_sums import by_rows
 from .traced_sums import Scaled, traced_softmin
 
 __all__ = ["first_order", "softmin"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +14,9 @@ from ..softmins import Outcome, Softmins, Step
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
-from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, newton_sweeps
+from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, cooled, newton_sweeps
 
-__all__ = ["DenseSoftmins", "solve_all_pairs"]
-
-RATIO = 4.0  # of successive temperatures
-COARSE = 0.01  # tolerance at all temperatures but the last,
-SWEEPS = 30  # and sweeps there, at most
+__all__ = ["DenseSoftmins", "is_stored", "solve_all_pairs"]
 
 Start = tuple[Tensor, Tensor] | None
 
@@ -56,41 +53,41 @@ class DenseSoftmins(Softmins):
         return -self.eps * found[0].double(), sound
 
 
+def is_stored(problem: Problem, asked: bool) -> bool:
+    """Whether the costs of all pairs are stored: there are few, and no engine was ``asked`` for."""
+    pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
+    few = pairs <= STORED_PAIRS and problem.source.positions.device.type == "cpu"
+    return few and not asked and not isinstance(problem.cost, Symbolic)
+
+
 def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> Found:
     """The potentials of a problem; small ones are stored, unless an engine was ``asked`` for."""
-    problem = course.problem
-    pairs = problem.source.weights.shape[1] * problem.target.weights.shape[1]
-    few = pairs <= STORED_PAIRS and not asked and problem.source.positions.device.type == "cpu"
-    if few and not isinstance(problem.cost, Symbolic):
-        softmins: Softmins = StoredSoftmins.of(problem)
+    problem, levels = course.problem, list[Level]()
+    if is_stored(problem, asked):
+        softmins: Softmins = StoredSoftmins(problem)
         how = "numba on a stored matrix"
     else:
         softmins, how = DenseSoftmins(problem), f"{problem.engine.name} on all pairs"
-    levels: list[Level] = []
-    solve = _own if problem.symmetric else _pair
-    outcome = solve(course, softmins, start, levels)
+    if problem.symmetric:
+        outcome = _own(course, softmins, start, levels)
+    elif isinstance(softmins, StoredSoftmins) and not course.bar.shown:
+        outcome = cooled(course, softmins, start, levels)
+    else:
+        outcome = _pair(course, softmins, start, levels)
     course.bar.close()
     return Found(outcome, levels, f"{how} ({why})")
 
 
 def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
     """Two clouds, from a high temperature on."""
-    last, stopped = course.problem.eps, False
-    sizes = len(softmins.a), len(softmins.b)
+    sizes, stopped = (len(softmins.a), len(softmins.b)), False
     sweeps = newton_sweeps if isinstance(softmins, StoredSoftmins) else None
     f, g = start or (torch.zeros_like(softmins.a), torch.zeros_like(softmins.b))
-    for eps in course.temperatures(RATIO, start):
+    for eps, tol, most in course.schedule(start):
         began, softmins.eps = time.perf_counter(), eps
-        outcome = alternate(
-            softmins,
-            f,
-            g,
-            tol=course.tol if eps == last else max(COARSE, course.tol),
-            budget=1 if stopped else course.max_sweeps if eps == last else SWEEPS,
-            rho2=course.rate(eps),
-            watch=course.watch(eps),
-            sweeps=sweeps,
-        )
+        budget, watch = 1 if stopped else most, course.watch(eps)
+        how: dict[str, Any] = {"rho2": course.rate(eps), "watch": watch, "sweeps": sweeps}
+        outcome = alternate(softmins, f, g, tol=tol, budget=budget, **how)
         stopped |= outcome.interrupted
         levels.append(course.level(eps, sizes, outcome, 1.0, began))
         f, g = outcome.f, outcome.g_prev

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
-from ...points import Points, bounding_sides
+from ...points import Points
 from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
@@ -19,6 +20,9 @@ from .relaxation import guessed_rate
 
 __all__ = ["Course", "Found", "temperatures"]
 
+RATIO = 4.0  # of successive temperatures, where all pairs are visited
+COARSE = 0.01  # tolerance there, at all temperatures but the last,
+SWEEPS = 30  # and sweeps, at most
 FAR = 10.0  # sides of a box that holds nearly all of the mass, beyond which points are outliers
 NEARLY = 0.01  # of the mass, that this box leaves out on either side
 SPREAD = 16.0  # mean distances from the mean, up to which no side is that long
@@ -65,16 +69,30 @@ class Course:
         max_sweeps: largest number of sweeps at the last temperature.
         accelerate: whether updates are over-relaxed.
         bar: who watches.
+        sides: of the box around both clouds.
     """
 
     def __init__(
-        self, problem: Problem, tol: float, max_sweeps: int, accelerate: bool, bar: Bar
+        self,
+        problem: Problem,
+        tol: float,
+        max_sweeps: int,
+        accelerate: bool,
+        bar: Bar,
+        sides: list[float],
     ) -> None:
-        self.problem, self.tol, self.max_sweeps = problem, tol, max_sweeps
+        self.problem, self.tol, self.max_sweeps, self.sides = problem, tol, max_sweeps, sides
         self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
-        self.sides = bounding_sides(problem.source, problem.target)[0].tolist()
-        self.side = pace_side(problem.source, problem.target, max(self.sides))
-        self.outliers = self.side < max(self.sides)
+
+    @cached_property
+    def side(self) -> float:
+        """The longest side of the box around the bulk of both clouds."""
+        return pace_side(self.problem.source, self.problem.target, max(self.sides))
+
+    @property
+    def outliers(self) -> bool:
+        """Whether some points are far away from the bulk."""
+        return self.side < max(self.sides)
 
     def temperatures(self, ratio: float, start: object) -> list[float]:
         """From that of the diameter to the last one; the last one only, where there is a start."""
@@ -82,6 +100,12 @@ class Course:
         if start is not None:
             return [problem.eps]
         return temperatures(max(length, problem.blur) ** problem.p, problem.eps, ratio)
+
+    def schedule(self, start: object) -> list[tuple[float, float, int]]:
+        """Of a solve over all pairs: temperatures, their tolerances, and how many sweeps each may take."""
+        *coarse, last = self.temperatures(RATIO, start)
+        steps = [(eps, max(COARSE, self.tol), SWEEPS) for eps in coarse]
+        return [*steps, (last, self.tol, self.max_sweeps)]
 
     def rate(self, eps: float) -> float:
         """The factor of the slowest error under a plain sweep; zero for plain sweeps throughout."""
@@ -105,6 +129,14 @@ class Course:
         """What one temperature took."""
         seconds = time.perf_counter() - began
         return Level(self.blur(eps), sizes, found.sweeps, found.error, kept, seconds)
+
+    def levels(self, sizes: tuple[int, int], took: Sequence[Sequence[float]]) -> list[Level]:
+        """What all temperatures took at once, ``(eps, error, sweeps)`` of each: seconds by their sweeps."""
+        spent = (time.perf_counter() - self.began) / sum(sweeps for *_, sweeps in took)
+        return [
+            Level(self.blur(eps), sizes, sweeps, error, 1.0, spent * sweeps)
+            for eps, error, sweeps in took
+        ]
 
 
 @dataclass

@@ -14,21 +14,23 @@ import torch
 
 from ...engines.base import Engine
 from ...engines.choose import loops_for
+from ...engines.threads import share_ranges
 from ...errors import bad_input
 from ...formulas import GroundCost
-from ...points import bounding_diameter, check_positive, padded
+from ...points import bounding_diameter, bounding_sides, check_positive, padded
 from ..problem import Problem
 from ..pruned.coarse import Cells
 from ..pruned.kept_pairs import WORTH, KeptPairs
-from ..solution import Potentials, Solution, Solver
-from .all_pairs import solve_all_pairs
-from .course import Course
+from ..solution import Potentials, Report, Solution, Solver
+from .all_pairs import Start, is_stored, solve_all_pairs
+from .course import Course, Found
 from .multilevel import solve_kept_pairs
 from .progress import Bar
 
 __all__ = ["Sinkhorn"]
 
 DEFAULT = 1e-3  # tolerance
+SWEEPING = 500  # multiplications that a pair takes in a small problem, about
 BOXES = 6  # dimension above which boxes bound little
 SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
@@ -98,26 +100,18 @@ class Sinkhorn(Solver):
         self, problem: Problem, start: Potentials | None, cut: dict[Hashable, Cells]
     ) -> Solution:
         """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
-        why, parts, reports = self.all_pairs(problem), [], []
-        for k in range(len(problem.source.positions)):
-            bar = Bar(self.progress)
-            item, tol = problem.item(k, why is None), float(self.tol or DEFAULT)
-            one = Course(item, tol, self.max_sweeps, self.accelerate, bar)
-            first = None
-            if start is not None:
-                n, m = (cloud.weights.shape[1] for cloud in (item.source, item.target))
-                first = start.f_prev[k, :n].double(), start.g[k, :m].double()
-            if why is None:
-                loops = loops_for(self.engine, problem.source.positions.device)
-                assert loops is not None
-                found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
-            else:
-                found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
-            parts.append(found)
-            reports.append(found.report(one))
+        why = self.all_pairs(problem)
+        items = [problem.item(k, why is None) for k in range(len(problem.source.positions))]
+        starts = _parts(start, items)
+        sides = bounding_sides(problem.source, problem.target).tolist()
+        if why is None:
+            solved = [self._kept(*one, cut) for one in zip(items, sides, starts, strict=True)]
+        else:
+            solved = self._all(items, sides, starts, why)
+        parts, reports = [found for found, _ in solved], [report for _, report in solved]
         n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
         f, g, f_prev, g_prev = (
-            torch.stack([padded(getattr(part.outcome, name), size) for part in parts]).to(
+            padded([getattr(part.outcome, name) for part in parts], size).to(
                 problem.source.positions
             )
             for name, size in (("f", n), ("g", m), ("f_prev", n), ("g_prev", m))
@@ -125,6 +119,41 @@ class Sinkhorn(Solver):
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None
         return Solution(f, g, f_prev, g_prev, reports, pairs)
+
+    def _kept(
+        self, item: Problem, sides: list[float], start: Start, cut: dict[Hashable, Cells]
+    ) -> tuple[Found, Report]:
+        """One item, over kept pairs."""
+        course, loops = (
+            self._course(item, sides),
+            loops_for(self.engine, item.source.positions.device),
+        )
+        assert loops is not None
+        found = solve_kept_pairs(course, start, cut, engine=loops, memory=self.memory)
+        return found, found.report(course)
+
+    def _all(
+        self, items: list[Problem], sides: list[list[float]], starts: list[Start], why: str
+    ) -> list[tuple[Found, Report]]:
+        """Over all pairs. Threads share items that are compiled from end to end, which nobody watches."""
+        asked, solved = self.engine != "auto", {}
+        # functions of the caller's are called on the caller's thread
+        known = all(isinstance(item.cost, GroundCost) for item in items)
+        small = known and not self.progress and all(is_stored(item, asked) for item in items)
+        pairs = sum(item.source.weights.numel() * item.target.weights.numel() for item in items)
+
+        def solve(lo: int, hi: int) -> None:
+            for k in range(lo, hi):
+                course = self._course(items[k], sides[k])
+                found = solve_all_pairs(course, starts[k], asked=asked, why=why)
+                solved[k] = found, found.report(course)
+
+        share_ranges(len(items), solve, 1, SWEEPING * pairs if small else 0.0)
+        return [solved[k] for k in range(len(items))]
+
+    def _course(self, item: Problem, sides: list[float]) -> Course:
+        tol, bar = float(self.tol or DEFAULT), Bar(self.progress)
+        return Course(item, tol, self.max_sweeps, self.accelerate, bar, sides)
 
     def rounding(self, problem: Problem) -> float:
         """None where potentials are found in double precision anyway."""
@@ -163,3 +192,13 @@ class Sinkhorn(Solver):
         if why is None and self.multilevel is None and pairs < WORTH[problem.p]:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
+
+
+def _parts(start: Potentials | None, items: list[Problem]) -> list[Start]:
+    """The potentials from which each item starts."""
+    if start is None:
+        return [None] * len(items)
+    sizes = [[c.weights.shape[1] for c in (item.source, item.target)] for item in items]
+    return [
+        (start.f_prev[k, :n].double(), start.g[k, :m].double()) for k, (n, m) in enumerate(sizes)
+    ]

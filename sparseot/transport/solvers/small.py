@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,24 @@ from torch import Tensor
 
 from ...engines.choose import stored_loops
 from ...formulas import GroundCost, Symbolic
-from ...operators.small import squares
 from ...pairs import Array
-from ...points import CLOSED
-from ..marginals import Marginals
+from ...points import CLOSED, Points
 from ..problem import Problem
 from ..softmins import Number, Outcome, Softmins, Step, Vector
+from ..solution import Level
+from .course import Course
 from .progress import Stopped
-from .relaxation import Watch, relaxed_sweeps
+from .relaxation import Watch, alternate, relaxed_sweeps
 
-__all__ = ["StoredSoftmins", "compiled_fixed_point", "newton_sweeps"]
+__all__ = ["StoredSoftmins", "compiled_fixed_point", "cooled", "newton_sweeps"]
 
 STORED_PAIRS = (
     1 << 16
 )  # pairs, up to which one thread on a stored matrix is faster than all on the points
 PATIENCE = 60  # compiled sweeps, within which Newton's method ends if it finds a way,
 RELAXED = 200  # and over-relaxed ones, from which it sets out again
+Settling = tuple[float, float, float, float]  # a temperature, tolerance, budget, and patience
+Start = tuple[Tensor, Tensor] | None
 EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
 
 
@@ -38,34 +41,30 @@ class StoredSoftmins(Softmins):
     The compiled loops see the vectors as NumPy arrays, which share their memory.
 
     Args:
-        costs: ``(N, M)``; symmetric, for a cloud and itself.
-        a: ``(N,)`` weights.
-        b: ``(M,)`` weights.
-        penalty: how the marginals are held.
-        eps: the temperature, which may be lowered between solves.
+        problem: a batch of one; the temperature may be lowered between solves.
     """
 
-    def __init__(self, costs: Tensor, a: Tensor, b: Tensor, penalty: Marginals, eps: float) -> None:
-        self.a, self.b = a.contiguous(), b.contiguous()  # one type for the loops
-        self.penalty, self.eps = penalty, eps
-        self.costs = costs.numpy(), costs.T.contiguous().numpy()
-        self.weights = self.a.numpy(), self.b.numpy()
-        self.logs = tuple(np.log2(np.where(w > 0, w, 1)) + CLOSED * (w <= 0) for w in self.weights)
-        self.rates = tuple(1 / rho for rho in penalty.rhos)
-        self.loops = stored_loops()
-
-    @classmethod
-    def of(cls, problem: Problem) -> StoredSoftmins:
-        """Those of a batch of one; a function sees the points in their own precision."""
-        clouds, cost = (problem.source, problem.target), problem.cost
+    def __init__(self, problem: Problem) -> None:
+        cost, self.penalty, self.eps = problem.cost, problem.penalty, problem.eps
         assert not isinstance(cost, Symbolic)
-        x, y = (c.positions.detach() for c in clouds)
-        a, b = (c.weights[0].detach().double() for c in clouds)
-        if isinstance(cost, GroundCost):
-            costs = cost.polynomial(squares(x[0].double(), y[0].double()))
-        else:
-            costs = cost(x, y)[0].detach().double().contiguous()
-        return cls(costs, a, b, problem.penalty, problem.eps)
+        own = problem.target is problem.source
+        clouds = [_numbers(c) for c in (problem.source, problem.target)[: 2 - own]]
+        (x, self.a), (y, self.b) = clouds[0], clouds[-1]
+        self.weights = self.a.numpy(), self.b.numpy()
+        self.masses = float(self.weights[0].sum()), float(self.weights[1].sum())
+        self.logs = np.empty(len(self.a)), np.empty(len(self.b))
+        self.rates = tuple(1 / rho for rho in self.penalty.rhos)
+        back = np.empty((len(self.b), len(self.a)))
+        forth = back if own else np.empty(back.shape[::-1])
+        self.costs, self.loops = (forth, back), stored_loops()
+        known = isinstance(cost, GroundCost)
+        rule = (float(cost.factor), cost.power, CLOSED) if known else (0.0, 2, CLOSED)
+        found = forth[: 0 if own else len(forth)], back, *self.logs
+        self.loops.prepare(x, y, *self.weights, *rule, *found)
+        if not known:  # a function sees the points in their own precision
+            points = (c.positions.detach() for c in (problem.source, problem.target))
+            forth[:] = cost(*points)[0].detach().double().numpy()
+            back[:] = forth.T
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
         out = torch.empty_like(here)
@@ -82,13 +81,20 @@ class StoredSoftmins(Softmins):
         vector = h.numpy() if isinstance(h, Tensor) else h
         return float(np.einsum("i,i", self.weights[side], of(side, vector)))
 
-    def descend(
-        self, f: Array, g: Array, tol: float, budget: int, rho2: float
-    ) -> tuple[float, int]:
-        """Sweeps and steps of Newton's method, in place: the error of one marginal, and their number."""
-        sides = *self.costs, *self.weights, *self.logs, float(self.eps), *self.rates
-        found: tuple[float, int] = self.loops.descend(*sides, f, g, float(tol), budget, rho2 > 0)
-        return found
+    def cool(
+        self, schedule: Sequence[Settling], f: Tensor, g: Tensor, accelerate: bool
+    ) -> tuple[Outcome, list[list[float]], bool]:
+        """Sweeps and steps of Newton's method, in place, at the temperatures of a schedule.
+
+        Also the error and the sweeps of each; and whether the last one is at its end, not given up.
+        """
+        self.eps, last, told = schedule[-1][0], torch.empty_like(g), np.empty((len(schedule), 2))
+        sides, both = (*self.costs, *self.weights, *self.logs), (f.numpy(), g.numpy(), last.numpy())
+        rows = np.array(schedule, dtype=np.float64)
+        end: bool = self.loops.cool(*sides, rows, *self.rates, *both, accelerate, told)
+        error, sweeps = told[-1].tolist()
+        value = float(self.dual(f, last, self.kept(1, last)))
+        return Outcome(f, last, f, g, error, sweeps, value), told.tolist(), end
 
     def polished(self, f: Tensor, g: Tensor, symmetric: bool) -> tuple[Tensor, Tensor]:
         """Potentials taken from the tolerance of a solve to rounding."""
@@ -96,46 +102,68 @@ class StoredSoftmins(Softmins):
             h = compiled_fixed_point(self, f, tol=EXACT, budget=POLISH).f
             return h, h
         f, g = f.clone(), g.clone()
-        self.descend(f.numpy(), g.numpy(), EXACT, POLISH, 1.0)
+        self.cool([(self.eps, EXACT, POLISH, POLISH)], f, g, True)
         return f, g
 
 
+def _numbers(cloud: Points) -> tuple[Array, Tensor]:
+    """Points, coordinate by coordinate, and weights of a batch of one, in float64."""
+    x, w = cloud.positions[0].detach(), cloud.weights[0].detach()
+    return x.T.contiguous().double().numpy(), w.double().contiguous()
+
+
 def newton_sweeps(
-    softmins: Softmins, state: list[Tensor], tol: float, budget: float, rho2: float, watch: Watch
+    softmins: Softmins,
+    state: list[Tensor],
+    tol: float,
+    budget: float,
+    rho2: float,
+    watch: Watch,
+    astray: bool = False,
 ) -> Outcome:
-    """Compiled ones; where Newton's method finds no way, over-relaxed ones in turn with them."""
+    """Compiled ones; where Newton's method finds no way, over-relaxed ones in turn with them.
+
+    ``astray`` starts with these.
+    """
     assert isinstance(softmins, StoredSoftmins)
-    (f, g), spent, aim = (h.numpy().copy() for h in state), 0.0, tol
-    vectors = torch.from_numpy(f), torch.from_numpy(g)
+    (f, g), spent = (h.clone() for h in state), 0.0
     while True:
-        state[:] = vectors
-        most = math.ceil(min(budget - spent, PATIENCE))
-        error, count = softmins.descend(f, g, aim, most, rho2)
-        spent += count
-        found = _close(softmins, vectors, f, g, spent)
-        watch(found.error)
-        if found.error <= tol or spent >= budget:
-            return found
-        if error <= aim:  # of one marginal, where the error of the other is larger
-            aim *= 0.8 * tol / found.error
-        elif rho2 > 0:
-            rest = min(budget - spent, RELAXED)
-            found = relaxed_sweeps(softmins, state, aim, rest, rho2, watch)
+        if not astray:
+            state[:] = f, g
+            step = softmins.eps, tol, math.ceil(budget - spent), PATIENCE
+            found, _, end = softmins.cool([step], f, g, rho2 > 0)
+            watch(found.error)
+            if end:
+                return replace(found, sweeps=spent + found.sweeps)
             spent += found.sweeps
-            if found.error <= tol or spent >= budget:
-                return replace(found, sweeps=spent)
-            f[:], g[:] = found.f_prev.numpy(), found.g_prev.numpy()
+        rest = min(budget - spent, RELAXED)
+        found = relaxed_sweeps(softmins, state, tol, rest, rho2, watch)
+        spent += found.sweeps
+        if found.error <= tol or spent >= budget:
+            return replace(found, sweeps=spent)
+        f, g, astray = found.f_prev.clone(), found.g_prev.clone(), False
 
 
-def _close(
-    softmins: StoredSoftmins, vectors: tuple[Tensor, Tensor], f: Array, g: Array, sweeps: float
-) -> Outcome:
-    """As that of all softmins, by arrays, which are cheaper to make; ``vectors`` are views of both."""
-    last = np.empty_like(g)
-    error, _ = softmins.half_step(1, g, f, last)
-    value = float(softmins.dual(f, last, softmins.kept(1, last)))
-    (here, there), new = vectors, torch.from_numpy(last)
-    return Outcome(here, new, here, there, error, sweeps + 0.5, value)
+def cooled(course: Course, softmins: StoredSoftmins, start: Start, levels: list[Level]) -> Outcome:
+    """The potentials of two clouds from a high temperature on, in one call.
+
+    Where Newton's method finds no way at the last temperature, sweeps go on from there.
+    """
+    sizes = len(softmins.a), len(softmins.b)
+    f, g = (h.clone() for h in start or (softmins.a.new_zeros(size) for size in sizes))
+    steps, ended = course.schedule(start), course.bar.ended
+    schedule = [(eps, tol, 1 if ended else most, PATIENCE) for eps, tol, most in steps]
+    found, told, end = softmins.cool(schedule, f, g, course.accelerate)
+    if not end:
+        eps, spent = softmins.eps, found.sweeps
+        rest, sweeps = course.max_sweeps - spent, partial(newton_sweeps, astray=True)
+        how: dict[str, Any] = {"rho2": course.rate(eps), "watch": course.watch(eps)}
+        found = alternate(softmins, f, g, tol=course.tol, budget=rest, sweeps=sweeps, **how)
+        told[-1] = [found.error, spent + found.sweeps]
+    levels += course.levels(
+        sizes, [(eps, *own) for (eps, *_), own in zip(steps, told, strict=True)]
+    )
+    return replace(found, interrupted=found.interrupted or ended)
 
 
 def compiled_fixed_point(

@@ -24,6 +24,8 @@ LOSSES = {
     "function": lambda x, y: so.kernel_norm(x, y, kernel=lambda x, y: (x @ y.mT + 1) ** 2),
 }
 
+SMOOTH = {name: LOSSES[name] for name in ("tol", "gaussian", "energy")}
+
 
 def loop(function, *batches):
     return torch.stack([function(*items) for items in zip(*batches, strict=True)])
@@ -93,9 +95,11 @@ def test_one_call_for_all(monkeypatch):
     assert calls[1:] == [((9, 6, 2), 0)]
 
 
-def test_derivatives_inside_of_maps():
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives_inside_of_maps(name):
     """Of each item, also in what is not mapped over."""
-    gradient = grad(SOLVED)
+    loss = SMOOTH[name]
+    gradient = grad(loss)
     torch.testing.assert_close(vmap(gradient)(X, Y), loop(gradient, X, Y), **CLOSE)
     shared = vmap(gradient, (None, 0))(X[0], Y)
     torch.testing.assert_close(shared, loop(lambda y: gradient(X[0], y), Y), **CLOSE)
@@ -105,20 +109,51 @@ def test_derivatives_inside_of_maps():
     of_weights = vmap(gradient, (0, None, None, None))(A, X[0], B[0], Y[0])
     wanted = loop(lambda a: gradient(a, X[0], B[0], Y[0]), A)
     torch.testing.assert_close(of_weights, wanted, **CLOSE)
-    along = vmap(lambda x, y, v: jvp(lambda x: SOLVED(x, y), (x,), (v,))[1])(X, Y, X)
+    along = vmap(lambda x, y, v: jvp(lambda x: loss(x, y), (x,), (v,))[1])(X, Y, X)
     torch.testing.assert_close(along, (loop(gradient, X, Y) * X).sum((1, 2)), **CLOSE)
 
 
+@pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.parametrize("derivative", [jacrev, jacfwd, hessian])
-def test_jacobians_inside_of_maps_and_around_them(derivative):
-    one = derivative(SOLVED)
+def test_jacobians_inside_of_maps_and_around_them(derivative, name):
+    loss = SMOOTH[name]
+    one = derivative(loss)
     torch.testing.assert_close(vmap(one)(X, Y), loop(one, X, Y), **CLOSE)
 
     def of_map(x):
-        return vmap(SOLVED)(x, Y).square().sum()
+        return vmap(loss)(x, Y).square().sum()
 
     found = derivative(of_map)(X)
-    torch.testing.assert_close(found, derivative(lambda x: SOLVED(x, Y).square().sum())(X), **CLOSE)
+    torch.testing.assert_close(found, derivative(lambda x: loss(x, Y).square().sum())(X), **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplacian", "energy"])
+def test_kernel_norms_are_differentiated_as_autograd_does(name):
+    """In points, weights, and the length of a kernel; twice, too."""
+    kernel = {"gaussian": so.kernels.Gaussian, "laplacian": so.kernels.Laplacian}.get(name)
+    sigma = torch.tensor(0.4, dtype=torch.float64)
+
+    def loss(x, y, a, b, sigma):
+        return so.kernel_norm(x, y, a, b, kernel=kernel(sigma) if kernel else so.kernels.Energy())
+
+    given = X[0], Y[0], A[0], B[0], sigma
+    leaves = [t.clone().requires_grad_() for t in given]
+    wanted = torch.autograd.grad(loss(*leaves), leaves, materialize_grads=True, create_graph=True)
+    found = grad(loss, (0, 1, 2, 3, 4))(*given)
+    torch.testing.assert_close(found, wanted, **CLOSE)
+    along = [torch.rand_like(t) for t in given]
+    _, moved = jvp(loss, given, tuple(along))
+    parts = [(g * v).sum() for g, v in zip(wanted, along, strict=True)]
+    torch.testing.assert_close(moved, sum(parts).detach(), **CLOSE)
+    second = torch.autograd.grad(sum(parts), leaves, materialize_grads=True)
+    _, turned = jvp(grad(loss, (0, 1, 2, 3, 4)), given, tuple(along))
+    torch.testing.assert_close(turned, second, **CLOSE)
+
+
+def test_products_with_a_matrix_are_mapped_over_columns():
+    """As many columns, of one matrix."""
+    K, v = so.KernelMatrix(so.kernels.Gaussian(0.4), X[0], Y[0]), torch.rand(4, 5).double()
+    torch.testing.assert_close(vmap(lambda v: K @ v)(v), (K @ v.T).T, **CLOSE)
 
 
 def test_a_map_inside_of_a_derivative_inside_of_a_map():
@@ -149,3 +184,26 @@ def test_what_cannot_be_mapped():
     for name in ("sinkhorn", "hausdorff"):
         with pytest.raises(ValueError, match="torch.func: got a loss that is not.*tol=1e-3"):
             vmap(grad(LOSSES[name]))(X, Y)
+    with pytest.raises(
+        ValueError, match="torch.func: got a kernel that is a function, wanted a form"
+    ):
+        vmap(grad(LOSSES["function"]))(X, Y)
+
+
+HELD = {
+    "a length": (lambda s: so.kernel_norm(X[0], Y[0], kernel=so.kernels.Gaussian(s)), "sigma, the length"),
+    "a loss": (lambda s: so.SamplesLoss("laplacian", blur=s)(X[0], Y[0]), "blur"),
+    "a kernel's own": (lambda s: so.kernel_norm(X[0], Y[0], kernel=lambda x, y: s * (x @ y.mT)), "function"),
+    "a cost's own": (lambda s: so.sinkhorn_divergence(X[0], Y[0], cost=lambda x, y: s * torch.cdist(x, y)), "function"),
+    "beside clouds": (lambda s: so.kernel_norm(s * X[0], Y[0], kernel=lambda x, y: s * (x @ y.mT)), "function"),
+    "a matrix": (lambda s: so.KernelMatrix(so.kernels.Laplacian(s), X[0]) @ A[0], "sigma, the length"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_what_is_neither_points_nor_weights_cannot_be_mapped(case):
+    function, word = HELD[case]
+    with pytest.raises(
+        ValueError, match=f"torch.vmap: got a map over .*{word}.*points .N, D.*Loop"
+    ):
+        vmap(function)(torch.tensor([0.3, 0.5]).double())

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import sparseot as so
+from sparseot.transport.solvers import sinkhorn
 from sparseot.transport.solvers import small as stored
 from sparseot.transport.solvers.small import StoredSoftmins
 from tests.references.clouds import cloud
@@ -61,6 +62,29 @@ def test_where_newton_finds_no_way_relaxation_goes_on(monkeypatch):
     torch.testing.assert_close(found.value, wanted, rtol=1e-9, atol=0)
 
 
+def test_a_solve_is_one_call_and_a_watched_one_is_the_same(monkeypatch):
+    """All temperatures of an item at once; who watches hears of each, and gets the same numbers."""
+    calls = watched(monkeypatch, "cool")
+    (x, a), (y, b) = cloud(30, 2, batch=(4,)), cloud(25, 2, batch=(4,), shift=0.3)
+    found, seen = so.solve_sample(x, y, a, b, blur=0.02, tol=1e-6), []
+    assert len(calls) == 4 and found.converged and len(found.levels) > 3
+    solver = so.Sinkhorn(progress=lambda blur, error, tol: seen.append(blur))
+    again = so.solve_sample(x, y, a, b, blur=0.02, tol=1e-6, solver=solver)
+    assert {round(level.blur, 9) for level in again.levels} <= {round(blur, 9) for blur in seen}
+    torch.testing.assert_close(again.value, found.value, rtol=1e-13, atol=0)
+    assert [level.sweeps for level in again.levels] == [level.sweeps for level in found.levels]
+
+
+def test_threads_share_a_batch_and_change_no_bit(monkeypatch):
+    (x, a), (y, b) = cloud(50, 2, batch=(8,)), cloud(40, 2, batch=(8,), shift=0.3)
+    answers = []
+    for work in (0, 1 << 40):
+        monkeypatch.setattr(sinkhorn, "SWEEPING", work)
+        found = so.solve_sample(x, y, a, b, blur=0.05, debias=True)
+        answers.append([found.value, found.potential_a, found.potential_b])
+    assert all(torch.equal(*pair) for pair in zip(*answers, strict=True))
+
+
 def test_an_engine_that_is_asked_for_is_taken():
     (x, _), (y, _) = cloud(20, 2), cloud(20, 2)
     for name in ("numba", "tiles"):
@@ -96,7 +120,7 @@ def test_it_is_compiled_once():
     apart = so.solve_sample(x[::2], x[::3], (a / a[::2].sum())[::2], blur=1)
     assert apart.converged
     loops = stored.stored_loops()
-    for loop in (loops.descend, loops.fixed_point, loops.half_step):
+    for loop in (loops.cool, loops.fixed_point, loops.half_step, loops.prepare):
         assert len(loop.signatures) == 1 and loop.stats.cache_path
 
 
