@@ -61,6 +61,8 @@ DOORS = {
     ),
     "pairwise_dist": lambda x, y: nn.pairwise_dist(x, y),
 }  # fmt: skip
+# to formulas of one's own NaN is a number, and their variables have one dtype
+CHECKED = [name for name in DOORS if name != "LazyTensor"]
 WITHOUT_GRADIENT = {
     "knn_graph": lambda x, y: so.knn_graph(x, 3),
     "radius_graph": lambda x, y: so.radius_graph(x, 0.3),
@@ -130,7 +132,7 @@ def test_a_model_under_autocast(name):
     assert last.weight.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", CHECKED)
 def test_one_half_takes_the_precision_of_the_other(name):
     if name == "SamplesLoss weights":
         pytest.skip("one has weights of its own dtype")
@@ -199,7 +201,7 @@ def test_single_and_double_are_still_not_mixed():
         so.kernel_norm(X, Y, A.bfloat16(), B.double(), kernel=GAUSSIAN)
 
 
-@pytest.mark.parametrize("name", [*DOORS, *WITHOUT_GRADIENT])
+@pytest.mark.parametrize("name", [*CHECKED, *WITHOUT_GRADIENT])
 def test_nan_in_half_precision_is_refused(name):
     if name == "pairwise_dist":
         pytest.skip("it is torch.cdist")

@@ -16,8 +16,9 @@ from ..errors import bad_input
 from ..formulas import Opaque, as_kernel
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
-from ..operators.autograd.kernel_sums import kernel_sum, quadratic_form
+from ..operators.autograd.kernel_sums import kernel_sum
 from ..operators.autograd.mapped import mapped
+from ..operators.autograd.quadratic_forms import quadratic_form
 from ..operators.parts import at_unit_length
 from ..points import shared, transformed
 from ..ragged.batches import over_sets

@@ -24,7 +24,7 @@ from .opaque_sums import look_for_infinity, opaque_block_sum, opaque_sum
 from .traced_sums import traced_sum
 from .transforms import Rule
 
-__all__ = ["kernel_sum", "kernel_sum_vjp", "quadratic_form"]
+__all__ = ["folded", "kernel_sum", "kernel_sum_vjp", "moved_by"]
 
 MANY = 100_000  # points; of so many, a near one is felt by 1e-5 where weights are equal
 
@@ -99,7 +99,9 @@ class KernelSum(Rule):
 
     @staticmethod
     @own_settings
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor | None) -> tuple[Tensor | None, ...]:
+        if g is None:
+            return (None,) * 8
         x, y, v, row, col = ctx.saved_tensors
         need = ctx.needs_input_grad
         grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
@@ -121,12 +123,12 @@ class KernelSum(Rule):
             columns = v.movedim(in_dims[2], -1)
             out = KernelSum.apply(x, y, columns.flatten(2), row, col, *rest)
             return out.unflatten(-1, columns.shape[2:]), 3
-        parts = (_folded(t, d, info.batch_size) for t, d in zip(args[:5], in_dims[:5], strict=True))
+        parts = (folded(t, d, info.batch_size) for t, d in zip(args[:5], in_dims[:5], strict=True))
         out = KernelSum.apply(*parts, *rest)
         return out.unflatten(0, (info.batch_size, -1)), 0
 
 
-def _folded(t: Tensor | None, dim: int | None, size: int) -> Tensor | None:
+def folded(t: Tensor | None, dim: int | None, size: int) -> Tensor | None:
     """A tensor whose first axis is a batch, with a map as a part of it."""
     if t is None:
         return None
@@ -152,15 +154,15 @@ def kernel_sum_vjp(
     """
     there: dict[str, Any] = {"engine": engine, "pairs": pairs}
     back = {**there, "pairs": pairs and pairs.T}
-    gx = _moved(kernel, x, y, g, v, row, col, **there) if need[0] else None
-    gy = _moved(kernel, y, x, v, g, col, row, **back) if need[1] else None
+    gx = moved_by(kernel, x, y, g, v, row, col, **there) if need[0] else None
+    gy = moved_by(kernel, y, x, v, g, col, row, **back) if need[1] else None
     gv = kernel_sum(kernel, y, x, g, col, row, **back) if need[2] or need[4] else None
     gcol = (gv * v).sum(-1) if need[4] and gv is not None else None
     grow = (g * kernel_sum(kernel, x, y, v, row, col, **there)).sum(-1) if need[3] else None
     return gx, gy, (gv if need[2] else None), grow, gcol
 
 
-def _moved(
+def moved_by(
     kernel: Radial,
     x: Tensor,
     y: Tensor,
@@ -181,7 +183,7 @@ def _moved(
         here = x.double()
         there = here if y is x else y.double()
         row, col = (t if t is None else t.double() for t in (row, col))
-        return _moved(kernel, here, there, g.double(), v.double(), row, col, engine, pairs).to(x)
+        return moved_by(kernel, here, there, g.double(), v.double(), row, col, engine, pairs).to(x)
     x_, y_ = centred(x, y)
     dim = x.shape[-1]
     columns = torch.cat((v, (v[..., None] * y_[..., None, :]).flatten(2)), -1)
@@ -242,62 +244,3 @@ def _along(
     here, moves = x_[:, :, None], dx[:, :, None]
     products = (here * moves).sum(-1) * one[..., 0] - (moves * of_y).sum(-1)
     return 2 * (products - (here * of_dy).sum(-1) + own[..., 0])
-
-
-def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> Tensor:
-    r"""The double sum :math:`\sum_{ij} a_i a_j k(x_i, x_j)` of a symmetric kernel, ``(B,)``.
-
-    Differentiable to any order; both places of x are differentiated in one pass.
-    """
-    if isinstance(kernel, Opaque):
-        traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
-        field = opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
-        return (a * field[..., 0]).sum(-1)
-    result: Tensor = _QuadraticForm.apply(x, a, kernel, engine)
-    return result
-
-
-class _QuadraticForm(Rule):
-    @staticmethod
-    @on_one_thread
-    def forward(x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
-        return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.kernel, ctx.engine = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
-    @own_settings
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, a = ctx.saved_tensors
-        return *_form_gradients(ctx, x, a, g, ctx.needs_input_grad[:2]), None, None
-
-    @staticmethod
-    @own_settings
-    def jvp(ctx: Any, dx: Tensor | None, da: Tensor | None, *_: None) -> Tensor:
-        x, a = ctx.saved_tensors
-        need = dx is not None, da is not None
-        gx, ga = _form_gradients(ctx, x, a, torch.ones_like(a[:, 0]), need)
-        pairs = ((gx, dx), (ga, da))
-        parts = [(g * t).flatten(1).sum(1) for g, t in pairs if g is not None and t is not None]
-        return torch.stack(parts).sum(0)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
-        x, a = (_folded(t, d, info.batch_size) for t, d in zip(args[:2], in_dims[:2], strict=True))
-        return _QuadraticForm.apply(x, a, *args[2:]).unflatten(0, (info.batch_size, -1)), 0
-
-
-def _form_gradients(
-    ctx: Any, x: Tensor, a: Tensor, g: Tensor, need: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """``g`` ``(B,)`` times the derivatives of a quadratic form in x and in a; None if there is no need."""
-    v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
-    gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine) if need[0] else None
-    if not need[1]:
-        return gx, None
-    return gx, 2 * g[:, None] * kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]
