@@ -62,11 +62,13 @@ class Report:
 class Solution(Potentials):
     """Potentials, with one report for each item of the batch if they were found to a tolerance.
 
-    ``pairs`` are those that were kept for their plan; None for all pairs.
+    ``pairs`` are those that were kept for their plan; None for all pairs. ``slopes`` ``(B, N, D)`` and
+    ``(B, M, D)`` are the gradients of f and of g in their points, where the last softmins brought them.
     """
 
     reports: list[Report] = field(default_factory=list)
     pairs: KeptPairs | None = None
+    slopes: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @property
     def converged(self) -> bool:

@@ -38,6 +38,7 @@ class Triton(Engine):
     """
 
     name = "triton"
+    sloped = True
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in HALVES:

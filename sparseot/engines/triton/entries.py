@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["half_power", "minus_squares", "products", "radial"]
+__all__ = ["half_power", "minus_squares", "products", "radial", "ways"]
 
 LONGEST = tl.constexpr(64)  # coordinates up to which products are unrolled
 
@@ -59,6 +59,18 @@ def minus_squares(
             gap = here[:, None] - there[None, :]
             e -= gap * gap
     return e
+
+
+@triton.jit
+def ways(
+    x, y, I, J, group, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, R: tl.constexpr
+):  # fmt: skip
+    """``x_i - y_j`` in a group of R coordinates, ``(R, BM, BN)``; zero in those that there are not."""
+    i, j, d = tl.arange(0, BM), tl.arange(0, BN), group * R + tl.arange(0, R)
+    known = (d < D)[:, None]
+    here = tl.load(x + (I * D + d)[:, None] * BM + i[None, :], mask=known, other=0)
+    there = tl.load(y + (J * D + d)[:, None] * BN + j[None, :], mask=known, other=0)
+    return here[:, :, None] - there[:, None, :]
 
 
 @triton.jit

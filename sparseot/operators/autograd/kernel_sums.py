@@ -86,17 +86,30 @@ class KernelSum(Function):
         engine: Engine,
         pairs: Pairs | None,
     ) -> Tensor:
-        ctx.save_for_backward(x, y, v, row, col)
         ctx.kernel, ctx.how = kernel, {"engine": engine, "pairs": pairs}
-        return reductions(engine, x, y, pairs).sum(kernel, v, row, col)
+        found, slopes = _with_slopes(ctx, kernel, x, y, v, row, col, **ctx.how)
+        ctx.save_for_backward(x, y, v, row, col, slopes)
+        return found
 
     @staticmethod
     @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, v, row, col = ctx.saved_tensors
+        x, y, v, row, col, slopes = ctx.saved_tensors
         need = ctx.needs_input_grad
-        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
-        return (*grads, None, None, None)
+        known = slopes is not None and not torch.is_grad_enabled()
+        rest = (need[0] and not known, *need[1:])
+        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, rest, **ctx.how)
+        gx = g * slopes if need[0] and known else grads[0]
+        return (gx, *grads[1:], None, None, None)
+
+
+def _with_slopes(
+    ctx: Any, kernel: Radial, x: Tensor, y: Tensor, *given: Tensor | None, **how: Any
+) -> tuple[Tensor, Tensor | None]:
+    """A sum, with what moves it where x wants a gradient and one pass gives both."""
+    sums = reductions(how["engine"], x, y, how["pairs"])
+    both = sums.sum_slopes(kernel, *given) if ctx.needs_input_grad[0] else None  # type: ignore[arg-type]
+    return (sums.sum(kernel, *given), None) if both is None else both  # type: ignore[arg-type]
 
 
 def kernel_sum_vjp(
@@ -118,12 +131,34 @@ def kernel_sum_vjp(
     """
     there: dict[str, Any] = {"engine": engine, "pairs": pairs}
     back = {**there, "pairs": pairs and pairs.T}
-    gx = _moved(kernel, x, y, g, v, row, col, **there) if need[0] else None
-    gy = _moved(kernel, y, x, v, g, col, row, **back) if need[1] else None
-    gv = kernel_sum(kernel, y, x, g, col, row, **back) if need[2] or need[4] else None
+    found, gx = _moving(kernel, x, y, g, v, row, col, **there) if need[0] else (None, None)
+    gv, gy = _moving(kernel, y, x, v, g, col, row, **back) if need[1] else (None, None)
+    if gv is None and (need[2] or need[4]):
+        gv = kernel_sum(kernel, y, x, g, col, row, **back)
+    if found is None and need[3]:
+        found = kernel_sum(kernel, x, y, v, row, col, **there)
     gcol = (gv * v).sum(-1) if need[4] and gv is not None else None
-    grow = (g * kernel_sum(kernel, x, y, v, row, col, **there)).sum(-1) if need[3] else None
+    grow = (g * found).sum(-1) if need[3] and found is not None else None
     return gx, gy, (gv if need[2] else None), grow, gcol
+
+
+def _moving(
+    kernel: Radial,
+    x: Tensor,
+    y: Tensor,
+    g: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> tuple[Tensor | None, Tensor]:
+    """The sum, where one pass gives both and no further derivative is asked for; the effect of moving x."""
+    if engine.sloped and not torch.is_grad_enabled():
+        both = reductions(engine, x, y, pairs).sum_slopes(kernel, v, row, col)
+        if both is not None:
+            return both[0], g * both[1]
+    return None, _moved(kernel, x, y, g, v, row, col, engine, pairs)
 
 
 def _moved(
@@ -172,20 +207,28 @@ class _QuadraticForm(Function):
     @staticmethod
     @on_one_thread
     def forward(ctx: Any, x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
-        ctx.save_for_backward(x, a)
         ctx.kernel, ctx.engine = kernel, engine
-        return (a * engine.bind(x, x).sum(kernel, a[..., None])[..., 0]).sum(-1)
+        how = {"engine": engine, "pairs": None}
+        found, slopes = _with_slopes(ctx, kernel, x, x, a[..., None], **how)
+        ctx.save_for_backward(x, a, found[..., 0], slopes)
+        return (a * found[..., 0]).sum(-1)
 
     @staticmethod
     @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, a = ctx.saved_tensors
+        x, a, found, slopes = ctx.saved_tensors
         v, weight = a[..., None], (2 * g[:, None] * a)[..., None]
+        again = torch.is_grad_enabled()  # what was kept has no derivative
         gx = ga = None
         if ctx.needs_input_grad[0]:
-            gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine)
+            if slopes is None or again:
+                gx = _moved(ctx.kernel, x, x, weight, v, None, None, ctx.engine)
+            else:
+                gx = weight * slopes
         if ctx.needs_input_grad[1]:
-            ga = 2 * g[:, None] * kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]
+            if again:
+                found = kernel_sum(ctx.kernel, x, x, v, engine=ctx.engine)[..., 0]
+            ga = 2 * g[:, None] * found
         return gx, ga, None, None
 
 
