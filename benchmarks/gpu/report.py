@@ -83,7 +83,9 @@ KERNELS: dict[str, Task] = {
     "softmin, D = 3": softmin(3),
     "softmin of distances, D = 3": softmin(3, 1),
     "softmin, D = 3, float64": softmin(3, dtype=torch.float64),
+    "softmin, D = 6": softmin(6),
     "softmin, D = 16": softmin(16),
+    "softmin of distances, D = 16": softmin(16, 1),
     "softmin, D = 64": softmin(64),
     "softmin, D = 64, one product": softmin(64, precision="float16"),
     "softmin of distances, D = 64": softmin(64, 1),
@@ -91,6 +93,10 @@ KERNELS: dict[str, Task] = {
     "softmin and its gradient, D = 3": softmin(3, slopes=True),
     "softmin of distances and its gradient, D = 3": softmin(3, 1, slopes=True),
     "softmin and its gradient, D = 3, float64": softmin(3, dtype=torch.float64, slopes=True),
+    "softmin of distances and its gradient, D = 3, float64": softmin(
+        3, 1, torch.float64, slopes=True
+    ),
+    "softmin and its gradient, D = 16": softmin(16, slopes=True),
     "softmin and its gradient, D = 64, in 2 passes": softmin(64, slopes=True),
     "Gaussian sum and its gradient, D = 3": moved(kernels.Gaussian(1.0), 3),
     "energy sum and its gradient, D = 3": moved(kernels.Energy(), 3),

@@ -21,13 +21,15 @@ class Potentials:
     """Dual potentials of one problem, without a graph.
 
     ``f`` ``(B, N)`` is the damped softmin of ``g_prev`` ``(B, M)``, and ``g`` that of ``f_prev``:
-    what the envelope theorem needs to differentiate the value in x, a and in y, b.
+    what the envelope theorem needs to differentiate the value in x, a and in y, b. ``slopes``
+    ``(B, N, D)`` and ``(B, M, D)`` are their gradients, where the last softmins brought them.
     """
 
     f: Tensor
     g: Tensor
     f_prev: Tensor
     g_prev: Tensor
+    slopes: tuple[Tensor | None, Tensor | None] = field(default=(None, None), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,11 @@ class Report:
 class Solution(Potentials):
     """Potentials, with one report for each item of the batch if they were found to a tolerance.
 
-    ``pairs`` are those that were kept for their plan; None for all pairs. ``slopes`` ``(B, N, D)`` and
-    ``(B, M, D)`` are the gradients of f and of g in their points, where the last softmins brought them.
+    ``pairs`` are those that were kept for their plan; None for all pairs.
     """
 
     reports: list[Report] = field(default_factory=list)
     pairs: KeptPairs | None = None
-    slopes: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @property
     def converged(self) -> bool:

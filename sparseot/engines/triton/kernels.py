@@ -4,8 +4,8 @@ A row of tiles is walked through by one program, or by a few that each take a ra
 Nothing depends on the order in which programs run: equal input gives equal bits. Entries are added
 in the precision of the points within ``CHUNK`` tiles, and these to a total in double precision.
 
-Either may bring what moves a sum when its points move, from the same entries: R numbers for each row,
-those of a group of coordinates.
+Either may bring what moves a sum when its points move, from the same entries: sums of these times the
+differences of a group of coordinates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .entries import minus_squares, products, radial, ways
+from .entries import TINY, half_power, minus_squares, products, radial, ways
 
 __all__ = ["joined", "log_sums", "moved_sums", "sums"]
 
@@ -83,31 +83,38 @@ def log_sums(
     tries = 0
     while tries < 2:
         total = tl.zeros((BM,), tl.float64)
-        if R > 0:
-            moved = tl.zeros((BM, R) if HALVES else (R, BM), tl.float64)
+        moved = tl.zeros((BM, W) if HALVES else (W, BM), tl.float64)
         for start in range(first, last, CHUNK):
-            some = tl.zeros((BM, BN), REAL)
-            if R > 0:
-                pulls = tl.zeros((BM, R) if HALVES else (R, BM, BN), REAL)
+            some = tl.zeros((BM, BN) if R == 0 or HALVES else (R, BM, BN), REAL)
+            if R > 0 and HALVES:
+                pulls = tl.zeros((BM, R), REAL)
             for t in range(start, tl.minimum(start + CHUNK, last)):
                 e, s = _exponents(shift, x, y, xq, yq, cols, width, rate, unit, I, item, t, columns,
                                   D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
                 w = tl.exp2(e)
-                some += w
-                if R > 0:
+                if R == 0:
+                    some += w
+                elif HALVES:  # times a number that is loaded, as in the sums below
                     J = item * columns + t
-                    if HALVES:  # times a number that is loaded, as in the sums below
-                        right = tl.load(
-                            v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :]
-                        )
-                        pulls += unit * tl.dot(w, tl.trans(right), input_precision="tf32x3")
-                    else:
-                        if DECAY == 1:
-                            w *= tl.where(s < 0, tl.rsqrt(tl.where(s < 0, -s, 1)), 0)
-                        pulls += w[None, :, :] * ways(x, y, I, J, group, D, BM, BN, R)
-            total += tl.sum(some, 1).to(tl.float64)
-            if R > 0:
-                moved += (pulls if HALVES else tl.sum(pulls, 2)).to(tl.float64)
+                    right = tl.load(v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :])
+                    some += w
+                    pulls += unit * tl.dot(w, tl.trans(right), input_precision="tf32x3")
+                elif DECAY == 2:
+                    some += w[None, :, :] * ways(x, y, I, item * columns + t, group, None,
+                                                 D, BM, BN, R, REAL)  # fmt: skip
+                else:
+                    s = tl.maximum(-s, TINY)
+                    root = tl.rsqrt(s)
+                    some += (w * root)[None, :, :] * ways(x, y, I, item * columns + t, group, s * root,
+                                                          D, BM, BN, R, REAL)  # fmt: skip
+            if R == 0 or HALVES:
+                total += tl.sum(some, 1).to(tl.float64)
+                if R > 0:
+                    moved += pulls.to(tl.float64)
+            else:
+                moved += tl.sum(some, 2).to(tl.float64)
+        if R > 0 and not HALVES:
+            total = tl.sum(tl.where((r == R - 1)[:, None], moved, 0), 0)
         lost = (inside & ~((total > LOWEST) & (total < HIGHEST))).to(tl.int32)
         tries += 2 - tl.max(lost, 0)
         if tries == 1:
@@ -123,13 +130,15 @@ def log_sums(
         tl.store(out + at, found.to(REAL), mask=inside)
     if R > 0:
         share = (unit if DECAY == 1 else 1) / tl.where(total > 0, total, 1)
-        coordinate = group * R + r
         if HALVES:
-            there = slopes + at[:, None] * groups * R + coordinate[None, :]
-            tl.store(there, (moved * (share / unit)[:, None]).to(REAL), mask=inside[:, None])
+            d, share = group * R + r, share / unit
+            there, wanted = at[:, None] * D + d[None, :], inside[:, None] & (d < D)[None, :]
+            tl.store(slopes + there, (moved * share[:, None]).to(REAL), mask=wanted)
         else:
-            there = slopes + at[None, :] * groups * R + coordinate[:, None]
-            tl.store(there, (moved * share[None, :]).to(REAL), mask=inside[None, :])
+            d = group * (R - 1) + r
+            wanted = ((r < R - 1) & (d < D))[:, None] & inside[None, :]
+            there = at[None, :] * D + d[:, None]
+            tl.store(slopes + there, (moved * share[None, :]).to(REAL), mask=wanted)
 
 
 @triton.jit
@@ -213,14 +222,13 @@ def sums(
 
 @triton.jit
 def moved_sums(
-    out, slopes, x, y, xq, yq, rows, cols, v, numbers, slope, starts, tiles, blocks, columns, parts,
-    groups,
+    out, x, y, xq, yq, rows, cols, v, numbers, starts, tiles, blocks, columns, parts, groups,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
-    POWERS: tl.constexpr, SLOPES: tl.constexpr, LOGS: tl.constexpr, HALVES: tl.constexpr,
+    POWERS: tl.constexpr, TIMES: tl.constexpr, LOGS: tl.constexpr, HALVES: tl.constexpr,
     R: tl.constexpr, LISTED: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
-    """A sum for one right-hand side, and in a group of R coordinates its gradient: sums of another
-    kernel, of the same decay, times ``x_i - y_j``; ``slope`` and SLOPES are its numbers and powers.
+    """Sums of ``k'(x_i, y_j) v_j`` times ``x_i - y_j``, in a group of R - 1 coordinates; and in their
+    end times that power of the distance with which k' is a multiple of k.
     """
     block, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
     part, group = tl.program_id(2) // groups, tl.program_id(2) % groups
@@ -230,21 +238,24 @@ def moved_sums(
     else:
         first, last = part * columns // parts, (part + 1) * columns // parts
     i, j, r = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, R)
-    total, moved = tl.zeros((BM,), tl.float64), tl.zeros((R, BM), tl.float64)
+    total = tl.zeros((R, BM), tl.float64)
     for start in range(first, last, CHUNK):
-        some, pulls = tl.zeros((BM, BN), REAL), tl.zeros((R, BM, BN), REAL)
+        some = tl.zeros((R, BM, BN), REAL)
         for t in range(start, tl.minimum(start + CHUNK, last)):
             J = item * columns + (tl.load(tiles + t) if LISTED else t)
             s, e = _pairs(x, y, xq, yq, rows, cols, numbers, I, J,
                           D, BM, BN, BK, DECAY, LOGS, HALVES, REAL)  # fmt: skip
-            right = tl.load(v + J * BN + j)[None, :]
-            some += radial(s, e, numbers, POWERS, LOGS or DECAY > 0) * right
-            w = radial(s, e, slope, SLOPES, LOGS or DECAY > 0) * right
-            pulls += w[None, :, :] * ways(x, y, I, J, group, D, BM, BN, R)
-        total += tl.sum(some, 1).to(tl.float64)
-        moved += tl.sum(pulls, 2).to(tl.float64)
-    at = part * tl.num_programs(1) * blocks + I
-    if group == 0:
-        tl.store(out + at * BM + i, (tl.load(numbers + 2) * total).to(REAL))
-    there = slopes + (at * groups + group) * R * BM
-    tl.store(there + r[:, None] * BM + i[None, :], (tl.load(slope + 2) * moved).to(REAL))
+            s = tl.maximum(s, TINY)
+            w = radial(s, e, numbers, POWERS, LOGS or DECAY > 0) * tl.load(v + J * BN + j)[None, :]
+            if TIMES == 0:
+                some += w[None, :, :] * ways(x, y, I, J, group, None, D, BM, BN, R, REAL)
+            else:
+                times = half_power(s + tl.load(numbers + 1), TIMES)
+                some += w[None, :, :] * ways(x, y, I, J, group, times, D, BM, BN, R, REAL)
+        total += tl.sum(some, 2).to(tl.float64)
+    at = (part * tl.num_programs(1) + item) * blocks * BM + block * BM + i
+    d, lead = group * (R - 1) + r, tl.load(numbers + 2)
+    place = tl.where(r < R - 1, d, D)  # the sum itself stands behind all coordinates
+    wanted = ((r < R - 1) & (d < D)) | ((r == R - 1) & (group == 0))
+    there = at[None, :] * (D + 1) + place[:, None]
+    tl.store(out + there, (lead * total).to(REAL), mask=wanted[:, None])

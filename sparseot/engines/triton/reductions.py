@@ -19,7 +19,7 @@ from ..base import LOG2E, Formula, Reductions, centred
 from ..spectrum import is_gaussian
 from . import kernels
 from .packing import LARGEST, Layout, as_halves, by_coordinates, listed
-from .shapes import FEW, LISTED, LOW_DIMENSION, MOST, columns_at_once, shape_of
+from .shapes import FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
 
 __all__ = ["TritonReductions", "launch", "real"]
 
@@ -94,25 +94,26 @@ class TritonReductions(Reductions):
             return None
         if self._expands(kernel, logs):
             return self._products_slopes(kernel, v, row, col)
-        packed, slope = self._packed(0, True), kernel.derivative()
+        slope = kernel.derivative()
+        times = _times(slope, kernel)
+        if times is None:
+            return None
+        packed, dim = self._packed(0, False), self.x.shape[-1]
         rows, cols = packed.layouts
         width, groups = self._coordinates()
         parts = self._parts(packed, groups)
-        powers, numbers = self._numbers(kernel, logs, packed.unit)
-        others, factors = self._numbers(slope, logs, packed.unit)
-        count = self.items * rows.blocks
-        out = v.new_empty(parts, count, rows.size)
-        slopes = v.new_empty(parts, count, groups * width, rows.size)
+        powers, numbers = self._numbers(slope, logs, packed.unit)
+        out = v.new_empty(parts, self.items * rows.blocks, rows.size, dim + 1)
         log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
         launch(
-            kernels.moved_sums, (rows.blocks, self.items, parts * groups), packed.warps,
-            out, slopes, *packed.arrays, log_rows, log_cols, cols.fill(v[..., 0]), numbers, factors,
+            kernels.moved_sums, (rows.blocks, self.items, parts * groups), self._warps(packed, kernel),
+            out, *packed.arrays, log_rows, log_cols, cols.fill(v[..., 0]), numbers,
             *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
-            DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, SLOPES=others, LOGS=logs,
+            DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, TIMES=times[0], LOGS=logs,
             R=width, LISTED=bool(self.lists), **packed.switches,
         )  # fmt: skip
-        found, moved = rows.take(out.sum(0), self.items), rows.take(slopes.sum(0).mT, self.items)
-        return found[..., None], 2 * moved[..., : self.x.shape[-1]]
+        moved = rows.take(out[0] if parts == 1 else out.sum(0), self.items)
+        return times[1] * moved[..., dim:], 2 * moved[..., :dim]
 
     def _products_slopes(
         self, kernel: Radial, v: Tensor, row: Tensor | None, col: Tensor | None
@@ -142,18 +143,20 @@ class TritonReductions(Reductions):
         """The logarithms, and what moves them; that has no numbers where it is not wanted."""
         assert isinstance(cost, GroundCost)
         halves = self.halves if cost.power == 2 else 0
-        packed = self._packed(halves, sloped)
+        packed = self._packed(halves, sloped and halves > 0)
         rows, cols = packed.layouts
         factor, eps = (cost.factor, eps) if _is_single(cost.factor) else (1.0, eps / cost.factor)
         width, groups = self._coordinates(halves > 0) if sloped else (0, 1)
-        parts, dim = self._parts(packed, groups), self.x.shape[-1]
+        parts, dim = self._parts(packed, groups), packed.switches["D"]
         out = slopes = right = col.new_empty(parts, self.items, rows.count)
         if sloped:
-            slopes = col.new_empty(parts, self.items, rows.count, groups * width)
+            slopes = col.new_empty(parts, self.items, rows.count, dim)
         if sloped and halves:
-            right = pad(cols.fill(self.y), (0, groups * width - dim)).mT.contiguous()
+            more = groups * width - self.y.shape[-1]
+            right = pad(cols.fill(self.y), (0, more)).mT.contiguous()
         launch(
-            kernels.log_sums, (rows.blocks, self.items, parts * groups), packed.warps,
+            kernels.log_sums, (rows.blocks, self.items, parts * groups),
+            self._warps(packed, cost) if sloped else packed.warps,
             out, slopes, *packed.arrays, None if guess is None else guess.expand(out[0].shape).contiguous(),
             col.contiguous(), right, eps.contiguous(), packed.unit, factor, rows.count, cols.count,
             rows.blocks, cols.blocks, parts, groups, DECAY=cost.power, R=width, **packed.switches,
@@ -162,7 +165,7 @@ class TritonReductions(Reductions):
         if not sloped:
             return found, slopes
         moved = slopes[0] if parts == 1 else ((out - found).exp()[..., None] * slopes).sum(0)
-        moved = moved[..., :dim]
+        moved = moved[..., : self.x.shape[-1]]
         return found, cost.factor * cost.power * (self.x - moved if halves else moved)
 
     def _joined(self, logs: Tensor) -> Tensor:
@@ -177,11 +180,19 @@ class TritonReductions(Reductions):
         return out
 
     def _coordinates(self, products: bool = False) -> tuple[int, int]:
-        """How many coordinates of slopes a program takes, and how many programs there are for all."""
+        """The width of what a program takes of slopes, and how many programs there are for all.
+
+        Where differences of coordinates are taken, there is one less beside the sum itself.
+        """
         dim = self.x.shape[-1]
-        least, most = (16, MOST) if products else (1, FEW)
-        width = min(most, max(least, 1 << (dim - 1).bit_length()))
-        return width, -(-dim // width)
+        if products:
+            width = min(MOST, max(16, 1 << (dim - 1).bit_length()))
+            return width, -(-dim // width)
+        return (2, 1) if dim == 1 else (FEW, -(-dim // (FEW - 1)))
+
+    def _warps(self, packed: Packed, kernel: Radial) -> int:
+        """Those of sums that come with what moves them."""
+        return ROOTED if kernel.singular and self.x.dtype == torch.float64 else packed.warps
 
     def _packed(self, halves: int, wide: bool) -> Packed:
         """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
@@ -254,6 +265,15 @@ class TritonReductions(Reductions):
             return 1
         idle = programs(self.x.device) // (rows.blocks * self.items * groups)
         return max(1, min(idle, cols.blocks // WORTH))
+
+
+def _times(slope: Radial, kernel: Radial) -> tuple[int, float] | None:
+    """The power of the distance, and the factor, by which a kernel is a multiple of its derivative."""
+    if len(slope.terms) != 1 or len(kernel.terms) != 1:
+        return None
+    (one,), (other,) = slope.terms, kernel.terms
+    power, infinite = other.power - one.power, one.power < -1 and not slope.offset
+    return None if power < 0 or infinite else (power, other.factor / one.factor)
 
 
 def _is_single(number: float) -> bool:

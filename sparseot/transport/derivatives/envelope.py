@@ -11,12 +11,12 @@ from ...formulas import Opaque
 from ...operators.autograd.softmin import first_order, sloped, softmin
 from ...points import Points
 from ..problem import Problem
-from ..solution import Solution
+from ..solution import Potentials
 
 __all__ = ["dual", "envelope", "without_second"]
 
 
-def dual(problem: Problem, found: Solution, barred: bool = False) -> Tensor:
+def dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
     """The dual value ``(B,)`` with the envelope's derivatives.
 
     Points reach the value through one of both potentials. What a cost learns would reach it through

@@ -60,9 +60,9 @@ def cells(points: Tensor, side: float) -> tuple[Tensor, Tensor] | None:
     for place, width in zip(places.long().unbind(1), widths.long(), strict=True):
         found = found * width + place
     taken, labels = torch.unique(found, return_inverse=True)
-    numbers = torch.arange(len(points), device=points.device)
-    heads = numbers.new_empty(len(taken))
-    return heads.scatter_reduce(0, labels, numbers, "amin", include_self=False), labels
+    all_of_them = torch.arange(len(points), device=points.device)
+    heads = all_of_them.new_empty(len(taken))
+    return heads.scatter_reduce(0, labels, all_of_them, "amin", include_self=False), labels
 
 
 def sums(labels: Tensor, values: Tensor, count: int) -> Tensor:

@@ -107,12 +107,13 @@ class AveragedAnnealing(Solver):
 
         towards = _Update(first, here, there)
         now, f_prev, g_prev = self._averaged(first, lengths.repeat(blocks), towards, other)
-        together = *towards.last(*now, g_prev, f_prev), g_prev
-        f, slopes, g_prev = ([None] * blocks if t is None else t.split(items) for t in together)
+        f_new, moved = towards.last(*now, g_prev, f_prev)
+        f, g = f_new.split(items), g_prev.split(items)
+        slopes = [None] * blocks if moved is None else moved.split(items)
         found, block = [], 0
         for problem in problems:
             mine, theirs = block, block + (not problem.symmetric)
-            potentials = f[mine], f[theirs], g_prev[theirs], g_prev[mine]
+            potentials = f[mine], f[theirs], g[theirs], g[mine]
             found.append(Solution(*potentials, slopes=(slopes[mine], slopes[theirs])))
             block = theirs + 1
         return found
