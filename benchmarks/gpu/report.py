@@ -60,6 +60,12 @@ def moved(kernel: Any, dimension: int, dtype: torch.dtype = torch.float32):
     return lambda: Triton().bind(x, x).sum_slopes(kernel, x[..., :1])
 
 
+def joined() -> object:
+    """What follows a softmin whose columns several programs share."""
+    x = torch.zeros(1, POINTS, 3)
+    return Triton().bind(x, x)._joined(torch.zeros(4, 1, POINTS))
+
+
 def two(dimension: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     """Clouds for a search."""
     x = torch.zeros(POINTS, dimension, dtype=dtype)
@@ -90,6 +96,7 @@ KERNELS: dict[str, Task] = {
     "softmin, D = 64, one product": softmin(64, precision="float16"),
     "softmin of distances, D = 64": softmin(64, 1),
     "softmin, D = 128": softmin(128),
+    "softmins of four parts joined": joined,
     "softmin and its gradient, D = 3": softmin(3, slopes=True),
     "softmin of distances and its gradient, D = 3": softmin(3, 1, slopes=True),
     "softmin and its gradient, D = 3, float64": softmin(3, dtype=torch.float64, slopes=True),
@@ -100,6 +107,7 @@ KERNELS: dict[str, Task] = {
     "softmin and its gradient, D = 64, in 2 passes": softmin(64, slopes=True),
     "Gaussian sum and its gradient, D = 3": moved(kernels.Gaussian(1.0), 3),
     "energy sum and its gradient, D = 3": moved(kernels.Energy(), 3),
+    "inverse multiquadric and its gradient, D = 3": moved(kernels.InverseMultiquadric(1.0), 3),
     "Laplacian sum and its gradient, D = 3, float64": moved(
         kernels.Laplacian(1.0), 3, torch.float64
     ),
@@ -155,6 +163,8 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
     launch = recorded(task)
     made, switches = compiled(launch, capability), launch.switches
     rows, columns = (switches.get(name, KEPT_BLOCK) for name in ("BM", "BN"))
+    if launch.kernel is reductions.kernels.joined:
+        rows, columns = switches["B"], 1
     found: dict[str, Any] = {
         "tile": f"{rows} x {columns}",
         "warps": launch.warps,
@@ -163,6 +173,8 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
         "shared": made.shared,
         "room": SHARED[capability],
     }
+    if "D" not in switches:
+        return found
     whole = LONGEST.value if switches.get("HALVES") else switches.get("BK", switches["D"])
     if switches["D"] > whole:
         return found

@@ -98,7 +98,7 @@ class TritonReductions(Reductions):
         times = _times(slope, kernel)
         if times is None:
             return None
-        packed, dim = self._packed(0, False), self.x.shape[-1]
+        packed, dim = self._packed(0, not is_gaussian(kernel)), self.x.shape[-1]
         rows, cols = packed.layouts
         width, groups = self._coordinates()
         parts = self._parts(packed, groups)
@@ -143,7 +143,8 @@ class TritonReductions(Reductions):
         """The logarithms, and what moves them; that has no numbers where it is not wanted."""
         assert isinstance(cost, GroundCost)
         halves = self.halves if cost.power == 2 else 0
-        packed = self._packed(halves, sloped and halves > 0)
+        # where roots are taken too, tiles are smaller, lest registers not suffice
+        packed = self._packed(halves, sloped and (halves > 0 or cost.singular))
         rows, cols = packed.layouts
         factor, eps = (cost.factor, eps) if _is_single(cost.factor) else (1.0, eps / cost.factor)
         width, groups = self._coordinates(halves > 0) if sloped else (0, 1)
