@@ -13,6 +13,7 @@ from .errors import bad_input
 __all__ = ["optional"]
 
 WHAT_TO_INSTALL = {  # where it is not the name of the package
+    "cufinufft": '"sparseot[cufinufft]"',
     "faiss": "faiss-cpu",
     "pykeops": '"sparseot[keops]"',
 }

@@ -24,6 +24,7 @@ __all__ = [
     "Partition",
     "blocks_within",
     "box_distance",
+    "node_ends",
     "partition",
     "walk",
 ]
@@ -114,7 +115,7 @@ class Partition:
     def levels(self) -> list[Level]:
         """The boxes of the tree's nodes, from the root down to the blocks."""
         depth = max(0, len(self) - 1).bit_length()
-        ends = _ends(len(self), depth)
+        ends = node_ends(len(self), depth)
         low = np.full((2**depth, self.low.shape[1]), np.inf)
         high = -low
         taken = np.diff(ends) > 0
@@ -190,7 +191,7 @@ def partition(x: Array, size: int) -> Partition:
     starts = np.minimum(np.arange(blocks + 1) * size, len(x))
     order, columns = np.arange(len(x)), x.T.copy()
     for depth in range(max(0, blocks - 1).bit_length()):
-        ends, cuts = _ends(blocks, depth), _ends(blocks, depth + 1)[1::2]
+        ends, cuts = node_ends(blocks, depth), node_ends(blocks, depth + 1)[1::2]
         for lo, mid, hi in zip(starts[ends[:-1]], starts[cuts], starts[ends[1:]], strict=True):
             if lo < mid < hi:
                 _split(columns[:, lo:hi], order[lo:hi], mid - lo)
@@ -236,8 +237,8 @@ def walk(rows: Partition, columns: Partition, keep: Keep) -> BlockPairs:
             i, j, mine = np.concatenate((2 * i, 2 * i + 1)), np.tile(j, 2), mine + 1
         if deeper[1]:
             i, j, theirs = np.tile(i, 2), np.concatenate((2 * j, 2 * j + 1)), theirs + 1
-    places = np.cumsum(np.diff(_ends(len(rows), mine))) - 1
-    i, j = places[i], (np.cumsum(np.diff(_ends(len(columns), theirs))) - 1)[j]
+    places = np.cumsum(np.diff(node_ends(len(rows), mine))) - 1
+    i, j = places[i], (np.cumsum(np.diff(node_ends(len(columns), theirs))) - 1)[j]
     order = np.argsort(i * len(columns) + j)
     counts = np.bincount(i, minlength=len(rows))
     return BlockPairs(rows, columns, _offsets(counts), j[order])
@@ -262,7 +263,7 @@ def _split(columns: Array, order: Array, place: int) -> None:
     columns[:], order[:] = columns[:, ranks], order[ranks]
 
 
-def _ends(blocks: int, depth: int) -> Array:
+def node_ends(blocks: int, depth: int) -> Array:
     """The first blocks of the nodes at a depth of the tree, and the number of blocks."""
     return np.arange(2**depth + 1) * blocks >> depth
 

@@ -63,12 +63,14 @@ class Points:
     """A batch of weighted clouds: positions ``(B, N, D)``, weights ``(B, N)``.
 
     ``rounding`` is the relative error of masses whose weights came in half precision, else 0. It is
-    that of the caller's clouds; those made of them have a mass that is known.
+    that of the caller's clouds; those made of them have a mass that is known. Of a copy ``moves`` says
+    whether a gradient in the positions may be wanted.
     """
 
     positions: Tensor
     weights: Tensor
     rounding: float = 0.0
+    moves: bool = False
 
     @property
     def log_weights(self) -> Tensor:
@@ -113,7 +115,8 @@ class Points:
 
     def copy(self) -> Points:
         """The same numbers in memory of their own: nothing changes them."""
-        return Points(_copy(numbers(self.positions)), _copy(numbers(self.weights)))
+        moves = torch.is_grad_enabled() and self.positions.requires_grad
+        return Points(_copy(numbers(self.positions)), _copy(numbers(self.weights)), moves=moves)
 
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""

@@ -36,7 +36,7 @@ def second(x, y):
 def kept(x, y):
     solver = so.Sinkhorn(multilevel=True, engine="tiles")
     found = so.solve_sample(x, y, blur=0.2, tol=1e-3, solver=solver)
-    return found.potential_a, found.map()
+    return found.potential_a, found.map(), found.map(x + 0.01)
 
 
 def graph(x, y):
@@ -57,7 +57,7 @@ CASES = {
     "hausdorff": (loss("hausdorff"), False),
     "solve": (solved, False),
     "hessian": (second, False),
-    "kept pairs": (kept, True),
+    "kept pairs": (kept, False),
     "neighbours": (lambda x, y: tuple(so.knn(x, y, k=3)), False),
     "layer": (graph, False),
     "radius": (lambda x, y: tuple(so.radius(x, y, 0.2))[:2], False),

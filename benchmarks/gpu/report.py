@@ -33,11 +33,18 @@ POINTS = 4096
 Task = Callable[[], object]
 
 
-def softmin(dimension: int, power: int = 2, dtype: torch.dtype = torch.float32, **options: Any):
-    """A softmin of one iteration of Sinkhorn."""
+def softmin(
+    dimension: int,
+    power: int = 2,
+    dtype: torch.dtype = torch.float32,
+    slopes: bool = False,
+    **options: Any,
+):
+    """A softmin of one iteration of Sinkhorn, or the last one with its gradient."""
     x = torch.zeros(1, POINTS, dimension, dtype=dtype)
-    eps = torch.ones(1, dtype=dtype)
-    return lambda: Triton(**options).bind(x, x).logsumexp(ground_cost(power), eps, x[..., 0])
+    task = ground_cost(power), torch.ones(1, dtype=dtype), x[..., 0], x[..., 0]
+    name = "logsumexp_slopes" if slopes else "logsumexp"
+    return lambda: getattr(Triton(**options).bind(x, x), name)(*task)
 
 
 def product(
@@ -47,6 +54,18 @@ def product(
     x = torch.zeros(1, POINTS, dimension, dtype=dtype)
     v, logs = x.new_zeros(1, POINTS, columns), x[..., 0] if scaled else None
     return lambda: Triton().bind(x, x).sum(kernel, v, logs, logs)
+
+
+def moved(kernel: Any, dimension: int, dtype: torch.dtype = torch.float32):
+    """A kernel sum with its gradient."""
+    x = torch.zeros(1, POINTS, dimension, dtype=dtype)
+    return lambda: Triton().bind(x, x).sum_slopes(kernel, x[..., :1])
+
+
+def joined() -> object:
+    """What follows a softmin whose columns several programs share."""
+    x = torch.zeros(1, POINTS, 3)
+    return Triton().bind(x, x)._joined(torch.zeros(4, 1, POINTS))
 
 
 def two(dimension: int, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,11 +91,28 @@ KERNELS: dict[str, Task] = {
     "softmin, D = 3": softmin(3),
     "softmin of distances, D = 3": softmin(3, 1),
     "softmin, D = 3, float64": softmin(3, dtype=torch.float64),
+    "softmin, D = 6": softmin(6),
     "softmin, D = 16": softmin(16),
+    "softmin of distances, D = 16": softmin(16, 1),
     "softmin, D = 64": softmin(64),
     "softmin, D = 64, one product": softmin(64, precision="float16"),
     "softmin of distances, D = 64": softmin(64, 1),
     "softmin, D = 128": softmin(128),
+    "softmins of four parts joined": joined,
+    "softmin and its gradient, D = 3": softmin(3, slopes=True),
+    "softmin of distances and its gradient, D = 3": softmin(3, 1, slopes=True),
+    "softmin and its gradient, D = 3, float64": softmin(3, dtype=torch.float64, slopes=True),
+    "softmin of distances and its gradient, D = 3, float64": softmin(
+        3, 1, torch.float64, slopes=True
+    ),
+    "softmin and its gradient, D = 16": softmin(16, slopes=True),
+    "softmin and its gradient, D = 64, in 2 passes": softmin(64, slopes=True),
+    "Gaussian sum and its gradient, D = 3": moved(kernels.Gaussian(1.0), 3),
+    "energy sum and its gradient, D = 3": moved(kernels.Energy(), 3),
+    "inverse multiquadric and its gradient, D = 3": moved(kernels.InverseMultiquadric(1.0), 3),
+    "Laplacian sum and its gradient, D = 3, float64": moved(
+        kernels.Laplacian(1.0), 3, torch.float64
+    ),
     "Gaussian sum, D = 3": product(kernels.Gaussian(1.0), 3, 1),
     "Laplacian sum, D = 3": product(kernels.Laplacian(1.0), 3, 1),
     "energy sum, D = 3": product(kernels.Energy(), 3, 1),
@@ -125,6 +161,8 @@ def measured(task: Task, capability: int) -> dict[str, Any]:
     launch = recorded(task)
     made, switches = compiled(launch, capability), launch.switches
     rows, columns = (switches.get(name, KEPT_BLOCK) for name in ("BM", "BN"))
+    if launch.kernel is reductions.kernels.joined:
+        rows, columns = switches["B"], 1
     found: dict[str, Any] = {
         "tile": f"{rows} x {columns}",
         "warps": launch.warps,

@@ -1,5 +1,7 @@
 """What an engine is: two reductions over pairs of two clouds, all pairs or kept ones.
 
+Each may come with what moves it when its points move, where one pass over the pairs gives both.
+
 Engines never see an autograd graph. They are handed contiguous batches ``(B, N, D)`` and
 ``(B, M, D)`` of one dtype on one device; everything was checked before.
 """
@@ -69,6 +71,31 @@ class Reductions(ABC):
         """The largest value of each row and its column, ``(B, N)``; of engines that trace functions."""
         raise NotImplementedError("These reductions are sums only.")
 
+    def sum_slopes(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        r"""Scaled kernel sums of one right-hand side, and what moves them, if one pass gives both.
+
+        .. math:: \sum_j e^{r_i + c_j} v_j \nabla_{x_i} k(x_i, y_j)
+
+        Returns:
+            ``(B, N, 1)`` and ``(B, N, D)``; None where that would be two passes over the pairs.
+        """
+        return None
+
+    def logsumexp_slopes(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        r"""The logarithms, and the mean slopes of the cost, if one pass over the pairs gives both.
+
+        .. math:: \frac{\sum_j w_{ij} \nabla_{x_i} C(x_i, y_j)}{\sum_j w_{ij}}, \qquad
+                  w_{ij} = \exp(c_j - C(x_i, y_j) / \varepsilon)
+
+        Returns:
+            ``(B, N)`` and ``(B, N, D)``; None where that would be two passes.
+        """
+        return None
+
     def guessed(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor | None]:
@@ -118,6 +145,7 @@ class Engine(ABC):
     name: str
     approximate = False  # whether its sums have an error beyond rounding,
     tol = 0.0  # which this bounds
+    sloped = False  # whether one pass may give a sum and what moves it
     differentiable = False  # whether its sums of opaque formulas carry derivatives of their own
     traces = False  # whether it takes opaque formulas as trees
 

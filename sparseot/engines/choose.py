@@ -194,6 +194,8 @@ def choose_engine(
     why_not = engine.refuses(formula, x, pairs)
     if why_not:
         raise bad_input("engine", repr(engine.name), "an engine for this sum", why_not)
+    if engine.name == "nufft" and x.device.type != "cpu":
+        optional("cufinufft", "engine", f'"nufft" for points on {x.device}')
     return engine, why
 
 

@@ -5,7 +5,8 @@ the points y to the coefficients, multiply by the Gaussian's, evaluate the serie
 x. The transforms are FINUFFT's (Barnett, Magland and af Klinteberg, 2019). The work grows with
 points plus modes instead of pairs, and two real right-hand sides ride in one complex transform,
 since the Gaussian is real and even (the fast Gauss transform of Greengard and Strain, 1991, by
-other means).
+other means). On CUDA devices the same transforms are cuFINUFFT's (Shih, Wright, Andén, Blaschke and
+Barnett, 2021), where it is installed.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 import finufft
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import bad_input
 from ..formulas import Radial
+from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula, Reductions
 from .openmp import thread_count
@@ -30,11 +31,12 @@ COARSE, FINE = 1.25, 2.0  # upsampling: the fine grid takes twice the time and r
 SINGLE = 2e-6  # what transforms in single precision lose at the least
 COLUMNS, MOST_PLANS = 16, 6  # right-hand sides at a time, and plans that are kept
 FLOOR = 1e-13
+DEVICES = "cpu", "cuda"
 SMALL = 1 << 14  # points and modes, of some milliseconds: other threads are not woken for them
 
 
 class Fourier(Engine):
-    """Multiples of Gaussians, D <= 3, on a CPU.
+    """Multiples of Gaussians, D <= 3, on a CPU, or on CUDA where cuFINUFFT is installed.
 
     Args:
         tol: the error of an entry of the product, relative to the kernel's largest value times
@@ -57,14 +59,18 @@ class Fourier(Engine):
             return 'It sums over all pairs; leave pairs=None, or use engine="numba".'
         if x.shape[-1] > 3 or len(x) > 1:
             return 'It takes one cloud in at most 3 dimensions; use engine="numba" or "tiles".'
-        if x.device.type != "cpu":
-            return f'Points are on {x.device}, it runs on a CPU; use engine="tiles".'
+        if x.device.type not in DEVICES:
+            return f'Points are on {x.device}, it runs on a CPU and on CUDA; use engine="tiles".'
         return None
 
     def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
         """Keeps the transforms of the last two pairs of clouds."""
         for sums in self.bound:
-            if torch.equal(x[0], sums.x) and torch.equal(y[0], sums.y):
+            if (
+                sums.x.device == x.device
+                and torch.equal(x[0], sums.x)
+                and torch.equal(y[0], sums.y)
+            ):
                 return sums
         sums = _FourierSums(x, y, self.tol)
         self.bound = [sums, *self.bound[:1]]
@@ -78,7 +84,7 @@ class _FourierSums(Reductions):
         self.wanted = tol
         self.grid: Grid | None = None
         self.rate = 0.0
-        self.plans: dict[tuple[int, int], Any] = {}
+        self.plans: dict[tuple[int, int, int], Any] = {}
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
@@ -92,11 +98,11 @@ class _FourierSums(Reductions):
 
     def _sums(self, v: Tensor, grid: Grid) -> Tensor:
         """The sums for a few columns ``(M, R)``."""
-        weights = _packed(v.to(self.real)).numpy()
-        coefficients = self._plan(1, len(weights), grid, self.y).execute(weights)
+        weights = _packed(v.to(self.real))
+        coefficients = _run(self._plan(1, len(weights), grid, self.y), weights)
         coefficients *= self.spectrum
-        values = self._plan(2, len(weights), grid, self.x).execute(coefficients)
-        return _unpacked(torch.from_numpy(values), v.shape[-1])
+        values = _run(self._plan(2, len(weights), grid, self.x), coefficients)
+        return _unpacked(values, v.shape[-1])
 
     def _prepare(self, kernel: Radial) -> Grid:
         """The grid and the spectrum of this kernel."""
@@ -112,29 +118,62 @@ class _FourierSums(Reductions):
             modes = " x ".join(f"{n:,}" for n in self.grid.modes)
             fix = 'The clouds are too wide for this sigma: use engine="numba", or pairs=Blocks(radius).'
             raise bad_input("engine", f"a Fourier grid of {modes} modes", "at most 2^26", fix)
-        self.spectrum = self.grid.spectrum(kernel).astype(str(self.real).removeprefix("torch."))
+        self.spectrum = self.grid.spectrum(kernel).to(self.real)
         return self.grid
 
     def _plan(self, kind: int, transforms: int, grid: Grid, points: Tensor) -> Any:
-        """FINUFFT's plan of type 1 (points to modes) or 2 (modes to points), kept."""
-        if (kind, transforms) not in self.plans:
-            small = len(points) + grid.size <= SMALL
-            plan = finufft.Plan(
-                kind,
-                grid.modes,
-                n_trans=transforms,
-                eps=max(self.tol, 1e-6 if self.real == torch.float32 else FLOOR),
-                isign=-1 if kind == 1 else 1,
-                dtype=np.complex64 if self.real == torch.float32 else np.complex128,
-                upsampfac=COARSE if self.tol >= 1e-8 else FINE,
-                nthreads=1 if small else thread_count(),
-                showwarn=0,
-            )
-            plan.setpts(*grid.place(points, self.real))
+        """A plan of type 1 (points to modes) or 2 (modes to points), kept."""
+        key = kind, transforms, _stream(points.device)
+        if key not in self.plans:
+            options = {
+                "n_trans": transforms,
+                "eps": max(self.tol, 1e-6 if self.real == torch.float32 else FLOOR),
+                "isign": -1 if kind == 1 else 1,
+                "dtype": "complex64" if self.real == torch.float32 else "complex128",
+            }
+            make = _on_a_cpu if points.device.type == "cpu" else _on_a_device
+            plan = make(kind, grid, grid.place(points, self.real), self.tol, options)
             if len(self.plans) >= MOST_PLANS:
                 self.plans.pop(next(iter(self.plans)))
-            self.plans[kind, transforms] = plan
-        return self.plans[kind, transforms]
+            self.plans[key] = plan
+        return self.plans[key]
+
+
+Options = dict[str, Any]
+
+
+def _stream(device: torch.device) -> int:
+    """The one that torch works on, on CUDA; a plan belongs to it."""
+    return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+
+
+def _on_a_cpu(kind: int, grid: Grid, angles: list[Tensor], tol: float, options: Options) -> Any:
+    """FINUFFT's plan for these points; the fine grid where the tolerance asks for it."""
+    small = len(angles[0]) + grid.size <= SMALL
+    options["upsampfac"] = COARSE if tol >= 1e-8 else FINE
+    options |= {"nthreads": 1 if small else thread_count(), "showwarn": 0}
+    plan = finufft.Plan(kind, grid.modes, **options)
+    plan.setpts(*(angle.numpy() for angle in angles))
+    return plan
+
+
+def _on_a_device(kind: int, grid: Grid, angles: list[Tensor], tol: float, options: Options) -> Any:
+    """cuFINUFFT's, which reads tensors of the device."""
+    device = angles[0].device
+    cufinufft = optional("cufinufft", "engine", f'"nufft" for points on {device}')
+    if device.type == "cuda":
+        options |= {"gpu_device_id": device.index, "gpu_stream": _stream(device)}
+    plan = cufinufft.Plan(kind, grid.modes, **options)
+    plan.setpts(*angles)
+    return plan
+
+
+def _run(plan: Any, data: Tensor) -> Tensor:
+    """What a plan makes of complex numbers ``(transforms, ...)``."""
+    if data.device.type == "cpu":
+        return torch.from_numpy(plan.execute(data.numpy()))
+    found: Tensor = plan.execute(data)
+    return found
 
 
 def _packed(v: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from ..errors import naming_what_was_large
 from ..precision import full_precision
 from .cpus import available_cpus
 
@@ -102,9 +103,10 @@ def own_settings(function: Callable[P, R]) -> Callable[P, R]:
     """The same function, in full precision and on the calling thread, whatever its caller has set.
 
     For what is public, and for backward passes, which torch runs in the mode of whoever calls
-    ``backward()``. Large work inside asks for torch's threads by :func:`threads_for`.
+    ``backward()``. Large work inside asks for torch's threads by :func:`threads_for`. Where a device has
+    no room, the error says for what.
     """
-    return full_precision(on_one_thread(function))
+    return naming_what_was_large(full_precision(on_one_thread(function)))
 
 
 def on_threads_for(work: Callable[..., float]) -> Callable[[Callable[P, R]], Callable[P, R]]:

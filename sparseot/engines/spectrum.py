@@ -58,19 +58,21 @@ class Grid:
         """The number of modes."""
         return math.prod(self.modes)
 
-    def place(self, x: Tensor, dtype: torch.dtype) -> list[np.ndarray]:
+    def place(self, x: Tensor, dtype: torch.dtype) -> list[Tensor]:
         """The points' coordinates as angles in [-pi, pi)."""
         angles = (x.double() - self.centre) * (2 * math.pi / self.sides)
-        return [angle.contiguous().numpy() for angle in angles.to(dtype).unbind(-1)]
+        return [angle.contiguous() for angle in angles.to(dtype).unbind(-1)]
 
-    def spectrum(self, kernel: Radial) -> np.ndarray:
-        """The coefficients of the kernel, of shape ``modes``."""
+    def spectrum(self, kernel: Radial) -> Tensor:
+        """The coefficients of the kernel, of shape ``modes``, on the device of the points."""
         sigma = (2 * kernel.rate) ** -0.5
-        table = np.array(sum(term.factor for term in kernel.terms))
+        table = torch.tensor(sum(term.factor for term in kernel.terms), dtype=torch.float64)
         for side, n in zip(self.sides.tolist(), self.modes, strict=True):
             f = np.arange(-(n // 2), n // 2) / side
             axis = math.sqrt(2 * math.pi) * sigma / side * np.exp(-2 * (math.pi * sigma * f) ** 2)
-            table = table[..., None] * axis
+            table = table.to(self.sides.device)[..., None] * torch.from_numpy(axis).to(
+                self.sides.device
+            )
         return table
 
     def seconds(self, points: int, dtype: torch.dtype) -> float:

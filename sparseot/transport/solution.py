@@ -21,13 +21,15 @@ class Potentials:
     """Dual potentials of one problem, without a graph.
 
     ``f`` ``(B, N)`` is the damped softmin of ``g_prev`` ``(B, M)``, and ``g`` that of ``f_prev``:
-    what the envelope theorem needs to differentiate the value in x, a and in y, b.
+    what the envelope theorem needs to differentiate the value in x, a and in y, b. ``slopes``
+    ``(B, N, D)`` and ``(B, M, D)`` are their gradients, where the last softmins brought them.
     """
 
     f: Tensor
     g: Tensor
     f_prev: Tensor
     g_prev: Tensor
+    slopes: tuple[Tensor | None, Tensor | None] = field(default=(None, None), kw_only=True)
 
 
 @dataclass(frozen=True)

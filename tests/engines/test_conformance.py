@@ -111,6 +111,56 @@ def test_logsumexp_equals_the_dense_one(engine, p, eps, dtype, device):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FORMULAS)
+def test_sums_come_with_what_moves_them_or_not_at_all(engine, name, dtype, device):
+    """In one pass, where an engine has one that gives both; points that coincide move nothing."""
+    thin_out(engine, dtype == torch.float64 and name == "gaussian")
+    formula = FORMULAS[name]
+    skip_refused(engine, formula, torch.zeros(1, 1, 3, device=device))
+    x, row = cloud(70, 3, dtype=dtype, device=device, batch=(1,))
+    y, col = cloud(50, 3, dtype=dtype, device=device, batch=(1,), shift=0.2)
+    y[:, :5] = x[:, :5]
+    v = torch.randn(1, 50, 1, dtype=dtype, device=device)
+    for scalings in ((None, None), (row, col)):
+        both = engine.bind(x, y).sum_slopes(formula, v, *scalings)
+        if both is None:
+            assert not engine.sloped or name in ("laplacian''", "cubic", "quadratic", "constant")
+            return
+        scaled = scalings[0] is not None
+        factors = (row[..., None] + col[:, None]).double().exp() if scaled else 1.0
+        ways = x.double()[:, :, None] - y.double()[:, None]
+        for found, kernel, times in zip(both, (formula, formula.derivative()), (1, 2), strict=True):
+            entries = times * factors * kernel(ways.square().sum(-1)) * v.double()[:, None, :, 0]
+            parts = entries[..., None] * (ways if times == 2 else 1)
+            error = (found - parts.sum(2)).abs() / parts.abs().sum(2).clamp(min=1e-30)
+            assert found.dtype == dtype and error.max() < DTYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [1, 2])
+def test_softmins_come_with_what_moves_them_or_not_at_all(engine, p, dtype, device):
+    """For good guesses and bad ones, of two temperatures."""
+    thin_out(engine, False)
+    skip_refused(engine, ground_cost(p), torch.zeros(1, 1, 2, device=device))
+    x, _ = cloud(60, 2, dtype=dtype, device=device, batch=(2,))
+    y, b = cloud(90, 2, dtype=dtype, device=device, batch=(2,), shift=0.3)
+    y[:, :5] = x[:, :5]
+    temperature = torch.tensor([0.1, 0.05], dtype=dtype, device=device)
+    ways = x.double()[:, :, None] - y.double()[:, None]
+    costs = ways.square().sum(-1) ** (p / 2) / p
+    exponent = b.double().log()[:, None] - costs / temperature[:, None, None].double()
+    slopes = ways if p == 2 else ways / costs.where(costs > 0, 1)[..., None]
+    exact = (exponent.softmax(-1)[..., None] * slopes).sum(2)
+    for guess in (None, torch.full_like(x[..., 0], 1e4)):
+        both = engine.bind(x, y).logsumexp_slopes(ground_cost(p), temperature, b.log(), guess)
+        if both is None:
+            assert not engine.sloped
+            return
+        assert (both[0] - exponent.logsumexp(-1)).abs().max() < 100 * DTYPES[dtype]
+        assert (both[1] - exact).abs().max() < 10 * DTYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FORMULAS)
 def test_block_pairs_equal_the_dense_product_of_what_is_kept(engine, name, dtype, device):
     """Ragged last blocks, rows that meet nothing, a point far away, points that coincide."""
     thin_out(engine, dtype == torch.float64 and name == "gaussian")

@@ -1,12 +1,18 @@
 """The Fourier engine: its error stays below the tolerance, and who works on a transform."""
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
 import finufft
 import pytest
 import torch
 
 from sparseot import KernelMatrix, kernels
-from sparseot.engines.choose import load
+from sparseot.engines import nufft
+from sparseot.engines.choose import choose_engine, load
 from tests.references.clouds import wide
+from tests.references.elsewhere import Elsewhere, There
 
 
 @pytest.mark.parametrize(("count", "threads"), [(50, 1), (5_000, 1), (30_000, None)])
@@ -80,3 +86,64 @@ def test_plans_are_kept_while_the_points_stay():
     x.data += 1.0 * (x > 0.5)  # moved behind autograd's back
     assert engine.bind(x, x) is not first
     assert not torch.allclose(engine.bind(x, x).sum(kernel, v), before, rtol=1e-2)
+
+
+class Plan:
+    """cuFINUFFT's interface, whose transforms are FINUFFT's: tensors of the device in, such a tensor out."""
+
+    asked: list[dict] = []
+
+    def __init__(self, kind, modes, n_trans=1, eps=1e-6, isign=None, dtype="complex64", **options):
+        assert not options.keys() - {"gpu_device_id", "gpu_stream", "upsampfac"}
+        self.asked.append({"n_trans": n_trans, "dtype": dtype, **options})
+        self.real = {"complex64": torch.float32, "complex128": torch.float64}[dtype]
+        self.shape, kinds = modes, {"n_trans": n_trans, "eps": eps, "isign": isign, "dtype": dtype}
+        self.kind, self.plan = kind, finufft.Plan(kind, modes, **kinds, nthreads=1, showwarn=0)
+
+    def setpts(self, *angles):
+        assert all(t.dtype == self.real and t.is_contiguous() for t in angles)
+        self.plan.setpts(*(t.inner.numpy() for t in angles))
+        self.shape = self.shape if self.kind == 1 else (len(angles[0]),)
+
+    def execute(self, data):
+        assert isinstance(data, There) and data.is_contiguous()
+        found = torch.from_numpy(self.plan.execute(data.inner.numpy()))
+        return There(found.view(len(data), *self.shape))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A device that is not there, where cuFINUFFT is installed."""
+    module = ModuleType("cufinufft")
+    module.Plan, module.__spec__ = Plan, ModuleSpec("cufinufft", None)
+    monkeypatch.setitem(sys.modules, "cufinufft", module)
+    monkeypatch.setattr(nufft, "DEVICES", ("cpu", "meta"))
+    monkeypatch.setattr(Plan, "asked", [])
+    with Elsewhere():
+        yield
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_transforms_of_a_device_stay_there(elsewhere, dtype):
+    """The sums of a CPU, odd and even numbers of columns; what comes to the host is the box."""
+    x, y = torch.rand(1, 200, 2, dtype=dtype), torch.rand(1, 150, 2, dtype=dtype)
+    kernel = kernels.Gaussian(0.2)
+    for columns in (1, 4):
+        v = torch.randn(1, 150, columns, dtype=dtype)
+        wanted = load("nufft", tol=1e-5).bind(x, y).sum(kernel, v)
+        found = load("nufft", tol=1e-5).bind(There(x), There(y)).sum(kernel, There(v))
+        assert isinstance(found, There) and max(There.moved) <= 2
+        torch.testing.assert_close(found.inner, wanted, rtol=1e-4, atol=1e-4)
+    single = "complex64" if dtype == torch.float32 else "complex128"
+    assert [plan["n_trans"] for plan in Plan.asked] == [1, 1, 2, 2]
+    assert {plan["dtype"] for plan in Plan.asked} == {single}
+
+
+def test_what_to_install_is_said():
+    class Points(SimpleNamespace):
+        def __len__(self):
+            return 1
+
+    points = Points(device=torch.device("cuda"), shape=(1, 10, 3), dtype=torch.float32)
+    with pytest.raises(ImportError, match=r'pip install "sparseot\[cufinufft\]"'):
+        choose_engine("nufft", kernels.Gaussian(1.0), points)

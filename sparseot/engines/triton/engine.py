@@ -22,7 +22,7 @@ CAPABILITY = 8, 0  # of a device, at least
 class Triton(Engine):
     r"""Every radial formula on CUDA tensors, in any dimension.
 
-    Up to dimension 16, for formulas of the distance itself, and in float64, squares are taken from
+    Up to dimension 6, for formulas of the distance itself, and in float64, squares are taken from
     differences of coordinates. Else float32 points are multiplied on matrix units, as a high and a
     low half in float16 each.
 
@@ -38,6 +38,7 @@ class Triton(Engine):
     """
 
     name = "triton"
+    sloped = True
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in HALVES:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["half_power", "minus_squares", "products", "radial"]
+__all__ = ["TINY", "half_power", "minus_squares", "products", "radial", "ways"]
 
+TINY = tl.constexpr(1e-30)  # a square whose root divides differences of equal points
 LONGEST = tl.constexpr(64)  # coordinates up to which products are unrolled
 
 
@@ -59,6 +60,28 @@ def minus_squares(
             gap = here[:, None] - there[None, :]
             e -= gap * gap
     return e
+
+
+@triton.jit
+def ways(
+    x, y, I, J, group, last, D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr,
+    R: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """``x_i - y_j`` in a group of R - 1 coordinates, and ``last``, or one, in their end: ``(R, BM, BN)``.
+
+    So that the sum of the entries is one of those that move it, and no entry is computed in two layouts.
+    """
+    i, j, r = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, R)
+    d = group * (R - 1) + r
+    end, known = (r == R - 1)[:, None], ((r < R - 1) & (d < D))[:, None]
+    here = tl.load(x + (I * D + d)[:, None] * BM + i[None, :], mask=known, other=0)
+    there = tl.load(y + (J * D + d)[:, None] * BN + j[None, :], mask=known, other=0)
+    if last is None:
+        here = tl.where(end, 1, here)
+        found = here[:, :, None] - there[:, None, :]
+    else:
+        found = here[:, :, None] - there[:, None, :] + end.to(REAL)[:, :, None] * last[None, :, :]
+    return found
 
 
 @triton.jit

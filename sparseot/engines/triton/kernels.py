@@ -3,6 +3,9 @@
 A row of tiles is walked through by one program, or by a few that each take a range of the columns.
 Nothing depends on the order in which programs run: equal input gives equal bits. Entries are added
 in the precision of the points within ``CHUNK`` tiles, and these to a total in double precision.
+
+Either may bring what moves a sum when its points move, from the same entries: sums of these times the
+differences of a group of coordinates.
 """
 
 from __future__ import annotations
@@ -10,84 +13,156 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .entries import minus_squares, products, radial
+from .entries import TINY, half_power, minus_squares, products, radial, ways
 
-__all__ = ["log_sums", "sums"]
+__all__ = ["joined", "log_sums", "moved_sums", "sums"]
 
 CHUNK = tl.constexpr(64)
+LOG2E, NOTHING = tl.constexpr(1.4426950408889634), tl.constexpr(-1e38)
 LOWEST, HIGHEST = tl.constexpr(1e-20), tl.constexpr(1e30)  # sums that lost nothing
 
 
 @triton.jit
 def _exponents(
-    shift, x, y, xq, yq, cols, rate, unit, I, J,
+    shift, x, y, xq, yq, cols, count, rate, unit, I, item, t, columns,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
     HALVES: tl.constexpr,
 ):  # fmt: skip
-    """``col_j - shift_i - rate |x_i - y_j|^DECAY``."""
-    i, j = tl.arange(0, BM), tl.arange(0, BN)
-    col = tl.load(cols + J * BN + j)
+    """``col_j - shift_i - rate |x_i - y_j|^DECAY``; and where DECAY is 1, minus the squares in its units."""
+    i, j, J = tl.arange(0, BM), tl.arange(0, BN), item * columns + t
+    place = t * BN + j
+    col = tl.load(cols + item * count + place, mask=place < count, other=NOTHING) * LOG2E
     if HALVES:
         shift += rate * tl.load(xq + I * BM + i)
         col -= rate * tl.load(yq + J * BN + j)
         e = col[None, :] - shift[:, None]
         e += 2 * rate * products(x, y, I, J, D, BM, BN, BK, HALVES)
+        s = e
     elif DECAY == 2:
         e = minus_squares(col[None, :] - shift[:, None], x, y, I, J, unit, D, BM, BN, BK, True)
+        s = e
     else:
         s = minus_squares(tl.zeros((BM, BN), col.dtype), x, y, I, J, unit, D, BM, BN, BK, True)
         e = col[None, :] - shift[:, None] - tl.sqrt(-s)
-    return e
+    return e, s
 
 
 @triton.jit
 def log_sums(
-    out, x, y, xq, yq, guess, cols, rates, units, blocks, columns, parts,
+    out, slopes, x, y, xq, yq, guess, cols, v, temperatures, lengths, factor, height, width,
+    blocks, columns, parts, groups,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
-    HALVES: tl.constexpr, REAL: tl.constexpr,
+    R: tl.constexpr, HALVES: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
-    """``log2 sum_j 2 ** (col_j - rate |x_i - y_j|^DECAY)``; a guess takes the place of a maximum.
+    """``log sum_j exp(col_j - factor |x_i - y_j|^DECAY / eps)``; a guess takes the place of a maximum.
 
     A block of rows whose sums the exponents cannot hold takes its maxima and sums again, so no host
-    is asked whether the guess was good.
+    is asked whether the guess was good. With R there are ``slopes``, means under these entries: of
+    ``x_i - y_j``, for DECAY 1 divided by its length; or where coordinates are multiplied, ``v_j``.
+    Vectors are of ``height`` rows and ``width`` columns, points in blocks.
     """
-    block, item, part = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
+    block, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    part, group = tl.program_id(2) // groups, tl.program_id(2) % groups
     I = item * blocks + block
     first, last = part * columns // parts, (part + 1) * columns // parts
-    i = tl.arange(0, BM)
-    rate, unit = tl.load(rates + item), tl.load(units + item)
-    shift = tl.load(guess + I * BM + i)
+    W: tl.constexpr = R if R > 0 else 1
+    i, j, r = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, W)
+    row = block * BM + i
+    inside = row < height
+    length = tl.load(lengths).to(tl.float64)
+    double = factor * length * LOG2E / tl.load(temperatures + item).to(tl.float64)
+    if DECAY == 2:
+        double *= length
+    rate, unit = double.to(REAL), (tl.sqrt(double) if DECAY == 2 else double).to(REAL)
+    if guess is None:
+        shift = tl.zeros((BM,), REAL)
+    else:
+        shift = tl.load(guess + item * height + row, mask=inside, other=0) * LOG2E
     total = tl.zeros((BM,), tl.float64)
+    moved = tl.zeros((BM, W) if HALVES else (W, BM), tl.float64)
     tries = 0
     while tries < 2:
         total = tl.zeros((BM,), tl.float64)
+        moved = tl.zeros((BM, W) if HALVES else (W, BM), tl.float64)
         for start in range(first, last, CHUNK):
-            some = tl.zeros((BM, BN), REAL)
+            some = tl.zeros((BM, BN) if R == 0 or HALVES else (R, BM, BN), REAL)
+            if R > 0 and HALVES:
+                pulls = tl.zeros((BM, R), REAL)
             for t in range(start, tl.minimum(start + CHUNK, last)):
-                e = _exponents(shift, x, y, xq, yq, cols, rate, unit, I, item * columns + t,
-                               D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
-                some += tl.exp2(e)
-            total += tl.sum(some, 1).to(tl.float64)
-        lost = 1 - ((total > LOWEST) & (total < HIGHEST)).to(tl.int32)
+                e, s = _exponents(shift, x, y, xq, yq, cols, width, rate, unit, I, item, t, columns,
+                                  D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
+                w = tl.exp2(e)
+                if R == 0:
+                    some += w
+                elif HALVES:  # times a number that is loaded, as in the sums below
+                    J = item * columns + t
+                    right = tl.load(v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :])
+                    some += w
+                    pulls += unit * tl.dot(w, tl.trans(right), input_precision="tf32x3")
+                elif DECAY == 2:
+                    some += w[None, :, :] * ways(x, y, I, item * columns + t, group, None,
+                                                 D, BM, BN, R, REAL)  # fmt: skip
+                else:
+                    s = tl.maximum(-s, TINY)
+                    root = tl.rsqrt(s)
+                    some += (w * root)[None, :, :] * ways(x, y, I, item * columns + t, group, s * root,
+                                                          D, BM, BN, R, REAL)  # fmt: skip
+            if R == 0 or HALVES:
+                total += tl.sum(some, 1).to(tl.float64)
+                if R > 0:
+                    moved += pulls.to(tl.float64)
+            else:
+                moved += tl.sum(some, 2).to(tl.float64)
+        if R > 0 and not HALVES:
+            total = tl.sum(tl.where((r == R - 1)[:, None], moved, 0), 0)
+        lost = (inside & ~((total > LOWEST) & (total < HIGHEST))).to(tl.int32)
         tries += 2 - tl.max(lost, 0)
         if tries == 1:
             tops = tl.full((BM, BN), -3e38, REAL)
             for t in range(first, last):
-                e = _exponents(tl.zeros((BM,), REAL), x, y, xq, yq, cols, rate, unit, I,
-                               item * columns + t, D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
+                e, s = _exponents(tl.zeros((BM,), REAL), x, y, xq, yq, cols, width, rate, unit, I,
+                                  item, t, columns, D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
                 tops = tl.maximum(tops, e)
             shift = tl.max(tops, 1)
-    at = (part * tl.num_programs(1) * blocks + I) * BM
-    tl.store(out + at + i, (shift.to(tl.float64) + tl.log2(total)).to(REAL))
+    at = (part * tl.num_programs(1) + item) * height + row
+    if group == 0:
+        found = (shift.to(tl.float64) + tl.log2(total)) / LOG2E
+        tl.store(out + at, found.to(REAL), mask=inside)
+    if R > 0:
+        share = (unit if DECAY == 1 else 1) / tl.where(total > 0, total, 1)
+        if HALVES:
+            d, share = group * R + r, share / unit
+            there, wanted = at[:, None] * D + d[None, :], inside[:, None] & (d < D)[None, :]
+            tl.store(slopes + there, (moved * share[:, None]).to(REAL), mask=wanted)
+        else:
+            d = group * (R - 1) + r
+            wanted = ((r < R - 1) & (d < D))[:, None] & inside[None, :]
+            there = at[None, :] * D + d[:, None]
+            tl.store(slopes + there, (moved * share[None, :]).to(REAL), mask=wanted)
 
 
 @triton.jit
-def _values(
+def joined(out, logs, size, parts, B: tl.constexpr, REAL: tl.constexpr):
+    """The logarithms of sums that were taken in parts."""
+    at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    inside = at < size
+    top = tl.load(logs + at, mask=inside, other=0)
+    for part in range(1, parts):
+        top = tl.maximum(top, tl.load(logs + part * size + at, mask=inside, other=0))
+    total = tl.zeros((B,), REAL)
+    for part in range(parts):
+        gap = tl.load(logs + part * size + at, mask=inside, other=0) - top
+        total += tl.exp2(gap * LOG2E)
+    tl.store(out + at, top + tl.log2(total) / LOG2E, mask=inside)
+
+
+@triton.jit
+def _pairs(
     x, y, xq, yq, rows, cols, numbers, I, J,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
-    POWERS: tl.constexpr, LOGS: tl.constexpr, HALVES: tl.constexpr, REAL: tl.constexpr,
+    LOGS: tl.constexpr, HALVES: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
-    """``2 ** (row_i + col_j) k(x_i, y_j)``."""
+    """``|x_i - y_j|^2``, and ``row_i + col_j`` less what the kernel decays by."""
     i, j = tl.arange(0, BM), tl.arange(0, BN)
     if HALVES:
         s = tl.load(xq + I * BM + i)[:, None] + tl.load(yq + J * BN + j)[None, :]
@@ -101,7 +176,7 @@ def _values(
         e -= tl.load(numbers) * s
     elif DECAY == 1:
         e -= tl.load(numbers) * tl.sqrt(s)
-    return radial(s, e, numbers, POWERS, LOGS or DECAY > 0)
+    return s, e
 
 
 @triton.jit
@@ -129,8 +204,9 @@ def sums(
         some = tl.zeros((BM, R) if WIDE else (R, BM, BN), REAL)
         for t in range(start, tl.minimum(start + CHUNK, last)):
             J = item * columns + (tl.load(tiles + t) if LISTED else t)
-            w = _values(x, y, xq, yq, rows, cols, numbers, I, J,
-                        D, BM, BN, BK, DECAY, POWERS, LOGS, HALVES, REAL)  # fmt: skip
+            s, e = _pairs(x, y, xq, yq, rows, cols, numbers, I, J,
+                          D, BM, BN, BK, DECAY, LOGS, HALVES, REAL)  # fmt: skip
+            w = radial(s, e, numbers, POWERS, LOGS or DECAY > 0)
             right = tl.load(v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :])
             if WIDE:  # times the lead, lest the sum be taken inside of the matrix units, which cut
                 some += lead * tl.dot(w, tl.trans(right), input_precision="tf32x3")
@@ -142,3 +218,44 @@ def sums(
         tl.store(at + r[None, :] * BM + i[:, None], total.to(REAL))
     else:
         tl.store(at + r[:, None] * BM + i[None, :], (lead * total).to(REAL))
+
+
+@triton.jit
+def moved_sums(
+    out, x, y, xq, yq, rows, cols, v, numbers, starts, tiles, blocks, columns, parts, groups,
+    D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
+    POWERS: tl.constexpr, TIMES: tl.constexpr, LOGS: tl.constexpr, HALVES: tl.constexpr,
+    R: tl.constexpr, LISTED: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """Sums of ``k'(x_i, y_j) v_j`` times ``x_i - y_j``, in a group of R - 1 coordinates; and in their
+    end times that power of the distance with which k' is a multiple of k.
+    """
+    block, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    part, group = tl.program_id(2) // groups, tl.program_id(2) % groups
+    I = item * blocks + block
+    if LISTED:
+        first, last = tl.load(starts + block), tl.load(starts + block + 1)
+    else:
+        first, last = part * columns // parts, (part + 1) * columns // parts
+    i, j, r = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, R)
+    total = tl.zeros((R, BM), tl.float64)
+    for start in range(first, last, CHUNK):
+        some = tl.zeros((R, BM, BN), REAL)
+        for t in range(start, tl.minimum(start + CHUNK, last)):
+            J = item * columns + (tl.load(tiles + t) if LISTED else t)
+            s, e = _pairs(x, y, xq, yq, rows, cols, numbers, I, J,
+                          D, BM, BN, BK, DECAY, LOGS, HALVES, REAL)  # fmt: skip
+            s = tl.maximum(s, TINY)
+            w = radial(s, e, numbers, POWERS, LOGS or DECAY > 0) * tl.load(v + J * BN + j)[None, :]
+            if TIMES == 0:
+                some += w[None, :, :] * ways(x, y, I, J, group, None, D, BM, BN, R, REAL)
+            else:
+                times = half_power(s + tl.load(numbers + 1), TIMES)
+                some += w[None, :, :] * ways(x, y, I, J, group, times, D, BM, BN, R, REAL)
+        total += tl.sum(some, 2).to(tl.float64)
+    at = (part * tl.num_programs(1) + item) * blocks * BM + block * BM + i
+    d, lead = group * (R - 1) + r, tl.load(numbers + 2)
+    place = tl.where(r < R - 1, d, D)  # the sum itself stands behind all coordinates
+    wanted = ((r < R - 1) & (d < D)) | ((r == R - 1) & (group == 0))
+    there = at[None, :] * (D + 1) + place[:, None]
+    tl.store(out + there, (lead * total).to(REAL), mask=wanted[:, None])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import nearest_kernels, reductions
 from .packing import Layout, by_coordinates
-from .shapes import LOW_DIMENSION
+from .shapes import HOISTED
 
 __all__ = ["FAR", "nearest"]
 
@@ -28,7 +28,7 @@ def nearest(x: Tensor, y: Tensor, width: int) -> Tensor:
     squares = x.new_empty(rows.blocks * ROWS, slots)
     indices = torch.empty_like(squares, dtype=torch.int32)
     dim = x.shape[1]
-    few = LOW_DIMENSION if x.dtype == torch.float32 else LOW_DIMENSION // 2
+    few = HOISTED[1] if x.dtype == torch.float32 else HOISTED[1] // 2
     far = cols.fill(y[None], FAR).mT.contiguous()
     reductions.launch(
         nearest_kernels.nearest, (rows.blocks,), 1 if slots == SLOTS else 4,

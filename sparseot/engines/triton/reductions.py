@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 import triton.language as tl
 from torch import Tensor
@@ -16,15 +16,17 @@ from torch.nn.functional import pad
 from ...formulas import GroundCost, Radial
 from ...pairs import BlockPairs
 from ..base import LOG2E, Formula, Reductions, centred
+from ..spectrum import is_gaussian
 from . import kernels
 from .packing import LARGEST, Layout, as_halves, by_coordinates, listed
-from .shapes import LISTED, LOW_DIMENSION, columns_at_once, shape_of
+from .shapes import FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
 
 __all__ = ["TritonReductions", "launch", "real"]
 
 NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 WORTH = 4  # tiles that are worth a program of their own
+JOINED = 256  # rows of a program that joins parts
 PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
 
 
@@ -83,27 +85,115 @@ class TritonReductions(Reductions):
         )  # fmt: skip
         return rows.take(out.sum(0).mT, self.items)[..., : v.shape[-1]]
 
+    def sum_slopes(
+        self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        assert isinstance(kernel, Radial)
+        logs = row is not None or col is not None
+        if v.shape[-1] > 1:
+            return None
+        if self._expands(kernel, logs):
+            return self._products_slopes(kernel, v, row, col)
+        slope = kernel.derivative()
+        times = _times(slope, kernel)
+        if times is None:
+            return None
+        packed, dim = self._packed(0, not is_gaussian(kernel)), self.x.shape[-1]
+        rows, cols = packed.layouts
+        width, groups = self._coordinates()
+        parts = self._parts(packed, groups)
+        powers, numbers = self._numbers(slope, logs, packed.unit)
+        out = v.new_empty(parts, self.items * rows.blocks, rows.size, dim + 1)
+        log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
+        launch(
+            kernels.moved_sums, (rows.blocks, self.items, parts * groups), self._warps(packed, kernel),
+            out, *packed.arrays, log_rows, log_cols, cols.fill(v[..., 0]), numbers,
+            *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
+            DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, TIMES=times[0], LOGS=logs,
+            R=width, LISTED=bool(self.lists), **packed.switches,
+        )  # fmt: skip
+        moved = rows.take(out[0] if parts == 1 else out.sum(0), self.items)
+        return times[1] * moved[..., dim:], 2 * moved[..., :dim]
+
+    def _products_slopes(
+        self, kernel: Radial, v: Tensor, row: Tensor | None, col: Tensor | None
+    ) -> tuple[Tensor, Tensor] | None:
+        """The same by products of coordinates, for a Gaussian: its derivative is a multiple of it."""
+        if not is_gaussian(kernel):
+            return None
+        found = self.sum(kernel, torch.cat((v, v * self.y), -1), row, col)
+        total, moment = found[..., :1], found[..., 1:]
+        return total, -2 * kernel.rate * (total * self.x - moment)
+
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
         if self.lists:
             return super().logsumexp(cost, eps, col, guess)
+        return self._log_sums(cost, eps, col, guess, False)[0]
+
+    def logsumexp_slopes(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        return None if self.lists else self._log_sums(cost, eps, col, guess, True)
+
+    def _log_sums(
+        self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None, sloped: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The logarithms, and what moves them; that has no numbers where it is not wanted."""
         assert isinstance(cost, GroundCost)
-        packed = self._packed(self.halves if cost.power == 2 else 0, False)
+        halves = self.halves if cost.power == 2 else 0
+        # where roots are taken too, tiles are smaller, lest registers not suffice
+        packed = self._packed(halves, sloped and (halves > 0 or cost.singular))
         rows, cols = packed.layouts
-        guess = col.new_zeros(self.items, rows.count) if guess is None else guess
-        shifts, exponents = rows.fill(guess * LOG2E), cols.fill(col * LOG2E, NOTHING)
-        rates = cost.factor * LOG2E / eps.double() * packed.unit.double() ** cost.power
-        units = rates ** (1 / cost.power)
-        parts = self._parts(packed, 1)
-        out = col.new_empty(parts, self.items * rows.blocks, rows.size)
+        factor, eps = (cost.factor, eps) if _is_single(cost.factor) else (1.0, eps / cost.factor)
+        width, groups = self._coordinates(halves > 0) if sloped else (0, 1)
+        parts, dim = self._parts(packed, groups), packed.switches["D"]
+        out = slopes = right = col.new_empty(parts, self.items, rows.count)
+        if sloped:
+            slopes = col.new_empty(parts, self.items, rows.count, dim)
+        if sloped and halves:
+            more = groups * width - self.y.shape[-1]
+            right = pad(cols.fill(self.y), (0, more)).mT.contiguous()
         launch(
-            kernels.log_sums, (rows.blocks, self.items, parts), packed.warps,
-            out, *packed.arrays, shifts, exponents, rates.to(col), units.to(col),
-            rows.blocks, cols.blocks, parts, DECAY=cost.power, **packed.switches,
+            kernels.log_sums, (rows.blocks, self.items, parts * groups),
+            self._warps(packed, cost) if sloped else packed.warps,
+            out, slopes, *packed.arrays, None if guess is None else guess.expand(out[0].shape).contiguous(),
+            col.contiguous(), right, eps.contiguous(), packed.unit, factor, rows.count, cols.count,
+            rows.blocks, cols.blocks, parts, groups, DECAY=cost.power, R=width, **packed.switches,
         )  # fmt: skip
-        out *= math.log(2)
-        return rows.take(out[0] if parts == 1 else out.logsumexp(0), self.items)
+        found = self._joined(out)
+        if not sloped:
+            return found, slopes
+        moved = slopes[0] if parts == 1 else ((out - found).exp()[..., None] * slopes).sum(0)
+        moved = moved[..., : self.x.shape[-1]]
+        return found, cost.factor * cost.power * (self.x - moved if halves else moved)
+
+    def _joined(self, logs: Tensor) -> Tensor:
+        """The logarithms ``(B, N)`` of sums that some programs took in parts."""
+        if len(logs) == 1:
+            return logs[0]
+        out = torch.empty_like(logs[0])
+        launch(
+            kernels.joined, (-(-out.numel() // JOINED),), 4, out, logs, out.numel(), len(logs),
+            B=JOINED, REAL=self.real,
+        )  # fmt: skip
+        return out
+
+    def _coordinates(self, products: bool = False) -> tuple[int, int]:
+        """The width of what a program takes of slopes, and how many programs there are for all.
+
+        Where differences of coordinates are taken, there is one less beside the sum itself.
+        """
+        dim = self.x.shape[-1]
+        if products:
+            width = min(MOST, max(16, 1 << (dim - 1).bit_length()))
+            return width, -(-dim // width)
+        return (2, 1) if dim == 1 else (FEW, -(-dim // (FEW - 1)))
+
+    def _warps(self, packed: Packed, kernel: Radial) -> int:
+        """Those of sums that come with what moves them."""
+        return ROOTED if kernel.singular and self.x.dtype == torch.float64 else packed.warps
 
     def _packed(self, halves: int, wide: bool) -> Packed:
         """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
@@ -176,6 +266,20 @@ class TritonReductions(Reductions):
             return 1
         idle = programs(self.x.device) // (rows.blocks * self.items * groups)
         return max(1, min(idle, cols.blocks // WORTH))
+
+
+def _times(slope: Radial, kernel: Radial) -> tuple[int, float] | None:
+    """The power of the distance, and the factor, by which a kernel is a multiple of its derivative."""
+    if len(slope.terms) != 1 or len(kernel.terms) != 1:
+        return None
+    (one,), (other,) = slope.terms, kernel.terms
+    power, infinite = other.power - one.power, one.power < -1 and not slope.offset
+    return None if power < 0 or infinite else (power, other.factor / one.factor)
+
+
+def _is_single(number: float) -> bool:
+    """Whether single precision holds a number, as kernels are handed it."""
+    return float(np.float32(number)) == number
 
 
 def real(dtype: torch.dtype) -> Any:

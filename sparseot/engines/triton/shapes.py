@@ -6,12 +6,20 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["LISTED", "LOW_DIMENSION", "Shape", "columns_at_once", "shape_of"]
+__all__ = ["LISTED", "LOW_DIMENSION", "ROOTED", "Shape", "columns_at_once", "shape_of"]
 
-LOW_DIMENSION = 16  # up to which squares are taken from differences of coordinates
-HOISTED = 6  # coordinates of rows that fit into registers beside a large tile
+# Up to this dimension squares are taken from differences of coordinates. At 7, products of matrices give
+# twice the pairs a second; at 4 one and a half times, for some digits less.
+LOW_DIMENSION = 6
+HOISTED = (
+    6,
+    16,
+)  # coordinates of rows that fit into registers beside a large tile, and a smaller one
 LISTED = 16, 32  # least and largest side of a tile of kept blocks
 FEW, MOST = 4, 32  # right-hand sides as multiples of the entries, and as columns of one product
+ROOTED = (
+    8  # warps for sums in double precision that come with what moves them, where roots are taken
+)
 
 
 class Shape(NamedTuple):
@@ -27,15 +35,15 @@ class Shape(NamedTuple):
 def shape_of(dtype: torch.dtype, dimension: int, products: bool, wide: bool, listed: bool) -> Shape:
     """The tile of a sum; ``wide`` where many right-hand sides are multiplied as matrices."""
     if products:
-        step = 32 if dimension <= 32 else 64
+        step = next(size for size in (16, 32, 64) if dimension <= size or size == 64)
         return Shape(128, 32 if wide else 64, 8, -(-dimension // step) * step, step)
-    hoisted = HOISTED if dtype == torch.float64 else 8 if wide else LOW_DIMENSION
+    hoisted = HOISTED[0] if dtype == torch.float64 else 8 if wide else HOISTED[1]
     step = dimension if dimension <= hoisted else 1
     if listed:
         return Shape(LISTED[1], LISTED[1], 2 if dtype == torch.float32 else 4, dimension, step)
     if dtype == torch.float64:
         return Shape(32, 32, 4, dimension, step)
-    rows = 32 if step > HOISTED and not wide else 64
+    rows = 32 if step > HOISTED[0] and not wide else 64
     return Shape(rows, 32 if wide else 64, 8, dimension, step)
 
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import on_one_thread, own_settings
 from ...errors import bad_input
 from ...formulas import Opaque, Radial
 from ...pairs import BlockPairs
+from ...points import unwrap
 from .opaque_sums import look_for_infinity, opaque_block_sum, opaque_sum
 from .traced_sums import traced_sum
 from .transforms import Rule
@@ -68,7 +70,10 @@ def kernel_sum(
         out = reductions(engine, x, y, pairs).sum(kernel, v)
         look_for_infinity(kernel, x, y, v, out)
         return out
-    result: Tensor = KernelSum.apply(x, y, v, row, col, kernel, engine, pairs)
+    tensors = x, y, v, row, col
+    plain = all(t is None or unwrap(t) is t for t in tensors)  # not inside of torch.func
+    rule = SlopedSum if engine.sloped and plain else KernelSum
+    result: Tensor = rule.apply(*tensors, kernel, engine, pairs)
     return result
 
 
@@ -103,8 +108,7 @@ class KernelSum(Rule):
         if g is None:
             return (None,) * 8
         x, y, v, row, col = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
+        grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, ctx.needs_input_grad, **ctx.how)
         return (*grads, None, None, None)
 
     @staticmethod
@@ -126,6 +130,31 @@ class KernelSum(Rule):
         parts = (folded(t, d, info.batch_size) for t, d in zip(args[:5], in_dims[:5], strict=True))
         out = KernelSum.apply(*parts, *rest)
         return out.unflatten(0, (info.batch_size, -1)), 0
+
+
+class SlopedSum(Function):
+    """The same where one pass gives the sum and what moves x, which is kept for the backward pass."""
+
+    @staticmethod
+    @on_one_thread
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        x, y, *given, ctx.kernel, engine, pairs = args
+        ctx.how = {"engine": engine, "pairs": pairs}
+        sums = reductions(engine, x, y, pairs)
+        both = sums.sum_slopes(ctx.kernel, *given) if ctx.needs_input_grad[0] else None
+        found, slopes = (sums.sum(ctx.kernel, *given), None) if both is None else both
+        ctx.save_for_backward(x, y, *given, slopes)
+        return found
+
+    @staticmethod
+    @own_settings
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, slopes = ctx.saved_tensors
+        moves, *rest = ctx.needs_input_grad
+        known = moves and slopes is not None and not torch.is_grad_enabled()
+        need = (moves and not known, *rest)
+        gx, *grads = kernel_sum_vjp(ctx.kernel, *tensors, g, need, **ctx.how)
+        return g * slopes if known else gx, *grads, None, None, None
 
 
 def folded(t: Tensor | None, dim: int | None, size: int) -> Tensor | None:
@@ -154,12 +183,34 @@ def kernel_sum_vjp(
     """
     there: dict[str, Any] = {"engine": engine, "pairs": pairs}
     back = {**there, "pairs": pairs and pairs.T}
-    gx = moved_by(kernel, x, y, g, v, row, col, **there) if need[0] else None
-    gy = moved_by(kernel, y, x, v, g, col, row, **back) if need[1] else None
-    gv = kernel_sum(kernel, y, x, g, col, row, **back) if need[2] or need[4] else None
+    found, gx = _moving(kernel, x, y, g, v, row, col, **there) if need[0] else (None, None)
+    gv, gy = _moving(kernel, y, x, v, g, col, row, **back) if need[1] else (None, None)
+    if gv is None and (need[2] or need[4]):
+        gv = kernel_sum(kernel, y, x, g, col, row, **back)
+    if found is None and need[3]:
+        found = kernel_sum(kernel, x, y, v, row, col, **there)
     gcol = (gv * v).sum(-1) if need[4] and gv is not None else None
-    grow = (g * kernel_sum(kernel, x, y, v, row, col, **there)).sum(-1) if need[3] else None
+    grow = (g * found).sum(-1) if need[3] and found is not None else None
     return gx, gy, (gv if need[2] else None), grow, gcol
+
+
+def _moving(
+    kernel: Radial,
+    x: Tensor,
+    y: Tensor,
+    g: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    engine: Engine,
+    pairs: Pairs | None = None,
+) -> tuple[Tensor | None, Tensor]:
+    """The sum, where one pass gives both and no further derivative is asked for; the effect of moving x."""
+    if engine.sloped and not torch.is_grad_enabled():
+        both = reductions(engine, x, y, pairs).sum_slopes(kernel, v, row, col)
+        if both is not None:
+            return both[0], g * both[1]
+    return None, moved_by(kernel, x, y, g, v, row, col, engine, pairs)
 
 
 def moved_by(

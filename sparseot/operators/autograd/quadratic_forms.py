@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from ...engines.base import Engine, Formula
 from ...engines.openmp import on_one_thread, own_settings
 from ...formulas import Opaque, Radial
+from ...points import unwrap
 from .kernel_sums import folded, kernel_sum, moved_by
 from .opaque_sums import opaque_sum
 from .traced_sums import traced_sum
@@ -27,7 +29,9 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
         traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
         field = opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
         return (a * field[..., 0]).sum(-1)
-    result: Tensor = _QuadraticForm.apply(x, a, kernel, engine)
+    plain = unwrap(x) is x and unwrap(a) is a  # not inside of torch.func
+    rule = _SlopedForm if engine.sloped and plain else _QuadraticForm
+    result: Tensor = rule.apply(x, a, kernel, engine)
     return result
 
 
@@ -66,6 +70,32 @@ class _QuadraticForm(Rule):
     def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Tensor, int]:
         x, a = (folded(t, d, info.batch_size) for t, d in zip(args[:2], in_dims[:2], strict=True))
         return _QuadraticForm.apply(x, a, *args[2:]).unflatten(0, (info.batch_size, -1)), 0
+
+
+class _SlopedForm(Function):
+    """The same where one pass gives the sums and what moves x; both are kept for the backward pass."""
+
+    @staticmethod
+    @on_one_thread
+    def forward(ctx: Any, x: Tensor, a: Tensor, kernel: Radial, engine: Engine) -> Tensor:
+        ctx.kernel, ctx.engine = kernel, engine
+        sums, v = engine.bind(x, x), a[..., None]
+        both = sums.sum_slopes(kernel, v) if ctx.needs_input_grad[0] else None
+        found, slopes = (sums.sum(kernel, v), None) if both is None else both
+        ctx.save_for_backward(x, a, found[..., 0], slopes)
+        return (a * found[..., 0]).sum(-1)
+
+    @staticmethod
+    @own_settings
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, a, found, slopes = ctx.saved_tensors
+        moves, weighs = ctx.needs_input_grad[:2]
+        again = torch.is_grad_enabled()  # what was kept has no derivative
+        known = moves and slopes is not None and not again
+        gx, ga = _form_gradients(ctx, x, a, g, (moves and not known, weighs and again))
+        twice = 2 * g[:, None]
+        gx = (twice * a)[..., None] * slopes if known else gx
+        return gx, twice * found if weighs and not again else ga, None, None
 
 
 def _form_gradients(

@@ -21,7 +21,7 @@ from .kernel_sums import kernel_sum, kernel_sum_vjp
 from .opaque_sums import by_rows
 from .traced_sums import Scaled, traced_softmin
 
-__all__ = ["first_order", "softmin"]
+__all__ = ["first_order", "sloped", "softmin"]
 
 
 def softmin(
@@ -132,11 +132,29 @@ class _FirstOrder(Function):
         return barred
 
 
-class _Barrier(Function):
-    """Passes a gradient on and forbids to differentiate it."""
+def sloped(f: Tensor, x: Tensor, slopes: Tensor) -> Tensor:
+    """A value ``(B, N)`` whose gradients ``(B, N, D)`` in its points are known; the first ones only."""
+    result: Tensor = _Sloped.apply(x, f, slopes)
+    return result
+
+
+class _Sloped(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, f: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slopes)
+        return f.clone()
 
     @staticmethod
-    def forward(ctx: FunctionCtx, g: Tensor) -> Tensor:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        x, slopes = ctx.saved_tensors
+        return _Barrier.apply(g[..., None] * slopes, x), None, None
+
+
+class _Barrier(Function):
+    """Passes a gradient on and forbids to differentiate it, as one of ``x`` where that is given."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, g: Tensor, x: Tensor | None = None) -> Tensor:
         return g.view_as(g)
 
     @staticmethod

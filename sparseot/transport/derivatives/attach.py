@@ -40,8 +40,11 @@ __all__ = ["attach", "attached_value"]
 def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[Tensor, Tensor]:
     """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
     if not (found.reports and _twice(problem, curvatures)):
-        f = envelope(problem, found.f, found.g_prev)
-        return f, f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev)
+        known = found.slopes
+        f = envelope(problem, found.f, found.g_prev, slopes=known[0])
+        if problem.symmetric:
+            return f, f
+        return f, envelope(problem.swapped(), found.g, found.f_prev, slopes=known[1])
     f, g = PotentialsRule.apply(*_arguments(problem, curvatures.problem), curvatures)
     return f, f if problem.symmetric else g
 

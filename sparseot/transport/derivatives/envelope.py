@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...formulas import Opaque
-from ...operators.autograd.softmin import first_order, softmin
+from ...operators.autograd.softmin import first_order, sloped, softmin
 from ...points import Points
 from ..problem import Problem
 from ..solution import Potentials
@@ -23,21 +23,29 @@ def dual(problem: Problem, found: Potentials, barred: bool = False) -> Tensor:
     both, as if the plan had twice its mass: it takes half of either.
     """
     source, target, share = problem.source, problem.target, 0.5
-    f = envelope(problem, found.f, found.g_prev, share)
-    g = f if problem.symmetric else envelope(problem.swapped(), found.g, found.f_prev, share)
+    known = found.slopes
+    f = envelope(problem, found.f, found.g_prev, share, known[0])
+    g = f
+    if not problem.symmetric:
+        g = envelope(problem.swapped(), found.g, found.f_prev, share, known[1])
     if barred:
         source, target = without_second(source), without_second(target)
     return problem.penalty.value(source, target, f, g, problem.eps)
 
 
-def envelope(problem: Problem, f: Tensor, g: Tensor, learnt: float = 1.0) -> Tensor:
+def envelope(
+    problem: Problem, f: Tensor, g: Tensor, learnt: float = 1.0, slopes: Tensor | None = None
+) -> Tensor:
     """The damped softmin f of g, with its derivative in the points of the source.
 
-    And with the share ``learnt`` of that in what a cost learns.
+    And with the share ``learnt`` of that in what a cost learns. ``slopes`` are that derivative, where it
+    is known.
     """
     x, learned = problem.source.positions, isinstance(problem.cost, Opaque)
     if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
         return f
+    if slopes is not None:
+        return sloped(f, x, slopes)
     damping = 1 / (1 + problem.eps / problem.penalty.rhos[0])
     y, b = problem.target.positions.detach(), problem.target.weights.detach()
     guess = f / damping

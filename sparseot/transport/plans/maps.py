@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ...engines.base import LOG2E
+from ...engines.choose import neighbour_kernels, no_kernels
 from ...engines.openmp import thread_count
 from ...formulas import Opaque
 from ..problem import Problem
@@ -33,6 +34,7 @@ __all__ = ["mapped", "mapped_points"]
 MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
 FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
 LOWEST, HIGHEST = 1e-30, 1e30  # sums that lost nothing
+LOW_DIMENSION, ENTRIES = 16, 1 << 24  # of a search by kernels; and distances of a tile without them
 HALF = 0.5  # of a row whose kept pairs hold what matters; the whole is one
 
 
@@ -143,8 +145,18 @@ class _NewPoints:
 
 
 def _nearest(cloud: Tensor, points: Tensor) -> Tensor:
-    """The numbers of the nearest points of a cloud, by a tree on the host."""
-    scipy = import_module("scipy.spatial")  # here, for a light import of the library
-    tree = scipy.cKDTree(cloud.numpy(force=True))
-    _, nearest = tree.query(points.numpy(force=True), workers=thread_count())
-    return torch.from_numpy(nearest).to(points.device)
+    """The numbers of points of a cloud that are the nearest, up to rounding: any near one serves.
+
+    By a tree on a CPU; on a device by kernels where they run, else by tiles of all distances.
+    """
+    if cloud.device.type == "cpu":
+        scipy = import_module("scipy.spatial")  # here, for a light import of the library
+        _, nearest = scipy.cKDTree(cloud.numpy()).query(points.numpy(), workers=thread_count())
+        return torch.from_numpy(nearest)
+    if cloud.shape[1] <= LOW_DIMENSION and no_kernels(cloud.device) is None:
+        middle = cloud.mean(0)
+        here, there = ((t - middle).float() for t in (points, cloud))
+        found: Tensor = neighbour_kernels().nearest(here, there, 1)[:, 0]
+        return found
+    rows = max(1, ENTRIES // len(cloud))
+    return torch.cat([torch.cdist(some, cloud).argmin(1) for some in points.split(rows)])

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...engines.base import KEPT_BLOCK
 from ...engines.kept import KEPT_GROUP
-from ...pairs import partition
 from ...points import CLOSED
+from .cuts import block_order
 
 __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 
@@ -24,19 +24,18 @@ class BlockCloud:
 
     The last block is filled up with copies of the last point without weight, and so is the last
     group of blocks. Vectors over the points are in the tree's order, without what was filled in.
-    All are float64 and stay on the device of the points; the tree is made on the host.
+    All are float64 and stay on the device of the points.
     """
 
     def __init__(self, points: Tensor, weights: Tensor) -> None:
-        cut = partition(points.numpy(force=True), SIZE)
-        self.order, self.inverse = (
-            torch.from_numpy(t).to(points.device) for t in (cut.order, cut.inverse)
-        )
+        self.order = block_order(points, SIZE)
+        self.inverse = torch.empty_like(self.order)
+        self.inverse[self.order] = torch.arange(len(points), device=points.device)
         self.points, self.weights = points[self.order], weights[self.order]
         self.n, self.dim = points.shape
-        groups = -(-len(cut) // GROUP)
+        self.filled = -(-self.n // SIZE)
+        groups = -(-self.filled // GROUP)
         self.blocks, self.groups = groups * GROUP, groups
-        self.filled = len(cut)
         self.places = torch.arange(self.blocks * SIZE, device=points.device).clamp(max=self.n - 1)
         cube = self.fill(self.points).view(self.blocks, SIZE, self.dim)
         self.low, self.high = cube.amin(1), cube.amax(1)

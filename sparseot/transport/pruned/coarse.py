@@ -5,12 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...pairs import Array, voxels
 from .clouds import BlockCloud
+from .cuts import cells, sums
 
 __all__ = ["Carried", "Cells"]
 
@@ -20,17 +19,15 @@ WORTH = 0.5  # cells, as a share of the points, above which the points themselve
 class Cells:
     """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies.
 
-    Cells are found on the host, once; what is found of them stays on the device of the points.
+    They are found once, and everything of them stays on the device of the points.
     """
 
     def __init__(self, points: Tensor, weights: Tensor, side: float) -> None:
         self.heads = self.labels = torch.arange(len(points), device=points.device)
         self.points, self.weights = points, weights
-        numbers = voxels(points.numpy(force=True), side) if side > 0 else None
-        if numbers is not None:
-            heads, labels = _distinct(numbers)
-            if len(heads) <= WORTH * len(points):
-                self._merge(*(torch.from_numpy(t).to(points.device) for t in (heads, labels)))
+        found = cells(points, side) if side > 0 else None
+        if found is not None and len(found[0]) <= WORTH * len(points):
+            self._merge(*found)
 
     def weighing(self, weights: Tensor) -> Cells:
         """The same points with other weights, cut only once; not for cells, whose centroids move."""
@@ -41,11 +38,10 @@ class Cells:
 
     def _merge(self, heads: Tensor, labels: Tensor) -> None:
         count, points, weights = len(heads), self.points, self.weights
-        mass = torch.bincount(labels, weights, count)
-        share = weights.where(mass[labels] > 0, 1.0)
-        total = torch.bincount(labels, share, count)
-        means = [torch.bincount(labels, share * c, count) / total for c in points.T]
-        self.points, self.weights = torch.stack(means, 1), mass
+        mass = sums(labels, weights[:, None], count)[:, 0]
+        share = weights.where(mass[labels] > 0, 1.0)[:, None]
+        found = sums(labels, torch.cat((share, share * points), 1), count)
+        self.points, self.weights = found[:, 1:] / found[:, :1], mass
         self.heads, self.labels = heads, labels
 
     @cached_property
@@ -55,25 +51,13 @@ class Cells:
 
     def count(self, width: float) -> int:
         """How many cells of that width hold points; all points where they cannot be numbered."""
-        numbers = voxels(self.points.numpy(force=True), width)
-        return len(self.points) if numbers is None else len(_distinct(numbers)[0])
+        found = cells(self.points, width)
+        return len(self.points) if found is None else len(found[0])
 
     @property
     def whole(self) -> bool:
         """Whether these are the points themselves."""
         return self.labels is self.heads
-
-
-def _distinct(numbers: Array) -> tuple[Array, Array]:
-    """The first place of each number, and which of these stands for each place."""
-    most = int(numbers.max()) + 1
-    if most > 8 * len(numbers):
-        _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
-        return heads, labels
-    first = np.full(most, -1)
-    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
-    taken = first >= 0
-    return first[taken], (np.cumsum(taken) - 1)[numbers]
 
 
 class Carried(NamedTuple):

@@ -34,6 +34,7 @@ class DenseSoftmins(Softmins):
         )
         self.a, self.b = (c.weights[0].double() for c in (source, target))
         self.logs = source.log_weights, target.log_weights
+        self.temperature: tuple[float, Tensor] | None = None
         towards = problem.engine.bind(x, y)
         self.sums = towards, towards if problem.symmetric else problem.engine.bind(y, x)
 
@@ -41,14 +42,20 @@ class DenseSoftmins(Softmins):
         softmin, sound = self._softmin(side, there, here, look)
         return self.damped(side, here, softmin, self.ratio(here, softmin), sound)
 
+    def _temperature(self, eps: float) -> Tensor:
+        """As a tensor, made once for all half-steps at it."""
+        if self.temperature is None or self.temperature[0] != eps:
+            self.temperature = eps, self.logs[0].new_full((1,), eps)
+        return self.temperature[1]
+
     def _softmin(
         self, side: int, other: Tensor, guess: Tensor, look: bool
     ) -> tuple[Tensor, Tensor | None]:
         """``-eps log sum_j b_j exp((g_j - C_ij) / eps)``; ``guess`` is what it may be."""
         logs, sums = self.logs[1 - side], self.sums[side]
         col = logs + (other / self.eps)[None].to(logs)
-        shift = (-guess / self.eps)[None].to(logs)
-        task = self.costs[side], col.new_full((1,), self.eps), col, shift
+        shift = (guess * (-1 / self.eps))[None].to(logs)
+        task = self.costs[side], self._temperature(self.eps), col, shift
         found, sound = (sums.logsumexp(*task), None) if look else sums.guessed(*task)
         return -self.eps * found[0].double(), sound
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,11 +77,17 @@ class AveragedAnnealing(Solver):
         source, target = problem.source, problem.target
         towards = _Update(problem, source, target)
         if problem.symmetric:
-            return Solution(*self._averaged(problem, lengths, towards, lambda now, f, *old: f))
+            now, h, _ = self._averaged(problem, lengths, towards, lambda now, f, *rest: f)
+            new, slopes = towards.last(*now, h, h)
+            return Solution(new, new, h, h, slopes=(slopes, slopes))
         back = _Update(problem.swapped(), target, source)
-        return Solution(
-            *self._averaged(problem, lengths, towards, lambda now, _, f, g: back(*now, f, g))
-        )
+
+        def turned(now: Step, _: Tensor, f: Values, g: Values, weight: Weight) -> Tensor:
+            return _mean(g, back(*now, f, g), weight)
+
+        now, f, g = self._averaged(problem, lengths, towards, turned)
+        (f_new, on_x), (g_new, on_y) = towards.last(*now, g, f), back.last(*now, f, g)
+        return Solution(f_new, g_new, f, g, slopes=(on_x, on_y))
 
     def _together(self, problems: Sequence[Problem], lengths: Tensor) -> list[Solution]:
         """All problems, and those of two clouds from both sides: second potentials are another's first."""
@@ -95,24 +102,28 @@ class AveragedAnnealing(Solver):
         places = [block * items + k for block in partner for k in range(items)]
         holders = torch.tensor(places, device=lengths.device)
 
-        def other(now: Step, f_new: Tensor, *old: Tensor | None) -> Tensor:
-            return f_new if blocks == 1 else f_new.index_select(0, holders)
+        def other(now: Step, f: Tensor, *rest: Any) -> Tensor:
+            return f if blocks == 1 else f.index_select(0, holders)
 
-        together = self._averaged(first, lengths.repeat(blocks), _Update(first, here, there), other)
-        f, _, _, g_prev = (t.split(items) for t in together)
+        towards = _Update(first, here, there)
+        now, f_prev, g_prev = self._averaged(first, lengths.repeat(blocks), towards, other)
+        f_new, moved = towards.last(*now, g_prev, f_prev)
+        f, g = f_new.split(items), g_prev.split(items)
+        slopes = [None] * blocks if moved is None else moved.split(items)
         found, block = [], 0
         for problem in problems:
             mine, theirs = block, block + (not problem.symmetric)
-            found.append(Solution(f[mine], f[theirs], g_prev[theirs], g_prev[mine]))
+            potentials = f[mine], f[theirs], g[theirs], g[mine]
+            found.append(Solution(*potentials, slopes=(slopes[mine], slopes[theirs])))
             block = theirs + 1
         return found
 
     def _averaged(
         self, problem: Problem, lengths: Tensor, towards: _Update, other: Other
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Both potentials at the end, and before the last update.
+    ) -> tuple[Step, Tensor, Tensor]:
+        """The last step, and both potentials before it, which it updates in full.
 
-        ``other`` gives the second potentials, from the first ones of now, and from both of before.
+        ``other`` gives the second potentials, averaged too, from the first ones, or from both of before.
         """
         like = problem.source.positions
         schedule, start = _schedule(problem.p, tuple(lengths.tolist()), problem.blur, self.scaling)
@@ -121,19 +132,23 @@ class AveragedAnnealing(Solver):
         damped = (-schedule * problem.penalty.damping(schedule)).unbind()
         steps = list(zip(schedule.unbind(), damped, strict=True))
         f = towards(*steps[0], None, None)
-        g = other(steps[0], f, None, None)
+        g = other(steps[0], f, None, None, 1.0)
         for step, now in enumerate(steps):
-            f_new = towards(*now, g, f)
-            g_new = other(now, f_new, f, g)
             # Weight of the new iterate: items with a shorter schedule wait at first.
             weight = 0.5 if together else 0.5 * (start <= step).to(f)
-            f, g = torch.lerp(f, f_new, weight), torch.lerp(g, g_new, weight)
-        f_new = towards(*steps[-1], g, f)
-        return f_new, other(steps[-1], f_new, f, g), f, g
+            next_f = _mean(f, towards(*now, g, f), weight)
+            f, g = next_f, other(now, next_f, f, g, weight)
+        return steps[-1], f, g
 
 
 Step = tuple[Tensor, Tensor]  # temperatures, and minus their damped values
-Other = Callable[[Step, Tensor, Tensor | None, Tensor | None], Tensor]
+Weight = Tensor | float
+Values = Tensor | None  # a potential of it, or none yet
+Other = Callable[[Step, Tensor, Values, Values, Weight], Tensor]
+
+
+def _mean(old: Tensor | None, new: Tensor, weight: Weight) -> Tensor:
+    return new if old is None else torch.lerp(old, new, weight)
 
 
 class _Update:
@@ -141,22 +156,35 @@ class _Update:
 
     def __init__(self, problem: Problem, here: Points, there: Points) -> None:
         self.sums = problem.engine.bind(here.positions, there.positions)
-        self.log_weights, self.cost = there.log_weights, problem.cost
+        self.log_weights, self.cost, self.moves = there.log_weights, problem.cost, here.moves
 
     def __call__(self, eps: Tensor, damped: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
         """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess.
 
         ``eps`` ``(B, 1)`` is a temperature for each item, ``damped`` minus its damped value.
         """
-        col = self.log_weights if g is None else self.log_weights + g / eps
-        guess = None if f is None else f / damped
-        return damped * self.sums.logsumexp(self.cost, eps.view(-1), col, guess)
+        return damped * self.sums.logsumexp(*self._task(eps, damped, g, f))
+
+    def last(
+        self, eps: Tensor, damped: Tensor, g: Tensor, f: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same, with its gradient where the same pass gives it and the points may want it."""
+        task = self._task(eps, damped, g, f)
+        both = self.sums.logsumexp_slopes(*task) if self.moves else None
+        if both is None:
+            return damped * self.sums.logsumexp(*task), None
+        return damped * both[0], (-damped / eps)[..., None] * both[1]
+
+    def _task(self, eps: Tensor, damped: Tensor, g: Tensor | None, f: Tensor | None) -> Any:
+        col = self.log_weights if g is None else torch.addcdiv(self.log_weights, g, eps)
+        return self.cost, eps.view(-1), col, None if f is None else f / damped
 
 
 def _stacked(clouds: list[Points]) -> Points:
     """Clouds of equal sizes as one batch."""
     positions, weights = ([getattr(c, name) for c in clouds] for name in ("positions", "weights"))
-    return Points(torch.cat(positions), torch.cat(weights))
+    moves = any(c.moves for c in clouds)
+    return Points(torch.cat(positions), torch.cat(weights), moves=moves)
 
 
 @lru_cache(maxsize=64)

@@ -26,6 +26,10 @@ def test_kernels_fit_their_cards(capability):
     if capability == "90":
         assert 0.8 * found["softmin, D = 3"]["ceiling"] > 2.5e12
         assert 0.8 * found["softmin, D = 64"]["ceiling"] > 1e12
+        assert 0.8 * found["softmin, D = 16"]["ceiling"] > 2e12
         assert found["softmin, D = 3"]["clocks"]["issue"] < 11
         assert 0.8 * found["formula: Gaussian"]["ceiling"] > 2e12
         assert 0.8 * found["formula: logsumexp"]["ceiling"] > 1.5e12
+        names = ("softmin and its gradient", "softmin", "plan times 4 columns")
+        together, first, second = (1 / found[f"{name}, D = 3"]["ceiling"] for name in names)
+        assert together < 0.8 * (first + second)

@@ -1,11 +1,14 @@
 """What the engine refuses, when it is chosen, and that it asks its device for nothing."""
 
 import warnings
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import sparseot as so
 from sparseot import kernels
 from sparseot.engines import choose
 from sparseot.engines.choose import choose_engine, load
@@ -58,6 +61,77 @@ def test_refusals_name_another_engine():
     with pytest.raises(ValueError, match='\'bfloat16\', wanted "float32" or "float16"'):
         load("triton", precision="bfloat16")
     assert repr(load("triton", precision="float16")) == "<engine triton, float16>"
+
+
+def test_kernels_run_on_the_device_of_their_tensors(monkeypatch):
+    """Whichever is the current one, which it is again afterwards."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    current, runs = [0], []
+
+    @contextmanager
+    def switched(device):
+        current.append(device.index)
+        yield
+        current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda *args, **options: runs.append((grid, current[-1]))
+
+    monkeypatch.setattr(torch.cuda, "device", switched)
+    there = SimpleNamespace(device=torch.device("cuda:3"))
+    reductions.launch(Kernel(), (1, 2), 4, there)
+    assert runs == [((1, 2), 3)] and current == [0]
+
+
+class Launches(TorchDispatchMode):
+    """What a card would be asked to run: operators that compute, not those that look at memory anew."""
+
+    FREE = {
+        "detach",
+        "alias",
+        "empty",
+        "empty_like",
+        "new_empty",
+        "empty_strided",
+        "new_empty_strided",
+    }
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if not (func.is_view or name in self.FREE or name.startswith("_unsafe_view")):
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
+    """Clouds of equal size are one batch: a kernel and five operators for all four potentials."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    runs, counts = [], []
+
+    def note(kernel, grid, warps, out, *rest, **switches):
+        runs.append(kernel)
+        out.zero_()
+
+    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(engine, "unfit", lambda device: None)
+    x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
+    for scaling in (0.5, 0.25):
+        runs.clear()
+        with Launches() as launches:
+            so.SamplesLoss(blur=0.01, diameter=1.0, scaling=scaling, backend="triton")(x, y)
+        counts.append((len(runs), len(launches.names)))
+    (many, all_many), (few, all_few) = counts
+    assert (many, few) == (11, 8)
+    assert all_many - all_few <= 6 * (many - few)  # zero_ of the stand-in stands for the kernel
 
 
 @pytest.mark.parametrize("dim", [3, 64])

@@ -186,13 +186,13 @@ def test_many_weights_on_one_support_cut_it_once(monkeypatch):
     x, y = torch.rand(700, 2).double(), torch.rand(600, 2).double()
     a = torch.stack([weights(700) for _ in range(3)])
     alone = [so.solve_sample(x, y, w, blur=0.05, debias=True, solver=FEW).value for w in a]
-    sizes, true = [], clouds.partition
+    sizes, true = [], clouds.block_order
 
     def counted(points, size):
         sizes.append(len(points))
         return true(points, size)
 
-    monkeypatch.setattr(clouds, "partition", counted)
+    monkeypatch.setattr(clouds, "block_order", counted)
     found = so.solve_sample(x, y, a, blur=0.05, debias=True, solver=FEW)
     assert sizes.count(700) == sizes.count(600) == 1
     torch.testing.assert_close(found.value, torch.stack(alone), rtol=1e-12, atol=1e-14)

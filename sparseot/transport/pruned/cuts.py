@@ -1,0 +1,87 @@
+"""A cloud cut into the blocks of a kd-tree, and into cubic cells: on a CPU by NumPy, else where it is.
+
+Elsewhere a tree is made level by level, all nodes of a level by two sorts, since what is known of it
+beforehand is where its nodes begin; nothing is read back. The blocks are those of
+:func:`sparseot.pairs.partition`, up to the order of points within, and of points that are equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...pairs import Array, node_ends, partition, voxels
+
+__all__ = ["block_order", "cells", "sums"]
+
+MOST_CELLS = 62  # of which numbers have this many bits
+
+
+def block_order(points: Tensor, size: int) -> Tensor:
+    """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last."""
+    if points.device.type == "cpu":
+        return torch.from_numpy(partition(points.numpy(force=True), size).order)
+    n, dim = points.shape
+    blocks = -(-n // size)
+    order = torch.arange(n, device=points.device)
+    for depth in range(max(0, blocks - 1).bit_length()):
+        first = torch.from_numpy(node_ends(blocks, depth)).to(points.device) * size
+        lengths = first.clamp(max=n).diff()
+        nodes = torch.arange(len(lengths), device=points.device)
+        nodes = nodes.repeat_interleave(lengths, output_size=n)
+        here = points[order]
+        there = nodes[:, None].expand(n, dim)
+        low, high = (
+            here.new_empty(len(lengths), dim).scatter_reduce(
+                0, there, here, how, include_self=False
+            )
+            for how in ("amin", "amax")
+        )
+        axes = (high - low).argmax(1)
+        along = here.gather(1, axes[nodes][:, None])[:, 0].argsort(stable=True)
+        order = order[along[nodes[along].argsort(stable=True)]]
+    return order
+
+
+def cells(points: Tensor, side: float) -> tuple[Tensor, Tensor] | None:
+    """One point of each cubic cell of that side that holds any, and the cell of each point.
+
+    None where there are so many cells that they cannot be numbered.
+    """
+    if points.device.type == "cpu":
+        numbers = voxels(points.numpy(force=True), side)
+        return None if numbers is None else _distinct(numbers)
+    places = ((points - points.amin(0)) / side).floor()
+    widths = places.amax(0) + 1
+    if float(widths.log2().sum()) > MOST_CELLS:
+        return None
+    found = torch.zeros(len(points), dtype=torch.int64, device=points.device)
+    for place, width in zip(places.long().unbind(1), widths.long(), strict=True):
+        found = found * width + place
+    taken, labels = torch.unique(found, return_inverse=True)
+    all_of_them = torch.arange(len(points), device=points.device)
+    heads = all_of_them.new_empty(len(taken))
+    return heads.scatter_reduce(0, labels, all_of_them, "amin", include_self=False), labels
+
+
+def sums(labels: Tensor, values: Tensor, count: int) -> Tensor:
+    """The sums ``(count, k)`` of values ``(n, k)`` that have the same label; the same bits at each call."""
+    if values.device.type == "cpu":
+        return torch.stack([torch.bincount(labels, column, count) for column in values.T], 1)
+    numbers, order = labels.sort(stable=True)
+    ends = torch.searchsorted(numbers, torch.arange(count + 1, device=labels.device))
+    found: Tensor = torch.segment_reduce(values[order], "sum", lengths=ends.diff(), unsafe=True)
+    return found
+
+
+def _distinct(numbers: Array) -> tuple[Tensor, Tensor]:
+    """The first place of each number, in their order, and which of these stands for each place."""
+    most = int(numbers.max()) + 1
+    if most > 8 * len(numbers):
+        _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
+        return torch.from_numpy(heads), torch.from_numpy(labels)
+    first = np.full(most, -1)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    taken = first >= 0
+    return torch.from_numpy(first[taken]), torch.from_numpy((np.cumsum(taken) - 1)[numbers])

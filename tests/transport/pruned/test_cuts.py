@@ -1,0 +1,77 @@
+"""Blocks and cells that are cut on a device are those of a CPU, and nothing is read back."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparseot.pairs import partition, voxels
+from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.coarse import Cells
+from sparseot.transport.pruned.cuts import block_order, cells, sums
+from tests.references.clouds import cloud
+from tests.references.elsewhere import Elsewhere, There
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 32), (33, 32), (700, 32), (1000, 7)])
+@pytest.mark.parametrize("dim", [1, 3])
+def test_blocks_are_those_of_a_cpu(n, size, dim):
+    x, _ = cloud(n, dim)
+    x[:, 0] *= 3
+    wanted = partition(x.numpy(), size)
+    with Elsewhere():
+        order = block_order(There(x), size)
+    assert isinstance(order, There) and not There.moved
+    found = order.inner.split(size)
+    assert len(found) == len(wanted)
+    for block, first, last in zip(found, wanted.starts[:-1], wanted.starts[1:], strict=True):
+        assert set(block.tolist()) == set(wanted.order[first:last].tolist())
+    here = block_order(x, size)
+    assert np.array_equal(here.numpy(), wanted.order)
+
+
+def test_points_that_are_equal_are_cut_too():
+    x = torch.zeros(100, 2).double()
+    x[:50, 1] = 1
+    with Elsewhere():
+        order = block_order(There(x), 8)
+    assert torch.equal(order.inner.sort()[0], torch.arange(100))
+
+
+@pytest.mark.parametrize("side", [0.3, 1e-3])
+def test_cells_are_those_of_a_cpu(side):
+    """Which stands for each, too; what a device tells is whether they can be numbered."""
+    x, _ = cloud(500, 3)
+    here = cells(x, side)
+    numbers = voxels(x.numpy(), side)
+    assert torch.equal(here[1], torch.from_numpy(np.unique(numbers, return_inverse=True)[1]))
+    with Elsewhere():
+        there = cells(There(x), side)
+        far = There(torch.tensor([[0.0] * 6, [1e12] * 6]).double())
+        assert cells(far, 1.0) is None
+    assert max(There.moved) == 1
+    assert torch.equal(here[0], there[0].inner) and torch.equal(here[1], there[1].inner)
+
+
+def test_sums_by_labels_are_the_same_at_each_call():
+    """Labels without a value have none."""
+    labels, values = torch.randint(0, 9, (200,)), torch.randn(200, 3).double()
+    labels[labels == 4] = 5
+    wanted = sums(labels, values, 10)
+    with Elsewhere():
+        found = [sums(There(labels), There(values), 10).inner for _ in range(2)]
+    assert not There.moved and torch.equal(*found)
+    torch.testing.assert_close(found[0], wanted)
+    assert not wanted[[4, 9]].any()
+
+
+def test_clouds_and_cells_are_the_same_elsewhere():
+    x, a = cloud(600, 3, zero=slice(0, 30))
+    here, cloud_here = Cells(x, a, 0.25), BlockCloud(x, a)
+    with Elsewhere():
+        there, cloud_there = Cells(There(x), There(a), 0.25), BlockCloud(There(x), There(a))
+        counts = here.count(0.1), there.count(0.1)
+    assert max(There.moved) == 1 and counts[0] == counts[1]
+    for name in ("points", "weights", "labels", "heads"):
+        torch.testing.assert_close(getattr(there, name).inner, getattr(here, name))
+    for name in ("low", "high", "group_low", "masses"):
+        torch.testing.assert_close(getattr(cloud_there, name).inner, getattr(cloud_here, name))
