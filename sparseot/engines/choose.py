@@ -53,7 +53,7 @@ TREE_ENGINES = {
 }
 PROGRAMS = {"cpu": "compiled", "cuda": "triton"}  # engines that compile trees, by device
 WORTH_A_PROGRAM = 1 << 14  # pairs, below which torch is done before a compiler is
-WORTH_TRACING = 1 << 16  # pairs, below which a function is done before its program is compiled
+WORTH_TRACING = 1 << 12  # pairs, below which a function is done before it is traced
 LOW_DIMENSION = 20  # below it differences of coordinates beat matrix products (docs/performance)
 PAIRS_PER_SECOND = {torch.float32: 8e9, torch.float64: 3e9}  # of loops, docs/performance
 WORTH_A_SERIES = 0.1  # seconds of exact sums below which nothing is approximated

@@ -13,12 +13,13 @@ from sparseot.engines.choose import ENGINES, TILE_LOOPS, choose_engine, load, ti
 from sparseot.engines.kept import KEPT_GROUP, Boxes, TileRows
 from sparseot.engines.kept import Blocks as KeptBlocks
 from sparseot.engines.tiles import Tiles
-from sparseot.formulas import Radial, Term, ground_cost
+from sparseot.formulas import Opaque, Radial, Term, ground_cost
 from sparseot.operators.autograd.kernel_sums import kernel_sum
 from sparseot.pairs import Blocks
 from tests.engines import triton
 from tests.references.clouds import cloud
 from tests.references.dense import cost_matrix, squared_distances
+from tests.references.functions import COSTS, learnt
 
 FORMULAS = {
     "gaussian": kernels.Gaussian(0.3),
@@ -36,7 +37,7 @@ DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 # KeOps compiles for seconds at each formula and dtype: its part of the table is for make check.
 NAMES = [
-    *(name for name in ENGINES if name not in ("keops", "triton")),
+    *(name for name in ENGINES if name not in ("keops", "triton", "compiled")),
     *triton.HERE,
     pytest.param("keops", marks=pytest.mark.slow),
 ]
@@ -88,6 +89,43 @@ def test_sums_equal_the_dense_product(engine, name, dtype, device):
         assert found.dtype == dtype and found.shape == (items, 130, 2)
         error = (found - matrix @ v.double()).abs() / (matrix.abs() @ v.double().abs())
         assert error.max() < DTYPES[dtype]
+
+
+@pytest.fixture(params=["programs", "torch"])
+def traced(request, monkeypatch):
+    """The engine of functions that are traced: by programs, however few the pairs, and by torch."""
+    if request.param == "programs":
+        monkeypatch.setattr("sparseot.engines.choose.WORTH_A_PROGRAM", 0)
+    return load("compiled")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["mahalanobis", "cosine", "huber", "uneven", "gaussian", "cubic"])
+def test_traced_functions_equal_the_dense_product(traced, name, dtype, device):
+    """Sums with and without scalings, softmins from good guesses and bad ones, and largest values."""
+    held = [t.to(device, dtype) for t in learnt()]
+    cost = Opaque(FORMULAS[name].matrix if name in FORMULAS else lambda *z: COSTS[name](*z, *held))
+    x, row = cloud(30, 3, dtype=dtype, device=device, batch=(2,))
+    y, col = cloud(20, 3, dtype=dtype, device=device, batch=(2,), shift=0.2)
+    dense, v = cost(x, y).double(), torch.randn(2, 20, 2, dtype=dtype, device=device)
+    sums, tol = traced.bind(x, y), 20 * DTYPES[dtype]
+    for scalings in ((None, None), (row, col), (None, col)):
+        matrix = dense.clone()
+        for scaling, axis in zip(scalings, (2, 1), strict=True):
+            matrix = matrix if scaling is None else matrix * scaling.exp().unsqueeze(axis)
+        error = (sums.sum(cost, v, *scalings) - matrix @ v.double()).abs()
+        assert (error <= tol * (matrix.abs() @ v.double().abs())).all()
+    eps = torch.tensor([0.01, 3.0], dtype=dtype, device=device)
+    exponents = col[:, None] - dense / eps[:, None, None]
+    exact = exponents.logsumexp(-1)
+    for guess in (None, exact.to(dtype) + 3, torch.full_like(exact, 1e4).to(dtype)):
+        found = sums.logsumexp(cost, eps, col, guess)
+        assert (found - exact).abs().max() < tol * max(1, exponents.abs().max())
+    largest, where = sums.largest(cost)
+    assert (largest - dense.amax(2)).abs().max() <= tol * dense.abs().max()
+    assert (
+        dense.gather(2, where[..., None])[..., 0] - largest
+    ).abs().max() <= tol * dense.abs().max()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

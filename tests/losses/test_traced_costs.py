@@ -62,7 +62,14 @@ SYMMETRIC_ONLY = ("debiased", "sinkhorn_divergence", "hausdorff")
 FIXED_ONLY = ("hausdorff",)
 
 
-@pytest.mark.parametrize("name", ["cubes", "mahalanobis", "cosine", "bilinear", "uneven"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mahalanobis",
+        "uneven",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("cubes", "cosine", "bilinear")),
+    ],
+)
 @pytest.mark.parametrize("door", DOORS)
 def test_doors(door, name):
     """Values, and gradients in points, weights and what is learnt; asymmetric costs where they may be."""

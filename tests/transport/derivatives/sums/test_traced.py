@@ -59,7 +59,16 @@ def directions(variables):
 
 
 @pytest.mark.parametrize("reach", [None, 0.8])
-@pytest.mark.parametrize("name", ["cubes", "bilinear", "periodic", "uneven", "clipped"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uneven",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("cubes", "bilinear", "periodic", "clipped")
+        ),
+    ],
+)
 def test_against_an_unrolled_loop(name, reach):
     variables, cost = clouds(), COSTS[name]
     ways = directions(variables)
