@@ -15,7 +15,7 @@ from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
 from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, newton_sweeps
 
-__all__ = ["DenseSoftmins", "solve_all_pairs"]
+__all__ = ["COARSE", "RATIO", "SWEEPS", "DenseSoftmins", "solve_all_pairs", "solve_own"]
 
 RATIO = 4.0  # of successive temperatures
 COARSE = 0.01  # tolerance at all temperatures but the last,
@@ -67,7 +67,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     else:
         softmins, how = DenseSoftmins(problem), f"{problem.engine.name} on all pairs"
     levels: list[Level] = []
-    solve = _own if problem.symmetric else _pair
+    solve = solve_own if problem.symmetric else _pair
     outcome = solve(course, softmins, start, levels)
     course.bar.close()
     return Found(outcome, levels, f"{how} ({why})")
@@ -97,7 +97,7 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
     return outcome
 
 
-def _own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
+def solve_own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
     """A cloud and itself, at the last temperature only."""
     began, h = time.perf_counter(), torch.zeros_like(softmins.a)
     h = softmins.step(0, h, h).value / 2 if start is None else start[0]

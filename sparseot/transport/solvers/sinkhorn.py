@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ...engines.base import Engine
 from ...engines.choose import loops_for
@@ -22,7 +23,7 @@ from ..pruned.coarse import Cells
 from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..solution import Potentials, Solution, Solver
 from .all_pairs import solve_all_pairs
-from .course import Course
+from .course import Course, Found
 from .multilevel import solve_kept_pairs
 from .progress import Bar
 
@@ -107,12 +108,7 @@ class Sinkhorn(Solver):
             if start is not None:
                 n, m = (cloud.weights.shape[1] for cloud in (item.source, item.target))
                 first = start.f_prev[k, :n].double(), start.g[k, :m].double()
-            if why is None:
-                loops = loops_for(self.engine, problem.source.positions.device)
-                assert loops is not None
-                found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
-            else:
-                found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
+            found = self.solve_item(one, first, cut, why)
             parts.append(found)
             reports.append(found.report(one))
         n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
@@ -125,6 +121,20 @@ class Sinkhorn(Solver):
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None
         return Solution(f, g, f_prev, g_prev, reports, pairs)
+
+    def solve_item(
+        self,
+        course: Course,
+        start: tuple[Tensor, Tensor] | None,
+        cut: dict[Hashable, Cells],
+        why: str | None,
+    ) -> Found:
+        """One item of a batch; ``why`` says why all pairs are visited, None that some are."""
+        if why is not None:
+            return solve_all_pairs(course, start, asked=self.engine != "auto", why=why)
+        loops = loops_for(self.engine, course.problem.source.positions.device)
+        assert loops is not None
+        return solve_kept_pairs(course, start, cut, engine=loops, memory=self.memory)
 
     def rounding(self, problem: Problem) -> float:
         """None where potentials are found in double precision anyway."""
