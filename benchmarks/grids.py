@@ -109,7 +109,9 @@ def pairs(n: int, dim: int, repeats: int = 3) -> None:
             numbers = f"{seconds:.2f} | {value:.1e} | {gradient:.1e} | {row[2]}"
             print(f"| {blur:g} | {name} | {numbers} |", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nPeak of the process {peak:,.0f} MB; one image in float64 has {a.numel() / 2**17:.1f} MB")
+    print(
+        f"\nPeak of the process {peak:,.0f} MB; one image in float64 has {a.numel() / 2**17:.1f} MB"
+    )
 
 
 def averages(n: int, repeats: int = 3) -> None:
@@ -126,7 +128,9 @@ def averages(n: int, repeats: int = 3) -> None:
 
         def pot(stop: float, reg: float = reg) -> torch.Tensor:
             made = ot.bregman.convolutional_barycenter2d_debiased
-            return torch.as_tensor(made(images.numpy(), reg, method="sinkhorn_log", stopThr=stop, warn=False))
+            return torch.as_tensor(
+                made(images.numpy(), reg, method="sinkhorn_log", stopThr=stop, warn=False)
+            )
 
         def house(tol: float, blur: float = blur) -> torch.Tensor:
             return sparseot.grid_barycenter(images, spacing=1 / n, blur=blur, tol=tol).image
@@ -136,7 +140,9 @@ def averages(n: int, repeats: int = 3) -> None:
         for tol in TOLS:
             if float((house(tol) - middle).abs().sum()) <= aim:
                 break
-        rows.append((f"sparseot, tol {tol:g}", *timed(lambda tol=tol, house=house: house(tol), repeats)))
+        rows.append(
+            (f"sparseot, tol {tol:g}", *timed(lambda tol=tol, house=house: house(tol), repeats))
+        )
         for name, seconds, image in rows:
             error = float((image - middle).abs().sum())
             print(f"| {blur:g} | {name} | {seconds:.2f} | {error:.1e} |", flush=True)

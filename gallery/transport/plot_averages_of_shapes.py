@@ -38,7 +38,10 @@ h = 2.4 / (n - 1)  # the distance of two pixels
 found = so.grid_barycenter(corners, weights, spacing=h, blur=0.06, tol=1e-2)
 brightest = found.image.flatten(1).amax(1)
 pictures(
-    {" " * k: image / top for k, (image, top) in enumerate(zip(found.image, brightest, strict=True))},
+    {
+        " " * k: image / top
+        for k, (image, top) in enumerate(zip(found.image, brightest, strict=True))
+    },
     columns=5,
     cmap="magma",
 )

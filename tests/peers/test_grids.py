@@ -32,7 +32,9 @@ def test_divergences_are_those_of_geomloss():
     pytest.importorskip("pykeops")
     images = pytest.importorskip("geomloss._legacy.sinkhorn_images")
     n, blur = 32, 0.1
-    a, b = (gaussian((n, n), (1 / n, 1 / n), m, (0.06, 0.09)).float() for m in ((0.4, 0.4), (0.6, 0.5)))
+    a, b = (
+        gaussian((n, n), (1 / n, 1 / n), m, (0.06, 0.09)).float() for m in ((0.4, 0.4), (0.6, 0.5))
+    )
     theirs = images.sinkhorn_divergence(a[None, None], b[None, None], blur=blur, scaling=0.95)
     ours = so.solve_grid(a, b, spacing=1 / n, blur=blur, debias=True, tol=1e-6).value
     torch.testing.assert_close(ours, theirs[0], rtol=1e-3, atol=0)

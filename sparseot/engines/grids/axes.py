@@ -62,7 +62,9 @@ def averages(
         lines = logs.movedim(axis, 0)
         flat = lines.reshape(len(lines), -1)
         some = None if values is None else values.movedim(axis + 1, 1)
-        flat, means = _along(flat, None if some is None else some.reshape(*some.shape[:2], -1), rate)
+        flat, means = _along(
+            flat, None if some is None else some.reshape(*some.shape[:2], -1), rate
+        )
         logs = flat.view(lines.shape).movedim(0, axis)
         if some is not None and means is not None:
             values = means.view(some.shape).movedim(1, axis + 1)

@@ -27,9 +27,10 @@ from torch import Tensor
 from ...engines.grids.engine import GridEngine, GridReductions
 from ...engines.openmp import own_settings
 from ...errors import bad_input, warn_user
-from ...operators.arrays import Array, as_tensor, like, of_one_kind
+from ...operators.arrays import Array, like, of_one_kind
 from ...operators.autograd.compiled import eagerly
 from ...points import check_integer, check_positive, log_weights
+from ...precision import at_least_single
 from ..solvers.all_pairs import COARSE, RATIO, SWEEPS
 from ..solvers.course import temperatures
 from .images import Axes, as_axes, unit_images
@@ -121,7 +122,6 @@ def grid_barycenter(
         >>> int(found.image.argmax())
         8
     """
-    given = (images, weights)
     (images, weights), first = of_one_kind(images=images, weights=weights)
     axes = as_axes("images", images, spacing, dim, first=1)
     check_positive(blur=blur, tol=tol)
@@ -136,7 +136,7 @@ def grid_barycenter(
             f"tol={tol:g} was asked for. Allow more with max_sweeps=..., or take a larger blur."
         )
     image = (found * mass[..., None]).reshape(*batch, *axes.shape)
-    shown = like(image.to(as_tensor(given[0], first).dtype), first)
+    shown = like(image.to(at_least_single(images)[0].dtype), first)
     return GridBarycenter(shown, residual <= tol, residual, spent, float(blur), debias, tol)
 
 
@@ -154,8 +154,9 @@ def _as_weights(weights: Any, a: Tensor, axes: Axes) -> tuple[Tensor, tuple[int,
         raise bad_input("weights", f"shape {tuple(w.shape)}", wanted)
     if not bool((w >= 0).all()):
         raise bad_input("weights", "negative or NaN weights", "weights >= 0")
-    if bool(((w.sum(-1) - 1).abs() > 1e-5).any()):
-        worst = float(w.sum(-1).reshape(-1)[0])
+    sums = w.sum(-1).reshape(-1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if abs(worst - 1) > 1e-5:
         fix = "Divide them by their sum."
         raise bad_input("weights", f"a sum of {worst:g}", "a sum of one", fix)
     w = w / w.sum(-1, keepdim=True)
@@ -181,12 +182,11 @@ class _Sweeps:
         g, d = (self.a.new_zeros(*self.w.shape[:k], size) for k in (2, 1))
         for k, (eps, new) in enumerate(steps):
             g = interpolated(g.flatten(0, 1), self.grid, cut, new).unflatten(0, g.shape[:2])
-            finer = math.log(coarser(self.grid, new).size / d.shape[1])  # d, too, is a mass of cells
+            finer = math.log(
+                coarser(self.grid, new).size / d.shape[1]
+            )  # d, too, is a mass of cells
             d, cut = interpolated(d, self.grid, cut, new) - self.debias * finer, new
-            if k == len(steps) - 1:
-                goal = tol, most
-            else:
-                goal = max(COARSE, tol), SWEEPS
+            goal = (tol, most) if k == len(steps) - 1 else (max(COARSE, tol), SWEEPS)
             average, g, d, error, count = self._settle(g, d, eps, cut, *goal)
             spent += count
         return average.exp(), error, spent

@@ -56,12 +56,17 @@ def as_axes(name: str, images: Any, spacing: Any, dim: int | None, first: int = 
     count = images.dim() - first
     if dim is None:
         dim = len(steps) if len(steps) > 1 else count
+        if len(steps) > max(count, 1):
+            wanted = f"one, or one for each axis of shape {tuple(images.shape)}"
+            raise bad_input("spacing", f"{len(steps)} numbers", wanted)
     if isinstance(dim, bool) or dim not in range(1, MOST + 1):
         fix = "Say how many of the last axes are those of the grid: dim=2 for images (B, H, W)."
         got = f"shape {tuple(images.shape)}, {dim} axes"
         raise bad_input("dim", got, "a grid of 1, 2 or 3 axes", fix)
     if dim > count:
-        raise bad_input(name, f"shape {tuple(images.shape)}", f"a grid of {dim} axes, the last ones")
+        raise bad_input(
+            name, f"shape {tuple(images.shape)}", f"a grid of {dim} axes, the last ones"
+        )
     if len(steps) not in (1, dim):
         fix = "Each axis has one distance between neighbours; solve_sample takes points anywhere."
         raise bad_input("spacing", f"{len(steps)} numbers", f"one, or {dim}, one an axis", fix)
@@ -81,7 +86,8 @@ def _as_steps(spacing: Any) -> tuple[float, ...]:
     steps = tuple(spacing) if isinstance(spacing, Sequence) else (spacing,)
     if not steps or any(isinstance(step, Sequence) for step in steps):
         raise bad_input("spacing", repr(spacing), "one number, or one for each axis of the grid")
-    check_positive(**{f"spacing[{k}]": step for k, step in enumerate(steps)})
+    for k, step in enumerate(steps):
+        check_positive(**{f"spacing[{k}]" if len(steps) > 1 else "spacing": step})
     return tuple(map(float, steps))
 
 

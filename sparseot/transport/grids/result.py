@@ -152,7 +152,7 @@ class GridTransport:
         columns = self._as_columns(v, "v")
         columns = columns if self.axes.batch else columns[0]
         found = self.flat.hvp(columns, wrt)
-        return like(found.reshape(v.shape), v)
+        return like(found.reshape(v.shape).to(as_tensor(v, v).dtype), v)
 
     @property
     def converged(self) -> bool:

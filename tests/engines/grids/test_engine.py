@@ -10,7 +10,12 @@ from sparseot.engines.grids.engine import GridEngine
 from sparseot.formulas import Gaussian, GroundCost, Laplacian, ground_cost
 from tests.references.dense import squared_distances
 
-GRIDS = [((40,), (0.3,)), ((9, 14), (1.0, 0.5)), ((4, 5, 6), (1.0, 2.0, 0.7)), ((1, 12), (1.0, 1.0))]
+GRIDS = [
+    ((40,), (0.3,)),
+    ((9, 14), (1.0, 0.5)),
+    ((4, 5, 6), (1.0, 2.0, 0.7)),
+    ((1, 12), (1.0, 1.0)),
+]
 
 
 def problem(shape, spacing, items=2):

@@ -39,7 +39,9 @@ def test_it_is_transport_between_the_centres_of_pixels(shape, spacing, blur, opt
     for mine, other in zip(found.marginals, with_points.marginals, strict=True):
         torch.testing.assert_close(mine.reshape(-1), other, rtol=0, atol=1e-10)
     for mine, other in zip(
-        torch.autograd.grad(found.value, (a, b)), torch.autograd.grad(with_points.value, (a, b)), strict=True
+        torch.autograd.grad(found.value, (a, b)),
+        torch.autograd.grad(with_points.value, (a, b)),
+        strict=True,
     ):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-8)
     v = torch.randn(*shape, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -76,7 +78,7 @@ def test_gradients_and_their_gradients_are_those_of_differences():
         return so.solve_grid(a, b, blur=1.0, reach=3.0, debias=True, tol=1e-12).value
 
     assert torch.autograd.gradcheck(value, (a, b), eps=1e-5, atol=1e-7)
-    assert torch.autograd.gradgradcheck(value, (a, b), eps=1e-5, atol=1e-6)
+    assert torch.autograd.gradgradcheck(value, (a, b), eps=1e-5, atol=1e-6, nondet_tol=1e-9)
 
 
 def test_translates_are_as_far_as_they_are_moved():
@@ -94,8 +96,8 @@ def test_translates_are_as_far_as_they_are_moved():
 
 def test_gaussians_have_the_known_divergence():
     """Janati et al., 2020, theorem 1, halved for our cost; each axis is one dimension."""
-    shape, h, blur = (200,), (0.05,), 0.4
-    widths, means = (0.5, 0.9), (4.0, 6.0)
+    shape, h, blur = (300,), (0.05,), 0.4
+    widths, means = (0.5, 0.9), (5.0, 7.0)
     a, b = (gaussian(shape, h, (m,), (s,)) for m, s in zip(means, widths, strict=True))
 
     def cost(s, t):
@@ -123,7 +125,9 @@ def test_the_divergence_is_one(reach):
 
 
 def test_batches_are_loops():
-    a, b = (torch.stack([noise(5, 6, seed=s + k) for k in range(6)]).view(2, 3, 5, 6) for s in (0, 9))
+    a, b = (
+        torch.stack([noise(5, 6, seed=s + k) for k in range(6)]).view(2, 3, 5, 6) for s in (0, 9)
+    )
     how = {"blur": 0.7, "debias": True, "tol": 1e-9}
     a.requires_grad_()
     found = so.solve_grid(a, b, dim=2, **how)
@@ -193,7 +197,9 @@ def test_cells_keep_mass_and_mean(shape, cut):
     found = pyramid.pooled(image.reshape(1, -1), shape, cut)
     assert found.shape == (1, coarse.size) and abs(found.sum() - 1) < 1e-14
     fine = (1,) * len(shape)
-    ramp = coarse.coordinates(image) + (torch.tensor(cut) - 1) / 2  # a linear potential, kept within
+    ramp = (
+        coarse.coordinates(image) + (torch.tensor(cut) - 1) / 2
+    )  # a linear potential, kept within
     whole = pyramid.interpolated(ramp.T, grid, cut, fine).T
     inside = ((places(shape, fine) >= ramp.amin(0)) & (places(shape, fine) <= ramp.amax(0))).all(1)
     torch.testing.assert_close(whole[inside], places(shape, fine)[inside])
@@ -202,8 +208,11 @@ def test_cells_keep_mass_and_mean(shape, cut):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spacing": (1.0, 2.0, 3.0)}, r"dim|spacing"),
-        ({"spacing": torch.tensor([1.0, 2.0, 3.0]), "dim": 2}, "spacing: got 3 numbers, wanted one, or 2"),
+        ({"spacing": (1.0, 2.0, 3.0)}, "spacing: got 3 numbers, wanted one, or one for each axis"),
+        (
+            {"spacing": torch.tensor([1.0, 2.0, 3.0]), "dim": 2},
+            "spacing: got 3 numbers, wanted one, or 2",
+        ),
         ({"spacing": torch.ones(2, 2)}, "spacing: got .* wanted one number, or one for each axis"),
         ({"spacing": (1.0, -1.0)}, r"spacing\[1\]: got -1"),
         ({"blur": 0.0}, "blur: got 0"),
@@ -213,7 +222,7 @@ def test_cells_keep_mass_and_mean(shape, cut):
         ({"b": -torch.ones(4, 5)}, "b: got a negative weight"),
         ({"b": torch.zeros(4, 5)}, "b: got weights that are all zero"),
         ({"b": torch.full((4, 5), math.nan)}, "b: got NaN"),
-        ({"b": torch.ones(4, 5)}, "a, b: got total masses 1 and 20"),
+        ({"b": torch.ones(4, 5)}, "a, b: got total masses 1.* and 20"),
         ({"b": torch.ones(4, 5).double() / 20}, "b: got dtype torch.float64, wanted torch.float32"),
         ({"a": torch.ones(4, 5, dtype=torch.uint8)}, "a: got dtype torch.uint8"),
         ({"a": torch.ones(2, 2, 4, 5)}, "dim: got shape .* Say how many"),
