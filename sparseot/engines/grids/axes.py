@@ -82,7 +82,7 @@ def _along(logs: Tensor, values: Tensor | None, rate: float) -> tuple[Tensor, Te
     def strip(lo: int, hi: int) -> None:
         some = None if values is None else values[..., lo:hi]
         out[:, lo:hi], found = tiles.sums(logs[:, lo:hi], some)
-        if means is not None:
+        if means is not None and found is not None:
             means[..., lo:hi] = found
 
     if logs.device.type == "cpu":

@@ -83,8 +83,9 @@ def interpolated(h: Tensor, grid: GridEngine, old: Cut, new: Cut) -> Tensor:
     size = [n * k for n, k in zip(coarse, ratio, strict=True)]
     image = h.view(-1, 1, *coarse)
     image = functional.interpolate(image, size, mode=MODES[len(size)], align_corners=False)
-    places = tuple(slice(n) for n in fine)
-    return image[(slice(None), 0, *places)].flatten(1)
+    for axis, n in enumerate(fine, 2):
+        image = image.narrow(axis, 0, n)
+    return image.flatten(1)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from tests.transport.grids.images import gaussian, noise
 
 
 def test_the_average_of_translates_is_the_mean_translate():
-    a = gaussian((32, 28), (1.0, 1.0), (10, 10), (2.0, 2.0))
+    a = gaussian((26, 24), (1.0, 1.0), (9, 10), (2.0, 2.0))
     images = torch.stack((a, a.roll((8, 4), (0, 1))))
-    for blur in (1.0, 4.0):
+    for blur in (1.5, 4.0):
         found = so.grid_barycenter(images, torch.tensor([0.75, 0.25]), blur=blur, tol=1e-3)
         assert found.converged
         torch.testing.assert_close(
-            found.image, a.roll((2, 1), (0, 1)), rtol=0, atol=0.02 * float(a.max())
+            found.image, a.roll((2, 1), (0, 1)), rtol=0, atol=0.03 * float(a.max())
         )
 
 

@@ -10,7 +10,7 @@ import sparseot as so
 from sparseot.transport.grids import pyramid
 from tests.transport.grids.images import gaussian, noise, places
 
-GRIDS = [((30,), (0.04,)), ((7, 9), (0.1, 0.07)), ((4, 3, 5), (0.2, 0.25, 0.15))]
+GRIDS = [((30,), (0.04,), 0.05), ((7, 9), (0.1, 0.07), 0.1), ((4, 3, 5), (0.2, 0.25, 0.15), 0.3)]
 CASES = [{}, {"debias": True}, {"reach": 0.5}, {"reach": 0.5, "debias": True}]
 
 
@@ -21,8 +21,7 @@ def pair(shape, reach=None):
 
 
 @pytest.mark.parametrize("options", CASES, ids=str)
-@pytest.mark.parametrize(("shape", "spacing"), GRIDS)
-@pytest.mark.parametrize("blur", [0.3, 0.05])
+@pytest.mark.parametrize(("shape", "spacing", "blur"), GRIDS)
 def test_it_is_transport_between_the_centres_of_pixels(shape, spacing, blur, options):
     a, b = (t.requires_grad_() for t in pair(shape, options.get("reach")))
     x = places(shape, spacing)
