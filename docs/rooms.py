@@ -14,6 +14,7 @@ COLOURS = {
     "graphs": "#2e8b57",
     "lazy": "#7a4fa3",
     "trees": "#8a6d1f",
+    "grids": "#a3485b",
 }
 
 

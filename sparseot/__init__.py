@@ -28,6 +28,9 @@ if _TYPE_CHECKING:
     from .operators.spectral.eigen import EigenPairs, eigsh
     from .operators.spectral.embedding import SpectralEmbedding, spectral_embedding
     from .operators.spectral.laplacian import graph_laplacian
+    from .transport.grids.barycenter import GridBarycenter, grid_barycenter
+    from .transport.grids.result import GridTransport
+    from .transport.grids.solve import solve_grid
     from .transport.hessian import hessian
     from .transport.suggest import suggest_blur
     from .transport.wasserstein import WassersteinDistance, wasserstein_distance
@@ -41,6 +44,8 @@ __all__ = [
     "Blocks",
     "Diagonal",
     "EigenPairs",
+    "GridBarycenter",
+    "GridTransport",
     "KernelMatrix",
     "LazyTensor",
     "LinearSolution",
@@ -57,6 +62,7 @@ __all__ = [
     "datasets",
     "eigsh",
     "graph_laplacian",
+    "grid_barycenter",
     "hausdorff_divergence",
     "hessian",
     "kernel_norm",
@@ -70,6 +76,7 @@ __all__ = [
     "radius_graph",
     "sinkhorn_divergence",
     "spectral_embedding",
+    "solve_grid",
     "solve_sample",
     "suggest_blur",
     "wasserstein_distance",
@@ -85,6 +92,9 @@ _AT_FIRST_USE = {
     "operators.spectral.eigen": ("EigenPairs", "eigsh"),
     "operators.spectral.embedding": ("SpectralEmbedding", "spectral_embedding"),
     "operators.spectral.laplacian": ("graph_laplacian",),
+    "transport.grids.barycenter": ("GridBarycenter", "grid_barycenter"),
+    "transport.grids.result": ("GridTransport",),
+    "transport.grids.solve": ("solve_grid",),
     "transport.hessian": ("hessian",),
     "transport.suggest": ("suggest_blur",),
     "transport.wasserstein": ("WassersteinDistance", "wasserstein_distance"),

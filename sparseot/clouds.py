@@ -13,7 +13,7 @@ from .errors import bad_input
 from .points import Points, numbers
 from .precision import HALF, at_least_single
 
-__all__ = ["batch_size", "points_pair"]
+__all__ = ["batch_size", "check_weights", "points_pair", "rounding"]
 
 # Coordinates whose squared distances are numbers still, in any dimension.
 LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
@@ -65,13 +65,13 @@ def points_pair(
     _check_finite("y", y)
     source, target = _cloud("x", x, "a", a, count), _cloud("y", y, "b", b, count)
     source, target = (
-        replace(cloud, rounding=_rounding(cloud.weights, kind))
+        replace(cloud, rounding=rounding(cloud.weights, kind))
         for cloud, kind in zip((source, target), kinds, strict=True)
     )
     return source, target, count > 0
 
 
-def _rounding(weights: Tensor, came: torch.dtype | None) -> float:
+def rounding(weights: Tensor, came: torch.dtype | None) -> float:
     """What a mass may be off by, relative, where weights ``(B, N)`` came in half precision; else 0.
 
     Three units of their rounding; and where weights are below the normal numbers of float16, as
@@ -111,14 +111,14 @@ def _cloud(name: str, x: Tensor, weights: str, a: Tensor | None, count: int) -> 
     """A cloud with its weights, checked, ``count`` times if it is one alone; a batch is as it was."""
     if x.dim() == 2 and _items(x, a):
         x = x.expand(count, *x.shape)
-    a = _check_weights(weights, a, x, name)
+    a = check_weights(weights, a, x, name)
     if x.dim() == 2:
         count = max(count, 1)
         x, a = x.expand(count, *x.shape), a.expand(count, *a.shape)
     return Points(x, a)
 
 
-def _check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
+def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
     """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
     if a is None:
         return x.new_full(x.shape[:-1], 1 / x.shape[-2])

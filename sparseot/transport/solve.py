@@ -17,18 +17,18 @@ from ..formulas import GroundCost, Opaque, as_cost
 from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
 from ..operators.autograd.compiled import eagerly
 from ..operators.autograd.transforms import outside
-from ..points import check_positive, lacks_digits, of_mass
+from ..points import Points, check_positive, lacks_digits, of_mass
 from ..ragged.batches import as_batches
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
-from .problem import Problem, check_cost
+from .problem import Cost, Problem, check_cost
 from .result import Transport
 from .solution import Potentials, Solver
 from .solvers.progress import deferred
 from .solvers.sinkhorn import Sinkhorn
 from .transports import Transports, of_groups
 
-__all__ = ["say_what_failed", "solve_clouds", "solve_sample", "with_tolerance"]
+__all__ = ["say_what_failed", "solve_clouds", "solve_points", "solve_sample", "with_tolerance"]
 
 
 @eagerly
@@ -136,21 +136,40 @@ def solve_clouds(
     """
     (x, y, a, b), first = of_one_kind(x=x, y=y, a=a, b=b)
     source, target, batched = points_pair(x, y, a, b)
-    dtype, reference = source.positions.dtype, source.positions.detach().new_empty(0)
+    reference = source.positions.detach().new_empty(0)
     check_positive(blur=blur)
-    formula, penalty = as_cost(cost, p), marginals(reach, p)
+    formula = as_cost(cost, p)
     if isinstance(formula, Opaque) and not isinstance(first, Tensor):
         refuse_learnt(first, formula(source.positions[:, :1], target.positions[:, :1]))
+    how: dict[str, Any] = {"blur": blur, "p": p, "reach": reach, "debias": debias}
+    solved = solve_points(source, target, formula, **how, solver=solver, init=init)
+    return solved, batched, like(reference, first)
+
+
+def solve_points(
+    source: Points,
+    target: Points,
+    cost: Cost,
+    *,
+    blur: float,
+    p: int,
+    reach: Reach,
+    debias: bool,
+    solver: Solver,
+    init: Transport | None = None,
+) -> list[Solved]:
+    """The problem of two clouds that were checked and, debiased, those of each and itself, solved."""
+    penalty, dtype = marginals(reach, p), source.positions.dtype
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)
     if debias and penalty.rhos[0] != penalty.rhos[1]:
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
-    engine, told = choose_engine(solver.engine, formula, source.positions, target.positions)
+    engine, told = choose_engine(solver.engine, cost, source.positions, target.positions)
     plain = outside(lambda: (source.copy(), target.copy()), source.positions)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
-    problem = Problem(*plain, formula, penalty, p, blur, engine, told=told)
+    problem = Problem(*plain, cost, penalty, p, blur, engine, told=told)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
         source, target = source.double(), target.double()
@@ -159,8 +178,8 @@ def solve_clouds(
         plain = outside(lambda: (source.copy(), target.copy()), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
-    outside(lambda: check_cost(formula, *plain, debias, engine), source.positions)
-    problem = replace(problem, even=debias or isinstance(formula, GroundCost))
+    outside(lambda: check_cost(cost, *plain, debias, engine), source.positions)
+    problem = replace(problem, even=debias or isinstance(cost, GroundCost))
     problems, given = [problem], [(source, target)]
     if debias:
         problems += [problem.own(problem.source), problem.own(problem.target)]
@@ -172,7 +191,7 @@ def solve_clouds(
         if solution.pairs is not None:
             one = replace(one, pairs=solution.pairs.to(dtype))
         solved.append(Solved(one, solution, clouds))
-    return solved, batched, like(reference, first)
+    return solved
 
 
 def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:

@@ -149,11 +149,11 @@ class SlopedSum(Function):
     @staticmethod
     @own_settings
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        *tensors, slopes = ctx.saved_tensors
+        x, y, v, row, col, slopes = ctx.saved_tensors
         moves, *rest = ctx.needs_input_grad
         known = moves and slopes is not None and not torch.is_grad_enabled()
         need = (moves and not known, *rest)
-        gx, *grads = kernel_sum_vjp(ctx.kernel, *tensors, g, need, **ctx.how)
+        gx, *grads = kernel_sum_vjp(ctx.kernel, x, y, v, row, col, g, need, **ctx.how)
         return g * slopes if known else gx, *grads, None, None, None
 
 

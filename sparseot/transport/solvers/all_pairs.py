@@ -16,7 +16,7 @@ from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
 from .small import STORED_PAIRS, StoredSoftmins, compiled_fixed_point, cooled, newton_sweeps
 
-__all__ = ["DenseSoftmins", "is_stored", "solve_all_pairs"]
+__all__ = ["DenseSoftmins", "is_stored", "solve_all_pairs", "solve_own"]
 
 Start = tuple[Tensor, Tensor] | None
 
@@ -76,7 +76,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     else:
         softmins, how = DenseSoftmins(problem), f"{problem.engine.name} on all pairs"
     if problem.symmetric:
-        outcome = _own(course, softmins, start, levels)
+        outcome = solve_own(course, softmins, start, levels)
     elif isinstance(softmins, StoredSoftmins) and not course.bar.shown:
         outcome = cooled(course, softmins, start, levels)
     else:
@@ -101,7 +101,7 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
     return outcome
 
 
-def _own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
+def solve_own(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
     """A cloud and itself, at the last temperature only."""
     began, h = time.perf_counter(), torch.zeros_like(softmins.a)
     h = softmins.step(0, h, h).value / 2 if start is None else start[0]

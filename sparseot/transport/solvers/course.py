@@ -18,7 +18,7 @@ from ..solution import Level, Report
 from .progress import Bar
 from .relaxation import guessed_rate
 
-__all__ = ["Course", "Found", "temperatures"]
+__all__ = ["COARSE", "RATIO", "SWEEPS", "Course", "Found", "temperatures"]
 
 RATIO = 4.0  # of successive temperatures, where all pairs are visited
 COARSE = 0.01  # tolerance there, at all temperatures but the last,

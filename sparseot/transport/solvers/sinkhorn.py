@@ -145,11 +145,15 @@ class Sinkhorn(Solver):
         def solve(lo: int, hi: int) -> None:
             for k in range(lo, hi):
                 course = self._course(items[k], sides[k])
-                found = solve_all_pairs(course, starts[k], asked=asked, why=why)
+                found = self.solve_item(course, starts[k], why)
                 solved[k] = found, found.report(course)
 
         share_ranges(len(items), solve, 1, SWEEPING * pairs if small else 0.0)
         return [solved[k] for k in range(len(items))]
+
+    def solve_item(self, course: Course, start: Start, why: str) -> Found:
+        """One item of a batch over all pairs; ``why`` says why they are visited."""
+        return solve_all_pairs(course, start, asked=self.engine != "auto", why=why)
 
     def _course(self, item: Problem, sides: list[float]) -> Course:
         tol, bar = float(self.tol or DEFAULT), Bar(self.progress)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...engines.choose import stored_loops
-from ...formulas import GroundCost, Symbolic
+from ...formulas import GroundCost, Opaque, Symbolic
 from ...pairs import Array
 from ...points import CLOSED, Points
 from ..problem import Problem
@@ -57,11 +57,10 @@ class StoredSoftmins(Softmins):
         back = np.empty((len(self.b), len(self.a)))
         forth = back if own else np.empty(back.shape[::-1])
         self.costs, self.loops = (forth, back), stored_loops()
-        known = isinstance(cost, GroundCost)
-        rule = (float(cost.factor), cost.power, CLOSED) if known else (0.0, 2, CLOSED)
+        rule = (float(cost.factor), cost.power) if isinstance(cost, GroundCost) else (0.0, 2)
         found = forth[: 0 if own else len(forth)], back, *self.logs
-        self.loops.prepare(x, y, *self.weights, *rule, *found)
-        if not known:  # a function sees the points in their own precision
+        self.loops.prepare(x, y, *self.weights, *rule, CLOSED, *found)
+        if isinstance(cost, Opaque):  # a function sees the points in their own precision
             points = (c.positions.detach() for c in (problem.source, problem.target))
             forth[:] = cost(*points)[0].detach().double().numpy()
             back[:] = forth.T

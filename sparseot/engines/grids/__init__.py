@@ -1,0 +1,1 @@
+"""Sums over the pixels of regular grids, one axis at a time."""

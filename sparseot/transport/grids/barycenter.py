@@ -1,0 +1,220 @@
+r"""``grid_barycenter``: averages of images on one regular grid.
+
+The debiased barycenter of measures :math:`\alpha_k` minimises :math:`\sum_k w_k S_\varepsilon(\alpha_k,
+\beta)` over all weights :math:`\beta` of the pixels. With potentials :math:`g_k` of the images, and a
+density d that stands for the transport of the average to itself, one sweep is
+
+.. math::
+    f_k = -\varepsilon \log K (\alpha_k e^{g_k / \varepsilon}), \qquad
+    \beta = d\, e^{-\sum_k w_k f_k / \varepsilon}, \qquad
+    g_k = -\varepsilon \log K (\beta e^{f_k / \varepsilon}), \qquad
+    d \gets \sqrt{d \beta / K d},
+
+with the Gibbs kernel K (Janati, Cuturi and Gramfort, 2020, "Debiased Sinkhorn barycenters", algorithm
+1; d = 1 is the biased one of Benamou et al., 2015). It ends when the plans of all images have the
+average as their other marginal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...engines.grids.engine import GridEngine, GridReductions
+from ...engines.openmp import own_settings
+from ...errors import bad_input, warn_user
+from ...operators.arrays import Array, like, of_one_kind
+from ...operators.autograd.compiled import eagerly
+from ...points import check_integer, check_positive, log_weights
+from ...precision import at_least_single
+from ..solvers.course import COARSE, RATIO, SWEEPS, temperatures
+from .images import Axes, as_axes, unit_images
+from .pyramid import Cut, coarser, interpolated, pooled, schedule
+
+__all__ = ["GridBarycenter", "grid_barycenter"]
+
+
+@dataclass(frozen=True)
+class GridBarycenter:
+    """What :func:`grid_barycenter` found.
+
+    Attributes:
+        image: the averages, ``(*batch, *grid)``, of the kind and dtype of the images and of their mass.
+        converged: whether the tolerance was met by all of them.
+        residual: L1 distance of the average from the marginals of its plans, relative to the mass, and
+            averaged over the images as they are; the largest of the batch.
+        n_iter: sweeps over all temperatures.
+        blur, debias, tol: as they were asked for.
+    """
+
+    image: Array
+    converged: bool
+    residual: float
+    n_iter: int
+    blur: float
+    debias: bool
+    tol: float
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "NOT CONVERGED"
+        kind = "debiased" if self.debias else "entropic"
+        return (
+            f"GridBarycenter: {kind}, {' x '.join(map(str, self.image.shape))}, blur {self.blur:g}\n"
+            f"  {state}: marginals off by {self.residual:.1e} of the mass (tol {self.tol:g}) "
+            f"after {self.n_iter} sweeps"
+        )
+
+
+@eagerly
+@own_settings
+@torch.no_grad()
+def grid_barycenter(
+    images: Array,
+    weights: Array | None = None,
+    *,
+    blur: float,
+    spacing: Any = 1.0,
+    dim: int | None = None,
+    debias: bool = True,
+    tol: float = 1e-3,
+    max_sweeps: int = 2000,
+) -> GridBarycenter:
+    r"""The average of K images in the sense of transport: weights on the same grid.
+
+    .. math:: \min_\beta \sum_{k=1}^K w_k\, S_\varepsilon(\alpha_k, \beta)
+
+    over all weights of the pixels, with the Sinkhorn divergence S of the cost :math:`|x - y|^2 / 2`.
+    Debiased, the average of translates of one image is that image at their mean place, neither wider
+    nor sharper.
+
+    Args:
+        images: ``(*batch, K, *grid)`` weights of equal mass.
+        weights: ``(K,)`` of the images, or ``(T, K)`` for T averages of the same images, which are then the
+            only batch; they are positive or zero and have the sum one. None takes 1/K.
+        blur: smoothing length, in the units of ``spacing``.
+        spacing: distance of neighbouring pixels: one number, or one for each axis of the grid.
+        dim: how many of the last axes are those of the grid, as in :func:`solve_grid`; None takes all
+            after the first, or as many as there are numbers in ``spacing``.
+        debias: False for the average in the sense of the entropic cost, which is blurred.
+        tol: L1 error of the marginals, relative to the mass.
+        max_sweeps: largest number of sweeps at the last temperature.
+
+    Returns:
+        A :class:`GridBarycenter`, without derivatives.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described. Not reaching the tolerance is
+        a warning, and ``converged`` is False.
+
+    References:
+        Janati, Cuturi and Gramfort, 2020, "Debiased Sinkhorn barycenters", algorithm 1.
+
+    Example:
+        >>> import torch
+        >>> images = torch.zeros(2, 16)
+        >>> images[0, 2] = images[1, 10] = 1
+        >>> found = grid_barycenter(images, torch.tensor([0.25, 0.75]), blur=1.0)
+        >>> int(found.image.argmax())
+        8
+    """
+    (images, weights), first = of_one_kind(images=images, weights=weights)
+    axes = as_axes("images", images, spacing, dim, first=1)
+    check_positive(blur=blur, tol=tol)
+    check_integer("max_sweeps", max_sweeps)
+    a, mass = unit_images("images", images, axes)
+    w, batch = _as_weights(weights, a, axes)
+    sweeps = _Sweeps(axes.engine, a, w, debias)
+    found, residual, spent = sweeps.run(float(blur), tol, max_sweeps)
+    if residual > tol:
+        warn_user(
+            f"The marginals of the average are off by {residual:.1e} of the mass after {spent} sweeps, "
+            f"tol={tol:g} was asked for. Allow more with max_sweeps=..., or take a larger blur."
+        )
+    image = (found * mass[..., None]).reshape(*batch, *axes.shape)
+    shown = like(image.to(at_least_single(images)[0].dtype), first)
+    return GridBarycenter(shown, residual <= tol, residual, spent, float(blur), debias, tol)
+
+
+def _as_weights(weights: Any, a: Tensor, axes: Axes) -> tuple[Tensor, tuple[int, ...]]:
+    """Those of ``(B, K, N)`` images, ``(T, K)``, and the shape of the batch of averages."""
+    items, count = a.shape[:2]
+    batch = axes.batch[:-1]
+    if weights is None:
+        return a.new_full((items, count), 1 / count), batch
+    if not isinstance(weights, Tensor):
+        raise bad_input("weights", type(weights).__name__, "a tensor or an array", kind=TypeError)
+    w = weights.detach().to(a)
+    if w.dim() not in (1, 2) or w.shape[-1] != count or (w.dim() == 2 and batch):
+        wanted = f"({count},), one for each image" + ("" if batch else f", or (T, {count})")
+        raise bad_input("weights", f"shape {tuple(w.shape)}", wanted)
+    if not bool((w >= 0).all()):
+        raise bad_input("weights", "negative or NaN weights", "weights >= 0")
+    sums = w.sum(-1).reshape(-1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if abs(worst - 1) > 1e-5:
+        fix = "Divide them by their sum."
+        raise bad_input("weights", f"a sum of {worst:g}", "a sum of one", fix)
+    w = w / w.sum(-1, keepdim=True)
+    return (w.expand(items, count), batch) if w.dim() == 1 else (w, (len(w),))
+
+
+class _Sweeps:
+    """Averages of ``(B, K, N)`` images of mass one by ``(T, K)`` weights; B is T, or one.
+
+    Potentials are ``(T, K, N)``, logarithms of averages and of d ``(T, N)``.
+    """
+
+    def __init__(self, grid: GridEngine, a: Tensor, w: Tensor, debias: bool) -> None:
+        self.grid, self.a, self.w, self.debias = grid, a, w[..., None], debias
+
+    def run(self, blur: float, tol: float, most: int) -> tuple[Tensor, float, int]:
+        """The averages, the largest error, and the number of sweeps."""
+        sides = [n * h for n, h in zip(self.grid.shape, self.grid.spacing, strict=True)]
+        falling = temperatures(max(math.hypot(*sides), blur) ** 2, blur**2, RATIO)
+        steps, spent = schedule(self.grid, falling), 0
+        cut = steps[0][1]
+        size = coarser(self.grid, cut).size
+        g, d = (self.a.new_zeros(*self.w.shape[:k], size) for k in (2, 1))
+        for k, (eps, new) in enumerate(steps):
+            g = interpolated(g.flatten(0, 1), self.grid, cut, new).unflatten(0, g.shape[:2])
+            finer = math.log(
+                coarser(self.grid, new).size / d.shape[1]
+            )  # d, too, is a mass of cells
+            d, cut = interpolated(d, self.grid, cut, new) - self.debias * finer, new
+            goal = (tol, most) if k == len(steps) - 1 else (max(COARSE, tol), SWEEPS)
+            average, g, d, error, count = self._settle(g, d, eps, cut, *goal)
+            spent += count
+        return average.exp(), error, spent
+
+    def _settle(
+        self, g: Tensor, d: Tensor, eps: float, cut: Cut, tol: float, most: int
+    ) -> tuple[Tensor, Tensor, Tensor, float, int]:
+        """Sweeps at one temperature, on the cells of one cut."""
+        sums = GridReductions(coarser(self.grid, cut))
+        a = torch.stack([pooled(item, self.grid.shape, cut) for item in self.a])
+        logs = log_weights(a)
+
+        def smoothed(logs: Tensor) -> Tensor:
+            """Logarithms of products with the Gibbs kernel."""
+            found, _ = sums.averaged(0.5 / eps, logs.reshape(-1, logs.shape[-1]))
+            return found.view(logs.shape)
+
+        f, spent = smoothed(logs + g / eps), 0  # less f, in temperatures, in this function
+        while True:
+            spent += 1
+            average = d + (self.w * f).sum(1)
+            g = -eps * smoothed(average[:, None] - f)
+            new = smoothed(logs + g / eps)
+            weights = average.exp()
+            error = (self.w[..., 0] * (weights[:, None] * (new - f).expm1()).abs().sum(-1)).sum(1)
+            f = new
+            if self.debias:
+                before, d = d, (d + average - smoothed(d)) / 2
+                error = torch.maximum(error, (weights * (2 * (d - before)).expm1().abs()).sum(-1))
+            largest = float(error.max())
+            if largest <= tol or spent >= most:
+                return average, g, d, largest, spent
