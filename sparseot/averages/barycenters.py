@@ -18,11 +18,11 @@ from ..transport.solvers.sinkhorn import Sinkhorn
 from .arguments import as_clouds, as_shares
 from .descent import Descent, Moves, Step
 from .objective import Objective
+from .scalings import Scalings
 from .supports import as_support
 
 __all__ = ["Barycenter", "barycenter"]
 
-FREE = {"points": (True, False), "weights": (False, True), "both": (True, True)}
 WORDS = "objective {:.5g}, error {:.1e} (tol {:g})"
 FINER = 1e-2  # tolerance of the solves, of that of the steps
 
@@ -99,7 +99,7 @@ def barycenter(
         batch: ``(n,)`` the cloud of each point, sorted.
         support: how many points, or ``(n, D)`` points to start from (or to stay on).
         support_weights: ``(n,)`` weights of these, of the mass of the clouds; None means equal ones.
-        free: what is found: "points", "weights" or "both".
+        free: what is found, "points" or "weights".
         blur: smoothing length of the divergence, in the units of the points.
         reach: as in :func:`sinkhorn_divergence`; then masses may differ, and the average has their mean
             mass, or, with free weights, the best one.
@@ -131,8 +131,8 @@ def barycenter(
     """
     check_positive(blur=blur, reach=reach, tol=tol)
     max_steps = check_integer("max_steps", max_steps)
-    if free not in FREE:
-        raise bad_input("free", repr(free), '"points", "weights" or "both"')
+    if free not in ("points", "weights"):
+        raise bad_input("free", repr(free), '"points" or "weights"')
     inputs, kind = as_clouds(clouds, masses, batch, reach is None)
     shares = as_shares(weights, len(inputs), inputs[0][0])
     inputs = [cloud for cloud, share in zip(inputs, shares.tolist(), strict=True) if share > 0]
@@ -143,8 +143,13 @@ def barycenter(
     with deferred():
         options = {"blur": float(blur), "reach": reach}
         objective = Objective(inputs, shares, how, options, debias)
-        moves, bar = Moves(*FREE[free], float(blur), reach is None), Bar(progress, " steps", WORDS)
-        descent = Descent(objective, start, moves, lambda: bar.ended)
+        moves = Moves(free == "points", float(blur), reach is None)
+        bar = Bar(progress, " steps", WORDS)
+        descent: Descent | Scalings
+        if free == "weights" and reach is None:
+            descent = Scalings(objective, start, moves)
+        else:
+            descent = Descent(objective, start, moves, lambda: bar.ended)
         converged = _run(descent, tol, max_steps, bar)
     place = descent.place
     say_what_failed(objective.solved(place))
@@ -156,7 +161,7 @@ def barycenter(
     return Barycenter(points, found, place.value, converged, tol, report, transports)
 
 
-def _run(descent: Descent, tol: float, max_steps: int, bar: Bar) -> bool:
+def _run(descent: Descent | Scalings, tol: float, max_steps: int, bar: Bar) -> bool:
     """Steps until they are short enough, nothing is lower, or somebody ends them; whether they are short."""
     try:
         while True:

@@ -25,6 +25,7 @@ MEMORY = 12  # steps that are remembered
 ENOUGH = 1e-4  # of the fall that the slope promises
 SHRINK = 0.1, 0.5  # least and largest factor of a step that was too long
 TRIES = 12  # lengths of a step
+FACTOR = 2.0  # the largest change of a logarithm in one step
 CURVED = 1e-8  # curvature, below which a step tells nothing
 
 
@@ -47,50 +48,47 @@ class Step:
 
 
 class Moves:
-    """What moves, in units of the fixed-point step: points in blurs, logarithms of weights.
+    """What moves, in units of the fixed-point step: points, in blurs, or logarithms of weights.
 
     Args:
-        points, weights: whether they move.
+        points: whether it is the points, or else the weights.
         blur: the unit of length.
         balanced: whether the mass stays what it is.
     """
 
-    def __init__(self, points: bool, weights: bool, blur: float, balanced: bool) -> None:
-        self.points, self.weights, self.blur, self.balanced = points, weights, blur, balanced
+    def __init__(self, points: bool, blur: float, balanced: bool) -> None:
+        self.points, self.blur, self.balanced = points, blur, balanced
 
     def metric(self, support: Support) -> Tensor:
         """The mass that each number moves, relative to the whole."""
         a = support.weights / support.weights.sum()
-        dimension = support.points.shape[1]
-        parts = [a.repeat_interleave(dimension)] * self.points + [a] * self.weights
-        return torch.cat(parts)
+        return a.repeat_interleave(support.points.shape[1]) if self.points else a
 
     def gradient(self, place: Place) -> Tensor:
         """The gradient in that metric: less the step of the fixed-point iteration."""
         in_points, in_weights = place.gradient()
-        a, parts = place.support.weights, []
+        a = place.support.weights
         if self.points:
             mass = torch.where(a > 0, a, 1)[:, None]
-            parts.append((in_points / mass / self.blur).flatten())
-        if self.weights:
-            mean = a @ in_weights / a.sum() if self.balanced else 0.0
-            parts.append((in_weights - mean) / self.blur**2)
-        return torch.cat(parts)
+            return (in_points / mass / self.blur).flatten()
+        mean = a @ in_weights / a.sum() if self.balanced else 0.0
+        return (in_weights - mean) / self.blur**2
 
     def unit(self, support: Support) -> float:
         """That of the objective."""
         return self.blur**2 * float(support.weights.sum())
 
+    def longest(self, step: Tensor) -> float:
+        """How much of a step to try first: weights that change by orders of magnitude are not trusted."""
+        return 1.0 if self.points else min(1.0, FACTOR / max(float(step.abs().max()), 1e-300))
+
     def moved(self, support: Support, step: Tensor) -> Support:
         """The support after a step."""
         x, a = support.points, support.weights
         if self.points:
-            x = x + self.blur * step[: x.numel()].view_as(x)
-        if self.weights:
-            logs = step[-len(a) :]
-            a = a * (logs - logs.max()).exp() if self.balanced else a * logs.exp()
-            a = a * (support.weights.sum() / a.sum()) if self.balanced else a
-        return Support(x, a)
+            return Support(x + self.blur * step.view_as(x), a)
+        a = a * step.exp()
+        return Support(x, a * (support.weights.sum() / a.sum()) if self.balanced else a)
 
 
 class Descent:
@@ -144,7 +142,7 @@ class Descent:
         self.report.append(Step(place.value, error, self.solves, self.sweeps))
 
     def _at(self, support: Support) -> Place:
-        place = self.objective.at(support, self.place if self.report else None)
+        place = self.objective.at(support, self.place.transports if self.report else None)
         self.solves += len(place.transports)
         self.sweeps += place.sweeps
         return place
@@ -164,7 +162,7 @@ class Descent:
 
     def _search(self, d: Tensor) -> tuple[float, Place] | None:
         """A length of the step that makes the objective fall, and where it leads."""
-        here, length = self.place, 1.0
+        here, length = self.place, self.moves.longest(d)
         slope = self.moves.unit(here.support) * float(self.metric @ (self.r * d))
         for _ in range(TRIES):
             there = self._at(self.moves.moved(here.support, length * d))

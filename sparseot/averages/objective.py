@@ -7,6 +7,7 @@ are solved once. Each solve starts from the potentials of the place before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,13 @@ from torch import Tensor
 
 from ..transport.derivatives.solved import Solved
 from ..transport.result import Transport
+from ..transport.solution import Potentials
 from ..transport.solve import solve_clouds
 from ..transport.solvers.sinkhorn import Sinkhorn
 
 __all__ = ["Objective", "Place", "Support"]
+
+Start = Transport | Potentials
 
 
 @dataclass(frozen=True)
@@ -76,20 +80,23 @@ class Objective:
         self.options = {"p": 2, "debias": False, "cost": None, **options}
         self.own = [self.solve(*cloud, *cloud) for cloud in clouds] if debias else []
 
-    def at(self, support: Support, near: Place | None = None) -> Place:
-        """The objective at a support, from the potentials of a place ``near`` it."""
+    def at(self, support: Support, starts: Sequence[Start] | None = None) -> Place:
+        """The objective at a support; solves may start from those of a place near it, or from potentials."""
         like = self.clouds[0][0]
         with torch.enable_grad():
-            x, a = (t.to(like).requires_grad_() for t in (support.points, support.weights))
+            x, a = (
+                t.detach().clone().to(like).requires_grad_()
+                for t in (support.points, support.weights)
+            )
             sides = [*self.clouds, *([(x, a)] if self.debias else [])]
-            starts = near.transports if near else [None] * len(sides)
+            firsts = starts or [None] * len(sides)
             found = [
-                self.solve(x, a, y, b, start) for (y, b), start in zip(sides, starts, strict=True)
+                self.solve(x, a, y, b, first) for (y, b), first in zip(sides, firsts, strict=True)
             ]
             return Place(support, self._total(found, a), (x, a), found)
 
     def solve(
-        self, x: Tensor, a: Tensor, y: Tensor, b: Tensor, start: Transport | None = None
+        self, x: Tensor, a: Tensor, y: Tensor, b: Tensor, start: Start | None = None
     ) -> Transport:
         """One transport problem."""
         parts = solve_clouds(x, y, a, b, solver=self.solver, init=start, **self.options)

@@ -47,13 +47,11 @@ def test_translates(own_start):
 
 
 def test_of_one_cloud_it_is_that_cloud():
-    (y, b), (x, _) = cloud(30, 2), cloud(30, 2, shift=0.5)
-    start = float(so.sinkhorn_divergence(x, y, b, b, blur=0.1))
-    found = so.barycenter(
-        [y], masses=[b], support=x, support_weights=b, blur=0.1, tol=1e-3, free="both"
-    )
-    assert found.converged and abs(found.value) < 1e-5 * start
-    torch.testing.assert_close(found.weights @ found.points, b @ y, atol=1e-4, rtol=0)
+    (y, _), (x, _) = cloud(30, 2), cloud(30, 2, shift=0.5)
+    start = float(so.sinkhorn_divergence(x, y, blur=0.1))
+    found = so.barycenter([y], support=x, blur=0.1, tol=1e-3)
+    assert found.converged and abs(found.value) < 1e-4 * start
+    torch.testing.assert_close(found.points.mean(0), y.mean(0), atol=1e-3, rtol=0)
 
 
 def gaussian(n, mean, deviation):
@@ -85,7 +83,7 @@ def test_gaussians(blur, debias):
     weights, deviations = [0.6, 0.4], [float(y.std(unbiased=False)) for y in clouds]
     found = so.barycenter(clouds, weights, support=220, blur=blur, debias=debias, tol=1e-3)
     between = deviation_between(deviations, weights, blur**2, debias)
-    assert found.converged and float(found.points.mean()) == pytest.approx(0.2, abs=1e-6)
+    assert found.converged and float(found.points.mean()) == pytest.approx(0.2, abs=1e-3)
     assert float(found.points.std(unbiased=False)) == pytest.approx(between, rel=3e-3)
     falls(found)
 
@@ -111,7 +109,7 @@ def test_gaussians_on_a_grid():
 def test_weights_of_one_minimum():
     """In weights the problem is convex: where it starts does not matter."""
     (y, b), (z, c), (x, a) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(30, 2)
-    common = {"masses": [b, c], "support": x, "free": "weights", "blur": 0.2, "tol": 1e-2}
+    common = {"masses": [b, c], "support": x, "free": "weights", "blur": 0.2, "tol": 1e-3}
     one = so.barycenter([y, z], **common)
     other = so.barycenter([y, z], support_weights=a, **common)
     assert one.converged and other.converged
@@ -119,9 +117,17 @@ def test_weights_of_one_minimum():
     assert float(one.weights.sum()) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("free", ["points", "weights", "both"])
-@pytest.mark.parametrize("reach", [None, 0.5])
-@pytest.mark.parametrize("debias", [True, False])
+@pytest.mark.parametrize(
+    ("free", "reach", "debias"),
+    [
+        ("points", None, True),
+        ("points", None, False),
+        ("points", 0.5, True),
+        ("weights", None, True),
+        ("weights", None, False),
+        ("weights", 0.5, True),
+    ],
+)
 def test_value_and_slope(free, reach, debias):
     """The value is the weighted sum of divergences, and nothing nearby is lower."""
     (y, b), (z, c), (x, a) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(15, 2)
@@ -150,11 +156,12 @@ def test_masses_of_points_that_stay():
     eps, rho = blur**2, reach**2
 
     def cost(m, n):
-        return diracs_unbalanced(0.0, eps, rho, m, n)[0]
+        return diracs_unbalanced(0.0, eps, rho, m, n)
 
     def total(m):
         parts = [
-            cost(m, n) - cost(m, m) / 2 - cost(n, n) / 2 + eps / 2 * (m - n) ** 2 for n in (1.0, 3.0)
+            cost(m, n) - cost(m, m) / 2 - cost(n, n) / 2 + eps / 2 * (m - n) ** 2
+            for n in (1.0, 3.0)
         ]
         return sum(w * part for w, part in zip(weights, parts, strict=True))
 
@@ -222,10 +229,11 @@ def test_forms_of_clouds():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_single_precision(dtype):
     x = [torch.rand(20, 3), torch.rand(25, 3) + 0.5]
-    exact = so.barycenter([y.to(dtype).double() for y in x], support=15, blur=0.2)
     found = so.barycenter([y.to(dtype) for y in x], support=15, blur=0.2)
     assert found.points.dtype == found.weights.dtype == torch.float32 and found.converged
-    assert found.value == pytest.approx(exact.value, rel=1e-4)
+    wide = so.Barycenter(found.points.double(), None, 0.0, True, 0.1, found.report, ())
+    exact = objective(wide, [y.to(dtype).double() for y in x], [0.5, 0.5], 0.2)
+    assert found.value == pytest.approx(exact, rel=1e-5)
 
 
 def test_more_points_than_the_clouds_have():
