@@ -52,13 +52,17 @@ def pot(name: str, given: list[Cloud], start: Cloud) -> Cloud:
 def objective(name: str, given: list[Cloud], x: Cloud) -> float:
     """The mean cost, |x - y|^2 / 2: entropic, or exact."""
     if name == "sinkhorn":
-        costs = [so.sinkhorn_divergence(x, y, blur=BLUR[name], debias=False, tol=1e-6) for y in given]
+        costs = [
+            so.sinkhorn_divergence(x, y, blur=BLUR[name], debias=False, tol=1e-6) for y in given
+        ]
     else:
         costs = [ot.emd2([], [], ot.dist(x, y), numItermax=10**8) / 2 for y in given]
     return float(np.mean(costs))
 
 
-def ours(name: str, given: list[Cloud], start: Cloud, tol: float, stop: Callable[..., None]) -> so.Barycenter:
+def ours(
+    name: str, given: list[Cloud], start: Cloud, tol: float, stop: Callable[..., None]
+) -> so.Barycenter:
     """What we find."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is stopped
@@ -98,7 +102,9 @@ def main(asked: list[str]) -> None:
         small = clouds(100)
         ours(name, small, small[1][:100], 1e-2, lambda *state: None)
     print(f"\nAverages of three clouds in the plane ({machine()}, {time.strftime('%Y-%m-%d')})\n")
-    print("| peer | points | POT | its objective | sparseot | objective | ratio | steps | solves | sweeps |")
+    print(
+        "| peer | points | POT | its objective | sparseot | objective | ratio | steps | solves | sweeps |"
+    )
     print("|" + " --- |" * 10)
     for size in sizes:
         for name in names:

@@ -30,14 +30,14 @@ radius, angle = np.hypot(right, up), np.arctan2(right, up)
 heart = (right**2 + (up + 0.1) ** 2 - 0.8) ** 3 < right**2 * (up + 0.1) ** 3
 star = radius < 0.7 + 0.35 * np.cos(5 * angle)
 rings = (abs(radius - 1) < 0.1) | (radius < 0.45)
-shapes = [sample_image(shape, 700, seed=1) for shape in (heart, star, rings, ~data.horse())]
+shapes = [sample_image(shape, 500, seed=1) for shape in (heart, star, rings, ~data.horse())]
 blur, steps = 0.02, np.linspace(0, 1, 5)
 
 fig, ax = plt.subplots(figsize=(8, 8))
 for s in steps:
     for t in steps:
         shares = [(1 - s) * (1 - t), s * (1 - t), (1 - s) * t, s * t]
-        average = so.barycenter(shapes, shares, support=shapes[0], blur=blur)
+        average = so.barycenter(shapes, shares, support=shapes[0], blur=blur, tol=0.1)
         corner = average.points + 1.1 * 4 * torch.tensor([s, -t]).float()
         scatter(ax, corner, place(shapes[0]), size=4, alpha=1)
 ax.set_axis_off()
@@ -55,7 +55,9 @@ print(average)
 report = average.report
 fig, ax = plt.subplots(figsize=(6, 3.2))
 names = {"error (blurs)": [step.error for step in report]}
-names["objective, above its end"] = [step.value - report[-1].value for step in report[:-1]] + [np.nan]
+names["objective, above its end"] = [step.value - report[-1].value for step in report[:-1]] + [
+    np.nan
+]
 curves(ax, [step.sweeps for step in report], names, xlabel="sweeps of all solves", ylabel="")
 plt.show()
 
@@ -69,7 +71,11 @@ plt.show()
 # agree.
 
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.4), sharex=True, sharey=True)
-panels = {"entropic, blur 0.1": (0.1, False), "debiased, blur 0.1": (0.1, True), "debiased, blur 0.02": (0.02, True)}
+panels = {
+    "entropic, blur 0.1": (0.1, False),
+    "debiased, blur 0.1": (0.1, True),
+    "debiased, blur 0.02": (0.02, True),
+}
 for ax, (title, (length, debias)) in zip(axes, panels.items(), strict=True):
     found = so.barycenter(shapes[:2], support=shapes[0], blur=length, debias=debias)
     scatter(ax, found.points, place(shapes[0]), size=4, alpha=1)

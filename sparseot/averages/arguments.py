@@ -48,7 +48,9 @@ def as_shares(weights: Any, count: int, like: Tensor) -> Tensor:
         return like.new_full((count,), 1 / count, dtype=torch.float64)
     shares = tensor_of(listed(weights, "weights"), "weights").detach()
     if shares.shape != (count,):
-        raise bad_input("weights", f"shape {tuple(shares.shape)}", f"({count},), one for each cloud")
+        raise bad_input(
+            "weights", f"shape {tuple(shares.shape)}", f"({count},), one for each cloud"
+        )
     shares = shares.to(like.device, torch.float64)
     if not bool((shares.isfinite() & (shares >= 0)).all()) or not float(shares.sum()) > 0:
         got = str([round(share, 6) for share in shares[:8].tolist()])

@@ -44,7 +44,11 @@ class Place:
     """
 
     def __init__(
-        self, support: Support, total: Tensor, leaves: tuple[Tensor, Tensor], solved: list[Transport]
+        self,
+        support: Support,
+        total: Tensor,
+        leaves: tuple[Tensor, Tensor],
+        solved: list[Transport],
     ) -> None:
         self.support, self.total, self.leaves = support, total, leaves
         self.value, self.transports = float(total.detach()), solved
@@ -109,7 +113,9 @@ class Objective:
     def _total(self, found: list[Transport], a: Tensor) -> Tensor:
         """The objective in float64, with its graph."""
         costs = [one.solved[0].value[0].double() for one in found]
-        total = sum((w * cost for w, cost in zip(self.shares, costs, strict=False)), a.new_zeros(()))
+        total = sum(
+            (w * cost for w, cost in zip(self.shares, costs, strict=False)), a.new_zeros(())
+        )
         if not self.debias:
             return total
         total = total - costs[-1] / 2

@@ -45,7 +45,10 @@ class Scalings:
         engine, _ = choose_engine(objective.solver.engine, self.cost, x)
         sides = [y[None] for y, _ in objective.clouds]
         self.towards = [(engine.bind(x, y), engine.bind(y, x)) for y in sides]
-        self.own, self.logs = engine.bind(x, x), [log_weights(b).double() for _, b in objective.clouds]
+        self.own, self.logs = (
+            engine.bind(x, x),
+            [log_weights(b).double() for _, b in objective.clouds],
+        )
         self.loga = self.logd = log_weights(start.weights)
         self.total = float(start.weights.sum().log())
         self.g = [torch.zeros_like(b) for b in self.logs]

@@ -43,14 +43,18 @@ def as_support(
     a = as_tensor(listed(support_weights, "support_weights"), clouds[0][0], "support_weights")
     a = a.detach().double()
     if a.shape != (len(x),):
-        raise bad_input("support_weights", f"shape {tuple(a.shape)}", f"({len(x)},), one for each point")
+        raise bad_input(
+            "support_weights", f"shape {tuple(a.shape)}", f"({len(x)},), one for each point"
+        )
     total = float(a.sum())
     if not bool((a.isfinite() & (a >= 0)).all()) or not total > 0:
         got = "negative, infinite or only zero weights"
         raise bad_input("support_weights", got, "finite numbers >= 0, and one above")
     if balanced and abs(total - mass) > EQUAL * mass:
         fix = "Rescale them, or allow mass to vary with reach=..."
-        raise bad_input("support_weights", f"a mass of {total:.6g}", f"{mass:.6g}, as clouds have", fix)
+        raise bad_input(
+            "support_weights", f"a mass of {total:.6g}", f"{mass:.6g}, as clouds have", fix
+        )
     return Support(x, a * (mass / total) if balanced else a)
 
 

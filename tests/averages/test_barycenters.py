@@ -68,9 +68,7 @@ def deviation_between(deviations, weights, eps, debias):
     """
 
     def defect(s):
-        left = sum(
-            w * math.hypot(2 * s * t, eps) for w, t in zip(weights, deviations, strict=True)
-        )
+        left = sum(w * math.hypot(2 * s * t, eps) for w, t in zip(weights, deviations, strict=True))
         return left - (math.hypot(2 * s**2, eps) if debias else 2 * s**2 + eps)
 
     return brentq(defect, 1e-3, 10 * max(deviations))
@@ -133,9 +131,7 @@ def test_value_and_slope(free, reach, debias):
     (y, b), (z, c), (x, a) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(15, 2)
     c = c if reach is None else 2 * c
     options = {"blur": 0.3, "reach": reach, "debias": debias}
-    found = so.barycenter(
-        [y, z], [1, 3], masses=[b, c], support=x, free=free, tol=1e-3, **options
-    )
+    found = so.barycenter([y, z], [1, 3], masses=[b, c], support=x, free=free, tol=1e-3, **options)
     falls(found)
     value = objective(found, [y, z], [0.25, 0.75], masses=[b, c], **options)
     assert found.converged and found.value == pytest.approx(value, abs=1e-7)
@@ -152,7 +148,12 @@ def test_value_and_slope(free, reach, debias):
 def test_masses_of_points_that_stay():
     """Of one place, with two masses: the mass between them, in closed form."""
     place = torch.zeros(1, 2).double()
-    masses, weights, blur, reach = [torch.tensor([m]).double() for m in (1.0, 3.0)], [0.7, 0.3], 0.4, 0.8
+    masses, weights, blur, reach = (
+        [torch.tensor([m]).double() for m in (1.0, 3.0)],
+        [0.7, 0.3],
+        0.4,
+        0.8,
+    )
     eps, rho = blur**2, reach**2
 
     def cost(m, n):
@@ -167,7 +168,14 @@ def test_masses_of_points_that_stay():
 
     best = minimize_scalar(total, bounds=(0.5, 4), method="bounded", options={"xatol": 1e-9})
     found = so.barycenter(
-        [place, place], weights, masses=masses, support=place, free="weights", blur=blur, reach=reach, tol=1e-5
+        [place, place],
+        weights,
+        masses=masses,
+        support=place,
+        free="weights",
+        blur=blur,
+        reach=reach,
+        tol=1e-5,
     )
     assert float(found.weights) == pytest.approx(best.x, rel=1e-4)
     assert found.value == pytest.approx(best.fun, rel=1e-6)
@@ -241,12 +249,16 @@ def test_more_points_than_the_clouds_have():
     y = torch.tensor([[0.0, 0.0], [4.0, 0.0]]).double()
     found = so.barycenter([x, y], support=6, blur=0.5)
     assert found.converged and len(found.points.unique(dim=0)) == 6
-    torch.testing.assert_close(found.points.mean(0), torch.tensor([1.0, 0.0]).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        found.points.mean(0), torch.tensor([1.0, 0.0]).double(), atol=1e-3, rtol=0
+    )
 
 
 def test_solves_start_from_the_last_ones():
     (y, _), (z, _), (x, _) = cloud(300, 2), cloud(300, 2, shift=0.3), cloud(300, 2)
-    found = so.barycenter([y, z], support=x, blur=0.05, solver=so.Sinkhorn(engine="tiles", tol=1e-4))
+    found = so.barycenter(
+        [y, z], support=x, blur=0.05, solver=so.Sinkhorn(engine="tiles", tol=1e-4)
+    )
     first, *others = np.diff([0, *(step.sweeps for step in found.report)])
     assert found.converged and max(others[2:]) < first
 
