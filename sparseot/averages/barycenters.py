@@ -145,11 +145,8 @@ def barycenter(
         objective = Objective(inputs, shares, how, options, debias)
         moves = Moves(free == "points", float(blur), reach is None)
         bar = Bar(progress, " steps", WORDS)
-        descent: Descent | Scalings
-        if free == "weights" and reach is None:
-            descent = Scalings(objective, start, moves)
-        else:
-            descent = Descent(objective, start, moves, lambda: bar.ended)
+        way = Scalings if free == "weights" and reach is None else Descent
+        descent = way(objective, start, moves, lambda: bar.ended)
         converged = _run(descent, tol, max_steps, bar)
     place = descent.place
     say_what_failed(objective.solved(place))

@@ -93,7 +93,7 @@ class Objective:
                 for t in (support.points, support.weights)
             )
             sides = [*self.clouds, *([(x, a)] if self.debias else [])]
-            firsts = starts or [None] * len(sides)
+            firsts: Sequence[Start | None] = starts or [None] * len(sides)
             found = [
                 self.solve(x, a, y, b, first) for (y, b), first in zip(sides, firsts, strict=True)
             ]

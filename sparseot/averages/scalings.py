@@ -13,6 +13,8 @@ the average and itself, and :math:`\sum_k w_k \varphi_k = h` up to a constant: t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -34,26 +36,34 @@ ROUND = 30  # updates at the last one, after which the objective is looked at
 class Scalings:
     """Weights on points that stay; balanced transport, over all pairs.
 
+    Args:
+        objective: what is to fall.
+        start: the points, and weights to start from.
+        moves: the unit of length.
+        ended: whether somebody asked for an end; what is solved then is not trusted.
+
     Attributes:
         place: the best one so far.
         report: all rounds of updates, the start first.
     """
 
-    def __init__(self, objective: Objective, start: Support, moves: Moves) -> None:
-        self.objective, self.moves, self.points = objective, moves, start.points
+    def __init__(
+        self, objective: Objective, start: Support, moves: Moves, ended: Callable[[], bool]
+    ) -> None:
+        self.objective, self.moves, self.ended = objective, moves, ended
+        self.points = start.points
         x, self.cost = start.points.to(objective.clouds[0][0])[None], as_cost(None, 2)
         engine, _ = choose_engine(objective.solver.engine, self.cost, x)
         sides = [y[None] for y, _ in objective.clouds]
         self.towards = [(engine.bind(x, y), engine.bind(y, x)) for y in sides]
-        self.own, self.logs = (
-            engine.bind(x, x),
-            [log_weights(b).double() for _, b in objective.clouds],
-        )
+        self.own = engine.bind(x, x)
+        self.logs = [log_weights(b).double() for _, b in objective.clouds]
         self.loga = self.logd = log_weights(start.weights)
         self.total = float(start.weights.sum().log())
         self.g = [torch.zeros_like(b) for b in self.logs]
         self.found = [torch.zeros_like(self.loga) for _ in sides]
-        self.solves, self.sweeps, self.report = 0, 0.0, []
+        self.report: list[Step] = []
+        self.solves, self.sweeps = 0, 0.0
         self._arrive(objective.at(start))
         reach = torch.cat([start.points, *(y.double() for y, _ in objective.clouds)])
         widest = float((reach.amax(0) - reach.amin(0)).square().sum())
@@ -67,7 +77,7 @@ class Scalings:
         self.temperatures = []
         found = self._updates(self.moves.blur**2, ROUND)
         place = self.objective.at(Support(self.points, self.loga.exp()), found)
-        if not place.value < self.place.value:
+        if self.ended() or not place.value < self.place.value:
             return False
         self._arrive(place)
         return True

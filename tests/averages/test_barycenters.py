@@ -37,9 +37,9 @@ def test_translates(own_start):
     """A divergence to a translate is one to the cloud between them, and the spread of the translations."""
     x, _ = cloud(40, 2)
     support = x.flip(0) * 0.5 if own_start else 40
-    found = so.barycenter([x + v for v in V], W, support=support, blur=0.1, tol=1e-3)
+    found = so.barycenter([x + v for v in V], W, support=support, blur=0.1)
     spread = float(W @ (V - W @ V).square().sum(1)) / 2
-    assert found.converged and found.value == pytest.approx(spread, rel=1e-6)
+    assert found.converged and found.value == pytest.approx(spread, rel=1e-5)
     falls(found)
     if not own_start:
         torch.testing.assert_close(found.points, x + W @ V)
@@ -107,11 +107,11 @@ def test_gaussians_on_a_grid():
 def test_weights_of_one_minimum():
     """In weights the problem is convex: where it starts does not matter."""
     (y, b), (z, c), (x, a) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(30, 2)
-    common = {"masses": [b, c], "support": x, "free": "weights", "blur": 0.2, "tol": 1e-3}
+    common = {"masses": [b, c], "support": x, "free": "weights", "blur": 0.2}
     one = so.barycenter([y, z], **common)
     other = so.barycenter([y, z], support_weights=a, **common)
     assert one.converged and other.converged
-    assert one.value == pytest.approx(other.value, rel=1e-4)
+    assert one.value == pytest.approx(other.value, rel=1e-3)
     assert float(one.weights.sum()) == pytest.approx(1)
 
 
@@ -131,7 +131,7 @@ def test_value_and_slope(free, reach, debias):
     (y, b), (z, c), (x, a) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(15, 2)
     c = c if reach is None else 2 * c
     options = {"blur": 0.3, "reach": reach, "debias": debias}
-    found = so.barycenter([y, z], [1, 3], masses=[b, c], support=x, free=free, tol=1e-3, **options)
+    found = so.barycenter([y, z], [1, 3], masses=[b, c], support=x, free=free, tol=5e-3, **options)
     falls(found)
     value = objective(found, [y, z], [0.25, 0.75], masses=[b, c], **options)
     assert found.converged and found.value == pytest.approx(value, abs=1e-7)
@@ -189,7 +189,7 @@ def test_equivariance():
         return 3 * t @ turn.T + torch.tensor([1.0, -2.0])
 
     def average(clouds, support, blur):
-        return so.barycenter(clouds, [1, 2], masses=[b, c], support=support, blur=blur, tol=1e-3)
+        return so.barycenter(clouds, [1, 2], masses=[b, c], support=support, blur=blur)
 
     plain, other = average([y, z], x, 0.2), average([moved(y), moved(z)], moved(x), 0.6)
     torch.testing.assert_close(other.points, moved(plain.points), rtol=1e-3, atol=1e-3)
@@ -198,10 +198,10 @@ def test_equivariance():
 
 def test_order_and_shares():
     (y, b), (z, c), (x, _) = cloud(20, 2), cloud(25, 2, shift=0.3), cloud(15, 2)
-    common = {"support": x, "blur": 0.2, "tol": 1e-3}
+    common = {"support": x, "blur": 0.2}
     one = so.barycenter([y, z], [1, 2], masses=[b, c], **common)
     other = so.barycenter([z, y], [4, 2], masses=[c, b], **common)
-    torch.testing.assert_close(one.points, other.points, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one.points, other.points, rtol=1e-3, atol=1e-3)
     first = so.barycenter([y, z], [1, 0], masses=[b, c], **common)
     alone = so.barycenter([y], masses=[b], **common)
     assert torch.equal(first.points, alone.points) and len(first.transports) == 1
@@ -220,7 +220,7 @@ def test_points_without_weight():
 
 def test_forms_of_clouds():
     x = torch.rand(3, 12, 2).double()
-    common = {"support": 10, "blur": 0.3}
+    common = {"support": 10, "blur": 0.3, "tol": 0.1}
     plain = so.barycenter(list(x), **common)
     nested = torch.nested.nested_tensor(list(x), layout=torch.jagged)
     labels = torch.arange(3).repeat_interleave(12)
@@ -256,11 +256,9 @@ def test_more_points_than_the_clouds_have():
 
 def test_solves_start_from_the_last_ones():
     (y, _), (z, _), (x, _) = cloud(300, 2), cloud(300, 2, shift=0.3), cloud(300, 2)
-    found = so.barycenter(
-        [y, z], support=x, blur=0.05, solver=so.Sinkhorn(engine="tiles", tol=1e-4)
-    )
+    found = so.barycenter([y, z], support=x, blur=0.05, tol=0.1)
     first, *others = np.diff([0, *(step.sweeps for step in found.report)])
-    assert found.converged and max(others[2:]) < first
+    assert found.converged and max(others[1:]) < first
 
 
 def test_what_is_interrupted_is_a_warning():
