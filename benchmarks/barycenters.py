@@ -2,8 +2,8 @@
 
 python barycenters.py [sinkhorn] [emd] [N ...]
 
-``sinkhorn`` is ``ot.bregman.free_support_sinkhorn_barycenter``, in the log domain, against ``debias=False``: both minimise
-the mean entropic cost. ``emd`` is ``ot.lp.free_support_barycenter``, which minimises the mean of W_2^2 without entropy,
+``sinkhorn`` is ``ot.bregman.free_support_sinkhorn_barycenter``, of 30 steps at most (5 from 2,000 points on), against
+``debias=False``: both minimise the mean entropic cost. ``emd`` is ``ot.lp.free_support_barycenter``, which minimises the mean of W_2^2 without entropy,
 against the debiased average; there both are judged by exact costs. All start from the same points. POT stops by its own
 rule; ours is stopped by the step whose objective is as low, told by its ``progress``. One call of each is counted,
 after a small one that compiles.
@@ -44,7 +44,7 @@ def pot(name: str, given: list[Cloud], start: Cloud) -> Cloud:
         warnings.simplefilter("ignore")  # its inner solves need not converge
         if name == "emd":
             return ot.lp.free_support_barycenter(given, masses, start)
-        options = {"numItermax": 30, "numInnerItermax": 200, "method": "sinkhorn_log"}
+        options = {"numItermax": 30 if len(start) < 2000 else 5, "numInnerItermax": 200}
         reg = 2 * BLUR[name] ** 2
         return ot.bregman.free_support_sinkhorn_barycenter(given, masses, start, reg, **options)
 
