@@ -126,8 +126,8 @@ fig = plt.figure(figsize=(10, 2.6))
 for k, x in enumerate((ring, between[0], knot, between[1], box)):
     ax = fig.add_subplot(1, 5, k + 1, projection="3d")
     ax.scatter(*x.T, c=x[:, 2], s=2, alpha=1, cmap="viridis")
-    ax.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), zlim=(-2.5, 2.5))
-    ax.set_box_aspect((1, 1, 1), zoom=1.5)
+    ax.set(xlim=(-3, 3), ylim=(-3, 3), zlim=(-3, 3))
+    ax.set_box_aspect((1, 1, 1), zoom=1.4)
     ax.set_axis_off()
 plt.show()
 
