@@ -25,6 +25,7 @@ SILENT = (
 TITLES = {
     "": "Points, weights, kernels and data",
     "losses": "Losses",
+    "averages": "Averages",
     "transport": "Transport",
     "operators": "Matrices, eigenpairs and linear systems",
     "engines": "Engines",

@@ -20,6 +20,7 @@ from .transport.solvers.sinkhorn import Sinkhorn
 from .transport.transports import Transports
 
 if _TYPE_CHECKING:
+    from .averages.barycenters import Barycenter, barycenter
     from .graphs.knn import knn, knn_graph
     from .graphs.radius.doors import radius, radius_graph
     from .graphs.recall import knn_recall
@@ -41,6 +42,7 @@ except _metadata.PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Barycenter",
     "Blocks",
     "Diagonal",
     "EigenPairs",
@@ -59,6 +61,7 @@ __all__ = [
     "Vi",
     "Vj",
     "WassersteinDistance",
+    "barycenter",
     "datasets",
     "eigsh",
     "graph_laplacian",
@@ -84,6 +87,7 @@ __all__ = [
 
 
 _AT_FIRST_USE = {
+    "averages.barycenters": ("Barycenter", "barycenter"),
     "graphs.knn": ("knn", "knn_graph"),
     "graphs.radius.doors": ("radius", "radius_graph"),
     "graphs.recall": ("knn_recall",),

@@ -127,11 +127,11 @@ def solve_clouds(
     debias: bool,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
     solver: Solver,
-    init: Transport | None = None,
+    init: Transport | Potentials | None = None,
 ) -> tuple[list[Solved], bool, Array]:
     """The problem of two clouds and, debiased, those of each and itself, solved.
 
-    The one way from clouds to solutions, whatever the solver. Also whether it is a batch, and an
+    The one way from clouds to solutions, whatever the solver; ``init`` may be potentials of the first problem. Also whether it is a batch, and an
     empty array of the kind and dtype of answers.
     """
     (x, y, a, b), first = of_one_kind(x=x, y=y, a=a, b=b)
@@ -216,11 +216,13 @@ def say_what_failed(solved: list[Solved]) -> None:
         )
 
 
-def _starts(init: Transport | None, problem: Problem, debias: bool) -> list[Potentials | None]:
+def _starts(
+    init: Transport | Potentials | None, problem: Problem, debias: bool
+) -> list[Potentials | None]:
     """The potentials of an earlier result, checked against the clouds."""
     count = 3 if debias else 1
-    if init is None:
-        return [None] * count
+    if init is None or isinstance(init, Potentials):
+        return [init, None, None][:count]
     if not isinstance(init, Transport):
         raise bad_input("init", type(init).__name__, "an earlier Transport", kind=TypeError)
     wanted = tuple(cloud.weights.shape for cloud in (problem.source, problem.target))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 from ...formulas import GroundCost
+from ...points import Points
 from ..problem import Problem
 from .interval import UNIT, scaled_down
 from .minima import minima
@@ -24,6 +25,7 @@ from .sums import PlanSums
 __all__ = ["Bounds", "unregularised"]
 
 ROUNDING = 1e-14  # of sums, relative to potentials and costs
+NEARLY = 1e-10  # the relative difference of means, above which clouds are two
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,36 @@ def unregularised(problem: Problem, f: Tensor, g: Tensor, item: int) -> Bounds:
             "unregularised", "another problem", "balanced transport, cost |x - y|^p / p", fix
         )
     x, y = problem.source.items[item], problem.target.items[item]
-    if x.equals(y) or bool((torch.cat((x.positions, y.positions), 1) == x.positions[:, :1]).all()):
+    if _equal(x, y) or bool((torch.cat((x.positions, y.positions), 1) == x.positions[:, :1]).all()):
         return Bounds(0.0, 0.0, 0.0)
+    if problem.pairs is None:
+        problem, f, g, item = _carrying(problem.of(x, y), f[item], g[item])
     sums = PlanSums(problem, f, g, item)
     lower = max(_dual(sums), _of_means(sums), 0.0)
     upper, closing = _primal(sums)
     return Bounds(sums.mass * lower, sums.mass * upper, sums.mass * closing)
+
+
+def _carrying(problem: Problem, f: Tensor, g: Tensor) -> tuple[Problem, Tensor, Tensor, int]:
+    """The same of the points that carry something: others, however far they are, set no length."""
+    x, y = problem.source, problem.target
+    here, there = x.weights[0] > 0, y.weights[0] > 0
+    some = (Points(c.positions[:, on], c.weights[:, on]) for c, on in ((x, here), (y, there)))
+    return problem.of(*some), f[None, here], g[None, there], 0
+
+
+def _equal(x: Points, y: Points) -> bool:
+    """Whether two clouds are one measure: the same masses at the same places, in whatever order and parts."""
+    sides = [(c.positions[0].double(), c.weights[0].double()) for c in (x, y)]
+    sums = [torch.cat((a @ p, a.sum()[None])) for p, a in sides]
+    size = max(float(p.abs().max()) for p, _ in sides) + 1
+    if float((sums[0] - sums[1]).abs().max()) > NEARLY * size * float(sums[0][-1]):
+        return False
+    places = torch.cat([p[a > 0] for p, a in sides])
+    masses = torch.cat([a[a > 0] * sign for (_, a), sign in zip(sides, (1, -1), strict=True)])
+    places, where = places.unique(dim=0, return_inverse=True)
+    excess = masses.new_zeros(len(places)).index_add_(0, where, masses)
+    return float(excess.abs().sum()) <= ROUNDING * float(sums[0][-1])
 
 
 def _dual(sums: PlanSums) -> float:

@@ -60,14 +60,21 @@ def deferred(signals: bool = True) -> Iterator[None]:
 
 
 class Bar:
-    """A progress bar, made at the first sweep; silent unless it was asked for.
+    """A progress bar, made at the first sweep, or other unit; silent unless it was asked for.
 
-    A function is called in its place after each sweep, with the blur, the error and ``tol``, and with
-    the caller's number of threads. Where it raises KeyboardInterrupt, or the user did, the sweeps are told to end.
+    A function is called in its place after each sweep, with the blur, the error and ``tol``, three numbers that
+    ``words`` shows, and with the caller's number of threads. Where it raises KeyboardInterrupt, or the user did, the
+    sweeps are told to end.
     """
 
-    def __init__(self, shown: bool | Callable[[float, float, float], None]) -> None:
+    def __init__(
+        self,
+        shown: bool | Callable[[float, float, float], None],
+        unit: str = " sweeps",
+        words: str = "blur {:.3g}, error {:.1e} (tol {:g})",
+    ) -> None:
         self.shown, self.user = shown, _user.get() or _User()
+        self.unit, self.words = unit, words
         self.bar: Any = None
 
     @property
@@ -96,9 +103,15 @@ class Bar:
             if self.bar is None:
                 from tqdm.auto import tqdm  # here, for a light import of the library
 
-                self.bar = tqdm(unit=" sweeps")
-            self.bar.set_description(f"blur {blur:.3g}, error {error:.1e} (tol {tol:g})")
+                self.bar = tqdm(unit=self.unit)
+            self.bar.set_description(self.words.format(blur, error, tol))
             self.bar.update()
+
+    @property
+    def ended(self) -> bool:
+        """Whether what is going on is to end, though nothing was to be shown."""
+        self.user.heard |= self.user.asked
+        return self.user.asked
 
     def close(self) -> None:
         """Leaves the last line where it is."""

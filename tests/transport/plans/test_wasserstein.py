@@ -60,6 +60,20 @@ def test_equal_clouds():
     assert so.wasserstein_distance(same, same[:3]).upper == 0
 
 
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_measures(p, dtype):
+    """In another order, in parts, or beside points without weight: the distance is zero, exactly."""
+    (x, a), order = cloud(30, 2, dtype=dtype), torch.randperm(30)
+    halves = torch.cat((x, x[order])), torch.cat((a, a[order])) / 2
+    beside = torch.cat((x[order], x.new_full((1, 2), 1e4))), torch.cat((a[order], a.new_zeros(1)))
+    for y, b in ((x[order], a[order]), halves, beside):
+        found = so.wasserstein_distance(x, y, a, b, p=p)
+        assert found.lower == found.upper == 0 and found.converged
+    near = so.wasserstein_distance(x, x[order] + 0.01, a, a[order], p=p)
+    assert near.lower <= 0.01 * 2**0.5 * (1 + 1e-5) and near.upper > 0.01
+
+
 def test_batches_and_masses():
     (x, a), (y, b) = cloud(30, 2, batch=(2,)), cloud(20, 2, batch=(2,), shift=0.5)
     found = so.wasserstein_distance(x, y, a, b)
@@ -115,5 +129,9 @@ def test_points_without_weight_set_no_length(p, of):
     found = so.wasserstein_distance(of(far), of(y), of(a), p=p)
     assert found.converged and found.blurs[0] == pytest.approx(plain.blurs[0])
     assert found.value == pytest.approx(float(plain.value), rel=1e-3)
+    bounds = (so.solve_sample(far, y, a, p=p, blur=0.05), so.solve_sample(x, y, p=p, blur=0.05))
+    (low, high), (lower, upper) = (one.unregularised for one in bounds)
+    assert low == pytest.approx(float(lower), rel=1e-2)
+    assert high == pytest.approx(float(upper), rel=1e-2)
     batch = so.wasserstein_distance(far.repeat(2, 1, 1), y.repeat(2, 1, 1), a.repeat(2, 1), p=p)
     assert batch.converged and batch.lower.shape == (2,)

@@ -1,0 +1,1 @@
+"""Averages of clouds: their barycenters for the Sinkhorn divergence."""

@@ -1,0 +1,185 @@
+r"""``barycenter``: the average of clouds, the one nearest to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..engines.openmp import own_settings
+from ..errors import bad_input, warn_user
+from ..operators.arrays import Array, like
+from ..operators.autograd.compiled import eagerly
+from ..points import check_integer, check_positive
+from ..transport.result import Transport
+from ..transport.solve import say_what_failed, with_tolerance
+from ..transport.solvers.progress import Bar, Stopped, deferred
+from ..transport.solvers.sinkhorn import Sinkhorn
+from .arguments import as_clouds, as_shares
+from .descent import Descent, Moves, Step
+from .objective import Objective
+from .scalings import Scalings
+from .supports import as_support
+
+__all__ = ["Barycenter", "barycenter"]
+
+WORDS = "objective {:.5g}, error {:.1e} (tol {:g})"
+FINER = 1e-2  # tolerance of the solves, of that of the steps
+
+
+@dataclass(frozen=True)
+class Barycenter:
+    """What :func:`barycenter` found.
+
+    Attributes:
+        points: ``(n, D)`` of the average, of the kind and dtype of the clouds.
+        weights: ``(n,)`` likewise.
+        value: the objective there, a Python number.
+        converged: whether a further step would be shorter than ``tol``.
+        tol: the tolerance that was asked for.
+        report: a :class:`Step` for the start and each step: objective, error, and what was solved so far.
+        transports: the last solves, from the average to each cloud that counts: their maps say what of
+            the average goes where.
+    """
+
+    points: Array
+    weights: Array
+    value: float
+    converged: bool
+    tol: float
+    report: tuple[Step, ...]
+    transports: tuple[Transport, ...]
+
+    def __repr__(self) -> str:
+        last, state = self.report[-1], "converged" if self.converged else "NOT CONVERGED"
+        return (
+            f"Average of {len(self.transports)} clouds on {len(self.weights)} points, objective "
+            f"{self.value:.6g}\n  {state}: a further step would take it {100 * last.error:.2g} % of a "
+            f"blur (tol {100 * self.tol:g} %) after {len(self.report) - 1} steps, {last.solves} solves "
+            f"and {last.sweeps} sweeps"
+        )
+
+
+@eagerly
+@own_settings
+def barycenter(
+    clouds: Any,
+    weights: Any = None,
+    *,
+    masses: Any = None,
+    batch: Any = None,
+    support: int | Array,
+    support_weights: Array | None = None,
+    free: str = "points",
+    blur: float,
+    reach: float | None = None,
+    debias: bool = True,
+    tol: float = 1e-2,
+    max_steps: int = 200,
+    solver: Sinkhorn | None = None,
+    progress: bool | Callable[[float, float, float], None] = False,
+) -> Barycenter:
+    r"""The average of weighted clouds: the measure on a few points that is nearest to all of them.
+
+    .. math:: \min_\mu \; \sum_k w_k \, S(\mu, \nu_k), \qquad \mu = \sum_i a_i \delta_{x_i}
+
+    with the Sinkhorn divergence S of :func:`sinkhorn_divergence` for :math:`C = |x - y|^2 / 2`. With
+    ``free="points"`` the points move and keep their weights, as those of a shape that is deformed;
+    with ``free="weights"`` they stay, and weights are found, as on the pixels of a grid: this is a convex problem. Debiased,
+    the average of Gaussians is the Gaussian between them; without, it is narrower.
+
+    Steps are those of the fixed-point iteration, made longer and shorter by a quasi-Newton method, and
+    each makes the objective fall; each solve starts from the last one.
+
+    Args:
+        clouds: points, in any form of several clouds: a list of ``(N_k, D)`` tensors or NumPy arrays, a batch
+            ``(K, N, D)``, a nested tensor, or ``(n, D)`` with ``batch``.
+        weights: ``(K,)`` how much each cloud counts, not negative; divided by their sum. None counts all alike.
+        masses: the weights of the points, in the form of the clouds; None means 1/N_k.
+        batch: ``(n,)`` the cloud of each point, sorted.
+        support: how many points, or ``(n, D)`` points to start from (or to stay on).
+        support_weights: ``(n,)`` weights of these, of the mass of the clouds; None means equal ones.
+        free: what is found, "points" or "weights".
+        blur: smoothing length of the divergence, in the units of the points.
+        reach: as in :func:`sinkhorn_divergence`; then masses may differ, and the average has their mean
+            mass, or, with free weights, the best one.
+        debias: False for the entropic transport cost in the place of the divergence.
+        tol: where to stop: the fixed-point step that is left, in blurs (root mean square over the mass), or
+            in units of the logarithm of weights.
+        max_steps: the largest number of steps.
+        solver: options of the solves, as ``Sinkhorn(max_sweeps=...)``; their tolerance is a hundredth of tol.
+        progress: show steps while they run (tqdm); or a function of ``(objective, error, tol)`` to call after
+            each. A KeyboardInterrupt raised there, and Ctrl-C, end the steps; the result is that of the last one.
+
+    Returns:
+        A :class:`Barycenter`. It has no derivatives.
+
+    Raises:
+        ValueError, TypeError: if an argument is not as described. Not reaching the tolerance is a
+        warning, and ``converged`` is False.
+
+    References:
+        Cuturi and Doucet, 2014, "Fast computation of Wasserstein barycenters"; Janati, Cuturi and
+        Gramfort, 2020, "Debiased Sinkhorn barycenters".
+
+    Example:
+        >>> import torch
+        >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        >>> found = barycenter([square, square + 4], [0.25, 0.75], support=4, blur=0.1)
+        >>> found.points[0].round(decimals=3).tolist(), found.converged
+        ([3.0, 3.0], True)
+    """
+    check_positive(blur=blur, reach=reach, tol=tol)
+    max_steps = check_integer("max_steps", max_steps)
+    if free not in ("points", "weights"):
+        raise bad_input("free", repr(free), '"points" or "weights"')
+    inputs, kind = as_clouds(clouds, masses, batch, reach is None)
+    shares = as_shares(weights, len(inputs), inputs[0][0])
+    inputs = [cloud for cloud, share in zip(inputs, shares.tolist(), strict=True) if share > 0]
+    shares = shares[shares > 0]
+    where = {"blur": float(blur), "balanced": reach is None, "kind": kind}
+    start = as_support(support, support_weights, inputs, shares, **where)
+    how = with_tolerance(Sinkhorn() if solver is None else solver, FINER * tol)
+    with deferred():
+        options = {"blur": float(blur), "reach": reach}
+        objective = Objective(inputs, shares, how, options, debias)
+        moves = Moves(free == "points", float(blur), reach is None)
+        bar = Bar(progress, " steps", WORDS)
+        way = Scalings if free == "weights" and reach is None else Descent
+        descent = way(objective, start, moves, lambda: bar.ended)
+        converged = _run(descent, tol, max_steps, bar)
+    place = descent.place
+    say_what_failed(objective.solved(place))
+    points, found = (
+        like(t.to(inputs[0][0]), kind) for t in (place.support.points, place.support.weights)
+    )
+    transports = tuple(place.transports[: len(inputs)])
+    report = tuple(descent.report)
+    return Barycenter(points, found, place.value, converged, tol, report, transports)
+
+
+def _run(descent: Descent | Scalings, tol: float, max_steps: int, bar: Bar) -> bool:
+    """Steps until they are short enough, nothing is lower, or somebody ends them; whether they are short."""
+    try:
+        while True:
+            last = descent.report[-1]
+            bar.update(last.value, last.error, tol)
+            if last.error <= tol:
+                return True
+            if len(descent.report) > max_steps:
+                why = f"after {max_steps} steps"
+                break
+            if not descent.step():
+                why = "and no step makes the objective fall by more than the solves can tell"
+                why = "where it was interrupted" if bar.ended else why
+                break
+    except Stopped:
+        why = "where it was interrupted"
+    finally:
+        bar.close()
+    warn_user(
+        f"The average would move by {last.error:.2g} blurs in a further step, tol={tol:g} was asked for, "
+        f"{why}. The result says converged=False; allow more by max_steps, solve to a smaller tol with "
+        "solver=Sinkhorn(tol=...), or take a larger tol."
+    )
+    return False

@@ -1,0 +1,127 @@
+r"""What a barycenter minimises: :math:`F(\mu) = \sum_k w_k \, S(\mu, \nu_k)`, with its gradient.
+
+A divergence is taken apart, :math:`S = OT(\mu, \nu_k) - OT(\mu, \mu) / 2 - OT(\nu_k, \nu_k) / 2`: the
+transport of the average to itself is one problem for all clouds, and those of the clouds to themselves
+are solved once. Each solve starts from the potentials of the place before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..transport.derivatives.solved import Solved
+from ..transport.result import Transport
+from ..transport.solution import Potentials
+from ..transport.solve import solve_clouds
+from ..transport.solvers.sinkhorn import Sinkhorn
+
+__all__ = ["Objective", "Place", "Support"]
+
+Start = Transport | Potentials
+
+
+@dataclass(frozen=True)
+class Support:
+    """Weighted points: ``(n, D)`` and ``(n,)``, in float64."""
+
+    points: Tensor
+    weights: Tensor
+
+
+class Place:
+    """The objective at one support.
+
+    Attributes:
+        support: where it is.
+        value: the objective.
+        transports: to each cloud, and last, debiased, to itself.
+        sweeps: of these solves.
+    """
+
+    def __init__(
+        self,
+        support: Support,
+        total: Tensor,
+        leaves: tuple[Tensor, Tensor],
+        solved: list[Transport],
+    ) -> None:
+        self.support, self.total, self.leaves = support, total, leaves
+        self.value, self.transports = float(total.detach()), solved
+        self.sweeps = sum(found.n_iter for found in solved)
+
+    def gradient(self) -> tuple[Tensor, Tensor]:
+        """In the points and in the weights, float64."""
+        in_points, in_weights = torch.autograd.grad(self.total, self.leaves, retain_graph=True)
+        return in_points.double(), in_weights.double()
+
+
+class Objective:
+    """The weighted sum of divergences to some clouds.
+
+    Args:
+        clouds: points ``(N_k, D)`` and weights ``(N_k,)`` of each.
+        shares: how much each counts; they add up to one.
+        solver: how problems are solved.
+        options: ``blur`` and ``reach``.
+        debias: whether it is a divergence, or the entropic transport cost.
+    """
+
+    def __init__(
+        self,
+        clouds: list[tuple[Tensor, Tensor]],
+        shares: Tensor,
+        solver: Sinkhorn,
+        options: dict[str, Any],
+        debias: bool,
+    ) -> None:
+        self.clouds, self.shares = clouds, shares.tolist()
+        self.solver, self.debias = solver, debias
+        self.options = {"p": 2, "debias": False, "cost": None, **options}
+        self.own = [self.solve(*cloud, *cloud) for cloud in clouds] if debias else []
+
+    def at(self, support: Support, starts: Sequence[Start] | None = None) -> Place:
+        """The objective at a support; solves may start from those of a place near it, or from potentials."""
+        like = self.clouds[0][0]
+        with torch.enable_grad():
+            x, a = (
+                t.detach().clone().to(like).requires_grad_()
+                for t in (support.points, support.weights)
+            )
+            sides = [*self.clouds, *([(x, a)] if self.debias else [])]
+            firsts: Sequence[Start | None] = starts or [None] * len(sides)
+            found = [
+                self.solve(x, a, y, b, first) for (y, b), first in zip(sides, firsts, strict=True)
+            ]
+            return Place(support, self._total(found, a), (x, a), found)
+
+    def solve(
+        self, x: Tensor, a: Tensor, y: Tensor, b: Tensor, start: Start | None = None
+    ) -> Transport:
+        """One transport problem."""
+        parts = solve_clouds(x, y, a, b, solver=self.solver, init=start, **self.options)
+        return Transport(*parts, self.solver)
+
+    def solved(self, place: Place) -> list[Solved]:
+        """All problems that the value of a place was made of."""
+        return [found.solved[0] for found in (*place.transports, *self.own)]
+
+    def _total(self, found: list[Transport], a: Tensor) -> Tensor:
+        """The objective in float64, with its graph."""
+        costs = [one.solved[0].value[0].double() for one in found]
+        total = sum(
+            (w * cost for w, cost in zip(self.shares, costs, strict=False)), a.new_zeros(())
+        )
+        if not self.debias:
+            return total
+        total = total - costs[-1] / 2
+        eps = self.options["blur"] ** 2
+        for w, own, (_, b) in zip(self.shares, self.own, self.clouds, strict=True):
+            total = total - w * float(own.solved[0].numbers) / 2
+            if self.options["reach"] is not None:  # masses may differ
+                total = total + w * eps / 2 * (a.double().sum() - b.double().sum()) ** 2
+        return total

@@ -1,0 +1,123 @@
+r"""Weights of points that stay, by the scalings of Janati, Cuturi and Gramfort, 2020, algorithm 1, in logarithms.
+
+All plans :math:`P_k = u_k(x) \, e^{-C / \varepsilon} \, b_k e^{g_k / \varepsilon}` are found together with their common
+marginal a. With the softmins :math:`\varphi_k` of :math:`g_k` at the points,
+
+.. math::
+    a = d \, e^{-\sum_k w_k \varphi_k / \varepsilon}, \qquad u_k = a \, e^{\varphi_k / \varepsilon}, \qquad
+    d^2 \gets d \, a / (K d),
+
+and :math:`g_k` is the softmin of :math:`u_k`. Where nothing changes, :math:`d = a e^{h / \varepsilon}` with the potential h of
+the average and itself, and :math:`\sum_k w_k \varphi_k = h` up to a constant: the gradient of the divergences vanishes. Without debiasing d is a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..engines.base import Reductions
+from ..engines.choose import choose_engine
+from ..formulas import as_cost
+from ..points import log_weights
+from ..transport.solution import Potentials
+from ..transport.solvers.course import temperatures
+from .descent import Moves, Step
+from .objective import Objective, Place, Support
+
+__all__ = ["Scalings"]
+
+RATIO, COARSE = 4.0, 20  # of successive temperatures, and updates at each
+ROUND = 30  # updates at the last one, after which the objective is looked at
+
+
+class Scalings:
+    """Weights on points that stay; balanced transport, over all pairs.
+
+    Args:
+        objective: what is to fall.
+        start: the points, and weights to start from.
+        moves: the unit of length.
+        ended: whether somebody asked for an end; what is solved then is not trusted.
+
+    Attributes:
+        place: the best one so far.
+        report: all rounds of updates, the start first.
+    """
+
+    def __init__(
+        self, objective: Objective, start: Support, moves: Moves, ended: Callable[[], bool]
+    ) -> None:
+        self.objective, self.moves, self.ended = objective, moves, ended
+        self.points = start.points
+        x, self.cost = start.points.to(objective.clouds[0][0])[None], as_cost(None, 2)
+        engine, _ = choose_engine(objective.solver.engine, self.cost, x)
+        sides = [y[None] for y, _ in objective.clouds]
+        self.towards = [(engine.bind(x, y), engine.bind(y, x)) for y in sides]
+        self.own = engine.bind(x, x)
+        self.logs = [log_weights(b).double() for _, b in objective.clouds]
+        self.loga = self.logd = log_weights(start.weights)
+        self.total = float(start.weights.sum().log())
+        self.g = [torch.zeros_like(b) for b in self.logs]
+        self.found = [torch.zeros_like(self.loga) for _ in sides]
+        self.report: list[Step] = []
+        self.solves, self.sweeps = 0, 0.0
+        self._arrive(objective.at(start))
+        reach = torch.cat([start.points, *(y.double() for y, _ in objective.clouds)])
+        widest = float((reach.amax(0) - reach.amin(0)).square().sum())
+        eps = moves.blur**2
+        self.temperatures = temperatures(max(widest, eps), eps, RATIO)[:-1]
+
+    def step(self) -> bool:
+        """A round of updates, after the first temperatures; False where the objective did not fall."""
+        for eps in self.temperatures:
+            self._updates(eps, COARSE)
+        self.temperatures = []
+        found = self._updates(self.moves.blur**2, ROUND)
+        place = self.objective.at(Support(self.points, self.loga.exp()), found)
+        if self.ended() or not place.value < self.place.value:
+            return False
+        self._arrive(place)
+        return True
+
+    def _arrive(self, place: Place) -> None:
+        self.place = place
+        self.solves += len(place.transports)
+        self.sweeps += place.sweeps
+        r, metric = self.moves.gradient(place), self.moves.metric(place.support)
+        error = float(metric @ r.square()) ** 0.5
+        self.report.append(Step(place.value, error, self.solves, round(self.sweeps)))
+
+    def _updates(self, eps: float, count: int) -> list[Potentials]:
+        """Some updates at one temperature; the potentials of all problems."""
+        for _ in range(count):
+            self.found = [
+                self._log_sum(sums, b + g / eps, eps, guess)
+                for (sums, _), b, g, guess in zip(
+                    self.towards, self.logs, self.g, self.found, strict=True
+                )
+            ]
+            means = sum(w * t for w, t in zip(self.objective.shares, self.found, strict=True))
+            own = self._log_sum(self.own, self.logd, eps, self.loga - self.logd)
+            loga = self.logd + means
+            self.loga = loga - loga.logsumexp(0) + self.total
+            self.g = [
+                -eps * self._log_sum(back, self.loga - t, eps, -g / eps)
+                for (_, back), t, g in zip(self.towards, self.found, self.g, strict=True)
+            ]
+            self.logd = (self.logd + self.loga - own) / 2 if self.objective.debias else self.loga
+            self.sweeps += len(self.found) + 0.5
+        f = [-eps * t for t in self.found]
+        sides = [*zip(f, self.g, strict=True)]
+        if self.objective.debias:
+            h = torch.where(self.loga > -1e29, eps * (self.logd - self.loga), 0.0)
+            sides.append((h, h))
+        return [Potentials(*(t[None] for t in (f, g, f, g))) for f, g in sides]
+
+    def _log_sum(self, sums: Reductions, col: Tensor, eps: float, guess: Tensor) -> Tensor:
+        """The logarithm of ``sum_j exp(col_j - C_ij / eps)``, ``(N,)`` in float64."""
+        like = self.objective.clouds[0][0]
+        given, shift = col[None].to(like), guess[None].to(like)
+        return sums.logsumexp(self.cost, given.new_full((1,), eps), given, shift)[0].double()
