@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -54,7 +54,8 @@ def conjugate_gradient(
     The columns of b share their products with A; each has its own step lengths.
 
     Args:
-        operator: A, ``(N, N)``, such as ``K + Diagonal(noise)``.
+        operator: A, ``(N, N)``, such as ``K + Diagonal(noise)``. Of one that ranks of a group share, b, x0
+            and x are the rows of each.
         b: ``(N,)`` or ``(N, R)`` right-hand sides.
         preconditioner: an operator, or a function of ``(N, R)`` blocks, near the inverse of A and
             positive definite, such as :func:`sparseot.nystrom`; None takes none.
@@ -79,6 +80,25 @@ def conjugate_gradient(
         ([1.0, 0.5, 0.25], True)
     """
     operator = as_operator(operator)
+    if isinstance(operator, Operator) and operator.spreads is not None:
+        rows, _ = operator.spreads
+        b, x0 = rows.whole("b", b), None if x0 is None else rows.whole("x0", x0)
+        how = {"x0": x0, "tol": tol, "max_products": max_products, "progress": progress}
+        found = _solve(operator, b, preconditioner, **how)
+        return replace(found, x=rows.own(found.x))
+    return _solve(operator, b, preconditioner, x0, tol, max_products, progress)
+
+
+def _solve(
+    operator: Operator,
+    b: Array,
+    preconditioner: Operator | Callable[[Tensor], Tensor] | None,
+    x0: Array | None,
+    tol: float,
+    max_products: int,
+    progress: bool,
+) -> LinearSolution:
+    """The solution, of the kind of b."""
     n = operator.shape[-1]
     check_positive(tol=tol, max_products=max_products)
     if len(operator.shape) != 2 or operator.shape[0] != n:

@@ -14,6 +14,7 @@ import torch
 
 from ...engines.base import Engine
 from ...engines.choose import loops_for
+from ...engines.ranks.rows import SharedRows
 from ...errors import bad_input
 from ...formulas import GroundCost
 from ...points import bounding_diameter, check_positive, padded
@@ -99,6 +100,8 @@ class Sinkhorn(Solver):
     ) -> Solution:
         """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
         why, parts, reports = self.all_pairs(problem), [], []
+        shared = self.engine if isinstance(self.engine, SharedRows) else None
+        asked = (shared.asked if shared else self.engine) != "auto"
         for k in range(len(problem.source.positions)):
             bar = Bar(self.progress)
             item, tol = problem.item(k, why is None), float(self.tol or DEFAULT)
@@ -110,9 +113,10 @@ class Sinkhorn(Solver):
             if why is None:
                 loops = loops_for(self.engine, problem.source.positions.device)
                 assert loops is not None
-                found = solve_kept_pairs(one, first, cut, engine=loops, memory=self.memory)
+                by = shared.by(loops) if shared else loops
+                found = solve_kept_pairs(one, first, cut, engine=by, memory=self.memory)
             else:
-                found = solve_all_pairs(one, first, asked=self.engine != "auto", why=why)
+                found = solve_all_pairs(one, first, asked=asked, why=why)
             parts.append(found)
             reports.append(found.report(one))
         n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
