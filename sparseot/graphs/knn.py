@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from itertools import accumulate
 from typing import Any
 
 import torch

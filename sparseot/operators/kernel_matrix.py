@@ -95,7 +95,8 @@ class KernelMatrix(Operator):
             x, across = gathered("KernelMatrix", group, "x", x)
             self.spreads = across, across
             if y is not None:
-                y, down = gathered("KernelMatrix", group, "y", y)
+                with across.ranks.together():
+                    y, down = across.beside("y", y)
                 self.spreads = across, down
             engine = SharedRows(engine, across.ranks)
         self.kernel, self.asked, self.tol = kernel, engine, tolerance(tol)

@@ -77,7 +77,15 @@ def start(modules: str, size: int, folder: str) -> list[subprocess.Popen]:
     few = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     processes = []
     for k in range(size):
-        command = [sys.executable, "-m", "tests.references.processes", modules, str(k), str(size), folder]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.references.processes",
+            modules,
+            str(k),
+            str(size),
+            folder,
+        ]
         with open(Path(folder, f"log{k}"), "w") as log:
             processes.append(
                 subprocess.Popen(

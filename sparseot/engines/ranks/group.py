@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +23,16 @@ from ...errors import bad_input
 __all__ = ["Ranks", "traffic"]
 
 DONE, FAILED = -1, -2  # told in the place of a number of rows
-TOLD = "_told_to_all_ranks"
-KINDS: dict[str, type[Exception]] = {"ValueError": ValueError, "TypeError": TypeError}
-R = TypeVar("R")
 _counters: list[Counter[str]] = []
+
+
+class _Errors:
+    """Whether the error of this moment is known to all ranks, inside of how many blocks that tell errors."""
+
+    known, depth = False, 0
+
+
+_errors = _Errors()
 
 
 @contextmanager
@@ -52,7 +58,8 @@ class Ranks:
     """
 
     def __init__(self, group: Any, what: str) -> None:
-        self.group, self.what, self.lost = _checked(group), what, False
+        self.group, self.what = _checked(group), what
+        self.lost = False  # the others
         distributed = torch.distributed
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         kind = str(distributed.get_backend(group))
@@ -65,11 +72,6 @@ class Ranks:
     def rows(self, mine: Tensor, dim: int = 0, what: str = "rows") -> Tensor:
         """The rows of all ranks along an axis, one after the other; each may have any number."""
         return self._joined(mine, dim, what, self.told(mine.shape[dim]))
-
-    def counted_rows(self, mine: Tensor, what: str) -> tuple[Tensor, list[int]]:
-        """The same along the first axis, and how many each rank has."""
-        counts = self.told(len(mine))
-        return self._joined(mine, 0, what, counts), counts
 
     def _joined(self, mine: Tensor, dim: int, what: str, counts: list[int]) -> Tensor:
         most, t = max(counts), mine.detach().movedim(dim, 0).contiguous()
@@ -105,6 +107,7 @@ class Ranks:
         if FAILED in numbers:
             self._raise_of_others(self._objects(None))
         if DONE in numbers and {*numbers} != {DONE}:
+            _errors.known = True
             raise RuntimeError(
                 f"{self.what}: the ranks of the group do not do the same, some are done while others go on. "
                 "All must call the same functions and properties, with the same options, in one order."
@@ -121,24 +124,30 @@ class Ranks:
     @contextmanager
     def telling(self) -> Iterator[None]:
         """An error inside is told to the others, who wait for what it was to be."""
+        _errors.known &= _errors.depth > 0
+        _errors.depth += 1
         try:
             yield
         except BaseException as error:
-            if not (self.lost or getattr(error, TOLD, False)):
-                setattr(error, TOLD, True)
+            if not (self.lost or _errors.known):
+                _errors.known = True
                 self._numbers(FAILED)
                 self._objects((type(error).__name__, str(error)))
             raise
+        finally:
+            _errors.depth -= 1
 
     def _raise_of_others(self, said: list[Any]) -> None:
         """Raises the error of the first rank that has one."""
         rank = next(k for k, error in enumerate(said) if error is not None)
         kind, text = said[rank]
-        kind_here = KINDS.get(kind, RuntimeError)
+        _errors.known = True
         sentence = f"{self.what}: rank {rank} of {self.size} failed, {kind}: {text}"
-        error = kind_here(sentence)
-        setattr(error, TOLD, True)
-        raise error
+        if kind == "ValueError":
+            raise ValueError(sentence)
+        if kind == "TypeError":
+            raise TypeError(sentence)
+        raise RuntimeError(sentence)
 
     # --- torch.distributed ---
 
@@ -177,7 +186,9 @@ def _checked(group: Any) -> Any:
         fix = "Leave group out, or install a torch that has it."
         raise bad_input("group", "a torch without torch.distributed", "one that has it", fix)
     if not torch.distributed.is_initialized():
-        fix = "Call torch.distributed.init_process_group() first, in processes that torchrun started."
+        fix = (
+            "Call torch.distributed.init_process_group() first, in processes that torchrun started."
+        )
         raise bad_input("group", "no process group yet", "torch.distributed to be initialised", fix)
     if group is torch.distributed.GroupMember.NON_GROUP_MEMBER:
         fix = "Only the ranks of a group call functions with it."

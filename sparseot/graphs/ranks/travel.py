@@ -42,9 +42,7 @@ def search_on_ranks(
         found = search(Clouds(_alone(torch.cat(visitors)), clouds.y), method, foreign)
     numbers = (found.indices + first).where(found.indices >= 0, -1)
     sizes = [len(some) for some in visitors]
-    answers = [
-        ranks.exchange([*t.split(sizes)], "neighbours") for t in (found.squares, numbers)
-    ]
+    answers = [ranks.exchange([*t.split(sizes)], "neighbours") for t in (found.squares, numbers)]
     for rows, more, places in zip(going, *answers, strict=True):
         if len(rows):
             both = torch.cat((squares[rows], more), 1), torch.cat((indices[rows], places), 1)

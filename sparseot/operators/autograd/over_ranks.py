@@ -104,7 +104,9 @@ def _check(name: str, t: Any, points: Any) -> None:
         raise bad_input("torch.func", "clouds on several ranks", "clouds of one process", fix)
     if name in "xy" and t.dim() != 2:
         fix = "Batches are computed on one machine each."
-        raise bad_input(name, f"shape {tuple(t.shape)}, with group", "(n, D), points of this rank", fix)
+        raise bad_input(
+            name, f"shape {tuple(t.shape)}, with group", "(n, D), points of this rank", fix
+        )
     if name in "ab" and t.shape not in ((len(points),), (len(points), 1)):
         fix = "One weight for each point of this rank."
         raise bad_input(name, f"shape {tuple(t.shape)}", f"({len(points)},)", fix)

@@ -218,5 +218,3 @@ def local_rows(array: Any, name: str = "v") -> Any:
         got, fix = f"placements {tuple(array.placements)}", "Use .redistribute(mesh, [Shard(0)])."
         raise bad_input(name, got, "(Shard(0),), rows on a mesh of one axis", fix)
     return array.to_local()
-
-

@@ -26,7 +26,7 @@ def test_three_ranks_one_of_them_empty(module, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(("module", "name"), NAMES)
 def test_other_numbers_of_ranks(module, name, size):
     said = outcomes(",".join(MODULES), size)[name]
