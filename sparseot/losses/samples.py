@@ -162,8 +162,8 @@ class SamplesLoss(torch.nn.Module):
         """The loss of clouds whose rows the ranks of a group have."""
 
         def solve(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Any:
-            tensors, reference = of_one_kind(**whole)
-            found = answered(self._loss(*tensors, SharedRows(self.engine, ranks)), reference)
+            (x, y, a, b), reference = of_one_kind(**whole)
+            found = answered(self._loss(x, y, a, b, SharedRows(self.engine, ranks)), reference)
             if not self.potentials:
                 return found
             return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))

@@ -83,8 +83,7 @@ def conjugate_gradient(
     if isinstance(operator, Operator) and operator.spreads is not None:
         rows, _ = operator.spreads
         b, x0 = rows.whole("b", b), None if x0 is None else rows.whole("x0", x0)
-        how = {"x0": x0, "tol": tol, "max_products": max_products, "progress": progress}
-        found = _solve(operator, b, preconditioner, **how)
+        found = _solve(operator, b, preconditioner, x0, tol, max_products, progress)
         return replace(found, x=rows.own(found.x))
     return _solve(operator, b, preconditioner, x0, tol, max_products, progress)
 

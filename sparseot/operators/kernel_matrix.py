@@ -86,8 +86,8 @@ class KernelMatrix(Operator):
         group: Any = None,
     ) -> None:
         if torch.compiler.is_compiling():
-            how = {"pairs": pairs, "engine": engine, "tol": tol, "group": group}
-            self.made_of = (kernel, x, y), how
+            rest = {"pairs": pairs, "engine": engine, "tol": tol, "group": group}
+            self.made_of = (kernel, x, y), rest
             self.shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
             self.symmetric = y is None and all(isinstance(k, Radial) for k in as_kernels(kernel))
             return

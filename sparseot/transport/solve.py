@@ -126,7 +126,8 @@ def solve_sample(
 
     def shared(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Transport:
         solver = cast(Sinkhorn, how.on(SharedRows(how.engine, ranks)))
-        return solve(**whole, init=init, solver=solver, spreads=(spreads["x"], spreads["y"]))
+        start = cast("Transport | None", init)
+        return solve(**whole, init=start, solver=solver, spreads=(spreads["x"], spreads["y"]))
 
     clouds = {"x": x, "y": y, "a": a, "b": b}
     if (group := group_of(group, *clouds.values())) is not None:

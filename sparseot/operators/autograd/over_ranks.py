@@ -14,7 +14,7 @@ from ...engines.ranks.group import Ranks
 from ...engines.ranks.rows import SharedRows
 from ...errors import bad_input
 from ...points import unwrap
-from ..arrays import of_one_kind
+from ..arrays import like, of_one_kind
 from .spread import Spread, group_of, local_rows, mesh_of, put_together
 
 __all__ = ["on_ranks", "over_ranks"]
@@ -52,9 +52,8 @@ def on_ranks(
         if options.get("batch") is not None:
             fix = "Sets of different sizes are compared on one machine."
             raise bad_input("batch", "a batch vector, with group", "batch=None", fix)
-        whole, spreads = put_together(ranks, given, _said(options), mesh)
-        if not isinstance(first, Tensor):
-            whole = {name: None if t is None else t.numpy() for name, t in whole.items()}
+        together, spreads = put_together(ranks, given, _said(options), mesh)
+        whole = {name: t if t is None else like(t, first) for name, t in together.items()}
         return run(whole, spreads, ranks)
 
 

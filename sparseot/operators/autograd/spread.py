@@ -79,9 +79,8 @@ class Spread:
 
         shape = (self.total, *found.shape[1:])
         strides = torch.empty(shape, device="meta").stride()
-        how = {"run_check": False, "shape": torch.Size(shape), "stride": strides}
-        spread: Tensor = DTensor.from_local(found.contiguous(), self.mesh, [Shard(0)], **how)
-        return spread
+        how: dict[str, Any] = {"shape": torch.Size(shape), "stride": strides}
+        return DTensor.from_local(found.contiguous(), self.mesh, [Shard(0)], **how)
 
 
 class _Whole(Function):

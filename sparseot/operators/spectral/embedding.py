@@ -95,11 +95,11 @@ def spectral_embedding(
     """
     if (group := group_of(group, x)) is not None:
         x, spread = gathered("spectral_embedding", group, "x", x)
-        how = {"drop_first": drop_first, "pairs": pairs, "tol": tol, "progress": progress}
-        shared = SharedRows(engine, spread.ranks)
+        how: dict[str, Any] = {"drop_first": drop_first, "pairs": pairs, "tol": tol}
+        how |= {"engine": SharedRows(engine, spread.ranks), "progress": progress}
         with spread.ranks.together():
-            found = spectral_embedding(x, n_components, sigma, engine=shared, **how)
-            return replace(found, coordinates=spread.own(found.coordinates))
+            whole = spectral_embedding(x, n_components, sigma, **how)
+            return replace(whole, coordinates=spread.own(whole.coordinates))
     most = len(x) - 1 - int(drop_first)
     if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
         raise bad_input("n_components", repr(n_components), "an integer", kind=TypeError)

@@ -1,6 +1,6 @@
 """Several processes of one group find what one process finds, and hear of each other's errors.
 
-They are started once; each of the checks of :mod:`.losses` and :mod:`.results` is a test of its own.
+They are started once; each of the checks that they run is a test of its own.
 """
 
 import subprocess
@@ -12,25 +12,36 @@ import torch
 
 import sparseot as so
 from sparseot import kernels
-from tests.references.processes import WAIT, checks, outcomes
+from tests.references import processes
 
-MODULES = [f"tests.engines.ranks.{name}" for name in ("losses", "results")]
-NAMES = [(module, name) for module in MODULES for name in checks(module)]
-outcomes = cache(outcomes)
+MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
+NAMES = list(processes.checks(MODULES))
+outcomes = cache(processes.outcomes)
 
 
-@pytest.mark.parametrize(("module", "name"), NAMES)
-def test_three_ranks_one_of_them_empty(module, name):
-    said = outcomes(",".join(MODULES), 3)[name]
+@pytest.mark.parametrize("name", NAMES)
+def test_two_ranks(name):
+    said = outcomes(MODULES, 2)[name]
     assert not said, said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 4])
-@pytest.mark.parametrize(("module", "name"), NAMES)
-def test_other_numbers_of_ranks(module, name, size):
-    said = outcomes(",".join(MODULES), size)[name]
+@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_more_ranks_one_of_them_without_points(name, size):
+    said = outcomes(MODULES, size)[name]
     assert not said, said
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_others(tmp_path):
+    """With a sentence that says where they waited."""
+    started = processes.start("tests.engines.ranks.dying", 3, str(tmp_path))
+    codes = [process.wait(3 * processes.WAIT) for process in started]
+    assert codes == [0, 9, 0]
+    for rank in (0, 2):
+        text = (tmp_path / f"said{rank}").read_text()
+        assert f"solve_sample: rank {rank} of 3 lost the others while it exchanged" in text
 
 
 def test_a_group_needs_an_initialised_package():
@@ -40,6 +51,7 @@ def test_a_group_needs_an_initialised_package():
         so.kernel_norm(x, x, kernel=kernels.Energy(), group="world")
 
 
+@pytest.mark.slow
 def test_without_a_group_nothing_of_it_is_loaded():
     """Beyond what torch loads by itself."""
     code = (
@@ -49,16 +61,3 @@ def test_without_a_group_nothing_of_it_is_loaded():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-def test_a_rank_that_dies_ends_the_others(tmp_path):
-    """Within the timeout of the group, with a sentence that says where they were."""
-    from tests.references.processes import start
-
-    processes = start("tests.engines.ranks.dying", 3, str(tmp_path))
-    codes = [process.wait(3 * WAIT) for process in processes]
-    assert codes[1] == 9 and codes[0] == codes[2] == 0
-    for rank in (0, 2):
-        text = (tmp_path / f"said{rank}").read_text()
-        assert f"solve_sample: rank {rank} of 3 lost the others while it exchanged" in text
