@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...formulas import Symbolic
 from ...pairs import BlockPairs
 from ..base import Engine, Formula, Reductions
 from .group import Ranks
@@ -41,6 +42,8 @@ class SharedRows(Engine):
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         if pairs is not None:
             return "Block pairs are not shared among ranks: leave pairs=None, or leave group out."
+        if isinstance(formula, Symbolic):  # KeOps differentiates it, which exchanges do not
+            return "KeOps formulas are not shared among ranks: give a function of (x, y)."
         return self.inner.refuses(formula, x)
 
     def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:

@@ -3,15 +3,21 @@
 They are started once; each of the checks that they run is a test of its own.
 """
 
+import re
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import sparseot as so
 from sparseot import kernels
+from sparseot.engines.choose import load
+from sparseot.engines.ranks.rows import SharedRows
+from sparseot.formulas import Symbolic
 from tests.references import processes
 
 MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
@@ -61,3 +67,31 @@ def test_without_a_group_nothing_of_it_is_loaded():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_program_of_the_guide(tmp_path):
+    """Two processes that torchrun starts map what one process maps."""
+    page = (Path(__file__).parents[3] / "docs/guide/many-machines.md").read_text()
+    program = re.search(r"```python\n(# solve.py\n.*?)```", page, re.S)[1]
+    (tmp_path / "solve.py").write_text(program)
+    x, y = torch.rand(301, 3), torch.rand(200, 3)
+    for name, points in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", points.numpy())
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "solve.py"]
+    told = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Transport: entropic transport, 301 x 200 points in dimension 3")
+    found = np.concatenate([np.load(tmp_path / f"map{rank}.npy") for rank in (0, 1)])
+    np.testing.assert_allclose(found, so.solve_sample(x, y, blur=0.01).map().numpy(), atol=1e-5)
+
+
+def test_what_is_not_shared_is_refused():
+    class Two:
+        size = 2
+
+    shared, x = SharedRows(load("tiles"), Two()), torch.rand(1, 5, 2)
+    assert "(2 ranks)" in repr(shared)
+    assert shared.refuses(kernels.Gaussian(1.0), x) is None
+    assert "KeOps formulas" in shared.refuses(Symbolic("SqDist(X,Y)"), x)
+    assert "Block pairs" in shared.refuses(kernels.Gaussian(1.0), x, object())
