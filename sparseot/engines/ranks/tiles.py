@@ -7,6 +7,7 @@ first tile to their last one, and finds for them the same bits as if it had all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import torch
@@ -64,6 +65,11 @@ class SharedTiles(TileLoops):
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         return self.inner.transpose(tiles, columns)
+
+    def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        with self.ranks.telling():
+            found = run(rows[self.ranks.part(len(rows))])
+        return self.ranks.rows(found, what="potentials")
 
     def _share(self, tiles: TileRows) -> slice:
         """The row blocks of this rank, with about as many tiles as those of any other."""

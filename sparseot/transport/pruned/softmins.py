@@ -291,8 +291,8 @@ class PrunedSoftmins(Softmins):
 
     def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
         """Softmins of single rows over all columns, where the kept tiles held nothing."""
-        points = self.clouds[side].points[rows]
-        return softmins_of(points, self.clouds[1 - side], there, self.scale)
+        points, other = self.clouds[side].points[rows], self.clouds[1 - side]
+        return self.loops.by_rows(lambda x: softmins_of(x, other, there, self.scale), points)
 
     @property
     def kept_fraction(self) -> float:
