@@ -16,6 +16,8 @@ from ..optional import optional
 from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .kept import TileLoops
+from .ranks.rows import SharedRows
+from .ranks.tiles import SharedTiles
 from .spectrum import MOST_MODES, Grid, is_gaussian
 from .trees.base import Reduction, TreeEngine
 
@@ -67,8 +69,11 @@ def load(name: str, **options: Any) -> Engine:
     return engine
 
 
-def tile_loops(name: str, power: int = 2) -> TileLoops:
+def tile_loops(name: str | Engine, power: int = 2) -> TileLoops:
     """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
+    if isinstance(name, SharedRows):
+        return SharedTiles(tile_loops(name.asked, power), name.ranks)
+    assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]
     found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[power])()
     return found
@@ -76,6 +81,8 @@ def tile_loops(name: str, power: int = 2) -> TileLoops:
 
 def loops_for(engine: str | Engine, device: torch.device) -> str | None:
     """The engine whose loops over kept pairs stand for the one that was asked for, if there are any."""
+    if isinstance(engine, SharedRows):
+        return loops_for(engine.asked, device)
     name = engine if isinstance(engine, str) else engine.name
     if name == "auto" and device.type == "cuda":
         return "tiles" if no_kernels(device) else "triton"
@@ -181,7 +188,11 @@ def choose_engine(
         ValueError: if there is no such engine, or if the one that was named refuses.
         ImportError: if its package is not installed.
     """
-    why = "as asked"
+    if isinstance(engine, SharedRows) and isinstance(engine.asked, str):
+        inner, why = choose_engine(engine.asked, formula, x, y, pairs, tol)
+        engine = engine.by(inner)
+    else:
+        why = "as asked"
     if engine == "auto":
         engine, why = _best(formula, x, y, pairs, tol)
     if isinstance(engine, str):

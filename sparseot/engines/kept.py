@@ -9,6 +9,7 @@ NumPy arrays, without a copy. One cost is known to the loops: :func:`..choose.ti
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -204,3 +205,7 @@ class TileLoops(ABC):
     @abstractmethod
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""
+
+    def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """What a function finds for each of these rows, without tiles; whoever shares tiles shares them."""
+        return run(rows)

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from ..engines.openmp import own_settings
+from ..engines.ranks.group import Ranks
 from ..errors import bad_input
 from ..operators.arrays import Array, like
 from ..operators.autograd.compiled import eagerly
+from ..operators.autograd.spread import agreed, group_of, local_rows, mesh_of
 from ..points import check_integer
 from ..precision import at_least_single
 from ..ragged.vectors import pair_of
+from .ranks.travel import search_on_ranks
 from .search.clouds import Clouds, as_clouds, points_tensor
 from .search.methods import Forest, Found, Options, check_method, search
 from .search.sets import joined, joined_pair, local
@@ -58,6 +61,7 @@ def knn(
     metric: str = "euclidean",
     method: str | Forest = "auto",
     seed: int = 0,
+    group: Any = None,
 ) -> Neighbours:
     r"""The k nearest rows of y for each row of x, the nearest first, ties by index.
 
@@ -79,6 +83,8 @@ def knn(
             "keops", "faiss" or "pynndescent" (approximate); or a :class:`sparseot.nn.Forest` with its
             options.
         seed: what "forest" and "pynndescent" draw from; equal seeds give equal results.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y and gets the
+            neighbours of its own, numbered over all ranks (see "On many machines" in the guide).
 
     Returns:
         ``(distances, indices)`` of shape ``(..., N, k)``: a pair with ``method``, ``exact`` and
@@ -100,6 +106,9 @@ def knn(
         >>> distances.squeeze(1).tolist(), indices.squeeze(1).tolist()
         ([1.0, 1.0, 2.0], [1, 0, 1])
     """
+    if (group := group_of(group, x, y)) is not None:
+        samples = mask is not None or batch is not None
+        return _on_ranks(group, x, y, k, loop, metric, method, seed, samples)[0]
     name, forest = check_method(method)
     options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0), forest)
     x, y, batch, sets = joined_pair(x, y, batch)
@@ -121,13 +130,60 @@ def knn(
     return result
 
 
+def _on_ranks(
+    group: Any,
+    x: Array,
+    y: Array | None,
+    k: int,
+    loop: bool,
+    metric: str,
+    method: str | Forest,
+    seed: int = 0,
+    samples: bool = False,
+) -> tuple[Neighbours, int]:
+    """The neighbours of the rows of this rank among those of all, and the number of the first of x."""
+    ranks, same, mesh = Ranks(group, "knn"), y is None, mesh_of([x, y])
+    with ranks.together():
+        if samples:
+            fix = "Several samples are searched on one machine each."
+            raise bad_input("mask, batch", "one of them, with group", "neither", fix)
+        name, forest = check_method(method)
+        options = Options(check_integer("k", k), bool(loop), check_integer("seed", seed, 0), forest)
+        a = points_tensor("x", local_rows(x, "x"))
+        b = a if y is None else points_tensor("y", local_rows(y, "y"))
+        clouds = as_clouds(a, None if same else b, None, None, _metric(metric))
+        if a.dim() != 2:
+            got, fix = f"shape {tuple(a.shape)}, with group", "Give each sample to one rank."
+            raise bad_input("x", got, "(n, D), points of this rank", fix)
+        said = {"k": str(k), "loop": str(loop), "metric": metric, "method": str(method)}
+        spreads = agreed(ranks, {"x": a, "y": b}, said, mesh)
+        here, there = spreads["x"], spreads["y"]
+        found = search_on_ranks(ranks, clouds, there.mine.start, name, options)
+        real = found.squares < torch.inf
+        numbers = torch.arange(here.mine.start, here.mine.stop, device=a.device)[:, None]
+        indices = found.indices.where(real, numbers if same else 0)
+        queries, points = at_least_single(a, b)
+        if here.moving or there.moving:
+            queries, points = here.like_all(queries), there.gathered(points)
+        squares = attach(found.squares, queries, points, indices, real, metric)
+        distances = to_distances(squares, metric).where(real, torch.inf).to(queries.dtype)
+        result = Neighbours(*(like(here.shown(t), x) for t in (distances, indices)))
+    result.method, result.exact = "+".join(found.methods) or "none", found.exact
+    result.evaluations = found.evaluations
+    return result, here.mine.start
+
+
+def _metric(metric: str) -> str:
+    if metric not in METRICS:
+        raise bad_input("metric", repr(metric), " or ".join(f'"{m}"' for m in METRICS))
+    return metric
+
+
 def find(
     x: Tensor, y: Tensor | None, mask: Any, batch: Any, metric: str, method: str, options: Options
 ) -> tuple[Clouds, Found]:
     """Checks everything, and searches."""
-    if metric not in METRICS:
-        raise bad_input("metric", repr(metric), " or ".join(f'"{m}"' for m in METRICS))
-    clouds = as_clouds(x, y, mask, batch, metric)
+    clouds = as_clouds(x, y, mask, batch, _metric(metric))
     with torch.no_grad():
         return clouds, search(clouds, method, options)
 
@@ -142,6 +198,7 @@ def knn_graph(
     flow: str = "source_to_target",
     cosine: bool = False,
     method: str | Forest = "auto",
+    group: Any = None,
 ) -> Array:
     """The edges from the k nearest neighbours to each point, with PyG's arguments and result.
 
@@ -155,6 +212,8 @@ def knn_graph(
             "target_to_source" swaps them.
         cosine: by angle instead of distance.
         method: see :func:`knn`.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and gets the edges to
+            them, numbered over all ranks.
 
     Returns:
         ``(2, E)`` indices. Every point has exactly k edges, or as many as its sample allows; an
@@ -173,11 +232,18 @@ def knn_graph(
     if flow not in ("source_to_target", "target_to_source"):
         raise bad_input("flow", repr(flow), '"source_to_target" or "target_to_source"')
     metric = "cosine" if cosine else "euclidean"
+    start = 0
     with torch.no_grad():
-        x, batch, first = joined(x, batch)
-        points = points_tensor("x", x)
-        found = knn(points, k=k, batch=batch, loop=loop, metric=metric, method=method)
+        if (group := group_of(group, x)) is not None:
+            samples, first = batch is not None, x
+            points = points_tensor("x", local_rows(x, "x"))
+            found, start = _on_ranks(group, points, None, k, loop, metric, method, 0, samples)
+        else:
+            x, batch, first = joined(x, batch)
+            points = points_tensor("x", x)
+            found = knn(points, k=k, batch=batch, loop=loop, metric=metric, method=method)
     centre, neighbour = slots(found.indices, len(points))
+    centre = centre + start
     real = found.distances.reshape(-1) < torch.inf
     pair = (neighbour, centre) if flow == "source_to_target" else (centre, neighbour)
     return like(torch.stack(pair)[:, real], first)

@@ -17,6 +17,7 @@ from ..formulas import as_cost
 from ..operators.arrays import Array, of_one_kind, shown
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.mapped import mapped
+from ..operators.autograd.over_ranks import over_ranks
 from ..operators.autograd.softmin import first_order, softmin
 from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
 from ..ragged.batches import over_sets
@@ -29,6 +30,7 @@ __all__ = ["hausdorff_divergence"]
 
 
 @one_operator(empty_losses)
+@over_ranks
 @mapped
 @own_settings
 @over_sets
@@ -45,6 +47,7 @@ def hausdorff_divergence(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
+    group: Any = None,
 ) -> Array | tuple[Array, Array]:
     r"""How far the points of each cloud are from the other cloud, smoothed.
 
@@ -75,6 +78,8 @@ def hausdorff_divergence(
             cannot be learned.
         potentials: return ``((g - f) / 2 on x, (f - g) / 2 on y)`` instead.
         engine: "auto", or the name of an engine.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y (see "On many
+            machines" in the guide).
 
     Returns:
         A number, ``(B,)`` numbers for a batch, or two potentials; of arrays, a Python number or arrays.

@@ -18,6 +18,7 @@ from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum
 from ..operators.autograd.mapped import mapped
+from ..operators.autograd.over_ranks import over_ranks
 from ..operators.autograd.quadratic_forms import quadratic_form
 from ..operators.parts import at_unit_length
 from ..points import shared, transformed
@@ -28,6 +29,7 @@ __all__ = ["kernel_norm"]
 
 
 @one_operator(empty_losses)
+@over_ranks
 @mapped
 @own_settings
 @over_sets
@@ -41,6 +43,7 @@ def kernel_norm(
     kernel: Formula | Callable[[Tensor, Tensor], Tensor],
     potentials: bool = False,
     engine: str | Engine = "auto",
+    group: Any = None,
 ) -> Array | tuple[Array, Array]:
     r"""Half the squared kernel norm of the difference of two weighted clouds.
 
@@ -65,6 +68,8 @@ def kernel_norm(
         potentials: return the kernel's product with ``alpha - beta`` on x, and with
             ``beta - alpha`` on y, instead.
         engine: "auto", or the name of an engine.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y (see "On many
+            machines" in the guide).
 
     Returns:
         A number, ``(B,)`` numbers for a batch, or two potentials of the shapes of a and b: of arrays,

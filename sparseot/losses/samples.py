@@ -10,12 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engines.base import Engine
 from ..engines.choose import ENGINES
 from ..engines.openmp import own_settings
+from ..engines.ranks.group import Ranks
+from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
+from ..operators.autograd.over_ranks import on_ranks
+from ..operators.autograd.spread import Spread, group_of
 from ..points import check_positive, refuse_map
 from ..ragged.batches import as_batches
 from ..transport.marginals import marginals
@@ -81,6 +86,8 @@ class SamplesLoss(torch.nn.Module):
             D <= 3), the loss is solved to tol = 1e-3 on the pairs that matter.
         tol: solve to this L1 error of the marginals, relative to the mass (sinkhorn), in the place
             of GeomLoss's schedule: then ``scaling`` and ``diameter`` have no effect.
+        group: processes of ``torch.distributed``, each of which calls the loss with its rows of x and y
+            (see "On many machines" in the guide).
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -114,6 +121,7 @@ class SamplesLoss(torch.nn.Module):
         verbose: bool = False,
         backend: str = "auto",
         tol: float | None = None,
+        group: Any = None,
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
@@ -124,6 +132,7 @@ class SamplesLoss(torch.nn.Module):
         AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
+        self.group = group
         learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]
         if learned:
             self.learned = torch.nn.ModuleList(learned)  # so that parameters() finds theirs
@@ -140,18 +149,37 @@ class SamplesLoss(torch.nn.Module):
         With ``batch=(batch_x, batch_y)`` points are of several clouds, as there.
         """
         x, y, a, b = _unpack(args)
+        group = group_of(self.group, x, y, a, b)
+        if group is not None:
+            return self._on_ranks(group, {"x": x, "y": y, "a": a, "b": b}, batch)
         sets = as_batches(x, y, a, b, batch, alone=self.backend == "multiscale")
         if sets is not None:
             return sets.answers(self._loss)
         tensors, reference = of_one_kind(x=x, y=y, a=a, b=b)
         return answered(self._loss(*tensors), reference)
 
+    def _on_ranks(self, group: Any, clouds: dict[str, Any], batch: Any) -> Any:
+        """The loss of clouds whose rows the ranks of a group have."""
+
+        def solve(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Any:
+            (x, y, a, b), reference = of_one_kind(**whole)
+            found = answered(self._loss(x, y, a, b, SharedRows(self.engine, ranks)), reference)
+            if not self.potentials:
+                return found
+            return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))
+
+        shown = {"loss": self.loss, "options": self.extra_repr(), "batch": batch}
+        return on_ranks("SamplesLoss", group, clouds, shown, solve)
+
     def _empty(self, *args: Tensor, batch: Any = None) -> Tensor | tuple[Tensor, ...]:
         x, y, a, b = _unpack(args)
         return empty_losses(x, y, a, b, batch=batch, potentials=self.potentials)
 
-    def _loss(self, x: Tensor, y: Tensor, a: Cloud, b: Cloud) -> Tensor | tuple[Tensor, Tensor]:
-        common: dict[str, Any] = {"potentials": self.potentials, "engine": self.engine}
+    def _loss(
+        self, x: Tensor, y: Tensor, a: Cloud, b: Cloud, engine: str | Engine | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        engine = self.engine if engine is None else engine
+        common: dict[str, Any] = {"potentials": self.potentials, "engine": engine}
         if self.loss in KERNELS:
             kernel = self.kernel or KERNELS[self.loss](self.blur)
             return kernel_norm(x, y, a, b, kernel=kernel, **common)

@@ -14,6 +14,7 @@ from ..errors import bad_input
 from ..operators.arrays import Array
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.mapped import mapped
+from ..operators.autograd.over_ranks import over_ranks
 from ..points import check_positive, refuse_transforms
 from ..ragged.batches import over_sets
 from ..transport.derivatives.solved import Answer
@@ -29,6 +30,7 @@ __all__ = ["sinkhorn_divergence"]
 
 
 @one_operator(empty_losses)
+@over_ranks
 @mapped
 @own_settings
 @over_sets
@@ -49,6 +51,7 @@ def sinkhorn_divergence(
     diameter: float | None = None,
     potentials: bool = False,
     engine: str | Engine = "auto",
+    group: Any = None,
 ) -> Array | tuple[Array, Array]:
     r"""The Sinkhorn divergence of two weighted clouds, or their entropic transport cost.
 
@@ -90,6 +93,8 @@ def sinkhorn_divergence(
             a tolerance they have exact first derivatives; from GeomLoss's schedule their graph is
             that of the last softmin, with what it was taken of frozen.
         engine: "auto", or the name of an engine.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y (see "On many
+            machines" in the guide).
 
     Returns:
         A number, ``(B,)`` numbers for a batch, or the two potentials, in the form of the points; of

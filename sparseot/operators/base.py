@@ -20,6 +20,7 @@ from ..errors import bad_input
 from ..held import Watch, held
 from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, tensor_of
 from .autograd.compiled import one_operator
+from .autograd.spread import Spread, gathered, group_of
 from .coarse_space import CoarseSpace
 from .products import check_dtypes, empty_product, matmul
 from .scipy_operator import scipy_operator
@@ -36,6 +37,7 @@ class Operator(ABC):
 
     shape: tuple[int, ...]
     reference: Array  # an array of the kind, dtype and device of the results of sum and diagonal
+    spreads: tuple[Spread, Spread] | None = None  # how ranks of a group have its rows and columns
     symmetric = False  # whether it is known to be its transpose
 
     @abstractmethod
@@ -82,6 +84,13 @@ class Operator(ABC):
     @one_operator(empty_product)
     @own_settings
     def _times(self, v: Array) -> Array:
+        if self.spreads is None:
+            return self._times_whole(v)
+        rows, columns = self.spreads
+        with rows.ranks.together():
+            return rows.own(self._times_whole(columns.whole("v", v)))
+
+    def _times_whole(self, v: Array) -> Array:
         columns = v.ndim == len(self.shape)
         wanted = self.shape[:-2] + self.shape[-1:]
         if v.shape[: len(wanted)] != wanted or v.ndim > len(self.shape):
@@ -184,12 +193,16 @@ class Operator(ABC):
 class Diagonal(Operator):
     """A diagonal matrix, given by its ``(..., N)`` entries, of which it keeps a copy.
 
-    Entries that are part of a graph it keeps as they are; they must not change in place.
+    Entries that are part of a graph it keeps as they are; they must not change in place. With a
+    ``group`` of ``torch.distributed`` each rank gives its own.
     """
 
     symmetric = True
 
-    def __init__(self, entries: Array) -> None:
+    def __init__(self, entries: Array, *, group: Any = None) -> None:
+        if (group := group_of(group, entries)) is not None:
+            entries, spread = gathered("Diagonal", group, "entries", entries)
+            self.spreads = spread, spread
         self.entries = self.reference = held(floating(entries, "entries"))
         self.shape = (*entries.shape, entries.shape[-1])
         self._watch = Watch(*([self.entries] if isinstance(entries, Tensor) else []))
@@ -221,6 +234,7 @@ class _Sum(Operator):
         check_dtypes("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
+        self.spreads = left.spreads or right.spreads
         self.symmetric = left.symmetric and right.symmetric
 
     @property
@@ -246,7 +260,7 @@ class _Multiple(Operator):
     def __init__(self, operator: Operator, factor: float) -> None:
         self.operator, self.factor = operator, factor
         self.shape, self.reference = operator.shape, operator.reference
-        self.symmetric = operator.symmetric
+        self.symmetric, self.spreads = operator.symmetric, operator.spreads
 
     @property
     def live(self) -> tuple[Tensor, ...]:
@@ -272,6 +286,8 @@ class _Product(Operator):
         check_dtypes("@", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
+        first, last = left.spreads or right.spreads, right.spreads or left.spreads
+        self.spreads = first and last and (first[0], last[1])
 
     @property
     def live(self) -> tuple[Tensor, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +65,8 @@ def conjugate_gradient(
     The columns of b share their products with A; each has its own step lengths.
 
     Args:
-        operator: A, ``(N, N)``, such as ``K + Diagonal(noise)``.
+        operator: A, ``(N, N)``, such as ``K + Diagonal(noise)``. Of one that ranks of a group share, b, x0
+            and x are the rows of each.
         b: ``(N,)`` or ``(N, R)`` right-hand sides.
         preconditioner: an operator, or a function of ``(N, R)`` blocks, near the inverse of A and
             positive definite, such as :func:`sparseot.nystrom`; None takes none.
@@ -90,7 +91,13 @@ def conjugate_gradient(
         ([1.0, 0.5, 0.25], True)
     """
     check_positive(tol=tol, max_products=max_products)
-    found = descended(as_operator(operator), b, preconditioner, x0, tol, max_products, progress)
+    operator = as_operator(operator)
+    spreads = operator.spreads if isinstance(operator, Operator) else None
+    if spreads is not None:
+        b, x0 = spreads[0].whole("b", b), None if x0 is None else spreads[0].whole("x0", x0)
+    found = descended(operator, b, preconditioner, x0, tol, max_products, progress)
+    if spreads is not None:
+        found = replace(found, x=spreads[0].own(found.x))
     if not found.converged:
         warn_user(
             f"conjugate_gradient stopped after {found.products} products at a relative residual of "

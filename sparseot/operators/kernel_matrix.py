@@ -15,11 +15,13 @@ from ..clouds import points_pair
 from ..engines.base import Engine
 from ..engines.choose import load
 from ..engines.openmp import NUMBERS, on_one_thread, own_settings, threads_for
+from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
 from .arrays import Array, as_tensor, like
+from .autograd.spread import gathered, group_of
 from .base import Operator
 from .parts import make_part, swapped, tolerance
 from .products import product_of_new
@@ -50,6 +52,9 @@ class KernelMatrix(Operator):
             "triton".
         tol: the error that an approximate engine may make in an entry of ``K @ v``, relative to
             ``max |k| * sum_j |v_j|``; :meth:`error` measures it. 0 asks for exact sums.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y; ``K @ v``
+            takes and gives theirs, while ``shape``, sums, the diagonal and entries are of the whole
+            (see "On many machines" in the guide).
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -78,12 +83,22 @@ class KernelMatrix(Operator):
         pairs: Blocks | BlockPairs | None = None,
         engine: str | Engine = "auto",
         tol: float = 1e-6,
+        group: Any = None,
     ) -> None:
         if torch.compiler.is_compiling():
-            self.made_of = (kernel, x, y), {"pairs": pairs, "engine": engine, "tol": tol}
+            rest = {"pairs": pairs, "engine": engine, "tol": tol, "group": group}
+            self.made_of = (kernel, x, y), rest
             self.shape = (*x.shape[:-1], (x if y is None else y).shape[-2])
             self.symmetric = y is None and all(isinstance(k, Radial) for k in as_kernels(kernel))
             return
+        if (group := group_of(group, x, y)) is not None:
+            x, across = gathered("KernelMatrix", group, "x", x)
+            self.spreads = across, across
+            if y is not None:
+                with across.ranks.together():
+                    y, down = across.beside("y", y)
+                self.spreads = across, down
+            engine = SharedRows(engine, across.ranks)
         self.kernel, self.asked, self.tol = kernel, engine, tolerance(tol)
         given, x, kernels = x, _points("x", x), as_kernels(kernel)
         source, target, self.batched = points_pair(x, x if y is None else _points("y", y))
@@ -226,7 +241,10 @@ class KernelMatrix(Operator):
         shown = (self.y, self.x) if self.batched else (self.y[0], self.x[0])
         clouds = (like(points, self.reference) for points in shown)
         how: dict[str, Any] = {"engine": self.asked, "tol": self.tol}
-        return KernelMatrix(swapped(self.kernel), *clouds, pairs=self.pairs and self.pairs.T, **how)
+        pairs = self.pairs and self.pairs.T
+        found = KernelMatrix(swapped(self.kernel), *clouds, pairs=pairs, **how)
+        found.spreads = self.spreads and self.spreads[::-1]
+        return found
 
     @own_settings
     def diagonal(self) -> Array:

@@ -34,11 +34,12 @@ def pair_of(name: str, given: Any, alone: bool = False) -> tuple[Any, Any]:
 
 def vectors_of(batch: Any, alone: bool = False) -> tuple[Any, Any]:
     """The batch vectors of x and y: arrays and lists of whole numbers as tensors, others to be checked."""
-    of_x, of_y = (_integers(one) for one in pair_of("batch", batch, alone))
+    of_x, of_y = (integers(one) for one in pair_of("batch", batch, alone))
     return of_x, of_y
 
 
-def _integers(batch: Any) -> Any:
+def integers(batch: Any) -> Any:
+    """A batch vector, of an array or a list of whole numbers as a tensor; anything else as it is, to be checked."""
     if isinstance(batch, (list, tuple)) and _whole(batch):
         batch = np.array(batch, dtype=np.int64)
     return tensor_of(batch, "batch") if isinstance(batch, np.ndarray) else batch

@@ -72,6 +72,10 @@ def hessian(
     if not isinstance(transport, Transport):
         fix = "solve_sample(x, y, blur=...) makes one."
         raise bad_input("transport", type(transport).__name__, "a Transport", fix, TypeError)
+    if transport.spreads is not None:
+        fix = "Use transport.hvp(v), whose vectors are of the points of each rank."
+        got, wanted = "a result that several ranks share", "one of this process"
+        raise bad_input("transport", got, wanted, fix)
     if transport.batched:
         fix = "transport.hvp(v) multiplies all items."
         raise bad_input("transport", "a batch of clouds", "one pair of them", fix)

@@ -46,7 +46,7 @@ class SolvedPlan(Answer):
     @cached_property
     def plan_operator(self) -> Operator:
         """The plan as a matrix that is not stored: ``@``, ``.T``, ``.sum()``, ``.diagonal()``."""
-        return PlanMatrix(*self._parts, self.batched, self.reference)
+        return PlanMatrix(*self._parts, self.batched, self.reference, self.spreads)
 
     @property
     def plan(self) -> Array:
@@ -78,20 +78,21 @@ class SolvedPlan(Answer):
         if self.batched:
             raise bad_input("sparse_plan", "a batch", "one pair of clouds")
         check_entries(k, mass)
-        entries = sparse_entries(*self._parts, k, mass)
+        mine = None if self.spreads is None else self.spreads[0].mine
+        entries = sparse_entries(*self._parts, k, mass, mine)
         return entries.astype(PlanMatrix(*self._parts, False, self.reference).dtype)
 
     @cached_property
     def marginal_a(self) -> Array:
         """The row sums ``P 1``."""
         sums: Array = self.plan_operator.sum()
-        return sums
+        return sums if self.spreads is None else self.spreads[0].own(sums)
 
     @cached_property
     def marginal_b(self) -> Array:
         """The column sums of the plan."""
         sums: Array = self.plan_operator.sum(-2)
-        return sums
+        return sums if self.spreads is None else self.spreads[1].own(sums)
 
     @property
     def marginals(self) -> tuple[Array, Array]:
@@ -119,11 +120,14 @@ class SolvedPlan(Answer):
         if inverse:
             problem, f, g = problem.swapped(), g, f
         if points is None:
-            return self._shown(mapped(problem, f, g))
-        points = listed(points, "points")
+            return self._of_points(mapped(problem, f, g), int(inverse))
+        points, spread = listed(points, "points"), None
+        if self.spreads is not None:  # each rank has some new points
+            points, spread = self.spreads[0].beside("points", points)
         new = as_new_points(points, problem.source.positions, self.batched)
         found = mapped_points(problem, f, g, new).to(self._dtype)
-        return like(found if self.batched else found[0], points)
+        found = like(found if self.batched else found[0], points)
+        return found if spread is None else spread.own(found)
 
     @own_settings
     @torch.no_grad()
@@ -154,6 +158,7 @@ class SolvedPlan(Answer):
             >>> bool((i == 1 - j).all())
             True
         """
+        self._refuse_ranks("sample", "Draw from the rows of sparse_plan(mass=0.999) of each rank.")
         n = check_integer("n", n)
         draws = uniform((2, len(self._parts[1]), n), generator)
         drawn = [self._sampler(False, k).pairs(draws[:, k]) for k in range(draws.shape[1])]
@@ -181,6 +186,7 @@ class SolvedPlan(Answer):
         Raises:
             ValueError, TypeError: for what is no number of a point, or another generator.
         """
+        self._refuse_ranks("sample_from", "Draw from the rows of sparse_plan(mass=0.999).")
         problem = self._parts[0]
         cloud = problem.target if inverse else problem.source
         rows = as_indices(i, cloud.weights, self.batched)
@@ -190,6 +196,11 @@ class SolvedPlan(Answer):
             for k, (row, some) in enumerate(zip(rows, draws, strict=True))
         ]
         return self._chosen(drawn, i if isinstance(i, Tensor | np.ndarray) else self.reference)
+
+    def _refuse_ranks(self, name: str, fix: str) -> None:
+        """What each rank would ask for itself, while the others do not share the sums that it takes."""
+        if self.spreads is not None:
+            raise bad_input(name, "a plan that several ranks share", "one of this process", fix)
 
     def _sampler(self, inverse: bool, item: int) -> PlanSampler:
         """What draws from one item; it is kept, with the row sums."""

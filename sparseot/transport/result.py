@@ -10,6 +10,7 @@ import torch
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, floating, like, listed
+from ..operators.autograd.spread import Spread
 from .arguments import as_directions
 from .derivatives.curvature import Curvature, hessian_product
 from .derivatives.solved import Solved
@@ -42,9 +43,14 @@ class Transport(SolvedPlan):
     """
 
     def __init__(
-        self, solved: list[Solved], batched: bool, reference: Array, solver: Sinkhorn
+        self,
+        solved: list[Solved],
+        batched: bool,
+        reference: Array,
+        solver: Sinkhorn,
+        spreads: tuple[Spread, Spread] | None = None,
     ) -> None:
-        super().__init__(solved, batched, reference)
+        super().__init__(solved, batched, reference, spreads)
         self.solver = solver
         reports = [report for part in solved for report in part.solution.reports]
         self.converged = all(report.converged for report in reports)
@@ -68,12 +74,12 @@ class Transport(SolvedPlan):
 
         Balanced, potentials are known up to a constant: it is chosen so that ``<a, f> = <b, g>``.
         """
-        return self._shown(self.solved[0].potentials[0])
+        return self._of_points(self.solved[0].potentials[0], 0)
 
     @property
     def potential_b(self) -> Array:
         """The potential g of the points y."""
-        return self._shown(self.solved[0].potentials[1])
+        return self._of_points(self.solved[0].potentials[1], 1)
 
     @property
     def potentials(self) -> tuple[Array, Array]:
@@ -196,13 +202,16 @@ class Transport(SolvedPlan):
         Returns:
             Of the shape and kind of v.
         """
-        v = floating(listed(v, "v"), "v")
+        spread = None if self.spreads is None else self.spreads[wrt in ("y", "b")]
+        v = listed(v, "v")
+        v = floating(v if spread is None else spread.whole("v", v), "v")
         items = as_directions(v, wrt, self.solved[0].problem, self.batched)
         products = [
             hessian_product(self.curvatures(wrt, k), wrt, item) for k, item in enumerate(items)
         ]
         found = torch.stack(products).reshape(v.shape)
-        return like(found.to(as_tensor(v, v).dtype), v)
+        found = like(found.to(as_tensor(v, v).dtype), v)
+        return found if spread is None else spread.own(found)
 
     @property
     def status(self) -> str:
@@ -215,7 +224,8 @@ class Transport(SolvedPlan):
     @own_settings
     def _repr_html_(self) -> str:
         """The report, with a picture of the plan between the clouds along their main axis."""
-        return f"<pre>{escape(repr(self))}</pre>{'' if self.batched else picture(*self._parts)}"
+        drawn = not self.batched and self.spreads is None  # one rank alone may be shown
+        return f"<pre>{escape(repr(self))}</pre>{picture(*self._parts) if drawn else ''}"
 
     @property
     def reports(self) -> list[Report]:
@@ -231,4 +241,4 @@ class Transport(SolvedPlan):
         if not self.debias:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
-        return self._shown(self.solved[which].potentials[0])
+        return self._of_points(self.solved[which].potentials[0], which - 1)

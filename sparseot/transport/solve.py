@@ -12,10 +12,14 @@ from ..clouds import points_pair
 from ..engines.base import Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
+from ..engines.ranks.group import Ranks
+from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input, warn_user
 from ..formulas import GroundCost, Opaque, as_cost
 from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
 from ..operators.autograd.compiled import eagerly
+from ..operators.autograd.over_ranks import on_ranks
+from ..operators.autograd.spread import Spread, group_of
 from ..operators.autograd.transforms import outside
 from ..points import Points, check_positive, lacks_digits, of_mass
 from ..ragged.batches import as_batches
@@ -48,6 +52,7 @@ def solve_sample(
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     solver: Sinkhorn | None = None,
     init: Transport | Transports | None = None,
+    group: Any = None,
 ) -> Transport:  # what most calls return; Transports read likewise
     r"""Entropic optimal transport between two weighted clouds, to a tolerance.
 
@@ -80,6 +85,8 @@ def solve_sample(
         cost: another ground cost, as in :func:`sparseot.sinkhorn_divergence`.
         solver: options, as ``Sinkhorn(max_sweeps=..., progress=True)``.
         init: an earlier result for clouds of the same sizes, to start from.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and y, and calls alike
+            whatever it asks of the result (see "On many machines" in the guide).
 
     Returns:
         A :class:`Transport`: value, potentials, plan, map, and how far they can be trusted; of
@@ -103,12 +110,29 @@ def solve_sample(
     common: dict[str, Any] = {"p": p, "reach": reach, "debias": debias, "cost": cost}
     how = with_tolerance(Sinkhorn() if solver is None else solver, tol)
 
-    def solve(x: Array, y: Array, a: Any, b: Any, init: Transport | None = None) -> Transport:
-        with deferred():
-            found = solve_clouds(x, y, a, b, blur=blur, solver=how, init=init, **common)
+    def solve(
+        x: Array,
+        y: Array,
+        a: Any,
+        b: Any,
+        init: Transport | None = None,
+        solver: Sinkhorn = how,
+        spreads: tuple[Spread, Spread] | None = None,
+    ) -> Transport:
+        with deferred(signals=spreads is None):  # all ranks would have to hear of it
+            found = solve_clouds(x, y, a, b, blur=blur, solver=solver, init=init, **common)
             say_what_failed(found[0])
-            return Transport(*found, how)
+            return Transport(*found, how, spreads)
 
+    def shared(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Transport:
+        solver = cast(Sinkhorn, how.on(SharedRows(how.engine, ranks)))
+        start = cast("Transport | None", init)
+        return solve(**whole, init=start, solver=solver, spreads=(spreads["x"], spreads["y"]))
+
+    clouds = {"x": x, "y": y, "a": a, "b": b}
+    if (group := group_of(group, *clouds.values())) is not None:
+        said = common | {"blur": blur, "solver": how, "batch": batch, "init": init}
+        return on_ranks("solve_sample", group, clouds, said, shared)
     sets = as_batches(x, y, a, b, batch, alone=how.multilevel is True)
     if sets is not None:
         return cast(Transport, of_groups(sets, solve, init))
@@ -156,7 +180,7 @@ def solve_points(
     reach: Reach,
     debias: bool,
     solver: Solver,
-    init: Transport | None = None,
+    init: Transport | Potentials | None = None,
 ) -> list[Solved]:
     """The problem of two clouds that were checked and, debiased, those of each and itself, solved."""
     penalty, dtype = marginals(reach, p), source.positions.dtype

@@ -3,7 +3,7 @@ r"""Eigenpairs of symmetric operators, with the residuals that certify them."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,8 @@ class EigenPairs:
 
     Attributes:
         values: ``(k,)`` eigenvalues.
-        vectors: ``(N, k)`` orthonormal eigenvectors.
+        vectors: ``(N, k)`` orthonormal eigenvectors; of an operator that ranks of a group share, the
+            rows of this one.
         residuals: ``(k,)`` norms ``|A u - value u|``: an eigenvalue lies at most that far.
         products: how many vectors were multiplied.
         converged: whether all residuals are below the tolerance.
@@ -93,7 +94,10 @@ def eigsh(
     _check(operator, k, which)
     basis = max(8 * (k + 2), 60)
     with torch.no_grad(), threads_for(operator.shape[-1] * basis**2):
-        return _solve(operator, k, which, tol, max_products, seed, progress)
+        found = _solve(operator, k, which, tol, max_products, seed, progress)
+    if operator.spreads is None:
+        return found
+    return replace(found, vectors=operator.spreads[0].own(found.vectors))
 
 
 def _solve(

@@ -2,18 +2,21 @@ r"""Spectral coordinates of a cloud: the smoothest functions on its graph."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ...engines.base import Engine
 from ...engines.openmp import own_settings
+from ...engines.ranks.rows import SharedRows
 from ...errors import bad_input, warn_user
 from ...formulas import Gaussian
 from ...pairs import Blocks
 from ...points import refuse_tensor
 from ..arrays import Array, as_tensor, like
+from ..autograd.spread import gathered, group_of
 from ..kernel_matrix import KernelMatrix
 from .eigen import eigsh
 from .laplacian import graph_laplacian
@@ -53,6 +56,7 @@ def spectral_embedding(
     engine: str | Engine = "auto",
     tol: float | None = None,
     progress: bool = False,
+    group: Any = None,
 ) -> SpectralEmbedding:
     r"""Spectral coordinates of points, by a Gaussian graph that is never stored.
 
@@ -69,6 +73,8 @@ def spectral_embedding(
         pairs, engine: how the kernel matrix is summed, see :class:`KernelMatrix`.
         tol: residuals to reach; None means 1e-5 in single precision, 1e-9 in double.
         progress: show a bar that counts products.
+        group: processes of ``torch.distributed``, each of which gives its rows of x and gets those of the
+            coordinates; numbers of isolated points are of the whole.
 
     Returns:
         :class:`SpectralEmbedding`, of the kind, dtype and device of x, without gradients.
@@ -87,6 +93,13 @@ def spectral_embedding(
         >>> len(set(signs[:20].tolist())), len(set(signs[20:].tolist()))
         (1, 1)
     """
+    if (group := group_of(group, x)) is not None:
+        x, spread = gathered("spectral_embedding", group, "x", x)
+        how: dict[str, Any] = {"drop_first": drop_first, "pairs": pairs, "tol": tol}
+        how |= {"engine": SharedRows(engine, spread.ranks), "progress": progress}
+        with spread.ranks.together():
+            whole = spectral_embedding(x, n_components, sigma, **how)
+            return replace(whole, coordinates=spread.own(whole.coordinates))
     most = len(x) - 1 - int(drop_first)
     if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
         raise bad_input("n_components", repr(n_components), "an integer", kind=TypeError)

@@ -99,6 +99,7 @@ class Laplacian(Operator):
         self.degrees = like(degrees.clone(), diagonal)
         self._scale = torch.where(degrees > 0, degrees, 1).rsqrt() if normed else None
         self._matrix, self.shape, self._degree = K, tuple(K.shape), degrees
+        self.spreads = getattr(K, "spreads", None)
         self._diagonal = loops
         self._kept_loops = loops - self._loops  # the part of the diagonal that stays
 

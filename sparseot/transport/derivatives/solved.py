@@ -11,6 +11,7 @@ from torch import Tensor
 from ...engines.openmp import own_settings
 from ...held import Watch
 from ...operators.arrays import Array, as_tensor, shown
+from ...operators.autograd.spread import Spread
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points, unwrap
 from ..problem import Problem
@@ -119,10 +120,18 @@ class Answer:
         solved: the problem of both clouds and, debiased, those of each and itself.
         batched: whether the caller gave a batch.
         reference: an array of the kind and dtype of what is returned.
+        spreads: how the points of both clouds are spread over the ranks of a group, or None.
     """
 
-    def __init__(self, solved: list[Solved], batched: bool, reference: Array) -> None:
+    def __init__(
+        self,
+        solved: list[Solved],
+        batched: bool,
+        reference: Array,
+        spreads: tuple[Spread, Spread] | None = None,
+    ) -> None:
         self.solved, self.batched, self.reference = solved, batched, reference
+        self.spreads = spreads
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -152,8 +161,13 @@ class Answer:
         own = [part.potentials[0] for part in self.solved[1:]]
         if own:
             f, g = f - own[0], g - own[1]
-        return self._shown(f), self._shown(g)
+        return self._of_points(f, 0), self._of_points(g, 1)
 
     def _shown(self, t: Tensor, dtype: torch.dtype | None = None) -> Array:
         t = t.to(dtype or self._dtype)
         return shown(t if self.batched else t[0], self.reference)
+
+    def _of_points(self, t: Tensor, side: int) -> Array:
+        """Numbers ``(B, N, ...)`` of the points of one side: of those that this process gave."""
+        found = self._shown(t)
+        return found if self.spreads is None else self.spreads[side].own(found)

@@ -17,25 +17,38 @@ __all__ = ["sparse_entries"]
 
 
 def sparse_entries(
-    problem: Problem, f: Tensor, g: Tensor, k: int | None, mass: float | None
+    problem: Problem,
+    f: Tensor,
+    g: Tensor,
+    k: int | None,
+    mass: float | None,
+    some: slice | None = None,
 ) -> Any:
-    """A SciPy CSR array of one plan: the k largest entries of each row, or the fewest of that mass."""
+    """A SciPy CSR array of one plan: the k largest entries of each row, or the fewest of that mass.
+
+    Of ``some`` rows alone it has no others.
+    """
     k = None if k is None else int(k)
-    found = [_largest(*piece, k, mass) for piece in _pieces(problem, f, g)]
-    rows, cols, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    shape = f.shape[1], g.shape[1]
+    wanted = np.arange(f.shape[1])[some or slice(None)]
+    shape, first = (len(wanted), g.shape[1]), int(wanted[0]) if len(wanted) else 0
+    found = [_largest(*piece, k, mass) for piece in _pieces(problem, f, g, wanted)]
+    none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    rows, cols, values = (np.concatenate(parts) for parts in zip(none, *found, strict=True))
+    rows = rows - first
     order = np.lexsort((cols, rows))
     starts = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=shape[0]))))
     sparse = import_module("scipy.sparse")  # here, for a light import of the library
     return sparse.csr_array((values[order], cols[order], starts), shape=shape)
 
 
-def _pieces(problem: Problem, f: Tensor, g: Tensor) -> Iterator[tuple[Array, Array, Array]]:
-    """Numbers of rows, numbers of columns, and the entries between them."""
+def _pieces(
+    problem: Problem, f: Tensor, g: Tensor, wanted: Array
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Numbers of rows, numbers of columns, and the entries between them, of those that are wanted."""
     eps, plan = problem.eps, rows_of(problem)
     row = (problem.source.log_weights + f / eps)[0].double().numpy(force=True)
     col = (problem.target.log_weights + g / eps)[0].double().numpy(force=True)
-    for rows in plan.pieces(np.arange(len(row))):
+    for rows in plan.pieces(wanted) if len(wanted) else []:
         cols, cost = plan.costs(rows)
         yield rows, cols, np.exp(row[rows, None] + col[cols] - cost / eps)
 

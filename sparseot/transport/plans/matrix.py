@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...engines.openmp import NUMBERS, on_threads_for
 from ...operators.arrays import Array, as_tensor, like
+from ...operators.autograd.spread import Spread
 from ...operators.base import Operator
 from ...precision import full_precision
 from ..problem import Problem
@@ -26,10 +27,16 @@ class PlanMatrix(Operator):
     """
 
     def __init__(
-        self, problem: Problem, f: Tensor, g: Tensor, batched: bool, reference: Array
+        self,
+        problem: Problem,
+        f: Tensor,
+        g: Tensor,
+        batched: bool,
+        reference: Array,
+        spreads: tuple[Spread, Spread] | None = None,
     ) -> None:
         self.problem, self.f, self.g, self.batched = problem, f, g, batched
-        self.reference = reference
+        self.reference, self.spreads = reference, spreads
         batch = (len(f),) if batched else ()
         self.shape = (*batch, f.shape[1], g.shape[1])
 
@@ -42,7 +49,10 @@ class PlanMatrix(Operator):
         return out if self.batched else out[0]
 
     def transpose(self) -> Operator:
-        return PlanMatrix(self.problem.swapped(), self.g, self.f, self.batched, self.reference)
+        spreads = self.spreads and self.spreads[::-1]
+        return PlanMatrix(
+            self.problem.swapped(), self.g, self.f, self.batched, self.reference, spreads
+        )
 
     @full_precision
     def diagonal(self) -> Array:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ...engines.base import LOG2E
+from ...engines.base import LOG2E, Engine
 from ...engines.choose import tile_loops
 from ...engines.kept import Biases, Blocks, TileRows
 from ...formulas import GroundCost
@@ -56,7 +56,7 @@ class PrunedSoftmins(Softmins):
         tol: the tolerance of the marginals, of which the dropped tiles get a tenth.
         dtype: of the loops; float32 leaves an error of some 1e-6 of the mass, and is not taken
             where it would leave more than a tenth of the tolerance.
-        engine: "numba" for compiled loops, "tiles" for torch.
+        engine: "numba" for compiled loops, "tiles" for torch; or one of them shared by ranks.
         memory: bytes that points and tiles may take, more is an error.
     """
 
@@ -69,7 +69,7 @@ class PrunedSoftmins(Softmins):
         eps: float,
         tol: float,
         dtype: torch.dtype = torch.float32,
-        engine: str = "numba",
+        engine: str | Engine = "numba",
         memory: float | None = None,
     ) -> None:
         self.engine, self.loops = engine, tile_loops(engine, cost.power)
@@ -291,8 +291,8 @@ class PrunedSoftmins(Softmins):
 
     def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
         """Softmins of single rows over all columns, where the kept tiles held nothing."""
-        points = self.clouds[side].points[rows]
-        return softmins_of(points, self.clouds[1 - side], there, self.scale)
+        points, other = self.clouds[side].points[rows], self.clouds[1 - side]
+        return self.loops.by_rows(lambda x: softmins_of(x, other, there, self.scale), points)
 
     @property
     def kept_fraction(self) -> float:

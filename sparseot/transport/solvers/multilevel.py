@@ -17,6 +17,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...engines.base import Engine
 from ...formulas import GroundCost
 from ...points import Points
 from ..marginals import Marginals
@@ -46,7 +47,12 @@ Start = tuple[Tensor, Tensor] | None
 
 
 def solve_kept_pairs(
-    course: Course, start: Start, cut: dict[Hashable, Cells], *, engine: str, memory: float | None
+    course: Course,
+    start: Start,
+    cut: dict[Hashable, Cells],
+    *,
+    engine: str | Engine,
+    memory: float | None,
 ) -> Found:
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
@@ -65,12 +71,16 @@ class Multilevel:
         course: the problem, and how far to go.
         cut: clouds in blocks, by the identity of the cloud and by where its points are, that problems
             and items of a batch share.
-        engine: "numba" or "tiles".
+        engine: "numba" or "tiles", or one of them shared by ranks.
         memory: bytes that points and kept tiles may take.
     """
 
     def __init__(
-        self, course: Course, cut: dict[Hashable, Cells], engine: str, memory: float | None
+        self,
+        course: Course,
+        cut: dict[Hashable, Cells],
+        engine: str | Engine,
+        memory: float | None,
     ) -> None:
         problem = course.problem
         assert isinstance(problem.cost, GroundCost)

@@ -77,12 +77,6 @@ class Bar:
         self.unit, self.words = unit, words
         self.bar: Any = None
 
-    @property
-    def ended(self) -> bool:
-        """Whether the user has asked for the end before a solve that nobody watches, and is heard now."""
-        self.user.heard |= self.user.asked
-        return self.user.asked
-
     def update(self, blur: float, error: float, tol: float) -> None:
         """One more sweep; raises Stopped where it is to be the last."""
         try:

@@ -14,6 +14,7 @@ import torch
 
 from ...engines.base import Engine
 from ...engines.choose import loops_for
+from ...engines.ranks.rows import SharedRows
 from ...engines.threads import share_ranges
 from ...errors import bad_input
 from ...formulas import GroundCost
@@ -129,14 +130,15 @@ class Sinkhorn(Solver):
             loops_for(self.engine, item.source.positions.device),
         )
         assert loops is not None
-        found = solve_kept_pairs(course, start, cut, engine=loops, memory=self.memory)
+        by = self.engine.by(loops) if isinstance(self.engine, SharedRows) else loops
+        found = solve_kept_pairs(course, start, cut, engine=by, memory=self.memory)
         return found, found.report(course)
 
     def _all(
         self, items: list[Problem], sides: list[list[float]], starts: list[Start], why: str
     ) -> list[tuple[Found, Report]]:
         """Over all pairs. Threads share items that are compiled from end to end, which nobody watches."""
-        asked, solved = self.engine != "auto", {}
+        asked, solved = self._asked, {}
         # functions of the caller's are called on the caller's thread
         known = all(isinstance(item.cost, GroundCost) for item in items)
         small = known and not self.progress and all(is_stored(item, asked) for item in items)
@@ -151,9 +153,15 @@ class Sinkhorn(Solver):
         share_ranges(len(items), solve, 1, SWEEPING * pairs if small else 0.0)
         return [solved[k] for k in range(len(items))]
 
+    @property
+    def _asked(self) -> bool:
+        """Whether an engine was asked for by name."""
+        engine = self.engine.asked if isinstance(self.engine, SharedRows) else self.engine
+        return engine != "auto"
+
     def solve_item(self, course: Course, start: Start, why: str) -> Found:
         """One item of a batch over all pairs; ``why`` says why they are visited."""
-        return solve_all_pairs(course, start, asked=self.engine != "auto", why=why)
+        return solve_all_pairs(course, start, asked=self._asked, why=why)
 
     def _course(self, item: Problem, sides: list[float]) -> Course:
         tol, bar = float(self.tol or DEFAULT), Bar(self.progress)

@@ -1,0 +1,1 @@
+"""Pairs shared among processes: what these tell each other, and engines whose rows they share."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours among points that several processes have."""

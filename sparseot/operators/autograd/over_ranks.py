@@ -1,0 +1,130 @@
+"""Losses of two clouds whose rows several processes have: what all of these doors do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
+from torch import Tensor
+
+from ...engines.ranks.group import Ranks
+from ...engines.ranks.rows import SharedRows
+from ...errors import bad_input
+from ...points import unwrap
+from ..arrays import like, of_one_kind
+from .spread import Spread, group_of, local_rows, mesh_of, put_together
+
+__all__ = ["on_ranks", "over_ranks"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+FREE = ("progress", "verbose")  # options that ranks may have of their own
+
+
+def on_ranks(
+    what: str,
+    group: Any,
+    clouds: dict[str, Any],
+    options: dict[str, Any],
+    run: Callable[[dict[str, Any], dict[str, Spread], Ranks], R],
+) -> R:
+    """What ``run`` answers for two clouds of which each rank gave its part.
+
+    Args:
+        what: the name of the function that was called.
+        group: of ``torch.distributed``.
+        clouds: x and y, and what is given of a and b.
+        options: the other arguments, which must be the same everywhere.
+        run: is called with the whole clouds, of the kind that came, with how x and y are spread, and
+            with the ranks.
+    """
+    ranks = Ranks(group, what)
+    with ranks.together():
+        mesh = mesh_of(clouds.values())
+        local = {name: local_rows(clouds.get(name), name) for name in "xyab" if name in clouds}
+        tensors, first = of_one_kind(**local)
+        given = dict(zip(local, tensors, strict=True))
+        for name, t in given.items():
+            _check(name, t, given["x" if name in "xa" else "y"])
+        if options.get("batch") is not None:
+            fix = "Sets of different sizes are compared on one machine."
+            raise bad_input("batch", "a batch vector, with group", "batch=None", fix)
+        together, spreads = put_together(ranks, given, _said(options), mesh)
+        whole = {name: t if t is None else like(t, first) for name, t in together.items()}
+        return run(whole, spreads, ranks)
+
+
+def over_ranks(function: Callable[P, R]) -> Callable[P, R]:
+    """The function of two clouds ``(x, y, a, b, **options)``, for clouds whose rows several processes have.
+
+    They are those of ``group=``, or of the mesh of DTensors. Answers with an axis of points are of those of
+    this rank.
+    """
+
+    @wraps(function)
+    def run(*args: Any, group: Any = None, **options: Any) -> Any:
+        clouds = dict(zip("xyab", args, strict=False))
+        clouds |= {name: options[name] for name in "xyab" if name in options}
+        group = group_of(group, *clouds.values())
+        if group is None or len(args) > 4 or not {"x", "y"} <= {*clouds}:
+            return function(*args, **options)
+        rest = {name: value for name, value in options.items() if name not in "xyab"}
+
+        def solve(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Any:
+            found: Any = cast(Any, function)(**whole, **rest | {"engine": _shared(rest, ranks)})
+            if isinstance(found, tuple):
+                return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))
+            return found
+
+        return on_ranks(function.__name__, group, clouds, rest, solve)
+
+    return cast(Callable[P, R], run)
+
+
+def _shared(options: dict[str, Any], ranks: Ranks) -> SharedRows:
+    """The engine that was asked for, on all ranks."""
+    engine = options.get("engine", "auto")
+    if isinstance(engine, str) and engine == "auto":
+        engine = getattr(options.get("solver"), "engine", "auto")
+    return SharedRows(engine, ranks)
+
+
+def _check(name: str, t: Any, points: Any) -> None:
+    """Refuses what is no part of a cloud, or of its weights, before the others are waited for."""
+    if t is None and name in "ab":
+        return
+    if not isinstance(t, Tensor):
+        raise bad_input(name, type(t).__name__, "a tensor or an array", kind=TypeError)
+    if unwrap(t) is not t:
+        fix = "Use torch.autograd: backward() and grad() go through the group."
+        raise bad_input("torch.func", "clouds on several ranks", "clouds of one process", fix)
+    if name in "xy" and t.dim() != 2:
+        fix = "Batches are computed on one machine each."
+        raise bad_input(
+            name, f"shape {tuple(t.shape)}, with group", "(n, D), points of this rank", fix
+        )
+    if name in "ab" and t.shape not in ((len(points),), (len(points), 1)):
+        fix = "One weight for each point of this rank."
+        raise bad_input(name, f"shape {tuple(t.shape)}", f"({len(points)},)", fix)
+    if t.is_floating_point() and not bool(t.isfinite().all()):
+        count = int((~t.isfinite()).sum())
+        raise bad_input(name, f"{count} NaN or infinite numbers", "finite numbers")
+
+
+def _said(options: dict[str, Any]) -> dict[str, str]:
+    """Options that can be compared, as they are said."""
+    said = {}
+    for name, value in options.items():
+        if name in FREE:
+            continue
+        if isinstance(value, (bool, int, float, str, tuple, np.generic, type(None))):
+            said[name] = repr(value)
+        elif is_dataclass(value):
+            inner = _said({field.name: getattr(value, field.name) for field in fields(value)})
+            said[name] = f"{type(value).__name__}({inner})"
+        else:
+            said[name] = type(value).__name__
+    return said

@@ -1,0 +1,178 @@
+"""What ranks of a group find for plans and operators that they share: that of one process."""
+
+import numpy as np
+import torch
+
+import sparseot as so
+from sparseot import kernels
+from sparseot.engines.ranks.group import traffic
+
+from .losses import refused, same, same_bits, two
+
+
+def compare(here, ours, theirs, mine, whole, tol=None):
+    """All that a result shows of numbers and of points."""
+    assert ours.converged == theirs.converged and ours.n_iter == theirs.n_iter
+    for name in ("value", "lower", "upper", "residual", "value_linear"):
+        same(getattr(ours, name), getattr(theirs, name), tol or 1e-8)
+        same_bits(here, getattr(ours, name))
+    for name in ("potential_a", "potential_b", "marginal_a", "marginal_b"):
+        same(getattr(ours, name), here.part(getattr(theirs, name)), tol or 1e-9)
+    assert repr(ours).splitlines()[0] == repr(theirs).splitlines()[0]
+    same(ours.map(), here.part(theirs.map()), tol)
+    same(ours.map(inverse=True), here.part(theirs.map(inverse=True)), tol)
+    new = torch.rand(21, whole.shape[1], dtype=whole.dtype)
+    same(ours.map(here.part(new)), here.part(theirs.map(new)), tol)
+    first, last = here.ends(len(whole))
+    rows, wanted = ours.sparse_plan(3), theirs.sparse_plan(3)[first:last]
+    assert rows.shape == wanted.shape and (rows.indices == wanted.indices).all()
+    same(rows.data, wanted.data, tol)
+    (found,) = torch.autograd.grad(ours.value, mine, retain_graph=True)
+    (gradient,) = torch.autograd.grad(theirs.value, whole, retain_graph=True)
+    same(found, here.part(gradient), 10 * (tol or 1e-9))
+
+
+def solved(here, clouds, **options):
+    """On all ranks, and in one process; both with a graph in x."""
+    x, y, a, b = clouds
+    whole, mine = x.clone().requires_grad_(), here.part(x).clone().requires_grad_()
+    parts = [here.part(t) for t in (y, a, b)]
+    ours = so.solve_sample(mine, *parts, group=here.group, **options)
+    return ours, so.solve_sample(whole, y, a, b, **options), mine, whole
+
+
+def check_all_pairs(here):
+    pair = solved(here, two(d=7), blur=0.2, tol=1e-6)
+    assert "ranks) on all pairs" in pair[0].reports[0].engine
+    compare(here, *pair)
+    ours, theirs = pair[:2]
+    v = torch.randn(290, 2, dtype=torch.float64)
+    same(ours.plan_operator @ here.part(v), here.part(theirs.plan_operator @ v))
+    w = torch.randn(330, dtype=torch.float64)
+    same(ours.plan_operator.T @ here.part(w), here.part(theirs.plan_operator.T @ w))
+    with refused(ValueError, "several ranks share"):
+        ours.sample(3)
+
+
+def check_divergences_and_hessians(here):
+    ours, theirs, mine, whole = solved(here, two(d=7), blur=0.3, tol=1e-6, debias=True)
+    compare(here, ours, theirs, mine, whole)
+    same(ours.potential_aa, here.part(theirs.potential_aa), 1e-9)
+    same(ours.gradient_error(), theirs.gradient_error(), 1e-6)
+    v = torch.randn(330, 7, dtype=torch.float64)
+    wanted = theirs.hvp(v)
+    same(ours.hvp(here.part(v)), here.part(wanted), 1e-6)
+    (g,) = torch.autograd.grad(ours.value, mine, create_graph=True)
+    (found,) = torch.autograd.grad(g, mine, here.part(v))
+    same(found, here.part(wanted), 1e-6)
+    loss = ours.potential_a.square().sum()
+    (found,) = torch.autograd.grad(loss, mine)
+    (wanted,) = torch.autograd.grad(theirs.potential_a.square().sum(), whole)
+    same(found, here.part(wanted), 1e-6)
+
+
+def check_tight_intervals_and_reach(here):
+    for options in ({"solver": so.Sinkhorn(certificate="tight")}, {"reach": 0.6}):
+        pair = solved(here, two(d=7), blur=0.3, **options)
+        compare(here, *pair)
+
+
+def check_kept_pairs(here):
+    """The same tiles, the same sums: the same bits as one process."""
+    for p, blur in ((2, 0.01), (1, 0.02)):
+        pair = solved(here, two(1500, 1400), blur=blur, p=p, solver=so.Sinkhorn(multilevel=True))
+        ours, theirs = pair[:2]
+        assert "ranks) on kept pairs" in ours.reports[0].engine and ours.kept_fraction < 1
+        assert ours.kept_fraction == theirs.kept_fraction and ours.value == theirs.value
+        assert ours.omitted == theirs.omitted
+        compare(here, *pair, tol=1e-8)
+
+
+def check_start_and_debias_of_kept_pairs(here):
+    x, y, a, b = two(700, 600)
+    clouds = [here.part(t) for t in (x, y, a, b)]
+    how = {"blur": 0.06, "debias": True, "solver": so.Sinkhorn(multilevel=True)}
+    ours = so.solve_sample(*clouds, group=here.group, **how)
+    same(ours.value, so.solve_sample(x, y, a, b, **how).value)
+    again = so.solve_sample(*clouds, group=here.group, init=ours, **how)
+    assert again.converged and again.n_iter < ours.n_iter
+    v = torch.randn(700, 3, dtype=torch.float64)
+    same(ours.hvp(here.part(v)), here.part(so.solve_sample(x, y, a, b, **how).hvp(v)), 1e-6)
+
+
+def check_bytes_of_kept_pairs(here):
+    """Points go once; then sums of rows, and lists of tiles where they are chosen."""
+    x, y, _, _ = two(2000, 2000)
+    with traffic() as sent:
+        found = so.solve_sample(
+            here.part(x), here.part(y), blur=0.05, group=here.group, solver=so.Sinkhorn(multilevel=True)
+        )  # fmt: skip
+    assert sent["potentials"] <= 3 * (found.n_iter + 9) * 2 * 8 * 2100 * (here.size - 1)
+    assert sent["tiles"] and sent["peaks"] and not sent["products"]
+
+
+def check_matrices(here):
+    x, y, _, _ = two(200, 150)
+    v = torch.randn(150, 2, dtype=torch.float64)
+    parts = [here.part(t).clone().requires_grad_() for t in (x, y, v)]
+    whole = [t.clone().requires_grad_() for t in (x, y, v)]
+    kernel = kernels.Gaussian(0.3) + 0.5 * kernels.Energy()
+    K = so.KernelMatrix(kernel, *parts[:2], group=here.group)
+    L = so.KernelMatrix(kernel, *whole[:2])
+    assert K.shape == (200, 150) and f"({here.size} ranks)" in repr(K)
+    ours, theirs = K @ parts[2], L @ whole[2]
+    same(ours, here.part(theirs))
+    same(K.sum(), L.sum())
+    found = torch.autograd.grad(ours.square().sum(), parts)
+    wanted = torch.autograd.grad(theirs.square().sum(), whole)
+    for g, w in zip(found, wanted, strict=True):
+        same(g, here.part(w))
+    w = np.random.default_rng(0).normal(size=200)
+    K = so.KernelMatrix(kernel, *(here.part(t.numpy()) for t in (x, y)), group=here.group)
+    same(K.T @ here.part(w), here.part(L.T @ w))
+    same((2 * K.T) @ here.part(w), here.part((2 * L.T) @ w))
+    with refused(ValueError, "Each rank gives its own rows"):
+        K @ v.numpy()[: len(here.part(v)) + 1]
+    with refused(ValueError, "Block pairs are not shared"):
+        so.KernelMatrix(kernel, here.part(x), pairs=so.Blocks(0.5), group=here.group)
+
+
+def check_linear_systems(here):
+    x, _, a, _ = two(220)
+    b = torch.randn(220, dtype=torch.float64)
+    K = so.KernelMatrix(kernels.Gaussian(0.2), here.part(x), group=here.group)
+    L = so.KernelMatrix(kernels.Gaussian(0.2), x) + so.Diagonal(0.1 + a)
+    noise = so.Diagonal(0.1 + here.part(a), group=here.group)
+    ours = so.conjugate_gradient(K + noise, here.part(b), tol=1e-9)
+    theirs = so.conjugate_gradient(L, b, tol=1e-9)
+    assert ours.converged and abs(ours.products - theirs.products) <= 3
+    same(ours.x, here.part(theirs.x), 1e-7)
+    again = so.conjugate_gradient(K + noise, here.part(b), x0=ours.x, tol=1e-9)
+    same(again.x, here.part(theirs.x), 1e-7)
+    assert again.products < ours.products
+
+
+def check_eigenpairs(here):
+    x, _, _, _ = two(260)
+    K = so.KernelMatrix(kernels.Gaussian(0.2), here.part(x), group=here.group)
+    ours = so.eigsh(so.graph_laplacian(K, normed=True), 4, "SA")
+    theirs = so.eigsh(so.graph_laplacian(so.KernelMatrix(kernels.Gaussian(0.2), x), normed=True), 4, "SA")  # fmt: skip
+    assert ours.converged and ours.products == theirs.products
+    same(ours.values, theirs.values)
+    same_bits(here, ours.values)
+    signs = (ours.vectors * here.part(theirs.vectors)).sum(0)
+    torch.distributed.all_reduce(signs)
+    same(signs.abs(), torch.ones(4, dtype=torch.float64), 1e-8)
+    ours = so.spectral_embedding(here.part(x).numpy(), 2, 0.2, group=here.group)
+    theirs = so.spectral_embedding(x.numpy(), 2, 0.2)
+    same(ours.coordinates, here.part(theirs.coordinates), 1e-6)
+    same(ours.values, theirs.values)
+
+
+def check_fewer_points_than_ranks(here):
+    """Ranks with fewer rows than there are ranks."""
+    x, y = torch.rand(1, 3), torch.rand(2, 3)
+    ours = so.solve_sample(here.part(x), here.part(y), blur=0.5, group=here.group)
+    same(ours.value, so.solve_sample(x, y, blur=0.5).value)
+    ours = so.kernel_norm(here.part(x), here.part(y), kernel=kernels.Energy(), group=here.group)
+    same(ours, so.kernel_norm(x, y, kernel=kernels.Energy()))

@@ -1,0 +1,97 @@
+"""Several processes of one group find what one process finds, and hear of each other's errors.
+
+They are started once; each of the checks that they run is a test of its own.
+"""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import sparseot as so
+from sparseot import kernels
+from sparseot.engines.choose import load
+from sparseot.engines.ranks.rows import SharedRows
+from sparseot.formulas import Symbolic
+from tests.references import processes
+
+MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
+NAMES = list(processes.checks(MODULES))
+outcomes = cache(processes.outcomes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_ranks(name):
+    said = outcomes(MODULES, 2)[name]
+    assert not said, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("name", NAMES)
+def test_more_ranks_one_of_them_without_points(name, size):
+    said = outcomes(MODULES, size)[name]
+    assert not said, said
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_others(tmp_path):
+    """With a sentence that says where they waited."""
+    started = processes.start("tests.engines.ranks.dying", 3, str(tmp_path))
+    codes = [process.wait(3 * processes.WAIT) for process in started]
+    assert codes == [0, 9, 0]
+    for rank in (0, 2):
+        text = (tmp_path / f"said{rank}").read_text()
+        assert f"solve_sample: rank {rank} of 3 lost the others while it exchanged" in text
+
+
+def test_a_group_needs_an_initialised_package():
+    assert not torch.distributed.is_initialized()
+    x = torch.rand(5, 2)
+    with pytest.raises(ValueError, match="init_process_group"):
+        so.kernel_norm(x, x, kernel=kernels.Energy(), group="world")
+
+
+@pytest.mark.slow
+def test_without_a_group_nothing_of_it_is_loaded():
+    """Beyond what torch loads by itself."""
+    code = (
+        "import sys, torch; before = set(sys.modules); import sparseot as so; x = torch.rand(9, 2);"
+        "so.solve_sample(x, x + 1, blur=0.5).value;"
+        "print([m for m in set(sys.modules) - before if m.startswith('torch.distributed')])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_program_of_the_guide(tmp_path):
+    """Two processes that torchrun starts map what one process maps."""
+    page = (Path(__file__).parents[3] / "docs/guide/many-machines.md").read_text()
+    program = re.search(r"```python\n(# solve.py\n.*?)```", page, re.S)[1]
+    (tmp_path / "solve.py").write_text(program)
+    x, y = torch.rand(301, 3), torch.rand(200, 3)
+    for name, points in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", points.numpy())
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "solve.py"]
+    told = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith("Transport: entropic transport, 301 x 200 points in dimension 3")
+    found = np.concatenate([np.load(tmp_path / f"map{rank}.npy") for rank in (0, 1)])
+    np.testing.assert_allclose(found, so.solve_sample(x, y, blur=0.01).map().numpy(), atol=1e-5)
+
+
+def test_what_is_not_shared_is_refused():
+    class Two:
+        size = 2
+
+    shared, x = SharedRows(load("tiles"), Two()), torch.rand(1, 5, 2)
+    assert "(2 ranks)" in repr(shared)
+    assert shared.refuses(kernels.Gaussian(1.0), x) is None
+    assert "KeOps formulas" in shared.refuses(Symbolic("SqDist(X,Y)"), x)
+    assert "Block pairs" in shared.refuses(kernels.Gaussian(1.0), x, object())
