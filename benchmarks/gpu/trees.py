@@ -94,13 +94,17 @@ TABLE: dict[str, Callable[[Clouds], Any]] = {
     ),
     "argmin, D = 10": lambda c: squares(c, 10).argmin(dim=1),
     "10 smallest": lambda c: squares(c).argKmin(10, dim=1),
+    "16 smallest, D = 16": lambda c: squares(c, 16).argKmin(16, dim=1),
     "64 smallest": lambda c: squares(c).argKmin(64, dim=1),
     "Gaussian, D = 16, 8 columns": lambda c: (gaussian(c, 16) * c.y(8)).sum(1),
     "attention, 64 coordinates, 64 columns": lambda c: (c.x(64) | c.y(64)).sumsoftmaxweight(
         c.y(64), dim=1
     ),
 }
-DOUBLE = "Gaussian", "Matern 3/2", "periodic", "Lennard-Jones force", "logsumexp", "10 smallest"
+DOUBLE = (
+    "Gaussian", "Gaussian's gradient, columns", "Matern 3/2", "periodic", "Lennard-Jones force", "logsumexp",
+    "argmin, D = 10", "16 smallest, D = 16", "64 smallest",
+)  # fmt: skip
 
 
 def _task(run: Callable[[Clouds], Any], dtype: torch.dtype) -> Task:

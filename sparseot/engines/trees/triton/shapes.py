@@ -1,7 +1,7 @@
 """Which tile for which formula: the largest whose numbers fit into registers, counted beforehand.
 
-Of a tile of 64 columns a thread has two, and the rows of every eighth, or fourth, one. Nothing is
-tuned at run time, so that equal input gives equal bits.
+A thread has one of 32 columns, and each row of as many as there are warps. Nothing is tuned at run
+time, so that equal input gives equal bits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from .sources import Kernel
 __all__ = ["MOST_SLOTS", "Shape", "shape_of"]
 
 ROOM = 200  # registers of a thread for numbers; some fifty hold addresses
+FEW = 6  # registers of a row that fit beside 16 slots, where one warp has all rows
 MOST_SLOTS = 64  # smallest values that stay in registers
 
 
@@ -30,7 +31,7 @@ SHAPES = [Shape(64, 64, 8), Shape(32, 64, 8), Shape(32, 32, 8), Shape(16, 32, 8)
 def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
     """The tile of a kernel that keeps so many slots of smallest values."""
     if slots > 1:
-        return Shape(16, 64, 1 if slots <= 16 and bits == 32 else 4)
+        return Shape(16, 64, _warps(kernel.rows * (bits // 32), slots, bits))
     for shape in SHAPES:
         pairs = shape.rows * shape.columns // (32 * shape.warps)
         rows = max(1, shape.rows // shape.warps)
@@ -38,3 +39,10 @@ def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
         if numbers * (bits // 32) <= ROOM:
             return shape
     return SHAPES[-1]
+
+
+def _warps(numbers: int, slots: int, bits: int) -> int:
+    """Those that share 16 rows with their slots, of so many registers a row."""
+    if slots <= 16 and numbers <= FEW and bits == 32:
+        return 1
+    return 4 if numbers <= 16 else 8

@@ -10,6 +10,7 @@ from sparseot import LazyTensor
 from sparseot.engines.choose import _say_once, choose_trees, load_trees
 from sparseot.engines.trees.base import Reduction
 from sparseot.engines.trees.triton.passes import passes
+from sparseot.engines.trees.triton.shapes import shape_of
 from sparseot.engines.triton import engine as radial
 from sparseot.formulas.trees.algebra import concat, function, mul, sub, total
 from sparseot.formulas.trees.expressions import I, J
@@ -81,6 +82,28 @@ def test_passes_hold_as_many_outputs_as_registers_do():
     assert [(one.spec.width, one.outputs) for one in found] == [(10, 8), (4, 2)]
     (found,) = passes(Reduction("least", (KERNEL,), (X, Y), count=10), 32)
     assert (found.spec.kind, found.spec.count, found.outputs) == ("several", 16, 10)
+
+
+def test_tiles_shrink_with_what_a_formula_holds():
+    """Many sums, double precision, and many slots for many coordinates."""
+    x, y = slot(0, 16, I), slot(1, 16, J)
+    squares = total(mul(sub(x, y), sub(x, y)))
+    u = slot(2, 8, J)
+    found = {
+        name: [tuple(shape_of(passes(r, bits)[0].source(), bits, r.count)) for bits in (32, 64)]
+        for name, r in {
+            "one": SUM,
+            "many": Reduction("sum", (mul(KERNEL, u),), (X, Y, u)),
+            "few slots": Reduction("least", (KERNEL,), (X, Y), count=8),
+            "of long vectors": Reduction("least", (squares,), (x, y), count=8),
+        }.items()
+    }
+    assert found == {
+        "one": [(64, 64, 8), (64, 64, 8)],
+        "many": [(32, 64, 8), (32, 32, 8)],
+        "few slots": [(16, 64, 1), (16, 64, 4)],
+        "of long vectors": [(16, 64, 4), (16, 64, 8)],
+    }
 
 
 def test_sources_are_readable_and_equal_where_formulas_are():
