@@ -107,7 +107,7 @@ class StoredSoftmins(Softmins):
 
 def _numbers(cloud: Points) -> tuple[Array, Tensor]:
     """Points, coordinate by coordinate, and weights of a batch of one, in float64."""
-    x, w = cloud.positions[0].detach(), cloud.weights[0].detach()
+    x, w = cloud.positions[0], cloud.weights[0]
     return x.T.contiguous().double().numpy(), w.double().contiguous()
 
 
