@@ -26,6 +26,9 @@ __all__ = ["TritonReductions", "launch", "real"]
 NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 WORTH = 4  # tiles that are worth a program of their own
+GROUPS = (
+    3  # of coordinates, for which a sum with its slopes is not more than one without and theirs
+)
 JOINED = 256  # rows of a program that joins parts
 PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
 
@@ -96,7 +99,7 @@ class TritonReductions(Reductions):
             return self._products_slopes(kernel, v, row, col)
         slope = kernel.derivative()
         times = _times(slope, kernel)
-        if times is None:
+        if times is None or not self._worth(kernel):
             return None
         packed, dim = self._packed(0, not is_gaussian(kernel)), self.x.shape[-1]
         rows, cols = packed.layouts
@@ -135,7 +138,11 @@ class TritonReductions(Reductions):
     def logsumexp_slopes(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        return None if self.lists else self._log_sums(cost, eps, col, guess, True)
+        assert isinstance(cost, GroundCost)
+        products = self.halves and cost.power == 2
+        if self.lists or not (products or self._worth(cost)):
+            return None
+        return self._log_sums(cost, eps, col, guess, True)
 
     def _log_sums(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None, sloped: bool
@@ -190,6 +197,14 @@ class TritonReductions(Reductions):
             width = min(MOST, max(16, 1 << (dim - 1).bit_length()))
             return width, -(-dim // width)
         return (2, 1) if dim == 1 else (FEW, -(-dim // (FEW - 1)))
+
+    def _worth(self, kernel: Radial) -> bool:
+        """Whether slopes from differences, which take all entries anew for a few coordinates, beat sums.
+
+        Where roots are taken, sums would be in double precision.
+        """
+        rooted = kernel.singular and self.x.dtype == torch.float32
+        return rooted or self._coordinates()[1] <= GROUPS
 
     def _warps(self, packed: Packed, kernel: Radial) -> int:
         """Those of sums that come with what moves them."""
