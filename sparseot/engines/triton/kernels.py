@@ -48,6 +48,79 @@ def _exponents(
 
 
 @triton.jit
+def _scales(temperature, length, factor, DECAY: tl.constexpr, REAL: tl.constexpr):
+    """The rate of the exponents, in base 2 and for lengths in that unit; and what a length is multiplied by."""
+    rate = factor * length.to(tl.float64) * LOG2E / temperature.to(tl.float64)
+    if DECAY == 2:
+        rate *= length.to(tl.float64)
+    return rate.to(REAL), (tl.sqrt(rate) if DECAY == 2 else rate).to(REAL)
+
+
+@triton.jit
+def _tops(
+    x, y, xq, yq, cols, width, rate, unit, I, item, first, last, columns,
+    D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
+    HALVES: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """The largest exponent of each row."""
+    tops, zero = tl.full((BM, BN), -3e38, REAL), tl.zeros((BM,), REAL)
+    for t in range(first, last):
+        e, s = _exponents(zero, x, y, xq, yq, cols, width, rate, unit, I, item, t, columns,
+                          D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
+        tops = tl.maximum(tops, e)
+    return tl.max(tops, 1)
+
+
+@triton.jit
+def _store_slopes(
+    slopes, moved, share, at, inside, group, r, D: tl.constexpr, R: tl.constexpr,
+    HALVES: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """Those of a group of coordinates, times a share of each row."""
+    if HALVES:
+        d = group * R + r
+        there, wanted = at[:, None] * D + d[None, :], inside[:, None] & (d < D)[None, :]
+        tl.store(slopes + there, (moved * share[:, None]).to(REAL), mask=wanted)
+    else:
+        d = group * (R - 1) + r
+        there = at[None, :] * D + d[:, None]
+        wanted = inside[None, :] & ((r < R - 1) & (d < D))[:, None]
+        tl.store(slopes + there, (moved * share[None, :]).to(REAL), mask=wanted)
+
+
+@triton.jit
+def _chunk(
+    shift, x, y, xq, yq, cols, v, width, rate, unit, I, item, start, last, columns, group, groups,
+    D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, DECAY: tl.constexpr,
+    R: tl.constexpr, HALVES: tl.constexpr, REAL: tl.constexpr,
+):  # fmt: skip
+    """The sums of some tiles, with what moves them; ``(BM,)`` and ``(BM, R)``, or both as ``(R, BM)``."""
+    W: tl.constexpr = R if R > 0 else 1
+    j, r = tl.arange(0, BN), tl.arange(0, W)
+    some = tl.zeros((BM, BN) if R == 0 or HALVES else (R, BM, BN), REAL)
+    pulls = tl.zeros((BM, W) if R == 0 or HALVES else (1, 1), REAL)
+    for t in range(start, tl.minimum(start + CHUNK, last)):
+        J = item * columns + t
+        e, s = _exponents(shift, x, y, xq, yq, cols, width, rate, unit, I, item, t, columns,
+                          D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
+        w = tl.exp2(e)
+        if R == 0:
+            some += w
+        elif HALVES:  # times a number that is loaded, as in the sums below
+            right = tl.load(v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :])
+            some += w
+            pulls += unit * tl.dot(w, tl.trans(right), input_precision="tf32x3")
+        elif DECAY == 2:
+            some += w[None, :, :] * ways(x, y, I, J, group, None, D, BM, BN, R, REAL)
+        else:
+            s = tl.maximum(-s, TINY)
+            root = tl.rsqrt(s)
+            w *= root
+            some += w[None, :, :] * ways(x, y, I, J, group, s * root, D, BM, BN, R, REAL)
+    return tl.sum(some, 1 if R == 0 or HALVES else 2).to(tl.float64), pulls.to(tl.float64)
+
+
+@triton.jit
 def log_sums(
     out, slopes, x, y, xq, yq, guess, cols, v, temperatures, lengths, factor, height, width,
     blocks, columns, parts, groups,
@@ -66,79 +139,44 @@ def log_sums(
     I = item * blocks + block
     first, last = part * columns // parts, (part + 1) * columns // parts
     W: tl.constexpr = R if R > 0 else 1
-    i, j, r = tl.arange(0, BM), tl.arange(0, BN), tl.arange(0, W)
-    row = block * BM + i
+    TOGETHER: tl.constexpr = R > 0 and not HALVES  # the sum is the last of those that move it
+    r, row = tl.arange(0, W), block * BM + tl.arange(0, BM)
     inside = row < height
-    length = tl.load(lengths).to(tl.float64)
-    double = factor * length * LOG2E / tl.load(temperatures + item).to(tl.float64)
-    if DECAY == 2:
-        double *= length
-    rate, unit = double.to(REAL), (tl.sqrt(double) if DECAY == 2 else double).to(REAL)
+    rate, unit = _scales(tl.load(temperatures + item), tl.load(lengths), factor, DECAY, REAL)
     if guess is None:
         shift = tl.zeros((BM,), REAL)
     else:
         shift = tl.load(guess + item * height + row, mask=inside, other=0) * LOG2E
     total = tl.zeros((BM,), tl.float64)
-    moved = tl.zeros((BM, W) if HALVES else (W, BM), tl.float64)
+    moved = tl.zeros((W, BM) if TOGETHER else (BM, W), tl.float64)
     tries = 0
     while tries < 2:
         total = tl.zeros((BM,), tl.float64)
-        moved = tl.zeros((BM, W) if HALVES else (W, BM), tl.float64)
+        moved = tl.zeros((W, BM) if TOGETHER else (BM, W), tl.float64)
         for start in range(first, last, CHUNK):
-            some = tl.zeros((BM, BN) if R == 0 or HALVES else (R, BM, BN), REAL)
-            if R > 0 and HALVES:
-                pulls = tl.zeros((BM, R), REAL)
-            for t in range(start, tl.minimum(start + CHUNK, last)):
-                e, s = _exponents(shift, x, y, xq, yq, cols, width, rate, unit, I, item, t, columns,
-                                  D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
-                w = tl.exp2(e)
-                if R == 0:
-                    some += w
-                elif HALVES:  # times a number that is loaded, as in the sums below
-                    J = item * columns + t
-                    right = tl.load(v + ((J * groups + group) * R + r)[:, None] * BN + j[None, :])
-                    some += w
-                    pulls += unit * tl.dot(w, tl.trans(right), input_precision="tf32x3")
-                elif DECAY == 2:
-                    some += w[None, :, :] * ways(x, y, I, item * columns + t, group, None,
-                                                 D, BM, BN, R, REAL)  # fmt: skip
-                else:
-                    s = tl.maximum(-s, TINY)
-                    root = tl.rsqrt(s)
-                    some += (w * root)[None, :, :] * ways(x, y, I, item * columns + t, group, s * root,
-                                                          D, BM, BN, R, REAL)  # fmt: skip
-            if R == 0 or HALVES:
-                total += tl.sum(some, 1).to(tl.float64)
-                if R > 0:
-                    moved += pulls.to(tl.float64)
+            some, pulls = _chunk(shift, x, y, xq, yq, cols, v, width, rate, unit, I, item, start,
+                                 last, columns, group, groups,
+                                 D, BM, BN, BK, DECAY, R, HALVES, REAL)  # fmt: skip
+            if TOGETHER:
+                moved += some
             else:
-                moved += tl.sum(some, 2).to(tl.float64)
-        if R > 0 and not HALVES:
+                total += some
+                moved += pulls
+        if TOGETHER:
             total = tl.sum(tl.where((r == R - 1)[:, None], moved, 0), 0)
         lost = (inside & ~((total > LOWEST) & (total < HIGHEST))).to(tl.int32)
         tries += 2 - tl.max(lost, 0)
         if tries == 1:
-            tops = tl.full((BM, BN), -3e38, REAL)
-            for t in range(first, last):
-                e, s = _exponents(tl.zeros((BM,), REAL), x, y, xq, yq, cols, width, rate, unit, I,
-                                  item, t, columns, D, BM, BN, BK, DECAY, HALVES)  # fmt: skip
-                tops = tl.maximum(tops, e)
-            shift = tl.max(tops, 1)
+            shift = _tops(x, y, xq, yq, cols, width, rate, unit, I, item, first, last, columns,
+                          D, BM, BN, BK, DECAY, HALVES, REAL)  # fmt: skip
     at = (part * tl.num_programs(1) + item) * height + row
     if group == 0:
         found = (shift.to(tl.float64) + tl.log2(total)) / LOG2E
         tl.store(out + at, found.to(REAL), mask=inside)
     if R > 0:
         share = (unit if DECAY == 1 else 1) / tl.where(total > 0, total, 1)
-        if HALVES:
-            d, share = group * R + r, share / unit
-            there, wanted = at[:, None] * D + d[None, :], inside[:, None] & (d < D)[None, :]
-            tl.store(slopes + there, (moved * share[:, None]).to(REAL), mask=wanted)
-        else:
-            d = group * (R - 1) + r
-            wanted = ((r < R - 1) & (d < D))[:, None] & inside[None, :]
-            there = at[None, :] * D + d[:, None]
-            tl.store(slopes + there, (moved * share[None, :]).to(REAL), mask=wanted)
+        share = share / unit if HALVES else share
+        _store_slopes(slopes, moved, share, at, inside, group, r, D, R, HALVES, REAL)
 
 
 @triton.jit

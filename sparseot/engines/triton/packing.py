@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...pairs import BlockPairs, Partition
+from .shapes import Shape
 
-__all__ = ["Layout", "as_halves", "by_coordinates", "listed"]
+__all__ = ["Layout", "Packed", "by_coordinates", "listed", "pack"]
 
 LARGEST = 256.0  # coordinate of points in half precision: neither they nor their rest get lost
 
@@ -46,12 +48,51 @@ class Layout:
         return flat[:, : self.count] if self.places is None else flat.index_select(1, self.places)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Both clouds in blocks, lengths in some ``unit``."""
+
+    layouts: tuple[Layout, Layout]
+    arrays: tuple[Tensor, ...]  # points, and squares of their lengths
+    unit: Tensor
+    warps: int
+    switches: dict[str, Any]
+
+
+def pack(
+    clouds: tuple[Tensor, Tensor],
+    shape: Shape,
+    halves: int,
+    layouts: tuple[Layout, Layout] | None = None,
+) -> Packed:
+    """Two clouds for tiles of a shape: by coordinates, or as so many numbers in half precision."""
+    rows, cols = layouts or (
+        Layout.of(clouds[0].shape[1], shape.rows),
+        Layout.of(clouds[1].shape[1], shape.columns),
+    )
+    switches = {"D": shape.width, "BM": rows.size, "BN": cols.size, "BK": shape.step}
+    unit = clouds[0].new_ones(())
+    if halves:
+        longest = torch.maximum(*(points.abs().amax() for points in clouds))
+        unit = longest.clamp(min=torch.finfo(longest.dtype).tiny) / LARGEST
+        clouds = clouds[0] / unit, clouds[1] / unit
+    arrays, squares = [], []
+    for cloud, layout in zip(clouds, (rows, cols), strict=True):
+        if halves:
+            arrays.append(_halved(cloud, layout, halves, shape.width))
+            squares.append(layout.fill(cloud.square().sum(-1)))
+        else:
+            arrays.append(by_coordinates(cloud, layout))
+            squares.append(unit)  # which no kernel reads
+    return Packed((rows, cols), (*arrays, *squares), unit, shape.warps, switches)
+
+
 def by_coordinates(points: Tensor, layout: Layout) -> Tensor:
     """Points ``(B, N, D)`` as ``(B * C, D, size)``."""
     return layout.fill(points).mT.contiguous()
 
 
-def as_halves(points: Tensor, layout: Layout, halves: int, width: int) -> Tensor:
+def _halved(points: Tensor, layout: Layout, halves: int, width: int) -> Tensor:
     """Points of at most LARGEST as ``(B * C, halves, size, D)`` in float16, D filled up to ``width``.
 
     A second half holds what the first one lost of each number, so that both have 22 bits.

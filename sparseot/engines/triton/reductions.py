@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +17,7 @@ from ...pairs import BlockPairs
 from ..base import LOG2E, Formula, Reductions, centred
 from ..spectrum import is_gaussian
 from . import kernels
-from .packing import LARGEST, Layout, as_halves, by_coordinates, listed
+from .packing import Layout, Packed, listed, pack
 from .shapes import FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
 
 __all__ = ["TritonReductions", "launch", "real"]
@@ -26,19 +25,11 @@ __all__ = ["TritonReductions", "launch", "real"]
 NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 WORTH = 4  # tiles that are worth a program of their own
+GROUPS = (
+    3  # of coordinates, for which a sum with its slopes is not more than one without and theirs
+)
 JOINED = 256  # rows of a program that joins parts
 PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Both clouds in blocks, lengths in some ``unit``."""
-
-    layouts: tuple[Layout, Layout]
-    arrays: tuple[Tensor, ...]  # points, and squares of their lengths
-    unit: Tensor
-    warps: int
-    switches: dict[str, Any]
 
 
 class TritonReductions(Reductions):
@@ -96,7 +87,7 @@ class TritonReductions(Reductions):
             return self._products_slopes(kernel, v, row, col)
         slope = kernel.derivative()
         times = _times(slope, kernel)
-        if times is None:
+        if times is None or not self._worth(kernel):
             return None
         packed, dim = self._packed(0, not is_gaussian(kernel)), self.x.shape[-1]
         rows, cols = packed.layouts
@@ -135,7 +126,11 @@ class TritonReductions(Reductions):
     def logsumexp_slopes(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        return None if self.lists else self._log_sums(cost, eps, col, guess, True)
+        assert isinstance(cost, GroundCost)
+        products = self.halves and cost.power == 2
+        if self.lists or not (products or self._worth(cost)):
+            return None
+        return self._log_sums(cost, eps, col, guess, True)
 
     def _log_sums(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None, sloped: bool
@@ -191,6 +186,14 @@ class TritonReductions(Reductions):
             return width, -(-dim // width)
         return (2, 1) if dim == 1 else (FEW, -(-dim // (FEW - 1)))
 
+    def _worth(self, kernel: Radial) -> bool:
+        """Whether slopes from differences, which take all entries anew for a few coordinates, beat sums.
+
+        Where roots are taken, sums would be in double precision.
+        """
+        rooted = kernel.singular and self.x.dtype == torch.float32
+        return rooted or self._coordinates()[1] <= GROUPS
+
     def _warps(self, packed: Packed, kernel: Radial) -> int:
         """Those of sums that come with what moves them."""
         return ROOTED if kernel.singular and self.x.dtype == torch.float64 else packed.warps
@@ -198,32 +201,12 @@ class TritonReductions(Reductions):
     def _packed(self, halves: int, wide: bool) -> Packed:
         """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
         if (halves, wide) not in self.packs:
-            self.packs[halves, wide] = self._pack(halves, wide)
+            dim, listed = self.x.shape[-1], bool(self.lists)
+            shape = shape_of(self.x.dtype, dim, halves > 0, wide, listed)
+            found = pack((self.x, self.y), shape, halves, self.layouts)
+            found.switches.update(HALVES=halves, REAL=self.real)
+            self.packs[halves, wide] = found
         return self.packs[halves, wide]
-
-    def _pack(self, halves: int, wide: bool) -> Packed:
-        clouds, dim, listed = (self.x, self.y), self.x.shape[-1], bool(self.lists)
-        shape = shape_of(self.x.dtype, dim, halves > 0, wide, listed)
-        rows, cols = self.layouts or (
-            Layout.of(self.x.shape[1], shape.rows),
-            Layout.of(self.y.shape[1], shape.columns),
-        )
-        switches = {"D": shape.width, "BM": rows.size, "BN": cols.size, "BK": shape.step}
-        switches |= {"HALVES": halves, "REAL": self.real}
-        unit = clouds[0].new_ones(())
-        if halves:
-            longest = torch.maximum(*(points.abs().amax() for points in clouds))
-            unit = longest.clamp(min=torch.finfo(longest.dtype).tiny) / LARGEST
-            clouds = clouds[0] / unit, clouds[1] / unit
-        packed, squares = [], []
-        for cloud, layout in zip(clouds, (rows, cols), strict=True):
-            if halves:
-                packed.append(as_halves(cloud, layout, halves, shape.width))
-                squares.append(layout.fill(cloud.square().sum(-1)))
-            else:
-                packed.append(by_coordinates(cloud, layout))
-                squares.append(unit)  # which no kernel reads
-        return Packed((rows, cols), (*packed, *squares), unit, shape.warps, switches)
 
     def _expands(self, kernel: Radial, logs: bool) -> bool:
         """Whether squares may be taken from products: small distances are lost, and all with a large rate."""

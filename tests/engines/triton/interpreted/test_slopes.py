@@ -177,3 +177,11 @@ def test_inference_mode():
     with torch.inference_mode():
         found = loss(x + 0, y + 0)
     assert found.is_inference() and torch.equal(found.clone(), loss(x, y))
+
+
+def test_many_coordinates_in_double_precision_are_a_pass_of_their_own(launches):
+    """A program takes three of them, so that many would take the entries as often."""
+    x, y, col = clouds(12, DOUBLE)
+    sums, eps = load("triton").bind(x, y), torch.ones(1, dtype=DOUBLE)
+    assert sums.logsumexp_slopes(ground_cost(2), eps, col) is None
+    assert sums.sum_slopes(kernels.Gaussian(0.4), col[..., None]) is None and not launches
