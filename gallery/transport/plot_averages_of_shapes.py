@@ -18,7 +18,7 @@ import sparseot as so
 from sparseot_widgets.figures import pictures, use_style
 
 use_style()
-n = 96
+n = 64
 y, x = torch.meshgrid(*[torch.linspace(-1.2, 1.2, n, dtype=torch.float64)] * 2, indexing="ij")
 radius, angle = torch.hypot(x, y), torch.atan2(y, x)
 shapes = {
@@ -87,7 +87,7 @@ print(transport)
 print(f"  the true value is between {transport.lower:.6f} and {transport.upper:.6f}")
 
 way = transport.displacement()
-step = 6
+step = 4
 rows, columns = torch.meshgrid(torch.arange(0, n, step), torch.arange(0, n, step), indexing="ij")
 heavy = ring[rows, columns] > 0
 rows, columns = rows[heavy], columns[heavy]
