@@ -279,6 +279,19 @@ def test_what_is_interrupted_is_a_warning():
     assert len(found.report) == 3
 
 
+def test_weights_are_interrupted_too():
+    (y, b), (x, _) = cloud(20, 2), cloud(15, 2)
+    shown = []
+
+    def stop(value, error, tol):
+        shown.append(value)
+        raise KeyboardInterrupt
+
+    with pytest.warns(RuntimeWarning, match="interrupted"):
+        found = so.barycenter([y], masses=[b], support=x, free="weights", blur=0.1, progress=stop)
+    assert len(found.report) == len(shown) == 1 and not found.converged
+
+
 X, ONE = torch.rand(5, 2).double(), torch.full((5,), 0.2).double()
 REFUSED = {
     "nothing": (lambda: so.barycenter([], support=3, blur=1), ValueError, "clouds: got an empty list"),

@@ -187,3 +187,13 @@ def test_names_of_the_result():
         "marginal_b",
     )
     assert all(hasattr(solve(), name) for name in names)
+
+
+def test_averages():
+    """A fixed point of ot.bregman.free_support_sinkhorn_barycenter: each point is the mean of its images."""
+    common = {"support": X[:4], "blur": BLUR, "tol": 1e-4}
+    x = so.barycenter([X, Y], masses=[A, B], debias=False, **common).points
+    a, images = np.full(4, 0.25), np.zeros_like(x)
+    for y, b in ((X, A), (Y, B)):
+        images += pot_sinkhorn(a, b, ((x[:, None] - y) ** 2).sum(-1), REG) @ y / a[:, None] / 2
+    np.testing.assert_allclose(images, x, atol=2e-4)
