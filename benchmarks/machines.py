@@ -9,6 +9,7 @@ first call, and bytes are counted where they are handed to torch.distributed.
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -120,7 +121,8 @@ def main() -> None:
         print("| --- | --- | --- | --- | --- | --- |", flush=True)
         for size in ranks.split(","):
             command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", size]
-            subprocess.run([sys.executable, *command, __file__, "one", name, str(n)], check=True)
+            command = [sys.executable, *command, __file__, "one", name, str(n)]
+            subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 if __name__ == "__main__":
