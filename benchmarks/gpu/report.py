@@ -137,8 +137,8 @@ KERNELS: dict[str, Task] = {
     "kept pairs times 4 columns, D = 3": kept(2, 4),
     "kept pairs times 4 columns, D = 3, float64": kept(2, 4, torch.float64),
     "kept pairs of distances times 4 columns, D = 3": kept(1, 4),
-    **FORMULAS,
 }
+PARTS = {"kernels": KERNELS, "formulas": FORMULAS}
 
 
 def recorded(task: Task) -> Launch:
@@ -204,15 +204,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--capability", type=int, default=90)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
+    tasks = {name: run for part in options.parts for name, run in PARTS[part].items()}
     if options.json:
-        found = {name: measured(run, options.capability) for name, run in KERNELS.items()}
+        found = {name: measured(run, options.capability) for name, run in tasks.items()}
         print(json.dumps(found))
         return
     print(f"Triton {triton.__version__}, compute capability {options.capability / 10}\n")
     print("| sum | tile, warps | registers | clocks for 32 pairs | bound by | predicted pairs/s |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, run in KERNELS.items():
+    for name, run in tasks.items():
         row = measured(run, options.capability)
         cells = [name, f"{row['tile']}, {row['warps']}", str(row["registers"]), "", "", ""]
         if "ceiling" in row:
