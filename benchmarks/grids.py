@@ -6,7 +6,7 @@ Images are smooth blobs and the same blobs moved by v, so that the truth is know
 debiased value is |v|^2 / 2, and its gradient in the first image the linear function -<v, x>, up to a
 constant. GeomLoss takes its own schedule, as fine as `scaling` says; ours stops at the largest tolerance,
 of some powers of ten, whose gradient is as good. Averages are those of two moved blobs, which are known as
-well. GeomLoss sums along lines by KeOps, which compiles at its first call (not counted).
+well. GeomLoss 0.3.1 fails where blur is above two pixels, so it is compared at one. It sums along lines by KeOps, which compiles at its first call (not counted).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from geomloss._legacy.sinkhorn_images import sinkhorn_divergence
 
-BLURS = {2: (0.1, 0.02), 3: (0.1, 0.05)}
+BLURS = {2: (0.1, 0.02), 3: (0.1, 0.05)}  # without a peer, of the side
 TOLS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 MOVE = 1 / 8  # of the side, along the first axis; half of it along the others
 
@@ -94,10 +94,12 @@ def pairs(n: int, dim: int, repeats: int = 3) -> None:
     print("| blur | library | seconds | value (relative) | gradient (L1) | sweeps |")
     print("| --- | --- | --- | --- | --- | --- |")
     a, b, v = blobs(n, dim)
-    for blur in BLURS[dim]:
-        seconds, peer = timed(lambda blur=blur: theirs(a, b, blur, 0.7), repeats)
-        rows = [("GeomLoss, scaling 0.7", seconds, peer)]
-        aim = errors(*peer[:2], a, v)[1]
+    for blur in (*BLURS[dim], 1 / n):
+        rows, aim = [], 1e-3
+        if blur == 1 / n:
+            seconds, peer = timed(lambda blur=blur: theirs(a, b, blur, 0.7), repeats)
+            rows = [("GeomLoss, scaling 0.7", seconds, peer)]
+            aim = errors(*peer[:2], a, v)[1]
         for tol in TOLS:
             found = ours(a, b, blur, tol)
             if errors(*found[:2], a, v)[1] <= aim:
@@ -128,9 +130,7 @@ def averages(n: int, repeats: int = 3) -> None:
 
         def pot(stop: float, reg: float = reg) -> torch.Tensor:
             made = ot.bregman.convolutional_barycenter2d_debiased
-            return torch.as_tensor(
-                made(images.numpy(), reg, method="sinkhorn_log", stopThr=stop, warn=False)
-            )
+            return torch.as_tensor(made(images.numpy(), reg, stopThr=stop, warn=False))
 
         def house(tol: float, blur: float = blur) -> torch.Tensor:
             return sparseot.grid_barycenter(images, spacing=1 / n, blur=blur, tol=tol).image
