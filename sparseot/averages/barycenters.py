@@ -88,8 +88,9 @@ def barycenter(
     with ``free="weights"`` they stay, and weights are found, as on the pixels of a grid: this is a convex problem. Debiased,
     the average of Gaussians is the Gaussian between them; without, it is narrower.
 
-    Steps are those of the fixed-point iteration, made longer and shorter by a quasi-Newton method, and
-    each makes the objective fall; each solve starts from the last one.
+    Steps of points are those of the fixed-point iteration, made longer and shorter by a quasi-Newton
+    method; those of weights are rounds of scalings, over all pairs. Each makes the objective fall, and each
+    solve starts from the last one.
 
     Args:
         clouds: points, in any form of several clouds: a list of ``(N_k, D)`` tensors or NumPy arrays, a batch
