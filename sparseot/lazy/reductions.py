@@ -109,7 +109,7 @@ class Reductions(Vectors):
     ) -> tuple[Array, Array]:
         """The K smallest values over i or j, in order, and their places, ``(..., N, K)``.
 
-        NaN is left out: where there are fewer numbers than K, infinity and -1. With K = 1 see :meth:`min_argmin`.
+        NaN is left out: where there are fewer numbers than K, infinity and -1.
         """
         low, where = self._least("Kmin_argKmin", K, axis, dim, hints)
         parts = (low, where) if self.tree.dim > 1 else (low[..., 0], where[..., 0])
@@ -129,7 +129,11 @@ class Reductions(Vectors):
 
     @deferred
     def min_argmin(self, axis: int | None = None, dim: int | None = None, **hints: Any) -> Any:
-        """The smallest value of each coordinate over i or j, and its place, ``(..., N, D)``; NaN, if there is one."""
+        """The smallest value of each coordinate over i or j, and its place, ``(..., N, D)``.
+
+        NaN is left out, which costs nothing, where torch's ``min`` has it: a row of nothing else has infinity
+        and -1.
+        """
         low, where = self._least("min_argmin", 1, axis, dim, hints)
         return self._out(low[..., 0, :]), self._out(where[..., 0, :])
 

@@ -134,8 +134,7 @@ class TreeEngine(ABC):
     ) -> tuple[Tensor, Tensor]:
         """The smallest values in order and their columns (int64), ``(B, N, K, D)``.
 
-        Where there are fewer than K columns, infinity and -1. NaN is left out, but where K is one: there it is
-        the smallest, as torch has it.
+        Where there are fewer than K columns with numbers, infinity and -1: NaN is left out.
         """
 
     def __repr__(self) -> str:

@@ -72,15 +72,12 @@ class TorchTiles(TreeEngine):
         low = tensors[0].new_full(shape, torch.inf)
         where = torch.full(shape, -1, device=low.device)
         for rows, columns, (found,) in _tiles(reduction, tensors, ranges):
-            if reduction.count == 1 and found.shape[2]:
-                best, place = found.min(dim=2, keepdim=True)
-            else:
-                best, place = found.sort(dim=2, stable=True)
-                best, place = best[:, :, : reduction.count], place[:, :, : reduction.count]
+            count = min(reduction.count, found.shape[2])
+            best, place = found.sort(dim=2, stable=True)  # NaN comes last
+            best, place = best[:, :, :count], place[:, :, :count]
             place = place if isinstance(columns, slice) else columns[place]
-            left_out = best.isnan() & (reduction.count > 1)
-            low[:, rows, : best.shape[2]] = best.where(~left_out, torch.inf)
-            where[:, rows, : best.shape[2]] = place.where(~left_out, -1)
+            low[:, rows, :count] = best.where(~best.isnan(), torch.inf)
+            where[:, rows, :count] = place.where(~best.isnan(), -1)
         return low, where
 
 

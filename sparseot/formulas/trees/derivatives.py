@@ -80,7 +80,7 @@ RULES: dict[str, Rule] = {
     "sin": lambda g, o, a: (mul(g, function("cos", a)),),
     "cos": lambda g, o, a: (neg(mul(g, function("sin", a))),),
     "atan": lambda g, o, a: (div(g, add(ONE, mul(a, a))),),
-    "acos": lambda g, o, a: (neg(mul(g, function("rsqrt", sub(ONE, mul(a, a))))),),
+    "acos": lambda g, o, a: (neg(mul(g, function("rsqrt", mul(sub(ONE, a), add(ONE, a))))),),
     "atan2": _angle,
     "max": _larger,
     "ifelse": _chosen,

@@ -50,9 +50,7 @@ class Least(RowProgram):
         """Puts a value into its place; most are larger than the last of the list in all lanes."""
         worst = self.load(best, (self.count - 1) * self.lanes)
         smaller = self.b.fcmp_ordered("<", value, worst)
-        if self.count == 1:  # NaN is taken, and stays
-            smaller = self.b.fcmp_unordered("<", value, worst)
-            smaller = self.b.and_(smaller, self.b.fcmp_ordered("ord", worst, worst))
+        if self.count == 1:
             self.store(self.b.select(smaller, value, worst), best, 0)
             old = self.load(columns, 0, self.places)
             self.store(self.b.select(smaller, column, old), columns, 0)
