@@ -1,6 +1,6 @@
 """POT and OTT-JAX against solve_sample: 5,000 points, raw value and potentials, equal errors.
 
-python transport_peers.py [pot] [lazy] [ott PYTHON_WITH_OTT]
+cd benchmarks && PYTHONPATH=. python transport/peers.py [pot] [lazy] [ott PYTHON_WITH_OTT]
 
 All stop where the L1 error of the marginals is 1e-3 of the mass or below: OTT by its own threshold,
 which is that error; POT after the fewest twenties of its sweeps that suffice, so that its own test of

@@ -1,6 +1,6 @@
 """solve_grid and grid_barycenter against GeomLoss and POT, at equal errors.
 
-python grids.py [images [N]] [volumes [N]] [averages [N]]
+cd benchmarks && PYTHONPATH=. python transport/grids.py [images [N]] [volumes [N]] [averages [N]]
 
 Images are smooth blobs and the same blobs moved by v, so that the truth is known at every blur: the
 debiased value is |v|^2 / 2, and its gradient in the first image the linear function -<v, x>, up to a

@@ -1,6 +1,6 @@
 """Averages of three clouds against POT's, at the objective that POT reaches.
 
-python barycenters.py [sinkhorn] [emd] [N ...]
+cd benchmarks && PYTHONPATH=. python transport/barycenters.py [sinkhorn] [emd] [N ...]
 
 ``sinkhorn`` is ``ot.bregman.free_support_sinkhorn_barycenter``, of 30 steps at most (5 from 2,000 points on), against
 ``debias=False``: both minimise the mean entropic cost. ``emd`` is ``ot.lp.free_support_barycenter``, which minimises the mean of W_2^2 without entropy,
