@@ -49,7 +49,7 @@ class KernelMatrix(Operator):
             entries count as zero. They are chosen here: make a new matrix when points have moved.
             None visits all pairs.
         engine: "auto", or the name of an engine: "tiles", "numba", "nufft", "keops",
-            "triton".
+            "triton", "compiled".
         tol: the error that an approximate engine may make in an entry of ``K @ v``, relative to
             ``max |k| * sum_j |v_j|``; :meth:`error` measures it. 0 asks for exact sums.
         group: processes of ``torch.distributed``, each of which gives its rows of x and y; ``K @ v``
