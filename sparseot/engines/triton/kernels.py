@@ -169,7 +169,7 @@ def log_sums(
         if tries == 1:
             shift = _tops(x, y, xq, yq, cols, width, rate, unit, I, item, first, last, columns,
                           D, BM, BN, BK, DECAY, HALVES, REAL)  # fmt: skip
-    at = (part * tl.num_programs(1) + item) * height + row
+    at, total = (part * tl.num_programs(1) + item) * height + row, tl.where(inside, total, 1)
     if group == 0:
         found = (shift.to(tl.float64) + tl.log2(total)) / LOG2E
         tl.store(out + at, found.to(REAL), mask=inside)
