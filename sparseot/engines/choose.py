@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,9 +17,10 @@ from ..pairs import BlockPairs
 from .base import Engine, Formula
 from .kept import TileLoops
 from .ranks.rows import SharedRows
-from .ranks.tiles import SharedTiles
 from .spectrum import MOST_MODES, Grid, is_gaussian
-from .trees.base import Reduction, TreeEngine
+
+if TYPE_CHECKING:
+    from .trees.base import Reduction, TreeEngine
 
 __all__ = [
     "ENGINES",
@@ -72,6 +73,8 @@ def load(name: str, **options: Any) -> Engine:
 def tile_loops(name: str | Engine, power: int = 2) -> TileLoops:
     """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
     if isinstance(name, SharedRows):
+        from .ranks.tiles import SharedTiles  # here, for a light import of the library
+
         return SharedTiles(tile_loops(name.asked, power), name.ranks)
     assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ from torch import Tensor
 from ..errors import bad_input
 from ..points import refuse_map
 from .base import Single
-from .trees.expressions import Expr
-from .trees.traced import Traced
-from .trees.tracing import traced
+
+if TYPE_CHECKING:
+    from .trees.expressions import Expr
 
 __all__ = ["EVEN", "Opaque", "Pointwise", "Symbolic", "even", "finite"]
 
@@ -43,7 +43,7 @@ class Opaque(Single):
     def __call__(self, x: Any, y: Any) -> Any:
         """Values for all pairs, checked for their shape; a stand-in, of stand-ins for points."""
         value = self._values(x, y)
-        return value if isinstance(value, Traced) else self._checked(value, x, y)
+        return self._checked(value, x, y) if isinstance(x, Tensor) else value
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Values for all pairs."""
@@ -58,7 +58,15 @@ class Opaque(Single):
         Raises:
             Untraceable: if there is none, with the reason.
         """
+        from .trees.tracing import traced  # here, for a light import of the library
+
         return traced(self._values, x, y)
+
+    def learnable(self, x: Tensor, y: Tensor) -> bool:
+        """Whether its formula holds tensors to learn; raises Untraceable if it has none."""
+        from .trees.tracing import learnt_by  # here, for a light import of the library
+
+        return bool(learnt_by(self.tree(x, y)))
 
     def gibbs(self, eps: float) -> Opaque:
         """Of a cost, the Gibbs kernel ``exp(-cost / eps)``."""

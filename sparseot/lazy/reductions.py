@@ -16,7 +16,7 @@ from ..formulas.trees.expressions import Expr, I, J, rebuilt
 from ..formulas.trees.functions import smallest
 from ..formulas.trees.slots import leaves, swapped, variable
 from ..operators.arrays import Array
-from ..operators.autograd.tree_sums import How, least_places, tree_log_sums, tree_sums
+from ..operators.autograd.trees.sums import How, least_places, tree_log_sums, tree_sums
 from .later import deferred
 from .ranges import Pairs, pairs_of
 from .variables import Frame

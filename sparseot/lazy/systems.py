@@ -7,7 +7,7 @@ from typing import Any
 from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, like
-from ..operators.autograd.tree_solve import tree_solve
+from ..operators.autograd.trees.solve import tree_solve
 from ..operators.scipy_operator import scipy_operator
 from .matrix import LazyMatrix
 from .reductions import Reductions, in_order

@@ -19,7 +19,6 @@ from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.kernel_sums import kernel_sum
 from ..operators.autograd.mapped import mapped
 from ..operators.autograd.over_ranks import over_ranks
-from ..operators.autograd.quadratic_forms import quadratic_form
 from ..operators.parts import at_unit_length
 from ..points import shared, transformed
 from ..ragged.batches import over_sets
@@ -106,6 +105,10 @@ def kernel_norm(
         norm = _on_one_support(kernel, x[:1], y[:1], a, b, chosen)
     else:
         cross = (a * kernel_sum(kernel, x, y, b[..., None], engine=chosen)[..., 0]).sum(-1)
+        from ..operators.autograd.quadratic_forms import (
+            quadratic_form,  # here, for a light import of the library
+        )
+
         own = [quadratic_form(kernel, z, c, engine=chosen) for z, c in ((x, a), (y, b))]
         norm = (own[0] + own[1]) / 2 - cross
     value = factor * norm

@@ -14,7 +14,6 @@ from ..engines.openmp import NUMBERS, threads_for
 from ..errors import bad_input
 from ..formulas import EVEN, GroundCost, Opaque, Radial, Symbolic, even, finite
 from ..operators.autograd.kernel_sums import kernel_sum
-from ..operators.autograd.traced_sums import learnt_by, traced_sum
 from ..operators.small import squares
 from ..points import Points
 from .marginals import Marginals
@@ -116,9 +115,14 @@ class Problem:
         if isinstance(kernel, Radial):
             return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
         assert isinstance(self.cost, Opaque)
-        traced = traced_sum(kernel, x, y, v, row, col) if self.engine.traces else None
-        if traced is not None:
-            return traced
+        if self.engine.traces:
+            from ..operators.autograd.trees.traced import (
+                traced_sum,  # here, for a light import of the library
+            )
+
+            traced = traced_sum(kernel, x, y, v, row, col)
+            if traced is not None:
+                return traced
         blocks, columns = [], y.shape[0] * y.shape[1]
         size = max(1, (1 << 22) // columns)
         with threads_for(NUMBERS * x.shape[1] * columns):
@@ -179,7 +183,7 @@ def _check_traced(
 
     The function itself is asked for the rows that they show.
     """
-    if fixed and torch.is_grad_enabled() and learnt_by(cost.tree(x, y)):
+    if fixed and torch.is_grad_enabled() and cost.learnable(x, y):
         raise cost.learns()
     with torch.no_grad():
         sums = engine.bind(x, y).sum(cost, torch.ones_like(y[..., :1]))[..., 0]

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from .axes import COLUMNS, COORDINATES, ITEMS, ROWS, Axis, Untraceable
-from .expressions import Expr, I, J
-from .slots import variable
+from .expressions import Expr, I, J, P
+from .slots import leaves, variable
 from .traced import Traced
 
-__all__ = ["traced"]
+__all__ = ["learnt_by", "traced"]
 
 
 def traced(function: Callable[[Any, Any], Any], x: Tensor, y: Tensor) -> Expr:
@@ -40,6 +40,11 @@ def traced(function: Callable[[Any, Any], Any], x: Tensor, y: Tensor) -> Expr:
         got = ", ".join(roles) if roles else type(found).__name__
         raise Untraceable(f"it returns {got}")
     return found.tree
+
+
+def learnt_by(tree: Expr) -> list[Expr]:
+    """The variables of a formula that are tensors to learn, points apart."""
+    return [leaf for leaf in leaves(tree) if leaf.on == P and leaf.attr.tensor.requires_grad]
 
 
 def _variable(points: Tensor, on: int, role: str) -> Traced:

@@ -20,10 +20,7 @@ from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import on_one_thread, own_settings
 from ...errors import bad_input
 from ...formulas import Opaque, Radial
-from ...pairs import BlockPairs
 from ...points import unwrap
-from .opaque_sums import look_for_infinity, opaque_block_sum, opaque_sum
-from .traced_sums import traced_sum
 from .transforms import Rule
 
 __all__ = ["folded", "kernel_sum", "kernel_sum_vjp", "moved_by"]
@@ -58,18 +55,9 @@ def kernel_sum(
         ``(B, N, R)``.
     """
     if isinstance(kernel, Opaque):
-        traced = traced_sum(kernel, x, y, v, row, col) if engine.traces else None
-        if traced is not None:
-            look_for_infinity(kernel, x, y, v, traced)
-            return traced
-        assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
-        if not engine.differentiable:
-            if isinstance(pairs, BlockPairs):
-                return opaque_block_sum(kernel, x, y, v, pairs)
-            return opaque_sum(kernel, x, y, v)
-        out = reductions(engine, x, y, pairs).sum(kernel, v)
-        look_for_infinity(kernel, x, y, v, out)
-        return out
+        from .opaque_sums import function_sum  # here, for a light import of the library
+
+        return function_sum(kernel, x, y, v, row, col, engine, pairs)
     tensors = x, y, v, row, col
     plain = all(t is None or unwrap(t) is t for t in tensors)  # not inside of torch.func
     rule = SlopedSum if engine.sloped and plain else KernelSum

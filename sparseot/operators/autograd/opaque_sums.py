@@ -1,4 +1,4 @@
-"""Sums of kernels that are Python functions, whose derivatives autograd finds, block by block."""
+"""Sums of costs and kernels that are Python functions: traced, or block by block, where autograd finds derivatives."""
 
 from __future__ import annotations
 
@@ -10,18 +10,76 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
+from ...engines.base import Engine, Pairs, reductions
 from ...engines.openmp import NUMBERS, threads_for
 from ...formulas import Opaque, finite
 from ...pairs import BlockPairs
 from ...precision import full_precision
+from .trees.traced import Scaled, traced_softmin, traced_sum
 
-__all__ = ["by_rows", "look_for_infinity", "opaque_block_sum", "opaque_sum"]
+__all__ = ["function_softmin", "function_sum", "own_function_sum"]
 
 KEPT = 1 << 15  # numbers, of so few a graph may stay: checkpoints load much of torch
 BLOCK = 1 << 24  # numbers that a block of rows may hold, a difference of coordinates for each pair
 
 
-def opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+def function_sum(
+    kernel: Opaque,
+    x: Tensor,
+    y: Tensor,
+    v: Tensor,
+    row: Tensor | None,
+    col: Tensor | None,
+    engine: Engine,
+    pairs: Pairs | None,
+) -> Tensor:
+    """The kernel sum ``(B, N, R)`` of a function; scalings are for those that are traced."""
+    traced = traced_sum(kernel, x, y, v, row, col) if engine.traces else None
+    if traced is None:
+        assert row is None and col is None, "scalings of an opaque kernel are a softmin's"
+        if not engine.differentiable:
+            if isinstance(pairs, BlockPairs):
+                return _block_sum(kernel, x, y, v, pairs)
+            return _sum(kernel, x, y, v)
+    out = reductions(engine, x, y, pairs).sum(kernel, v) if traced is None else traced
+    _look_for_infinity(kernel, x, y, v, out)
+    return out
+
+
+def own_function_sum(kernel: Opaque, x: Tensor, a: Tensor, engine: Engine) -> Tensor:
+    """The sums ``(B, N)`` over a cloud and itself, of weights ``(B, N)``."""
+    traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
+    return (_sum(kernel, x, x, a[..., None]) if traced is None else traced)[..., 0]
+
+
+def function_softmin(
+    cost: Opaque,
+    x: Tensor,
+    y: Tensor,
+    b: Tensor,
+    g: Tensor,
+    eps: float,
+    learnt: float,
+    engine: Engine,
+) -> Tensor:
+    """The softmin ``(B, N)``; what the function itself holds takes the share ``learnt`` of its gradient."""
+    traced = traced_softmin(cost, x, y, b, g, eps, learnt) if engine.traces else None
+    if traced is not None:
+        return traced
+
+    def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
+        rows, y = (
+            Scaled.apply(t, 1 / learnt) for t in (rows, y)
+        )  # in the points the shares cancel
+        exponent = (g[:, None] - Scaled.apply(cost(rows, y), learnt)) / eps
+        highest = exponent.detach().amax(-1)
+        sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)
+        return -eps * (sums.log() + highest)
+
+    return _by_rows(block, x, y, b, g)
+
+
+def _sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
     """Row blocks of an opaque kernel, recomputed in the backward pass."""
 
     clouds = None if y is x else kernel.clouds
@@ -31,10 +89,10 @@ def opaque_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         product: Tensor = _Product.apply(values, v)
         return product
 
-    return by_rows(block, x, y, v)
+    return _by_rows(block, x, y, v)
 
 
-def opaque_block_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, pairs: BlockPairs) -> Tensor:
+def _block_sum(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, pairs: BlockPairs) -> Tensor:
     """Tiles of kept pairs of blocks, many at a time, computed anew in the backward pass."""
     clouds = None if y is x else kernel.clouds
     rows, cols = (torch.from_numpy(cut.members).to(x.device) for cut in (pairs.rows, pairs.columns))
@@ -91,7 +149,7 @@ class _Product(Function):
         )
 
 
-def look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
+def _look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tensor) -> None:
     """Refuses a kernel that made sums infinite: entries are not seen where they are not made."""
     bad = (~out.detach().isfinite()).nonzero()
     if len(bad) and bool(v.isfinite().all()):
@@ -99,7 +157,7 @@ def look_for_infinity(kernel: Opaque, x: Tensor, y: Tensor, v: Tensor, out: Tens
         finite(kernel(x[:, row : row + 1], y), [row], clouds=None if y is x else kernel.clouds)
 
 
-def by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+def _by_rows(function: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
     """``function(first, rows, *others)`` on row blocks of x, which the backward pass computes anew.
 
     ``first`` is the number of the first row of a block.

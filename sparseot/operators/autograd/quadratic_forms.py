@@ -13,8 +13,6 @@ from ...engines.openmp import on_one_thread, own_settings
 from ...formulas import Opaque, Radial
 from ...points import unwrap
 from .kernel_sums import folded, kernel_sum, moved_by
-from .opaque_sums import opaque_sum
-from .traced_sums import traced_sum
 from .transforms import Rule
 
 __all__ = ["quadratic_form"]
@@ -26,9 +24,9 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
     Differentiable to any order; both places of x are differentiated in one pass.
     """
     if isinstance(kernel, Opaque):
-        traced = traced_sum(kernel, x, x, a[..., None], None, None) if engine.traces else None
-        field = opaque_sum(kernel, x, x, a[..., None]) if traced is None else traced
-        return (a * field[..., 0]).sum(-1)
+        from .opaque_sums import own_function_sum  # here, for a light import of the library
+
+        return (a * own_function_sum(kernel, x, a, engine)).sum(-1)
     plain = unwrap(x) is x and unwrap(a) is a  # not inside of torch.func
     rule = _SlopedForm if engine.sloped and plain else _QuadraticForm
     result: Tensor = rule.apply(x, a, kernel, engine)

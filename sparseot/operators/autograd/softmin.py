@@ -18,8 +18,6 @@ from ...engines.openmp import own_settings
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import kernel_sum, kernel_sum_vjp
-from .opaque_sums import by_rows
-from .traced_sums import Scaled, traced_softmin
 
 __all__ = ["first_order", "sloped", "softmin"]
 
@@ -59,8 +57,9 @@ def softmin(
     """
     x, y, b, g = (first_order(t) for t in (x, y, b, g))
     if isinstance(cost, Opaque):
-        traced = traced_softmin(cost, x, y, b, g, eps, learnt) if engine.traces else None
-        return _opaque_softmin(cost, x, y, b, g, eps, learnt) if traced is None else traced
+        from .opaque_sums import function_softmin  # here, for a light import of the library
+
+        return function_softmin(cost, x, y, b, g, eps, learnt, engine)
     if isinstance(cost, Symbolic):
         return _symbolic_softmin(cost, x, y, b, g, eps, engine)
     result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine, pairs)
@@ -163,21 +162,6 @@ class _Barrier(Function):
             "This loss freezes its potentials where its schedule ends, so it has no second "
             "derivative. Exact ones belong to losses that are solved to a tolerance, tol=..."
         )
-
-
-def _opaque_softmin(
-    cost: Opaque, x: Tensor, y: Tensor, b: Tensor, g: Tensor, eps: float, learnt: float
-) -> Tensor:
-    """In the points the shares cancel; what the function itself holds takes ``learnt`` only."""
-
-    def block(first: int, rows: Tensor, y: Tensor, b: Tensor, g: Tensor) -> Tensor:
-        rows, y = (Scaled.apply(t, 1 / learnt) for t in (rows, y))
-        exponent = (g[:, None] - Scaled.apply(cost(rows, y), learnt)) / eps
-        highest = exponent.detach().amax(-1)
-        sums = ((exponent - highest[..., None]).exp() * b[:, None]).sum(-1)
-        return -eps * (sums.log() + highest)
-
-    return by_rows(block, x, y, b, g)
 
 
 def _symbolic_softmin(

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 
 from ...formulas import GroundCost, Opaque
-from ...operators.autograd.traced_sums import learnt_by, tree_of
 from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
@@ -71,9 +70,12 @@ def _twice(problem: Problem, curvatures: Curvatures) -> bool:
         return True
     if not isinstance(problem.cost, Opaque) or problem is curvatures.problem:
         return False
+    from ...operators.autograd.trees.traced import (
+        tree_of,  # here, for a light import of the library
+    )
+
     x, y = (c.positions for c in (curvatures.problem.source, curvatures.problem.target))
-    tree = tree_of(problem.cost, x, y)
-    return tree is not None and not learnt_by(tree)
+    return tree_of(problem.cost, x, y) is not None and not problem.cost.learnable(x, y)
 
 
 def _arguments(problem: Problem, solved: Problem) -> tuple[Tensor, ...]:

@@ -21,8 +21,6 @@ from torch import Tensor
 from ...engines.choose import load
 from ...errors import bad_input
 from ...formulas import GroundCost, Opaque, Symbolic
-from ...formulas.trees.axes import Untraceable
-from ...operators.autograd.traced_sums import learnt_by
 from ...operators.small import product
 from ...points import padded
 from ..problem import Problem
@@ -239,8 +237,10 @@ def traced(cost: Opaque | Symbolic, x: Tensor, y: Tensor) -> Opaque:
     known = "Second derivatives are known for |x - y|^p / p, its multiples, and functions that can be traced"
     if isinstance(cost, Symbolic):
         raise bad_input("cost", repr(cost), "a Python function", f"{known}.")
+    from ...formulas.trees.axes import Untraceable  # here, for a light import of the library
+
     try:
-        learnt = learnt_by(cost.tree(x, y))
+        learnt = cost.learnable(x, y)
     except Untraceable as why:
         wanted = "a function that can be traced"
         raise bad_input("cost", "a Python function", wanted, f"{known}: {why}.") from None

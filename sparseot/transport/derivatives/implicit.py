@@ -33,9 +33,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ...formulas import GroundCost
 from ...operators.small import product
 from .sums.coupling import Coupling, Stored
-from .sums.traced import forces
+from .sums.forces import Directions, Forces, Moments
 from .systems import Definite
 
 __all__ = ["Cloud", "Couple", "Own", "Side"]
@@ -50,13 +51,22 @@ class Cloud:
     tau: float
 
 
+def _forces(e: Coupling) -> Forces:
+    """The derivatives of the cost of a plan, summed over it."""
+    if isinstance(e.at.cost, GroundCost):
+        return (Directions if e.at.cost.power == 1 else Moments)(e)
+    from .sums.traced import TracedForces  # here, for a light import of the library
+
+    return TracedForces(e)
+
+
 class Side:
     """What the points of one cloud see of the other; tangents carry R columns, last."""
 
     def __init__(self, e: Coupling, here: Cloud, there: Cloud, eps: float) -> None:
         self.e, self.eps = e, eps
         self.a, self.tau = here.weights, here.tau
-        self.b, self.forces = there.weights, forces(e)
+        self.b, self.forces = there.weights, _forces(e)
 
     @cached_property
     def total(self) -> Tensor:

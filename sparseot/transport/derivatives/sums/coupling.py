@@ -17,9 +17,6 @@ from torch._C._functorch import is_legacy_batchedtensor
 from ....engines.base import Engine, reductions
 from ....errors import bad_input
 from ....formulas import GroundCost
-from ....formulas.trees.dense import values
-from ....formulas.trees.expressions import I, J
-from ....formulas.trees.slots import leaves
 from ....operators.small import by_rows, exp_, product, squares
 from ....points import CLOSED
 from ...pruned.kept_pairs import KeptPairs
@@ -129,6 +126,10 @@ def _costs(at: Optimum) -> Callable[[slice], Tensor]:
     (x, y), cost = at.points, at.cost
     if isinstance(cost, GroundCost):
         return lambda rows: cost.polynomial(squares(x[rows], y))
+    from ....formulas.trees.dense import values  # here, for a light import of the library
+    from ....formulas.trees.expressions import I, J
+    from ....formulas.trees.slots import leaves
+
     tree = cost.tree(x[None], y[None])
 
     def some(rows: slice) -> Tensor:

@@ -21,12 +21,12 @@ from ....formulas.trees.algebra import ONE, add, extract, function, is_zero, mul
 from ....formulas.trees.derivatives import gradients
 from ....formulas.trees.expressions import Expr, I, J, const
 from ....formulas.trees.slots import leaves, variable
-from ....operators.autograd.tree_sums import How, tree_sums
+from ....operators.autograd.trees.sums import How, tree_sums
 from ....points import CLOSED
 from .coupling import Coupling
-from .forces import Directions, Forces, Moments
+from .forces import Forces
 
-__all__ = ["TracedForces", "forces"]
+__all__ = ["TracedForces"]
 
 OUTPUTS = 12  # numbers of a row that are summed together
 
@@ -92,13 +92,6 @@ class TracedForces(Forces):
                 parts = tree_sums(products, [I] * len(products), self.size, How())
                 found += [part[0] for part in parts]
         return found
-
-
-def forces(e: Coupling) -> Forces:
-    """Those of the cost of a plan."""
-    if isinstance(e.at.cost, Opaque):
-        return TracedForces(e)
-    return (Directions if e.at.cost.power == 1 else Moments)(e)
 
 
 def _points(cost: Expr, on: int, points: Tensor) -> Expr:

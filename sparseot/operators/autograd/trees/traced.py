@@ -8,16 +8,17 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.forward_ad import unpack_dual
 
-from ...engines.trees.base import Size
-from ...formulas import Opaque
-from ...formulas.trees.algebra import add, mul, sub, times_exp
-from ...formulas.trees.axes import Untraceable
-from ...formulas.trees.expressions import Expr, I, J, P, rebuilt
-from ...formulas.trees.slots import leaves, variable
-from ...points import unwrap
-from .tree_sums import How, tree_log_sums, tree_sums
+from ....engines.trees.base import Size
+from ....formulas import Opaque
+from ....formulas.trees.algebra import add, mul, sub, times_exp
+from ....formulas.trees.axes import Untraceable
+from ....formulas.trees.expressions import Expr, I, J, P, rebuilt
+from ....formulas.trees.slots import leaves, variable
+from ....formulas.trees.tracing import learnt_by
+from ....points import unwrap
+from .sums import How, tree_log_sums, tree_sums
 
-__all__ = ["Scaled", "learnt_by", "traced_softmin", "traced_sum", "tree_of"]
+__all__ = ["Scaled", "traced_softmin", "traced_sum", "tree_of"]
 
 
 def tree_of(function: Opaque, x: Tensor, y: Tensor, *others: Tensor | None) -> Expr | None:
@@ -34,11 +35,6 @@ def tree_of(function: Opaque, x: Tensor, y: Tensor, *others: Tensor | None) -> E
     known = [t for t in (x, y, *others, *held) if t is not None]
     plain = all(unwrap(t) is t and unpack_dual(t).tangent is None for t in known)
     return tree if plain else None
-
-
-def learnt_by(tree: Expr) -> list[Expr]:
-    """The variables of a formula that are tensors to learn, points apart."""
-    return [leaf for leaf in leaves(tree) if leaf.on == P and leaf.attr.tensor.requires_grad]
 
 
 def traced_sum(

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ...engines.choose import choose_trees
-from ...engines.openmp import on_one_thread, own_settings
-from ...engines.trees.base import Ranges, Reduction, Size, TreeEngine, extent, prepared
-from ...formulas.trees.algebra import ZERO, add, function, is_zero, mul, sub, total
-from ...formulas.trees.dense import values
-from ...formulas.trees.derivatives import gradients
-from ...formulas.trees.expressions import Expr, I, J, rebuilt
-from ...formulas.trees.slots import slot, variable
+from ....engines.choose import choose_trees
+from ....engines.openmp import on_one_thread, own_settings
+from ....engines.trees.base import Ranges, Reduction, Size, TreeEngine, extent, prepared
+from ....formulas.trees.algebra import ZERO, add, function, is_zero, mul, sub, total
+from ....formulas.trees.dense import values
+from ....formulas.trees.derivatives import gradients
+from ....formulas.trees.expressions import Expr, I, J, rebuilt
+from ....formulas.trees.slots import slot, variable
 
 __all__ = ["How", "least_places", "pulled", "tree_log_sums", "tree_sums"]
 

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ...engines.openmp import own_settings
-from ...engines.trees.base import Size, prepared
-from ...errors import bad_input, warn_user
-from ...formulas.trees.algebra import mul
-from ...formulas.trees.expressions import Expr, I, J, rebuilt
-from ...formulas.trees.slots import slot, variable
-from ..cg import Indefinite, descended
-from .tree_sums import How, pulled, tree_sums
+from ....engines.openmp import own_settings
+from ....engines.trees.base import Size, prepared
+from ....errors import bad_input, warn_user
+from ....formulas.trees.algebra import mul
+from ....formulas.trees.expressions import Expr, I, J, rebuilt
+from ....formulas.trees.slots import slot, variable
+from ...cg import Indefinite, descended
+from .sums import How, pulled, tree_sums
 
 __all__ = ["tree_solve"]
 
