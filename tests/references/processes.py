@@ -15,7 +15,6 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +98,7 @@ def _run(modules: str, rank: int, size: int, folder: str) -> None:
     """All checks, in one process of a group."""
     import torch
     import torch.distributed as dist
+    from torch.distributed.constants import default_pg_timeout  # half an hour
 
     faulthandler.dump_traceback_later(4 * WAIT, exit=True)
     torch.set_num_threads(1)
@@ -107,7 +107,7 @@ def _run(modules: str, rank: int, size: int, folder: str) -> None:
         init_method=f"file://{folder}/store",
         rank=rank,
         world_size=size,
-        timeout=timedelta(seconds=WAIT),
+        timeout=default_pg_timeout * WAIT / 1800,
     )
     told = {}
     for name, check in checks(modules).items():
