@@ -33,7 +33,12 @@ def _grid(scale=1.0):
     return scale * torch.cartesian_prod(*[torch.arange(8.0)] * 2)
 
 
+def _images():
+    return torch.softmax(X[:64, :2].T.contiguous(), 1).view(2, 8, 8)
+
+
 FUNCTIONS = {
+    "barycenter": lambda: so.barycenter([X[:60], Y[:50]], support=20, blur=0.3).points,
     "conjugate_gradient": lambda: (
         so.conjugate_gradient(_matrix(HIGH) + so.Diagonal(torch.ones(150)), V[:150]).x
     ),
@@ -42,6 +47,7 @@ FUNCTIONS = {
     "Vj": lambda: (so.Vi(HIGH) | so.Vj(HIGH)).exp().sum(1),
     "eigsh": lambda: so.eigsh(so.graph_laplacian(_matrix(), normed=True), 3, "SA").values,
     "graph_laplacian": lambda: so.graph_laplacian(so.KernelMatrix(_dot, HIGH)) @ V[:150],
+    "grid_barycenter": lambda: so.grid_barycenter(_images(), blur=1.0).image,
     "hausdorff_divergence": lambda: so.hausdorff_divergence(X, Y),
     "hessian": lambda: so.hessian(_solved()).to_dense(),
     "kernel_norm": lambda: so.kernel_norm(X, Y, kernel=_dot),
@@ -52,6 +58,7 @@ FUNCTIONS = {
     "radius": lambda: so.radius(HIGH, None, 2.5, method="tiles").distances,
     "radius_graph": lambda: so.radius_graph(HIGH, 2.5, method="tiles"),
     "sinkhorn_divergence": lambda: so.sinkhorn_divergence(X, Y, blur=0.2),
+    "solve_grid": lambda: so.solve_grid(*_images(), blur=1.0).value,
     "solve_sample": lambda: _solved(cost=lambda x, y: 2 - _dot(x, y)).value,
     "spectral_embedding": lambda: so.spectral_embedding(X, 2, 0.3).coordinates,
     "wasserstein_distance": lambda: torch.tensor(float(so.wasserstein_distance(X, X + 0.3).value)),

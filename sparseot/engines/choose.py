@@ -241,8 +241,9 @@ def _of_function(
 ) -> tuple[str, str]:
     """Traced, of many pairs on a CPU, where that can be; the reason says why not."""
     what = "a Python function"
-    few = len(x) * x.shape[1] * y.shape[1] < WORTH_TRACING
-    if pairs is not None or few or x.device.type not in PROGRAMS:
+    if pairs is not None or x.device.type != "cpu":
+        return "tiles", what
+    if len(x) * x.shape[1] * y.shape[1] < WORTH_TRACING:
         return "tiles", what
     why_not = load("compiled").refuses(formula, x)
     return ("tiles", f"{what}. {why_not}") if why_not else ("compiled", f"{what}, traced")

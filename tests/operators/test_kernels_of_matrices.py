@@ -6,7 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from sparseot import Blocks, KernelMatrix, kernels
 from sparseot.formulas import Mixture, Opaque, Radial
-from sparseot.operators.autograd import kernel_sums
+from sparseot.operators.autograd import opaque_sums
 from tests.references.clouds import cloud
 from tests.references.dense import squared_distances
 
@@ -95,7 +95,7 @@ def test_block_pairs_of_functions(name, monkeypatch):
     whole = K.to_dense()
     assert not whole.all()
     for entries in (1 << 24, 3 * 32):  # one chunk of tiles, and many
-        monkeypatch.setattr(kernel_sums, "BLOCK", entries)
+        monkeypatch.setattr(opaque_sums, "BLOCK", entries)
         torch.testing.assert_close(K @ v, whole @ v)
         torch.testing.assert_close(K.T @ x, whole.T @ x)
     ours, theirs = (

@@ -7,7 +7,8 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from sparseot.engines.choose import load
 from sparseot.formulas import Opaque
-from sparseot.operators.autograd.kernel_sums import kernel_sum, quadratic_form
+from sparseot.operators.autograd.kernel_sums import kernel_sum
+from sparseot.operators.autograd.quadratic_forms import quadratic_form
 from sparseot.operators.autograd.softmin import softmin
 from tests.references.clouds import cloud
 from tests.references.functions import COSTS, UNTRACEABLE, learnt

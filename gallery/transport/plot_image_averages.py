@@ -1,5 +1,5 @@
 r"""
-Averages of shapes
+Averages of images
 ==================
 
 The mean of two pictures, pixel by pixel, is a double exposure. The mean in the sense of transport is a
