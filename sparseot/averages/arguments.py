@@ -46,6 +46,10 @@ def as_shares(weights: Any, count: int, like: Tensor) -> Tensor:
     """How much each cloud counts, ``(K,)`` in float64; they add up to one."""
     if weights is None:
         return like.new_full((count,), 1 / count, dtype=torch.float64)
+    parts = weights if isinstance(weights, (list, tuple)) else ()
+    if any(isinstance(part, (Tensor, np.ndarray)) and part.ndim for part in parts):
+        fix = "Weights of points are masses=."
+        raise bad_input("weights", "a list of arrays", "one number for each cloud", fix)
     shares = tensor_of(listed(weights, "weights"), "weights").detach()
     if shares.shape != (count,):
         raise bad_input(

@@ -29,8 +29,13 @@ def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
     """
     if cost is None:
         return ground_cost(p)
-    if isinstance(cost, str | Symbolic):
-        return Symbolic(cost) if isinstance(cost, str) else cost
+    if isinstance(cost, str):
+        if "X" not in cost or "Y" not in cost:
+            fix = "The distance is p=1, half of its square p=2."
+            raise bad_input("cost", repr(cost), "a KeOps formula of X and Y, or a function", fix)
+        return Symbolic(cost)
+    if isinstance(cost, Symbolic):
+        return cost
     if isinstance(cost, Radial):
         plain = cost.rate == 0 and cost.offset == 0 and len(cost.terms) == 1
         if plain and cost.terms[0].power in (1, 2) and cost.terms[0].factor > 0:

@@ -40,7 +40,7 @@ def of_one_kind(**given: Any) -> tuple[tuple[Any, ...], Array]:
         TypeError: for arrays beside tensors, or lists of other things than numbers.
     """
     known = {n: v for n, v in given.items() if isinstance(v, (Tensor, np.ndarray, list, tuple))}
-    first = next(iter(known), "x")
+    first = next(iter(known), next(iter(given)))
     of_torch = isinstance(given[first], Tensor)
     for name, value in known.items():
         if isinstance(value, Tensor) is not of_torch:

@@ -27,7 +27,7 @@ from torch import Tensor
 from ...engines.grids.engine import GridEngine, GridReductions
 from ...engines.openmp import own_settings
 from ...errors import bad_input, warn_user
-from ...operators.arrays import Array, like, of_one_kind
+from ...operators.arrays import Array, like, listed, of_one_kind, tensor_of
 from ...operators.autograd.compiled import eagerly
 from ...points import check_integer, check_positive, log_weights
 from ...precision import at_least_single
@@ -94,12 +94,13 @@ def grid_barycenter(
     Args:
         images: ``(*batch, K, *grid)`` weights of equal mass.
         weights: ``(K,)`` of the images, or ``(T, K)`` for T averages of the same images, which are then the
-            only batch; they are positive or zero and have the sum one. None takes 1/K.
+            only batch; zero or positive, and divided by their sum. None takes 1/K.
         blur: smoothing length, in the units of ``spacing``.
         spacing: distance of neighbouring pixels: one number, or one for each axis of the grid.
         dim: how many of the last axes are those of the grid, as in :func:`solve_grid`; None takes all
             after the first, or as many as there are numbers in ``spacing``.
-        debias: False for the average in the sense of the entropic cost, which is blurred.
+        debias: False for the average in the sense of the cost with the entropy of the plan itself, as Benamou et al.
+            (2015) define it: variances grow by ``blur ** 2``.
         tol: L1 error of the marginals, relative to the mass.
         max_sweeps: largest number of sweeps at the last temperature.
 
@@ -111,7 +112,8 @@ def grid_barycenter(
         a warning, and ``converged`` is False.
 
     References:
-        Janati, Cuturi and Gramfort, 2020, "Debiased Sinkhorn barycenters", algorithm 1.
+        Janati, Cuturi and Gramfort, 2020, "Debiased Sinkhorn barycenters", algorithm 1; Benamou et
+        al., 2015, "Iterative Bregman projections for regularized transportation problems".
 
     Example:
         >>> import torch
@@ -121,7 +123,7 @@ def grid_barycenter(
         >>> int(found.image.argmax())
         8
     """
-    (images, weights), first = of_one_kind(images=images, weights=weights)
+    (images,), first = of_one_kind(images=images)
     axes = as_axes("images", images, spacing, dim, first=1)
     check_positive(blur=blur, tol=tol)
     check_integer("max_sweeps", max_sweeps)
@@ -145,19 +147,13 @@ def _as_weights(weights: Any, a: Tensor, axes: Axes) -> tuple[Tensor, tuple[int,
     batch = axes.batch[:-1]
     if weights is None:
         return a.new_full((items, count), 1 / count), batch
-    if not isinstance(weights, Tensor):
-        raise bad_input("weights", type(weights).__name__, "a tensor or an array", kind=TypeError)
-    w = weights.detach().to(a)
+    w = tensor_of(listed(weights, "weights"), "weights").detach().to(a)
     if w.dim() not in (1, 2) or w.shape[-1] != count or (w.dim() == 2 and batch):
         wanted = f"({count},), one for each image" + ("" if batch else f", or (T, {count})")
         raise bad_input("weights", f"shape {tuple(w.shape)}", wanted)
-    if not bool((w >= 0).all()):
-        raise bad_input("weights", "negative or NaN weights", "weights >= 0")
-    sums = w.sum(-1).reshape(-1)
-    worst = float(sums[(sums - 1).abs().argmax()])
-    if abs(worst - 1) > 1e-5:
-        fix = "Divide them by their sum."
-        raise bad_input("weights", f"a sum of {worst:g}", "a sum of one", fix)
+    if not bool(((w >= 0) & w.isfinite()).all()) or not bool((w.sum(-1) > 0).all()):
+        got = "negative, infinite or NaN weights, or none above zero"
+        raise bad_input("weights", got, "finite numbers >= 0, and one above")
     w = w / w.sum(-1, keepdim=True)
     return (w.expand(items, count), batch) if w.dim() == 1 else (w, (len(w),))
 

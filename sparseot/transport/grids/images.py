@@ -54,12 +54,14 @@ def as_axes(name: str, images: Any, spacing: Any, dim: int | None, first: int = 
         raise bad_input(name, f"dtype {images.dtype}", "float32 or float64", fix, TypeError)
     steps = _as_steps(spacing)
     count = images.dim() - first
+    if dim is not None and (isinstance(dim, bool) or dim not in range(1, MOST + 1)):
+        raise bad_input("dim", repr(dim), "1, 2 or 3, the number of axes of the grid")
     if dim is None:
         dim = len(steps) if len(steps) > 1 else count
         if len(steps) > max(count, 1):
             wanted = f"one, or one for each axis of shape {tuple(images.shape)}"
             raise bad_input("spacing", f"{len(steps)} numbers", wanted)
-    if isinstance(dim, bool) or dim not in range(1, MOST + 1):
+    if dim not in range(1, MOST + 1):
         fix = "Say how many of the last axes are those of the grid: dim=2 for images (B, H, W)."
         got = f"shape {tuple(images.shape)}, {dim} axes"
         raise bad_input("dim", got, "a grid of 1, 2 or 3 axes", fix)
@@ -126,7 +128,8 @@ def unit_images(name: str, images: Tensor, axes: Axes) -> tuple[Tensor, Tensor]:
     if bool((largest > (1 + tolerance) * least).any()):
         worst = int((largest / least).argmax())
         got = f"masses from {float(least[worst]):.7g} to {float(largest[worst]):.7g}"
-        raise bad_input(name, got, "equal masses", "Divide each image by its sum.")
+        fix = f"Divide each image by its sum. The axis of {axes.batch[-1]} before the grid {axes.shape} counts images."
+        raise bad_input(name, got, "equal masses", fix)
     return a / masses[..., None], masses.mean(1)
 
 

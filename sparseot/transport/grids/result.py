@@ -212,7 +212,7 @@ class GridTransport:
         """Images ``(*batch, *grid)``, or with one axis more, as ``(B, N, R)``."""
         columns, shape = tensor_of(v, name), self._shape
         if columns.shape[: len(shape)] != shape or columns.dim() > len(shape) + 1:
-            wanted = f"{shape}, as the images have, or one axis more"
+            wanted = f"{shape}, as the images have, or one axis more, the last one"
             raise bad_input(name, f"shape {tuple(columns.shape)}", wanted)
         items, size = math.prod(self.axes.batch), self.axes.engine.size
         return columns.detach().double().reshape(items, size, -1)
