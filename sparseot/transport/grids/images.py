@@ -55,7 +55,7 @@ def as_axes(name: str, images: Any, spacing: Any, dim: int | None, first: int = 
     steps = _as_steps(spacing)
     count = images.dim() - first
     if dim is not None and (isinstance(dim, bool) or dim not in range(1, MOST + 1)):
-        raise bad_input("dim", repr(dim), "1, 2 or 3, the number of axes of the grid")
+        raise bad_input("dim", repr(dim), "a grid of 1, 2 or 3 axes")
     if dim is None:
         dim = len(steps) if len(steps) > 1 else count
         if len(steps) > max(count, 1):
