@@ -37,7 +37,7 @@ class Barycenter:
         value: the objective there, a Python number.
         converged: whether a further step would be shorter than ``tol``.
         tol: the tolerance that was asked for.
-        report: a :class:`Step` for the start and each step: objective, error, and what was solved so far.
+        report: for the start and each step its ``value``, its ``error``, and the ``solves`` and ``sweeps`` so far.
         transports: the last solves, from the average to each cloud that counts: their maps say what of
             the average goes where.
     """

@@ -213,7 +213,7 @@ def knn_graph(
         cosine: by angle instead of distance.
         method: see :func:`knn`.
         group: processes of ``torch.distributed``, each of which gives its rows of x and gets the edges to
-            them, numbered over all ranks.
+            them, numbered over all ranks (see "On many machines" in the guide).
 
     Returns:
         ``(2, E)`` indices. Every point has exactly k edges, or as many as its sample allows; an

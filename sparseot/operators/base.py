@@ -191,10 +191,12 @@ class Operator(ABC):
 
 
 class Diagonal(Operator):
-    """A diagonal matrix, given by its ``(..., N)`` entries, of which it keeps a copy.
+    """A diagonal matrix.
 
-    Entries that are part of a graph it keeps as they are; they must not change in place. With a
-    ``group`` of ``torch.distributed`` each rank gives its own.
+    Args:
+        entries: ``(..., N)``, of which it keeps a copy; those that are part of a graph as they are, which must
+            not change in place.
+        group: processes of ``torch.distributed``, each of which gives its own entries.
     """
 
     symmetric = True

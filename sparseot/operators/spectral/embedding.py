@@ -74,7 +74,7 @@ def spectral_embedding(
         tol: residuals to reach; None means 1e-5 in single precision, 1e-9 in double.
         progress: show a bar that counts products.
         group: processes of ``torch.distributed``, each of which gives its rows of x and gets those of the
-            coordinates; numbers of isolated points are of the whole.
+            coordinates; numbers of isolated points are of the whole (see "On many machines" in the guide).
 
     Returns:
         :class:`SpectralEmbedding`, of the kind, dtype and device of x, without gradients.
