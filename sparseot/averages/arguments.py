@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.arrays import Array, listed, of_one_kind, tensor_of
+from ..points import unwrap
 from ..precision import at_least_single
 from ..ragged.forms import Sets, as_sets, is_ragged, weights_of
 from ..ragged.vectors import count_of, integers
@@ -23,6 +24,9 @@ def as_clouds(
     clouds: Any, masses: Any, batch: Any, balanced: bool
 ) -> tuple[list[tuple[Tensor, Tensor]], Array]:
     """Points ``(N_k, D)`` and weights ``(N_k,)`` of each cloud, and an array of their kind and dtype."""
+    for t in clouds if isinstance(clouds, (list, tuple)) else [clouds]:
+        if isinstance(t, Tensor) and unwrap(t.detach()).dim() != t.dim():
+            raise bad_input("torch.vmap", "a map over clouds", "one average", "Loop over averages.")
     sets = _sets(clouds, batch)
     first = masses[0] if isinstance(masses, (list, tuple)) and len(masses) else masses
     of_one_kind(clouds=sets.first, masses=first)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
 from ..operators.arrays import Array, like
@@ -99,7 +101,8 @@ def barycenter(
         masses: the weights of the points, in the form of the clouds; None means 1/N_k.
         batch: ``(n,)`` the cloud of each point, sorted.
         support: how many points, or ``(n, D)`` points to start from (or to stay on).
-        support_weights: ``(n,)`` weights of these, of the mass of the clouds; None means equal ones.
+        support_weights: ``(n,)`` weights of these, of the mass of the clouds; None means equal ones. Where
+            weights are free, those that are zero stay zero.
         free: what is found, "points" or "weights".
         blur: smoothing length of the divergence, in the units of the points.
         reach: as in :func:`sinkhorn_divergence`; then masses may differ, and the average has their mean
@@ -141,7 +144,7 @@ def barycenter(
     where = {"blur": float(blur), "balanced": reach is None, "kind": kind}
     start = as_support(support, support_weights, inputs, shares, **where)
     how = with_tolerance(Sinkhorn() if solver is None else solver, FINER * tol)
-    with deferred():
+    with torch.inference_mode(False), deferred():  # steps are taken by gradients
         options = {"blur": float(blur), "reach": reach}
         objective = Objective(inputs, shares, how, options, debias)
         moves = Moves(free == "points", float(blur), reach is None)

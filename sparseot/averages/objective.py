@@ -79,10 +79,10 @@ class Objective:
         options: dict[str, Any],
         debias: bool,
     ) -> None:
-        self.clouds, self.shares = clouds, shares.tolist()
-        self.solver, self.debias = solver, debias
+        self.shares, self.solver, self.debias = shares.tolist(), solver, debias
         self.options = {"p": 2, "debias": False, "cost": None, **options}
-        self.own = [self.solve(*cloud, *cloud) for cloud in clouds] if debias else []
+        self.clouds = [(x.clone(), a.clone()) for x, a in clouds]
+        self.own = [self.solve(*cloud, *cloud) for cloud in self.clouds] if debias else []
 
     def at(self, support: Support, starts: Sequence[Start] | None = None) -> Place:
         """The objective at a support; solves may start from those of a place near it, or from potentials."""

@@ -99,11 +99,16 @@ class TorchNames(Operations):
 
     def sigmoid(self) -> Self:
         """The logistic function."""
-        return 1 / (1 + (-self).exp())
+        return 1 / (1 + (-self.clamp(-self._most, self._most)).exp())
+
+    @property
+    def _most(self) -> float:
+        """A number whose exponential is one, with room above it."""
+        return 80.0 if self.like.dtype == torch.float32 else 700.0
 
     def softplus(self) -> Self:
         """``log(1 + exp(x))``."""
-        return self.relu() + (1 + (-self.abs()).exp()).log()
+        return (1 + self.clamp(max=self._most).exp()).log() + (self - self._most).relu()
 
     def to(self, *given: Any, **named: Any) -> Self:
         """Itself, for the dtype that it has; numbers, of truth values."""
@@ -141,7 +146,9 @@ class TorchNames(Operations):
             return self.abs().sum(dim, keepdim)
         if p == math.inf:
             return self.abs().amax(dim, keepdim)
-        return (self.abs() ** p).sum(dim, keepdim) ** (1 / p)
+        if p == -math.inf:
+            return self.abs().amin(dim, keepdim)
+        raise Untraceable(f"it takes a norm of order {p}")
 
     def normalize(self, p: Any = 2, dim: int = 1, eps: Any = 1e-12) -> Self:
         """Divided by its norm."""

@@ -26,6 +26,7 @@ from .slots import variable
 __all__ = ["Traced"]
 
 MATRIX = 1 << 12  # numbers of a matrix that is written out
+MOST = 64  # the largest power that is made of products
 TRUTHS = ("<", ">", "<=", ">=", "==", "!=")
 LOGIC = ("*", "ifelse", *TRUTHS)  # what is done with truth values; they are no numbers otherwise
 Fold = Callable[[Expr], Expr]
@@ -98,6 +99,19 @@ class Traced(TorchNames):
             return known.__rmatmul__(first)
         chosen = {k: v for k, v in (kwargs or {}).items() if v is not None and v is not False}
         return method(known._lifted(first), *others, **chosen)
+
+    def __pow__(self, exponent: Any) -> Self:
+        """Powers whose derivatives are known where the base is zero or negative."""
+        plain = isinstance(exponent, Real) and not isinstance(exponent, bool)
+        if not plain or not float(2 * exponent).is_integer() or abs(exponent) > MOST:
+            what = f"the power {exponent}" if plain else "a power that is a tensor"
+            raise Untraceable(f"it raises points to {what}")
+        return super().__pow__(exponent)
+
+    def _in_place(self, other: Any) -> Self:
+        raise Untraceable("it changes a tensor in place")
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place
 
     def __getattr__(self, name: str) -> Any:
         raise Untraceable(f"it asks for .{name} of its points")

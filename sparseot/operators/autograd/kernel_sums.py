@@ -20,8 +20,7 @@ from ...engines.base import Engine, Formula, Pairs, centred, reductions
 from ...engines.openmp import on_one_thread, own_settings
 from ...errors import bad_input
 from ...formulas import Opaque, Radial
-from ...points import unwrap
-from .transforms import Rule
+from .transforms import Rule, is_plain
 
 __all__ = ["folded", "kernel_sum", "kernel_sum_vjp", "moved_by"]
 
@@ -59,8 +58,7 @@ def kernel_sum(
 
         return function_sum(kernel, x, y, v, row, col, engine, pairs)
     tensors = x, y, v, row, col
-    plain = all(t is None or unwrap(t) is t for t in tensors)  # not inside of torch.func
-    rule = SlopedSum if engine.sloped and plain else KernelSum
+    rule = SlopedSum if engine.sloped and all(map(is_plain, tensors)) else KernelSum
     result: Tensor = rule.apply(*tensors, kernel, engine, pairs)
     return result
 

@@ -11,9 +11,8 @@ from torch.autograd import Function
 from ...engines.base import Engine, Formula
 from ...engines.openmp import on_one_thread, own_settings
 from ...formulas import Opaque, Radial
-from ...points import unwrap
 from .kernel_sums import folded, kernel_sum, moved_by
-from .transforms import Rule
+from .transforms import Rule, is_plain
 
 __all__ = ["quadratic_form"]
 
@@ -27,7 +26,7 @@ def quadratic_form(kernel: Formula, x: Tensor, a: Tensor, *, engine: Engine) -> 
         from .opaque_sums import own_function_sum  # here, for a light import of the library
 
         return (a * own_function_sum(kernel, x, a, engine)).sum(-1)
-    plain = unwrap(x) is x and unwrap(a) is a  # not inside of torch.func
+    plain = is_plain(x) and is_plain(a)
     rule = _SlopedForm if engine.sloped and plain else _QuadraticForm
     result: Tensor = rule.apply(x, a, kernel, engine)
     return result

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.forward_ad import unpack_dual
 
 from ...errors import bad_input
 from ...points import unwrap
 
-__all__ = ["AtClouds", "Rule", "outside", "outside_of_maps"]
+__all__ = ["AtClouds", "Rule", "is_plain", "outside", "outside_of_maps"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,11 @@ class Rule(Function):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.forward.__signature__ = signature(cls.forward)  # type: ignore[attr-defined]
+
+
+def is_plain(t: Tensor | None) -> bool:
+    """Whether a tensor is in no transform of ``torch.func``, and has no tangent of forward derivatives."""
+    return t is None or (unwrap(t) is t and unpack_dual(t).tangent is None)
 
 
 def outside(run: Callable[[], T], like: Tensor) -> T:

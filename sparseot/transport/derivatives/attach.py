@@ -22,8 +22,12 @@ potentials are frozen (:mod:`.envelope`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from ...formulas import GroundCost, Opaque
 from ...points import Points
@@ -40,10 +44,10 @@ def attach(problem: Problem, found: Solution, curvatures: Curvatures) -> tuple[T
     """The potentials ``(B, N)`` and ``(B, M)`` with their first derivatives."""
     if not (found.reports and _twice(problem, curvatures)):
         known = found.slopes
-        f = envelope(problem, found.f, found.g_prev, slopes=known[0])
-        if problem.symmetric:
-            return f, f
-        return f, envelope(problem.swapped(), found.g, found.f_prev, slopes=known[1])
+        f = g = envelope(problem, found.f, found.g_prev, slopes=known[0])
+        if not problem.symmetric:
+            g = envelope(problem.swapped(), found.g, found.f_prev, slopes=known[1])
+        return (_Unknown.apply(f), _Unknown.apply(g)) if found.reports else (f, g)
     f, g = PotentialsRule.apply(*_arguments(problem, curvatures.problem), curvatures)
     return f, f if problem.symmetric else g
 
@@ -60,8 +64,29 @@ def attached_value(
             *_arguments(problem, curvatures.problem), value, curvatures
         )
         return result
+    if value is not None:
+        x, y, a, b = _arguments(problem, curvatures.problem)
+        source, target = problem.source, problem.target
+        problem = problem.of(
+            replace(source, positions=x, weights=a), replace(target, positions=y, weights=b)
+        )
     frozen = dual(problem, found, barred=True)
     return frozen if value is None else value.to(frozen) + (frozen - frozen.detach())
+
+
+class _Unknown(Function):
+    """Potentials of a cost whose second derivatives are not known, on which theirs depend."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        return h.view_as(h)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> None:
+        raise RuntimeError(
+            "Potentials have derivatives where the cost is |x - y|^p / p, its multiple, or a function that can "
+            "be traced and learns nothing; of other costs the value has first ones."
+        )
 
 
 def _twice(problem: Problem, curvatures: Curvatures) -> bool:
@@ -70,9 +95,8 @@ def _twice(problem: Problem, curvatures: Curvatures) -> bool:
         return True
     if not isinstance(problem.cost, Opaque) or problem is curvatures.problem:
         return False
-    from ...operators.autograd.trees.traced import (
-        tree_of,  # here, for a light import of the library
-    )
+    # here, for a light import of the library
+    from ...operators.autograd.trees.traced import tree_of
 
     x, y = (c.positions for c in (curvatures.problem.source, curvatures.problem.target))
     return tree_of(problem.cost, x, y) is not None and not problem.cost.learnable(x, y)

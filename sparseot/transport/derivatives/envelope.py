@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ...formulas import Opaque
 from ...operators.autograd.softmin import first_order, sloped, softmin
-from ...points import Points
+from ...operators.autograd.transforms import is_plain
+from ...points import Points, unwrap
 from ..problem import Problem
 from ..solution import Potentials
 
@@ -42,6 +43,11 @@ def envelope(
     is known.
     """
     x, learned = problem.source.positions, isinstance(problem.cost, Opaque)
+    if unwrap(x) is x and not is_plain(x):
+        raise RuntimeError(
+            "Frozen potentials have no forward derivative. Backward ones they have; both belong to losses "
+            "that are solved to a tolerance, tol=..."
+        )
     if not (torch.is_grad_enabled() and (x.requires_grad or learned)):
         return f
     if slopes is not None:

@@ -12,8 +12,9 @@ from ...engines.openmp import own_settings
 from ...held import Watch
 from ...operators.arrays import Array, as_tensor, shown
 from ...operators.autograd.spread import Spread
+from ...operators.autograd.transforms import is_plain
 from ...operators.autograd.unchanged import of_unchanged
-from ...points import Points, unwrap
+from ...points import Points
 from ..problem import Problem
 from ..solution import Solution
 from .attach import attach, attached_value
@@ -96,7 +97,7 @@ class Solved:
         """The problem of the clouds as they came, where derivatives are to reach them."""
         tensors = [t for c in self.given for t in (c.positions, c.weights)]
         wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        inside = any(unwrap(t) is not t for t in tensors)  # of a transform of torch.func
+        inside = not all(map(is_plain, tensors))
         return self.problem.of(*self.given) if wanted or inside else self.problem
 
 

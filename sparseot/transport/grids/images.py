@@ -12,7 +12,7 @@ from torch import Tensor
 from ...clouds import check_weights, rounding
 from ...engines.grids.engine import GridEngine
 from ...errors import bad_input
-from ...points import Points, check_positive, refuse_tensor
+from ...points import Points, check_positive, refuse_tensor, unwrap
 from ...precision import HALF, at_least_single
 
 __all__ = ["Axes", "as_axes", "grid_clouds", "same_grid", "unit_images"]
@@ -52,6 +52,9 @@ def as_axes(name: str, images: Any, spacing: Any, dim: int | None, first: int = 
     if images.dtype not in (torch.float32, torch.float64, *HALF):
         fix = "Call .float() or .double(); of an array, .astype(float)."
         raise bad_input(name, f"dtype {images.dtype}", "float32 or float64", fix, TypeError)
+    if unwrap(images.detach()).dim() != images.dim():
+        fix = "Give (*batch, *grid), with dim= the number of axes of the grid."
+        raise bad_input("torch.vmap", "a map over images", "images with the axes of a batch", fix)
     steps = _as_steps(spacing)
     count = images.dim() - first
     if dim is not None and (isinstance(dim, bool) or dim not in range(1, MOST + 1)):

@@ -118,6 +118,7 @@ class GridTransport:
             columns = other.positions.clone()
             shape: tuple[int, ...] = (*self._shape, len(self.axes.shape))
         else:
+            values = floating(listed(values, "values"), "values")
             columns, shape = self._as_columns(values, "values").to(h), tuple(values.shape)
         sums = self.axes.engine.bind(other.positions, other.positions)
         logs = log_weights(other.weights) + h / problem.eps

@@ -168,7 +168,7 @@ class Sinkhorn(Solver):
         return Course(item, tol, self.max_sweeps, self.accelerate, bar, sides)
 
     def rounding(self, problem: Problem) -> float:
-        """None where potentials are found in double precision anyway."""
+        """Zero where potentials are found in double precision anyway."""
         share = 0.1 * (self.tol or DEFAULT)
         return 0.0 if share < 0.1 * SINGLE or self.all_pairs(problem) is None else share
 
@@ -188,7 +188,7 @@ class Sinkhorn(Solver):
         x, cost, why = problem.source.positions, problem.cost, None
         loops = loops_for(self.engine, x.device)
         if not isinstance(cost, GroundCost):
-            why = f"{problem.told}; it has no bounds on blocks"
+            why = f"{problem.told.rstrip('.')}; it has no bounds on blocks"
         elif x.device.type != "cpu" and (loops == "numba" or not self.multilevel):
             why = f"points on {x.device.type}"
         elif x.shape[-1] > BOXES:

@@ -29,6 +29,7 @@ STORED_PAIRS = (
     1 << 16
 )  # pairs, up to which one thread on a stored matrix is faster than all on the points
 PATIENCE = 60  # compiled sweeps, within which Newton's method ends if it finds a way,
+SLICE = 2000  # sweeps, after which who waits for a solve may be heard
 RELAXED = 200  # and over-relaxed ones, from which it sets out again
 Settling = tuple[float, float, float, float]  # a temperature, tolerance, budget, and patience
 Start = tuple[Tensor, Tensor] | None
@@ -151,8 +152,16 @@ def cooled(course: Course, softmins: StoredSoftmins, start: Start, levels: list[
     sizes = len(softmins.a), len(softmins.b)
     f, g = (h.clone() for h in start or (softmins.a.new_zeros(size) for size in sizes))
     steps, ended = course.schedule(start), course.bar.ended
-    schedule = [(eps, tol, 1 if ended else most, PATIENCE) for eps, tol, most in steps]
+    schedule = [(eps, tol, 1 if ended else min(most, SLICE), PATIENCE) for eps, tol, most in steps]
     found, told, end = softmins.cool(schedule, f, g, course.accelerate)
+    while end and found.error > course.tol and found.sweeps < course.max_sweeps and not ended:
+        ended, spent = course.bar.ended, found.sweeps  # a slice was spent
+        most = 1 if ended else min(SLICE, course.max_sweeps - spent)
+        found, again, end = softmins.cool(
+            [(softmins.eps, course.tol, most, PATIENCE)], f, g, course.accelerate
+        )
+        found = replace(found, sweeps=spent + found.sweeps)
+        told[-1] = [again[0][0], found.sweeps]
     if not end:
         eps, spent = softmins.eps, found.sweeps
         rest, sweeps = course.max_sweeps - spent, partial(newton_sweeps, astray=True)

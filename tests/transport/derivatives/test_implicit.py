@@ -199,6 +199,50 @@ def test_the_system_is_symmetric_on_clouds_that_are_not_stored(iterative):
     torch.testing.assert_close(moved, a.detach()[:, None].expand(600, 3), rtol=1e-4, atol=1e-8)
 
 
+def bilinear(x, y):
+    return 4 - x @ y.mT
+
+
+def untraceable(x, y):
+    return 4 - torch.einsum("bnd,bmd->bnm", x, y)
+
+
+def test_functions_that_are_no_formulas_have_the_same_first_derivatives():
+    """Weights of equal masses too, whose gradients are less their mean; potentials have none, which is said."""
+    (x, a), (y, b) = cloud(6, 2, grad=True), cloud(5, 2)
+    a = a.requires_grad_()
+    found = [
+        so.solve_sample(x, y, a, b, blur=0.3, tol=1e-12, cost=c) for c in (bilinear, untraceable)
+    ]
+    wanted, got = (torch.autograd.grad(result.value, (x, a)) for result in found)
+    torch.testing.assert_close(got, wanted)
+    assert abs(got[1].mean()) < 1e-12
+    with pytest.raises(RuntimeError, match="Potentials have derivatives where the cost is"):
+        found[1].potential_a.sum().backward()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own rules
+def test_forward_derivatives():
+    """Those of a dual level are those of gradients; frozen potentials say that they have none."""
+    (x, _), (y, _) = cloud(6, 2), cloud(5, 2)
+    way = torch.randn_like(x)
+    level = torch.autograd.forward_ad
+
+    def along(loss):
+        with level.dual_level():
+            return level.unpack_dual(loss(level.make_dual(x, way))).tangent
+
+    for loss in (
+        lambda x: so.solve_sample(x, y, blur=0.3, tol=1e-12).value,
+        lambda x: so.sinkhorn_divergence(x, y, blur=0.3, solver=so.Sinkhorn(tol=1e-12)),
+    ):
+        moved = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(loss(moved), moved)
+        torch.testing.assert_close(along(loss), (slope * way).sum())
+    with pytest.raises(RuntimeError, match="no forward derivative"):
+        along(lambda x: so.SamplesLoss("sinkhorn", blur=0.3)(x, y))
+
+
 def test_what_has_no_second_derivative():
     """Frozen schedules, distances between points that meet, plans that have not converged."""
     (x, a), (y, b) = cloud(6, 2), cloud(5, 2)
@@ -213,7 +257,6 @@ def test_what_has_no_second_derivative():
             twice(loss(x, y))
     with pytest.raises(ValueError, match="x = y: move one"):
         twice(value(x, x.detach()[:5], p=1, a=None, b=None))
-    untraceable = lambda x, y: 4 - torch.einsum("bnd,bmd->bnm", x, y)  # noqa: E731
     with pytest.raises(RuntimeError, match="no second derivative"):
         twice(so.solve_sample(x, y, blur=0.3, cost=untraceable).value)
     with pytest.warns(RuntimeWarning, match="max_sweeps"):

@@ -255,3 +255,24 @@ def test_not_converging_is_a_warning():
     assert not found.converged and "NOT CONVERGED" in repr(found)
     value = so.solve_grid(a, b, blur=0.3, tol=1e-9).value
     assert found.lower <= value <= found.upper
+
+
+def test_images_are_not_mapped():
+    images = torch.rand(3, 4, 5)
+    for call in (
+        lambda z: so.solve_grid(z, z, blur=1.0).value,
+        lambda z: so.grid_barycenter(z, blur=1.0).image,
+    ):
+        with pytest.raises(ValueError, match="torch.vmap: got a map over images"):
+            torch.vmap(call)(images)
+
+
+def test_means_of_whole_numbers_are_no_whole_numbers():
+    """Colours are bytes, as a rule."""
+    image = torch.rand(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    result = so.solve_grid(image, image.flip(0), blur=1.0)
+    colours = torch.arange(60, dtype=torch.uint8).view(4, 5, 3)
+    torch.testing.assert_close(
+        result.map(colours), result.map(colours.double()).float(), check_dtype=False
+    )
+    assert not bool((result.map(colours) == result.map(colours).round()).all())

@@ -132,3 +132,16 @@ def test_both_marginals_meet_the_tolerance(reach):
         (x, a), (y, b) = cloud(20, 2), cloud(17, 2)
         found = so.solve_sample(x, y, a, 4 * b, p=1, blur=0.01, reach=reach, tol=1e-3)
         assert found.converged and found.n_iter < 500
+
+
+def test_long_solves_are_called_in_slices(monkeypatch):
+    """So that whoever interrupts one is heard; each call ends with half a sweep."""
+    (x, a), (y, b) = cloud(23, 2), cloud(14, 2)
+    how = {"blur": 0.1, "tol": 1e-6, "solver": so.Sinkhorn(max_sweeps=900, accelerate=False)}
+    wanted = so.solve_sample(x, y, a, b, **how)
+    calls = watched(monkeypatch, "cool")
+    monkeypatch.setattr(stored, "SLICE", 7)
+    found = so.solve_sample(x, y, a, b, **how)
+    assert len(calls) > 5 and found.converged == wanted.converged
+    assert abs(found.n_iter - wanted.n_iter) <= len(calls)
+    torch.testing.assert_close(found.potential_a, wanted.potential_a, rtol=1e-4, atol=1e-6)

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.forward_ad import unpack_dual
 
 from ....engines.trees.base import Size
 from ....formulas import Opaque
@@ -15,7 +14,7 @@ from ....formulas.trees.axes import Untraceable
 from ....formulas.trees.expressions import Expr, I, J, P, rebuilt
 from ....formulas.trees.slots import leaves, variable
 from ....formulas.trees.tracing import learnt_by
-from ....points import unwrap
+from ..transforms import is_plain
 from .sums import How, tree_log_sums, tree_sums
 
 __all__ = ["Scaled", "traced_softmin", "traced_sum", "tree_of"]
@@ -33,8 +32,7 @@ def tree_of(function: Opaque, x: Tensor, y: Tensor, *others: Tensor | None) -> E
         return None
     held = (leaf.attr.tensor for leaf in leaves(tree))
     known = [t for t in (x, y, *others, *held) if t is not None]
-    plain = all(unwrap(t) is t and unpack_dual(t).tangent is None for t in known)
-    return tree if plain else None
+    return tree if all(map(is_plain, known)) else None
 
 
 def traced_sum(
