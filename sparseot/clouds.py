@@ -13,7 +13,7 @@ from .errors import bad_input
 from .points import Points, numbers
 from .precision import HALF, at_least_single
 
-__all__ = ["batch_size", "check_weights", "points_pair", "rounding"]
+__all__ = ["batch_size", "check_weights", "meet", "points_pair", "rounding"]
 
 # Coordinates whose squared distances are numbers still, in any dimension.
 LARGEST = {torch.float32: 1e18, torch.float64: 1e150}
@@ -116,6 +116,14 @@ def _cloud(name: str, x: Tensor, weights: str, a: Tensor | None, count: int) -> 
         count = max(count, 1)
         x, a = x.expand(count, *x.shape), a.expand(count, *a.shape)
     return Points(x, a)
+
+
+def meet(x: Tensor, y: Tensor | None) -> bool:
+    """Whether a point of x ``(N, D)`` is one of y; or, of a cloud and itself, another one of x."""
+    points = [torch.unique(cloud, dim=0) for cloud in ((x,) if y is None else (x, y))]
+    together = torch.cat(points)
+    found = len(torch.unique(together, dim=0)) < len(together)
+    return found or (y is None and len(points[0]) < len(x))
 
 
 def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:

@@ -18,6 +18,7 @@ __all__ = [
     "is_complex",
     "like",
     "listed",
+    "numbers_of",
     "numpy_dtype",
     "of_one_kind",
     "refuse_learnt",
@@ -161,3 +162,18 @@ def is_complex(array: Array) -> bool:
 def numpy_dtype(array: Array) -> np.dtype[Any]:
     """NumPy's name of the dtype, in the byte order of this machine."""
     return np.dtype(str(array.dtype).removeprefix("torch.")).newbyteorder("=")
+
+
+def numbers_of(what: str, index: Any, size: int) -> Tensor:
+    """The numbers of the chosen ones among ``size``, as NumPy would choose them.
+
+    Raises:
+        IndexError: for what is no index of one axis, with ``what`` was indexed.
+    """
+    try:
+        numbers = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
+        if numbers.ndim > 1:
+            raise IndexError("index arrays have one axis")
+    except IndexError as error:
+        raise IndexError(f"{what}: {error}") from None
+    return torch.from_numpy(numbers)

@@ -23,14 +23,14 @@ from .autograd.compiled import one_operator
 from .autograd.spread import Spread, gathered, group_of
 from .coarse_space import CoarseSpace
 from .products import check_dtypes, empty_product, matmul
-from .scipy_operator import scipy_operator
+from .scipy_operator import ScipyNames
 
 __all__ = ["Array", "Diagonal", "Operator"]
 
 DENSE_LIMIT = 2**28  # numbers: 1 GiB in single precision
 
 
-class Operator(ABC):
+class Operator(ScipyNames, ABC):
     """A matrix of shape ``(N, M)``, or a batch of them, that is known by its products."""
 
     __array_ufunc__ = None  # NumPy arrays leave @, + and * to us
@@ -146,27 +146,6 @@ class Operator(ABC):
             size = math.prod(self.shape) * self.dtype.itemsize / 2**30
             fix = "Multiply with K @ v, or take some entries with K[rows, cols]."
             raise bad_input("to_dense()", f"{self.shape}, {size:.0f} GiB", "a small matrix", fix)
-
-    def aslinearoperator(self) -> Any:
-        """The operator as an instance of SciPy's LinearOperator class.
-
-        SciPy's functions take operators as they are, but then multiply one vector at a time;
-        through this one, blocks stay blocks.
-        """
-        return scipy_operator(self)
-
-    # SciPy's names, so that scipy.sparse.linalg accepts an operator as it is.
-    def matvec(self, v: Array) -> Array:
-        """``self @ v`` for ``(M,)`` or ``(M, 1)``."""
-        return self @ v
-
-    matmat = matvec
-
-    def rmatvec(self, v: Array) -> Array:
-        """``self.T @ v``."""
-        return self.T @ v
-
-    rmatmat = rmatvec
 
     def __add__(self, other: Any) -> Operator:
         if not isinstance(other, Operator):

@@ -20,10 +20,10 @@ from ..errors import bad_input
 from ..formulas import Kernel, Radial, as_kernels
 from ..held import Watch, held
 from ..pairs import BlockPairs, Blocks
-from .arrays import Array, as_tensor, like
+from .arrays import Array, as_tensor, like, numbers_of
 from .autograd.spread import gathered, group_of
 from .base import Operator
-from .parts import make_part, swapped, tolerance
+from .parts import block_pairs, make_part, swapped, tolerance
 from .products import product_of_new
 
 __all__ = ["KernelMatrix"]
@@ -110,7 +110,7 @@ class KernelMatrix(Operator):
         self.shape = (*x.shape[:-2], self.x.shape[1], self.y.shape[1])
         self.symmetric = y is None and all(isinstance(k, Radial) for k in kernels)
         self._transposed: KernelMatrix | None = None
-        self.pairs = self._block_pairs(pairs)
+        self.pairs = block_pairs(pairs, self.x, self.y, self.batched)
         clouds, how = (self.x, self.y, self.pairs), (engine, self.tol)
         self.parts = tuple(make_part(kernel, *clouds, *how) for kernel in kernels)
 
@@ -126,23 +126,6 @@ class KernelMatrix(Operator):
     def _times(self, v: Array) -> Array:
         args, how = self.made_of or ((), {})
         return product_of_new(v, KernelMatrix, *args, **how) if args else super()._times(v)
-
-    def _block_pairs(self, pairs: Blocks | BlockPairs | None) -> BlockPairs | None:
-        if pairs is None:
-            return None
-        if not isinstance(pairs, Blocks | BlockPairs):
-            fix = "Blocks(radius) takes the radius in the units of the points."
-            raise bad_input("pairs", repr(pairs), "Blocks(radius) or None", fix, TypeError)
-        if self.batched:
-            fix = "Make one matrix for each cloud, or leave pairs=None."
-            raise bad_input("pairs", f"a batch of clouds, {self.shape}", "one cloud", fix)
-        if isinstance(pairs, Blocks):
-            x, y = (z[0].detach().cpu().numpy() for z in (self.x, self.y))
-            return pairs.between(x, x if self.y is self.x else y)
-        sizes = len(pairs.rows.order), len(pairs.columns.order)
-        if sizes != self.shape:
-            raise bad_input("pairs", f"block pairs of {sizes} points", f"of {self.shape} points")
-        return pairs
 
     @property
     def engine(self) -> Engine:
@@ -268,22 +251,13 @@ class KernelMatrix(Operator):
             wanted = "K[rows, cols] of one matrix, not of a batch"
             raise bad_input("K[...]", repr(where), wanted, kind=IndexError)
         rows, cols = (
-            self._index(index, size) for index, size in zip(where, self.shape, strict=True)
+            numbers_of("K[rows, cols]", index, size).to(self.x.device)
+            for index, size in zip(where, self.shape, strict=True)
         )
         values = self._rows(rows, cols)[0]
         for axis, index in ((1, where[1]), (0, where[0])):
             values = values.squeeze(axis) if isinstance(index, Integral) else values
         return like(values, self.reference)
-
-    def _index(self, index: Any, size: int) -> Tensor:
-        """The chosen points, as NumPy would choose them."""
-        try:
-            chosen = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
-            if chosen.ndim > 1:
-                raise IndexError("index arrays have one axis")
-        except IndexError as error:
-            raise IndexError(f"K[rows, cols]: {error}") from None
-        return torch.from_numpy(chosen).to(self.x.device)
 
     def _rows(self, rows: Any, cols: Any) -> Tensor:
         """Entries as :meth:`_block` gives them, made a few rows at a time."""

@@ -12,11 +12,11 @@ from ..engines.base import Engine, centred
 from ..engines.choose import choose_engine
 from ..errors import bad_input
 from ..formulas import Kernel, Opaque, Radial, Single, finite
-from ..pairs import BlockPairs
+from ..pairs import BlockPairs, Blocks
 from ..points import refuse_tensor
 from .autograd.kernel_sums import kernel_sum
 
-__all__ = ["Part", "at_unit_length", "make_part", "swapped", "tolerance"]
+__all__ = ["Part", "at_unit_length", "block_pairs", "make_part", "swapped", "tolerance"]
 
 
 @dataclass(frozen=True)
@@ -97,3 +97,25 @@ def tolerance(tol: float) -> float:
     if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < 1:
         raise bad_input("tol", repr(tol), "a number from 0 (exact sums) to below 1")
     return float(tol)
+
+
+def block_pairs(
+    pairs: Blocks | BlockPairs | None, x: Tensor, y: Tensor, batched: bool
+) -> BlockPairs | None:
+    """The block pairs of ``(1, N, D)`` and ``(1, M, D)`` points, chosen here if only a radius is given."""
+    if pairs is None:
+        return None
+    shape = x.shape[1], y.shape[1]
+    if not isinstance(pairs, Blocks | BlockPairs):
+        fix = "Blocks(radius) takes the radius in the units of the points."
+        raise bad_input("pairs", repr(pairs), "Blocks(radius) or None", fix, TypeError)
+    if batched:
+        fix = "Make one matrix for each cloud, or leave pairs=None."
+        raise bad_input("pairs", f"a batch of clouds, {(len(x), *shape)}", "one cloud", fix)
+    if isinstance(pairs, Blocks):
+        rows, columns = (z[0].detach().cpu().numpy() for z in (x, y))
+        return pairs.between(rows, rows if y is x else columns)
+    sizes = len(pairs.rows.order), len(pairs.columns.order)
+    if sizes != shape:
+        raise bad_input("pairs", f"block pairs of {sizes} points", f"of {shape} points")
+    return pairs

@@ -1,4 +1,4 @@
-"""Operators as instances of SciPy's class, whose functions then multiply blocks as blocks."""
+"""SciPy's names for operators, and operators as instances of its class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,33 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["scipy_operator"]
+from .arrays import Array
+
+__all__ = ["ScipyNames"]
+
+
+class ScipyNames:
+    """What an operator is called by SciPy, so that ``scipy.sparse.linalg`` accepts it as it is."""
+
+    def aslinearoperator(self) -> Any:
+        """The operator as an instance of SciPy's LinearOperator class.
+
+        SciPy's functions take operators as they are, but then multiply one vector at a time;
+        through this one, blocks stay blocks.
+        """
+        return scipy_operator(self)
+
+    def matvec(self: Any, v: Array) -> Array:
+        """``self @ v`` for ``(M,)`` or ``(M, 1)``."""
+        return self @ v
+
+    matmat = matvec
+
+    def rmatvec(self: Any, v: Array) -> Array:
+        """``self.T @ v``."""
+        return self.T @ v
+
+    rmatmat = rmatvec
 
 
 def scipy_operator(operator: Any) -> Any:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from . import algebra
-from .algebra import ONE, add, concat, expand, extract, mul, sub, total
+from .algebra import ONE, add, expand, mul, sub, total
 from .axes import COORDINATES, SINGLE, Axes, Axis, Untraceable, joined, of_numbers, once
 from .expressions import Expr, P, const
 from .functions import matrix_vector, smallest
+from .indexing import coordinates, indexed
 from .names import ALIASES, TorchNames
 from .slots import variable
 
@@ -192,28 +193,8 @@ class Traced(TorchNames):
 
     def __getitem__(self, key: Any) -> Self:
         """New axes, coordinates, and whole axes."""
-        keys = list(key) if isinstance(key, tuple) else [key]
-        count = sum(k is not None and k is not Ellipsis for k in keys)
-        if not any(k is Ellipsis for k in keys):
-            keys.append(Ellipsis)
-        whole = [slice(None)] * (len(self.axes) - count)
-        place = next(n for n, k in enumerate(keys) if k is Ellipsis)
-        found, axes, tree = iter(self.axes), list[Axis](), self.tree
-        for k in (*keys[:place], *whole, *keys[place + 1 :]):
-            if k is None:
-                axes.append(SINGLE)
-                continue
-            axis, (tree, kept) = next(found), (tree, None)
-            if k == slice(None):
-                axes.append(axis)
-            elif axis.role == COORDINATES:
-                tree, kept = _coordinates(tree, k)
-                axes += kept
-            elif axis == SINGLE and k in (0, -1):
-                pass
-            else:
-                raise Untraceable(f"it takes the {axis.role} {k}")
-        return type(self)(tree, tuple(axes), self.like, self.truth)
+        tree, axes = indexed(self.tree, self.axes, key)
+        return type(self)(tree, axes, self.like, self.truth)
 
     # sums over coordinates, and products with matrices
 
@@ -236,7 +217,7 @@ class Traced(TorchNames):
 
     def prod(self, dim: Any = None, keepdim: bool = False) -> Self:
         """Over coordinates."""
-        return self._reduced(dim, keepdim, lambda e: reduce(mul, _parts(e)))
+        return self._reduced(dim, keepdim, lambda e: reduce(mul, coordinates(e)))
 
     def amin(self, dim: Any = None, keepdim: bool = False) -> Self:
         """The smallest coordinate."""
@@ -307,24 +288,3 @@ class Traced(TorchNames):
             what="ifelse",
             tree=lambda c, a, b: algebra.function("ifelse", sub(c, const(0.5)), a, b),
         )
-
-
-def _parts(e: Expr) -> list[Expr]:
-    return [extract(e, k, 1) for k in range(e.dim)]
-
-
-def _coordinates(tree: Expr, key: Any) -> tuple[Expr, list[Axis]]:
-    """Some coordinates, and their axis; none for a single one."""
-    dim = tree.dim
-    if isinstance(key, int) and not isinstance(key, bool):
-        if not -dim <= key < dim:
-            raise Untraceable(f"it asks for coordinate {key} of {dim}")
-        return extract(tree, key % dim, 1), []
-    if isinstance(key, slice) and key.step in (None, 1):
-        start, stop, _ = key.indices(dim)
-        if stop > start:
-            return extract(tree, start, stop - start), [Axis(COORDINATES, stop - start)]
-    if isinstance(key, list) and key and all(type(k) is int and -dim <= k < dim for k in key):
-        parts = [extract(tree, k % dim, 1) for k in key]
-        return concat(*parts), [Axis(COORDINATES, len(key))]
-    raise Untraceable(f"it takes the coordinates {key}")

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...clouds import meet
 from ...engines.choose import load
 from ...errors import bad_input
 from ...formulas import GroundCost, Opaque, Symbolic
@@ -196,7 +197,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].double() for c in (problem.source, problem.target))
     singular = isinstance(cost, GroundCost) and cost.singular
-    coincident = singular and _meet(x, None if problem.symmetric else y)
+    coincident = singular and meet(x, None if problem.symmetric else y)
     if not isinstance(cost, GroundCost):
         cost = traced(cost, x[None], y[None])
     elif not singular:
@@ -296,11 +297,3 @@ def _only(place: int, v: Tensor) -> Tangents:
 
 def _full(t: Tensor | float, a: Tensor, columns: int) -> Tensor:
     return t if isinstance(t, Tensor) else a.new_zeros(len(a), columns)
-
-
-def _meet(x: Tensor, y: Tensor | None) -> bool:
-    """Whether a point of x is one of y; or, of a cloud and itself, another one of x."""
-    points = [torch.unique(cloud, dim=0) for cloud in ((x,) if y is None else (x, y))]
-    together = torch.cat(points)
-    meet = len(torch.unique(together, dim=0)) < len(together)
-    return meet or (y is None and len(points[0]) < len(x))

@@ -40,7 +40,9 @@ def dense(x, y, a, b, f, g):
         t.split((sizes[0], sizes[1] + sizes[2]), 1) for t in (blocks[0], torch.cat(blocks[1:]))
     )
     null = torch.cat((torch.ones_like(f), -torch.ones_like(g)))[:, None]
-    return xx - xz @ torch.linalg.solve(zz - null @ null.T, zx)
+    weighs = torch.cat((a, b)) > 0  # no potential of the others matters, nor is determined
+    zz, zx, xz = (zz - null @ null.T)[weighs][:, weighs], zx[weighs], xz[:, weighs]
+    return xx - xz @ torch.linalg.solve(zz, zx)
 
 
 def near(n, d):
