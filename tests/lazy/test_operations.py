@@ -18,6 +18,7 @@ ONES = {
     "asin": lambda x, y: (x * y / 9).asin(),
     "acos": lambda x, y: (x * y / 9).acos(),
     "atan": lambda x, y: (x - y).atan(),
+    "tanh": lambda x, y: (x - y).tanh(),
     "abs": lambda x, y: (x - y).abs(),
     "relu": lambda x, y: (x - y).relu(),
     "square": lambda x, y: (x - y).square(),

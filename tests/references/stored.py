@@ -83,6 +83,7 @@ class Stored:
             "asin",
             "acos",
             "atan",
+            "tanh",
             "abs",
             "sign",
             "floor",

@@ -34,6 +34,7 @@ POINTWISE: dict[str, Callable[..., Tensor]] = {
     "atan": torch.atan,
     "acos": torch.acos,
     "atan2": torch.atan2,
+    "tanh": torch.tanh,
     "sign": lambda a: torch.where(a == a, a.sign(), a),
     "floor": torch.floor,
     "round": torch.round,

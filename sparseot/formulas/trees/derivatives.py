@@ -82,6 +82,7 @@ RULES: dict[str, Rule] = {
     "atan": lambda g, o, a: (div(g, add(ONE, mul(a, a))),),
     "acos": lambda g, o, a: (neg(mul(g, function("rsqrt", mul(sub(ONE, a), add(ONE, a))))),),
     "atan2": _angle,
+    "tanh": lambda g, o, a: (mul(g, sub(ONE, mul(o, o))),),
     "max": _larger,
     "ifelse": _chosen,
     "sum": lambda g, o, a: (expand(g, a.dim),),

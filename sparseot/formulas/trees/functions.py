@@ -41,6 +41,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Expr], Expr], str]] = {
     "asin": (_arcsine, "The arcsine."),
     "acos": (_named("acos"), "The arccosine."),
     "atan": (_named("atan"), "The arctangent."),
+    "tanh": (_named("tanh"), "The hyperbolic tangent."),
     "abs": (_named("abs"), "The absolute value; its derivative at zero is zero."),
     "sign": (_named("sign"), "-1, 0 or 1."),
     "step": (_named("step"), "1 where it is not negative, else 0."),

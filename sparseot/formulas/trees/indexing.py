@@ -1,14 +1,17 @@
-"""What indexing a tensor of pairs means for its formula."""
+"""What indices mean for the formula of a tensor of pairs: in brackets, and as letters of ``torch.einsum``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import mul
 from typing import Any
 
 from .algebra import concat, extract
 from .axes import COORDINATES, SINGLE, Axes, Axis, Untraceable
 from .expressions import Expr
 
-__all__ = ["coordinates", "indexed"]
+__all__ = ["contracted", "coordinates", "indexed"]
 
 
 def coordinates(e: Expr) -> list[Expr]:
@@ -52,3 +55,28 @@ def _chosen(tree: Expr, key: Any) -> tuple[Expr, list[Axis]]:
         parts = [extract(tree, k % dim, 1) for k in key]
         return concat(*parts), [Axis(COORDINATES, len(key))]
     raise Untraceable(f"it takes the coordinates {key}")
+
+
+def contracted(equation: str, operands: Sequence[Any]) -> Any:
+    """``torch.einsum`` of stand-ins: their product on common axes, summed over those without a place in the end."""
+    inputs, arrow, kept = equation.replace(" ", "").partition("->")
+    names = inputs.split(",")
+    together = "".join(names)
+    if not arrow or "." in equation:
+        raise Untraceable(f"it leaves letters of einsum to be guessed, {equation!r}")
+    order = kept + "".join(dict.fromkeys(letter for letter in together if letter not in kept))
+    if len(names) != len(operands) or not set(kept) <= set(together):
+        raise Untraceable(f"einsum's {equation!r} does not fit what it is given")
+    factors = []
+    for letters, operand in zip(names, operands, strict=True):
+        if len(letters) != operand.dim() or len(set(letters)) < len(letters):
+            raise Untraceable(f"einsum's {letters!r} is no name of {operand.dim()} axes")
+        there = sorted(letters, key=order.index)
+        factor = operand.permute([letters.index(letter) for letter in there])
+        for place, letter in enumerate(order):
+            factor = factor if letter in letters else factor.unsqueeze(place)
+        factors.append(factor)
+    product = reduce(mul, factors)
+    for _ in order[len(kept) :]:
+        product = product.sum(-1)
+    return product

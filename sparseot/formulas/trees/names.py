@@ -106,6 +106,14 @@ class TorchNames(Operations):
         """A number whose exponential is one, with room above it."""
         return 80.0 if self.like.dtype == torch.float32 else 700.0
 
+    def silu(self) -> Self:
+        """``x sigmoid(x)``."""
+        return self * self.sigmoid()
+
+    def leaky_relu(self, negative_slope: float = 0.01) -> Self:
+        """The positive part, and some of the negative one."""
+        return self.relu() - negative_slope * (-self).relu()
+
     def softplus(self) -> Self:
         """``log(1 + exp(x))``."""
         return (1 + self.clamp(max=self._most).exp()).log() + (self - self._most).relu()

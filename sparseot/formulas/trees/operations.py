@@ -112,6 +112,7 @@ class Operations:
 
     exp, log, sqrt, rsqrt = map(_unary, ("exp", "log", "sqrt", "rsqrt"))
     sin, cos, asin, acos, atan = map(_unary, ("sin", "cos", "asin", "acos", "atan"))
+    tanh = _unary("tanh")
     abs, sign, step, relu, square = map(_unary, ("abs", "sign", "step", "relu", "square"))
     floor, xlogx, sinxdivx, sinc = map(_unary, ("floor", "xlogx", "sinxdivx", "sinc"))
     __abs__ = abs

@@ -20,7 +20,7 @@ from .algebra import ONE, add, expand, mul, sub, total
 from .axes import COORDINATES, SINGLE, Axes, Axis, Untraceable, joined, of_numbers, once
 from .expressions import Expr, P, const
 from .functions import matrix_vector, smallest
-from .indexing import coordinates, indexed
+from .indexing import contracted, coordinates, indexed
 from .names import ALIASES, TorchNames
 from .slots import variable
 
@@ -89,6 +89,8 @@ class Traced(TorchNames):
         """Torch's functions of stand-ins are their methods."""
         name = function.__name__.strip("_")
         known = next((t for t in args if isinstance(t, cls)), None)
+        if name == "einsum" and known is not None:
+            return contracted(args[0], [known._lifted(t) for t in args[1:]])
         method = getattr(cls, ALIASES.get(name, name), None)
         in_place = function.__name__.endswith("_") and not function.__name__.startswith("__")
         if known is None or method is None or in_place:

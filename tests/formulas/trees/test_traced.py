@@ -85,9 +85,28 @@ def test_distances(p):
         torch.testing.assert_close(one, two)
 
 
+LETTERS = {
+    "products": lambda x, y: torch.einsum("bnd,bmd->bnm", x, y),
+    "turned": lambda x, y: torch.einsum("bmd, bnd -> bnm", y, x),
+    "weighted": lambda x, y: torch.einsum("bnd,bmd,d->bnm", x, y, HELD[:3] / 3),
+    "sums": lambda x, y: torch.einsum("bnmd->bnm", (x[:, :, None] - y[:, None]) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_letters_of_einsum(name):
+    x, y = clouds(grad=False)
+    found = stored(Opaque(LETTERS[name]).tree(x, y))
+    torch.testing.assert_close(found, LETTERS[name](x, y))
+
+
+HELD = torch.ones(4, dtype=torch.float64)
 APART = {
     "sigmoid": lambda d: torch.sigmoid(d).prod(-1) + torch.sigmoid(-d).prod(-1),
     "softplus": lambda d: torch.nn.functional.softplus(d).sum(-1),
+    "tanh": lambda d: torch.tanh(d).sum(-1),
+    "silu": lambda d: torch.nn.functional.silu(d).sum(-1),
+    "leaky": lambda d: torch.nn.functional.leaky_relu(d - 0.1, 0.2).sum(-1),
     "smallest": lambda d: torch.linalg.vector_norm(d, -math.inf, dim=-1),
     "roots": lambda d: d.square().sum(-1) ** 1.5,
 }
@@ -122,8 +141,10 @@ def _doubled(x, y):
     return (same * apart).sum(-1)
 
 
-HELD = torch.ones(4, dtype=torch.float64)
 WHY = {
+    "letters of einsum to be guessed": lambda x, y: torch.einsum("bnd,bmd", x, y),
+    "einsum's 'bnn' is no name of 3 axes": lambda x, y: torch.einsum("bnn,bmd->bnm", x, y),
+    "does not fit": lambda x, y: torch.einsum("bnd->bnm", x @ y.mT),
     "asks for .sort": lambda x, y: (x @ y.mT).sort(-1).values,
     "torch.lgamma is not known": lambda x, y: torch.lgamma(x @ y.mT),
     "torch.stack is not known": lambda x, y: torch.stack([x, x], -1).sum((-1, -2)),

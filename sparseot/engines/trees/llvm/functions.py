@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..polynomials import ATAN, COS, EXP, LN2, LOG, PARTS_LN2, PARTS_PI, SIN
+from ..polynomials import ATAN, COS, EXP, LN2, LOG, PARTS_LN2, PARTS_PI, SIN, SMALL, TANH
 from .words import FREE, Value, Words
 
 __all__ = ["FUNCTIONS"]
@@ -97,6 +97,14 @@ def _atan(w: Words, x: Value) -> Value:
     return w.call("copysign", y, x)
 
 
+def _tanh(w: Words, x: Value) -> Value:
+    one, a = w.splat(1.0), w.call("fabs", x)
+    near = w.b.fmul(a, _polynomial(w, TANH[w.bits], w.b.fmul(a, a)))
+    power = _exp(w, w.b.fadd(a, a))
+    far = w.b.fsub(one, w.b.fdiv(w.splat(2.0), w.b.fadd(power, one)))
+    return w.call("copysign", w.choose(">", a, w.splat(SMALL), far, near), x)
+
+
 def _acos(w: Words, x: Value) -> Value:
     one = w.splat(1.0)
     ratio = w.b.fdiv(w.b.fsub(one, x), w.b.fadd(one, x))
@@ -146,6 +154,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "atan": _atan,
     "acos": _acos,
     "atan2": _atan2,
+    "tanh": _tanh,
     "max": lambda w, a, b: w.choose("<", a, b, b, a),
     "ifelse": lambda w, c, a, b: w.choose(">=", c, w.splat(0.0), a, b),
 }

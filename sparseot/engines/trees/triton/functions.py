@@ -11,16 +11,27 @@ import math
 import triton
 import triton.language as tl
 
-from ..polynomials import ATAN, COS, LN2, PARTS_PI, SIN
+from ..polynomials import ATAN, COS, LN2, PARTS_PI, SIN, SMALL, TANH
 
-__all__ = ["angle", "arccosine", "arctangent", "cosine", "exponential", "nearest", "sign", "sine"]
+__all__ = [
+    "angle",
+    "arccosine",
+    "arctangent",
+    "cosine",
+    "exponential",
+    "hyperbolic_tangent",
+    "nearest",
+    "sign",
+    "sine",
+]
 
 SIN32, SIN64 = tl.constexpr(tuple(SIN[32])), tl.constexpr(tuple(SIN[64]))
 COS32, COS64 = tl.constexpr(tuple(COS[32])), tl.constexpr(tuple(COS[64]))
 ATAN32, ATAN64 = tl.constexpr(tuple(ATAN[32])), tl.constexpr(tuple(ATAN[64]))
+TANH32, TANH64 = tl.constexpr(tuple(TANH[32])), tl.constexpr(tuple(TANH[64]))
 PARTS32, PARTS64 = tl.constexpr(PARTS_PI[32]), tl.constexpr(PARTS_PI[64])
 PI, QUARTERS, STEEP = (tl.constexpr(v) for v in (math.pi, 2 / math.pi, math.tan(math.pi / 8)))
-LOG2E = tl.constexpr(1 / LN2)
+LOG2E, NEAR = tl.constexpr(1 / LN2), tl.constexpr(SMALL)
 MAGIC32, MAGIC64 = tl.constexpr(1.5 * 2.0**23), tl.constexpr(1.5 * 2.0**52)
 
 
@@ -104,6 +115,16 @@ def arctangent(x, BITS: tl.constexpr):
 def arccosine(x, BITS: tl.constexpr):
     """The arccosine."""
     return 2 * arctangent(tl.sqrt((1 - x) / (1 + x)), BITS)
+
+
+@triton.jit
+def hyperbolic_tangent(x, BITS: tl.constexpr):
+    """The hyperbolic tangent."""
+    a = tl.abs(x)
+    near = a * (_polynomial(a * a, TANH32, 6) if BITS == 32 else _polynomial(a * a, TANH64, 14))
+    far = -2 / (exponential(2 * a, BITS) + 1) + 1
+    y = tl.where(a > NEAR, far, near)
+    return tl.where(x < 0, -y, y)
 
 
 @triton.jit

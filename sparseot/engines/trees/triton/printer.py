@@ -33,8 +33,16 @@ FUNCTIONS = {
     "atan": "arctangent({}, BITS)",
     "acos": "arccosine({}, BITS)",
     "atan2": "angle({}, {}, BITS)",
+    "tanh": "hyperbolic_tangent({}, BITS)",
 }
-INSIDE = {"sin": 4, "cos": 4, "atan": 3, "acos": 3, "atan2": 4}  # values that functions hold
+INSIDE = {
+    "sin": 4,
+    "cos": 4,
+    "atan": 3,
+    "acos": 3,
+    "atan2": 4,
+    "tanh": 3,
+}  # values that functions hold
 LETTERS = {I: "x", J: "y", P: "p"}
 
 

@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 
 from sparseot.engines.trees.triton.functions import (
-    angle, arccosine, arctangent, cosine, exponential, nearest, sign, sine,
+    angle, arccosine, arctangent, cosine, exponential, hyperbolic_tangent, nearest, sign, sine,
 )
 from sparseot.engines.trees.triton.parts import nearer, risen, share
 

@@ -30,6 +30,7 @@ POINTS = {
     "cos": (line(-300, 300), False),
     "atan": (line(-30, 30), True),
     "acos": (line(-1, 1), True),
+    "tanh": (torch.cat((line(-20, 20), line(-1, 1))), True),
 }
 ALL = sorted(set(FUNCTIONS) - {"add", "sub", "mul", "div", "max", "ifelse", "atan2"})
 

@@ -26,6 +26,7 @@ POINTS = {  # where each is looked at; errors are relative to the value or, with
     "sin": line(-300, 300),
     "cos": line(-300, 300),
     "acos": line(-1, 1),
+    "tanh": line(-3, 3),
     "round": torch.cat((line(-9, 9), line(-9, 9).round() + 0.5, 10 ** line(1, 12))),
 }
 
@@ -77,7 +78,7 @@ def test_functions_are_right_to_a_few_last_places(dtype, tol):
         given = padded[f"{op} 0"].double()
         wanted = POINTWISE[op](given)
         scale = 1 if op in ("sin", "cos") else wanted.abs().clamp(min=1e-30)
-        reach = 1 if op in ("sin", "cos", "round", "acos") else 1 + given.abs() / 4
+        reach = 1 if op in ("sin", "cos", "round", "acos", "tanh") else 1 + given.abs() / 4
         assert ((found[op].double() - wanted).abs() / scale / reach).max() < tol, op
     angles = run(dtype, {"atan 0": line(-30, 30), "atan2 0": line(-9, 9), "atan2 1": line(3, -9)})
     torch.testing.assert_close(
