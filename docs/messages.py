@@ -32,6 +32,7 @@ TITLES = {
     "lazy": "LazyTensors",
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
+    "costs": "Cost objects",
     "formulas": "Costs and kernels of your own",
     "sparseot_widgets": "Viewers and figures",
 }

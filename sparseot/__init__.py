@@ -33,6 +33,7 @@ if _TYPE_CHECKING:
     from .transport.grids.result import GridTransport
     from .transport.grids.solve import solve_grid
     from .transport.hessian import hessian
+    from .transport.matrices.solve import MatrixTransport, solve
     from .transport.suggest import suggest_blur
     from .transport.wasserstein import WassersteinDistance, wasserstein_distance
 
@@ -51,10 +52,12 @@ __all__ = [
     "KernelMatrix",
     "LazyTensor",
     "LinearSolution",
+    "MatrixTransport",
     "Pm",
     "SamplesLoss",
     "SpectralEmbedding",
     "conjugate_gradient",
+    "costs",
     "Sinkhorn",
     "Transport",
     "Transports",
@@ -79,6 +82,7 @@ __all__ = [
     "radius_graph",
     "sinkhorn_divergence",
     "spectral_embedding",
+    "solve",
     "solve_grid",
     "solve_sample",
     "suggest_blur",
@@ -100,6 +104,7 @@ _AT_FIRST_USE = {
     "transport.grids.result": ("GridTransport",),
     "transport.grids.solve": ("solve_grid",),
     "transport.hessian": ("hessian",),
+    "transport.matrices.solve": ("MatrixTransport", "solve"),
     "transport.suggest": ("suggest_blur",),
     "transport.wasserstein": ("WassersteinDistance", "wasserstein_distance"),
 }
@@ -107,7 +112,7 @@ _AT_FIRST_USE = {
 
 def __getattr__(name: str) -> _Any:
     """Layers, data and what is rarer are loaded when they are asked for: an import stays light."""
-    if name in ("datasets", "nn"):
+    if name in ("costs", "datasets", "nn"):
         return _import_module(f"{__name__}.{name}")
     for module, names in _AT_FIRST_USE.items():
         if name in names:

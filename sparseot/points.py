@@ -211,7 +211,7 @@ def bounding_sides(source: Points, target: Points) -> Tensor:
 
 
 def enough_digits(
-    source: Points, target: Points, p: int, blur: float, share: float = 0.01
+    source: Points, target: Points, p: float, blur: float, share: float = 0.01
 ) -> tuple[Points, Points]:
     """The clouds, in float64 where single precision would lose the exponents."""
     if lacks_digits(source, target, p, blur, share):
@@ -219,7 +219,7 @@ def enough_digits(
     return source, target
 
 
-def lacks_digits(source: Points, target: Points, p: int, blur: float, share: float) -> bool:
+def lacks_digits(source: Points, target: Points, p: float, blur: float, share: float) -> bool:
     """Whether single precision would lose the exponents.
 
     The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding: is that more

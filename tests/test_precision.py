@@ -60,6 +60,7 @@ FUNCTIONS = {
     "sinkhorn_divergence": lambda: so.sinkhorn_divergence(X, Y, blur=0.2),
     "solve_grid": lambda: so.solve_grid(*_images(), blur=1.0).value,
     "solve_sample": lambda: _solved(cost=lambda x, y: 2 - _dot(x, y)).value,
+    "solve": lambda: so.solve((X[:60, None] - Y[:50]).abs().sum(-1), reg=0.1).value,
     "spectral_embedding": lambda: so.spectral_embedding(X, 2, 0.3).coordinates,
     "wasserstein_distance": lambda: torch.tensor(float(so.wasserstein_distance(X, X + 0.3).value)),
     "suggest_blur": lambda: torch.tensor(so.suggest_blur(_grid(), _grid() + 0.3).rows),

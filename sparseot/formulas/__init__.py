@@ -2,7 +2,7 @@
 
 from .base import Kernel, Mixture, Single
 from .functions import EVEN, Opaque, Pointwise, Symbolic, even, finite
-from .given import as_cost, as_kernel, as_kernels, ground_cost
+from .given import Moved, as_cost, as_kernel, as_kernels, ground_cost, is_object, posed
 from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
 
@@ -15,6 +15,7 @@ __all__ = [
     "Kernel",
     "Laplacian",
     "Mixture",
+    "Moved",
     "Opaque",
     "Pointwise",
     "Radial",
@@ -27,4 +28,6 @@ __all__ = [
     "even",
     "finite",
     "ground_cost",
+    "is_object",
+    "posed",
 ]

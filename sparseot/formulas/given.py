@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import bad_input
-from ..points import refuse_tensor
+from ..points import Points, numbers, refuse_tensor
 from .base import Mixture, Single
 from .functions import Opaque, Symbolic
 from .ground import GroundCost
 from .radial import Radial
 
-__all__ = ["as_cost", "as_kernel", "as_kernels", "ground_cost"]
+__all__ = ["as_cost", "as_kernel", "as_kernels", "ground_cost", "Moved", "is_object", "posed"]
+
+OBJECTS = "sparseot.costs.base"  # loaded where there are any: an import stays light
 
 
 def ground_cost(p: int) -> GroundCost:
@@ -20,6 +26,12 @@ def ground_cost(p: int) -> GroundCost:
     if isinstance(p, bool) or p not in (1, 2):
         raise bad_input("p", repr(p), "1 or 2", "Other costs can be given as cost=function(x, y).")
     return GroundCost(1 / p, int(p))
+
+
+def is_object(cost: Any) -> bool:
+    """Whether a cost is one of :mod:`sparseot.costs`, which may move points first."""
+    module = sys.modules.get(OBJECTS)
+    return module is not None and isinstance(cost, module.Cost)
 
 
 def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
@@ -43,6 +55,47 @@ def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
         wanted = "a multiple of the distance or of its square"
         raise bad_input("cost", repr(cost), wanted, "Give others as a function of (x, y).")
     return _opaque("cost", cost, "a function of (x, y), a KeOps formula string, or None")
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Two clouds as they came, before a cost object moved them: copies, ``(B, N, D)`` and ``(B, M, D)``."""
+
+    cost: Any
+    x: Tensor
+    y: Tensor
+
+    def item(self, k: int, n: int, m: int) -> Moved:
+        """Those of one item, without its padding."""
+        return replace(self, x=self.x[k : k + 1, :n], y=self.y[k : k + 1, :m])
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Two clouds where a cost wants them, and what it is there.
+
+    ``p`` is the exponent of the temperature; ``came`` are the clouds as they came, if the cost moved them.
+    """
+
+    source: Points
+    target: Points
+    cost: GroundCost | Opaque | Symbolic
+    p: float
+    came: Moved | None = None
+
+
+def posed(cost: Any, p: int, source: Points, target: Points) -> Posed:
+    """What a user gives as a cost, for two clouds that were checked."""
+    if not is_object(cost):
+        return Posed(source, target, as_cost(cost, p), p)
+    came = None
+    if cost.moves:
+        came = Moved(cost, *(numbers(c.positions).clone() for c in (source, target)))
+        source, target = (
+            replace(cloud, positions=cost.prepare(cloud.positions, name))
+            for cloud, name in ((source, "x"), (target, "y"))
+        )
+    return Posed(source, target, cost.formula(p), cost.exponent(p), came)
 
 
 def as_kernel(kernel: Any) -> Radial | Opaque:

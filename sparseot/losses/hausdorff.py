@@ -13,8 +13,8 @@ from ..engines.base import Engine, Formula
 from ..engines.choose import choose_engine
 from ..engines.openmp import own_settings
 from ..errors import warn_user
-from ..formulas import as_cost
-from ..operators.arrays import Array, of_one_kind, shown
+from ..formulas import posed
+from ..operators.arrays import Array, of_one_kind, refuse_learnt, shown
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.mapped import mapped
 from ..operators.autograd.over_ranks import over_ranks
@@ -74,8 +74,8 @@ def hausdorff_divergence(
         p: exponent of the ground cost ``|x - y|^p / p``, 1 or 2.
         blur: smoothing length, in the units of the points.
         reach: length above which distances saturate; None never.
-        cost: another ground cost, as in :func:`sinkhorn_divergence`, symmetric within each cloud; it
-            cannot be learned.
+        cost: another ground cost, as in :func:`sinkhorn_divergence`, symmetric within each cloud; a
+            function cannot be learned.
         potentials: return ``((g - f) / 2 on x, (f - g) / 2 on y)`` instead.
         engine: "auto", or the name of an engine.
         group: processes of ``torch.distributed``, each of which gives its rows of x and y (see "On many
@@ -104,11 +104,14 @@ def hausdorff_divergence(
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
-    formula, penalty, eps = as_cost(cost, p), marginals(reach, p), blur**p
+    found = posed(cost, p, source, target)
+    source, target, formula = found.source, found.target, found.cost
+    refuse_learnt(reference, source.positions, target.positions)
+    penalty, eps = marginals(reach, found.p), blur**found.p
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)
-    source, target = enough_digits(source, target, p, blur)
+    source, target = enough_digits(source, target, found.p, blur)
     chosen, _ = choose_engine(engine, formula, source.positions, target.positions)
     check_cost(formula, source, target, own=True, engine=chosen, fixed=True)
 

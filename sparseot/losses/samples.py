@@ -16,7 +16,7 @@ from ..engines.openmp import own_settings
 from ..engines.ranks.group import Ranks
 from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input, warn_user
-from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost
+from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost, is_object
 from ..operators.arrays import Array, answered, of_one_kind
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.over_ranks import on_ranks
@@ -72,7 +72,7 @@ class SamplesLoss(torch.nn.Module):
         diameter: length at which the annealing starts; None takes the diagonal of the box.
         scaling: ratio of successive blurs in the annealing, in (0, 1); near 1 is slow and precise.
         truncate: accepted for compatibility; every pair is summed.
-        cost: a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``
+        cost: an object of :mod:`sparseot.costs`; a function of ``(B, N, D)`` and ``(B, M, D)`` tensors that returns ``(B, N, M)``
             costs, in the place of ``|x - y|^p / p``; or a KeOps formula of X and Y, as a string.
         kernel: a symmetric function ``kernel(x, y, blur=...)``, likewise, in the place of the
             kernel norm's own.
@@ -133,10 +133,13 @@ class SamplesLoss(torch.nn.Module):
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
         self.group = group
-        learned = [part for part in (cost, kernel) if isinstance(part, torch.nn.Module)]
+        parts = [part for part in (cost, kernel) if not is_object(part)]
+        learned = [part for part in parts if isinstance(part, torch.nn.Module)]
         if learned:
             self.learned = torch.nn.ModuleList(learned)  # so that parameters() finds theirs
-        self.cost = None if cost is None else as_cost(_last(cost), p)
+        cost = _last(cost)
+        own = cost is None or is_object(cost)
+        self.cost = cost if own else as_cost(cost, p)
         self.kernel = None if kernel is None else _kernel(kernel, blur)
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)

@@ -82,7 +82,7 @@ def sinkhorn_divergence(
             A pair, for the side of x and of y, wants debias=False.
         debias: False for the entropic transport cost itself.
         tol: L1 error of the marginals of the plan, relative to the mass, at which solving ends.
-        cost: another ground cost, at the temperature ``blur**p``: a function of ``(B, N, D)`` and
+        cost: another ground cost, at the temperature ``blur**p``: an object of :mod:`sparseot.costs`; a function of ``(B, N, D)`` and
             ``(B, M, D)`` tensors that returns ``(B, N, M)`` finite numbers, negative ones too (see "A cost
             of your own" in the guide); or a KeOps formula of X and Y. C(x, y) need not be C(y, x), but
             within a cloud that is compared with itself: then ``debias=False`` is wanted.

@@ -85,6 +85,7 @@ def hessian(
         raise bad_input("method", repr(method), '"implicit" or "unrolled"')
     if n_iter is not None and method == "implicit":
         raise bad_input("n_iter", repr(n_iter), "None", 'It belongs to method="unrolled".')
+    transport.refuse_moved(wrt)
     if method == "unrolled":
         steps = transport.n_iter if n_iter is None else n_iter
         unrolled = UnrolledHessian([part.problem for part in transport.solved], wrt, steps)

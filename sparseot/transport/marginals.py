@@ -230,7 +230,7 @@ def _exponential(t: Any, minus_one: bool = False) -> Any:
 Reach = float | tuple[float | None, float | None] | None
 
 
-def marginals(reach: Reach, p: int) -> Marginals:
+def marginals(reach: Reach, p: float) -> Marginals:
     """The penalty of that reach, a length or one for each side; None imposes the marginals."""
     if isinstance(reach, tuple | list):
         if len(reach) != 2:

@@ -110,6 +110,9 @@ class SolvedPlan(Answer):
             points: ``(K, D)`` or ``(B, K, D)`` new points; None for x itself.
             inverse: map from y to x instead.
 
+        Means are those of the points as they were given, also where a cost moves them (those of directions lie
+        inside of the sphere).
+
         Returns:
             ``(K, D)`` or ``(B, K, D)``, of the kind of the points that were given here.
 
@@ -117,15 +120,24 @@ class SolvedPlan(Answer):
             Pooladian and Niles-Weed, 2021, "Entropic estimation of optimal transport maps".
         """
         problem, f, g = self._parts
+        came = self.solved[0].came
+        here, there = (
+            (problem.source.positions, problem.target.positions)
+            if came is None
+            else (came.x, came.y)
+        )
         if inverse:
-            problem, f, g = problem.swapped(), g, f
+            problem, f, g, here, there = problem.swapped(), g, f, there, here
+        values = None if came is None else there
         if points is None:
-            return self._of_points(mapped(problem, f, g), int(inverse))
+            return self._of_points(mapped(problem, f, g, values), int(inverse))
         points, spread = listed(points, "points"), None
         if self.spreads is not None:  # each rank has some new points
             points, spread = self.spreads[0].beside("points", points)
-        new = as_new_points(points, problem.source.positions, self.batched)
-        found = mapped_points(problem, f, g, new).to(self._dtype)
+        new = as_new_points(points, here, self.batched)
+        if came is not None:
+            new = came.cost.prepare(new, "points").detach().to(problem.source.positions)
+        found = mapped_points(problem, f, g, new, values).to(self._dtype)
         found = like(found if self.batched else found[0], points)
         return found if spread is None else spread.own(found)
 

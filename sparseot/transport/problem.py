@@ -18,9 +18,9 @@ from ..operators.small import squares
 from ..points import Points
 from .marginals import Marginals
 
-__all__ = ["Cost", "Problem", "check_cost"]
+__all__ = ["CostFormula", "Problem", "check_cost"]
 
-Cost = GroundCost | Opaque | Symbolic
+CostFormula = GroundCost | Opaque | Symbolic
 SAMPLE = 4  # points from which the costs of a KeOps formula are compared with those back
 
 
@@ -43,9 +43,9 @@ class Problem:
 
     source: Points
     target: Points
-    cost: Cost
+    cost: CostFormula
     penalty: Marginals
-    p: int
+    p: float
     blur: float
     engine: Engine
     symmetric: bool = False
@@ -154,7 +154,12 @@ class Problem:
 
 
 def check_cost(
-    cost: Cost, source: Points, target: Points, own: bool, engine: Engine, fixed: bool = False
+    cost: CostFormula,
+    source: Points,
+    target: Points,
+    own: bool,
+    engine: Engine,
+    fixed: bool = False,
 ) -> None:
     """Refuses a cost that is NaN or infinite between both clouds, or (``own``) within one.
 

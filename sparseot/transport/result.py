@@ -161,6 +161,7 @@ class Transport(SolvedPlan):
         """
         if wrt not in ("x", "y"):
             raise bad_input("wrt", repr(wrt), 'one of "x", "y"')
+        self.refuse_moved(wrt)
         bound = gradient_error(self.solved, "xy".index(wrt), self._steps, self._dtype)
         return self._shown(bound, torch.float64)
 
@@ -180,6 +181,7 @@ class Transport(SolvedPlan):
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
+        self.refuse_moved(wrt)
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
         found = [part.curvatures[item] for part in (self.solved[0], *own)]
         if wrt in "xy":
@@ -212,6 +214,13 @@ class Transport(SolvedPlan):
         found = torch.stack(products).reshape(v.shape)
         found = like(found.to(as_tensor(v, v).dtype), v)
         return found if spread is None else spread.own(found)
+
+    def refuse_moved(self, wrt: str) -> None:
+        """What is known in the points of the formula only, where a cost moved those of the caller."""
+        if wrt in "xy" and self.solved[0].came is not None:
+            fix = "torch.autograd differentiates the value twice, through the map of the cost as well."
+            cost = f"{self.solved[0].came.cost}, which moves points"
+            raise bad_input("cost", cost, "one of the points as they are", fix)
 
     @property
     def status(self) -> str:

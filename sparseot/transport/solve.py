@@ -15,7 +15,7 @@ from ..engines.openmp import own_settings
 from ..engines.ranks.group import Ranks
 from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input, warn_user
-from ..formulas import GroundCost, Opaque, as_cost
+from ..formulas import GroundCost, Moved, Opaque, posed
 from ..operators.arrays import Array, like, of_one_kind, refuse_learnt
 from ..operators.autograd.compiled import eagerly
 from ..operators.autograd.over_ranks import on_ranks
@@ -25,7 +25,7 @@ from ..points import Points, check_positive, lacks_digits, of_mass
 from ..ragged.batches import as_batches
 from .derivatives.solved import Solved
 from .marginals import Reach, marginals
-from .problem import Cost, Problem, check_cost
+from .problem import CostFormula, Problem, check_cost
 from .result import Transport
 from .solution import Potentials, Solver
 from .solvers.progress import deferred
@@ -162,27 +162,34 @@ def solve_clouds(
     source, target, batched = points_pair(x, y, a, b)
     reference = source.positions.detach().new_empty(0)
     check_positive(blur=blur)
-    formula = as_cost(cost, p)
+    found = posed(cost, p, source, target)
+    source, target, formula = found.source, found.target, found.cost
+    refuse_learnt(first, source.positions, target.positions)
     if isinstance(formula, Opaque) and not isinstance(first, Tensor):
         refuse_learnt(first, formula(source.positions[:, :1], target.positions[:, :1]))
-    how: dict[str, Any] = {"blur": blur, "p": p, "reach": reach, "debias": debias}
-    solved = solve_points(source, target, formula, **how, solver=solver, init=init)
+    how: dict[str, Any] = {"blur": blur, "p": found.p, "reach": reach, "debias": debias}
+    how |= {"solver": solver, "init": init, "came": found.came}
+    solved = solve_points(source, target, formula, **how)
     return solved, batched, like(reference, first)
 
 
 def solve_points(
     source: Points,
     target: Points,
-    cost: Cost,
+    cost: CostFormula,
     *,
     blur: float,
-    p: int,
+    p: float,
     reach: Reach,
     debias: bool,
     solver: Solver,
     init: Transport | Potentials | None = None,
+    came: Moved | None = None,
 ) -> list[Solved]:
-    """The problem of two clouds that were checked and, debiased, those of each and itself, solved."""
+    """The problem of two clouds that were checked and, debiased, those of each and itself, solved.
+
+    ``came`` are the clouds of the caller, where a cost moved them.
+    """
     penalty, dtype = marginals(reach, p), source.positions.dtype
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
@@ -214,7 +221,7 @@ def solve_points(
     for one, solution, clouds in zip(problems, found, given, strict=True):
         if solution.pairs is not None:
             one = replace(one, pairs=solution.pairs.to(dtype))
-        solved.append(Solved(one, solution, clouds))
+        solved.append(Solved(one, solution, clouds, came))
     return solved
 
 

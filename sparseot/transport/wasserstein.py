@@ -11,6 +11,7 @@ from torch import Tensor
 from ..clouds import points_pair
 from ..engines.openmp import own_settings
 from ..errors import bad_input, warn_user
+from ..formulas import GroundCost, is_object, posed
 from ..operators.arrays import Array, like, of_one_kind, shown
 from ..operators.autograd.compiled import eagerly
 from ..points import Points, bounding_diameter, check_integer, check_positive
@@ -74,6 +75,7 @@ def wasserstein_distance(
     b: Array | None = None,
     *,
     p: int = 2,
+    cost: Any = None,
     rtol: float = 0.01,
     max_solves: int = 8,
     solver: Sinkhorn | None = None,
@@ -94,6 +96,8 @@ def wasserstein_distance(
         a: ``(N,)`` or ``(B, N)`` weights; None means 1/N.
         b: ``(M,)`` or ``(B, M)`` weights, of the same mass.
         p: exponent, 1 or 2.
+        cost: an object of :mod:`sparseot.costs` whose distance takes the place of :math:`|x - y|`: ``Scaled``,
+            ``Mahalanobis``, ``Features``; or ``Cosine``, which is that of unit vectors, the chord.
         rtol: width of the interval that is asked for, relative to its upper end.
         max_solves: how many temperatures are tried.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; its tolerance is that of the first solve.
@@ -123,7 +127,7 @@ def wasserstein_distance(
     max_solves = check_integer("max_solves", max_solves)
     clouds = [t.detach() if isinstance(t, Tensor) else t for t in (x, y, a, b)]
     solver = with_tolerance(Sinkhorn() if solver is None else solver, TOL)
-    search = _Search(clouds, p, rtol, solver)
+    search = _Search(clouds, p, cost, rtol, solver)
     search.solve()
     while bool(search.wide.any()) and len(search.blurs) < max_solves and search.colder():
         search.solve()
@@ -133,10 +137,10 @@ def wasserstein_distance(
 class _Search:
     """Temperatures that fall until the interval of ``W_p^p / p`` is narrow."""
 
-    def __init__(self, clouds: list[Any], p: int, rtol: float, solver: Sinkhorn) -> None:
+    def __init__(self, clouds: list[Any], p: int, cost: Any, rtol: float, solver: Sinkhorn) -> None:
         (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
         source, target, batched = points_pair(x, y, a, b)
-        self.p, self.rtol, self.solver = p, rtol, solver
+        self.rtol, self.solver, self.cost = rtol, solver, _distance(cost, p)
         if bool((source.weights == 0).any() or (target.weights == 0).any()):
             source, target = _carrying(source), _carrying(target)
             positions = (
@@ -144,15 +148,18 @@ class _Search:
             )
             clouds = [*(like(moved, self.kind) for moved in positions), *clouds[2:]]
         self.clouds = clouds
-        self.diameter = float(bounding_diameter(source, target).max()) or 1.0
+        at = posed(self.cost, p, source, target)
+        self.p = p if cost is None else int(at.cost.power)  # type: ignore[union-attr]
+        self.diameter = float(bounding_diameter(at.source, at.target).max()) or 1.0
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
         self.closing = torch.zeros_like(self.lower)
-        self.blurs = [FIRST.get(p, 1.0) * self.diameter]
+        self.blurs = [FIRST.get(self.p, 1.0) * self.diameter]
 
     def solve(self) -> None:
         """One solve, and what it adds to the bounds."""
-        options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False, "cost": None}
+        options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False}
+        options["cost"] = self.cost
         found = solve_clouds(*self.clouds, blur=self.blurs[-1], solver=self.solver, **options)
         self.transport = Transport(*found, self.solver)
         bounds = self.transport.unregularised_bounds
@@ -210,6 +217,15 @@ class _Search:
         lower, upper, value = (shown(end.to(device), self.kind) for end in ends)
         narrow = not bool(self.wide.any())
         return WassersteinDistance(lower, upper, value, self.rtol, narrow, self.transport, blurs)
+
+
+def _distance(cost: Any, p: int) -> Any:
+    """A cost, if it is a power of a distance of points, moved or not."""
+    if cost is None or (is_object(cost) and isinstance(cost.formula(p), GroundCost)):
+        return cost
+    fix = "solve_sample and sinkhorn_divergence take all others."
+    wanted = "None, or Scaled, Mahalanobis, Features or Cosine of sparseot.costs"
+    raise bad_input("cost", repr(cost), wanted, fix)
 
 
 def _carrying(cloud: Points) -> Points:

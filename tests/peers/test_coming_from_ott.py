@@ -159,3 +159,16 @@ def test_implicit_derivatives():
     second = torch.autograd.functional.hessian(value, x.detach())
     moved = [torch.autograd.grad(value(z), z)[0] for z in (x + step, x - step)]
     torch.testing.assert_close(second[2, 1], (moved[0] - moved[1]) / 2e-4, rtol=1e-5, atol=1e-7)
+
+
+def test_cosines_and_matrices():
+    """``costs.Cosine()``, and ``Geometry(cost_matrix=C)``: the plan at one temperature."""
+    unit = [t / np.linalg.norm(t, axis=1, keepdims=True) for t in (X, Y)]
+    costs = 1 - unit[0] @ unit[1].T
+    found = solve(blur=EPSILON**0.5, cost=so.costs.Cosine())
+    stored = so.solve(costs, A, B, reg=EPSILON, tol=1e-11)
+    np.testing.assert_allclose(found.plan, stored.plan, atol=1e-11)
+    kernel = np.exp((found.potential_a[:, None] + found.potential_b - costs) / EPSILON)
+    np.testing.assert_allclose(A[:, None] * kernel * B, found.plan, atol=1e-12)
+    np.testing.assert_allclose(found.plan.sum(0), B, atol=1e-11)
+    assert found.value == close(stored.value)

@@ -197,3 +197,37 @@ def test_averages():
     for y, b in ((X, A), (Y, B)):
         images += pot_sinkhorn(a, b, ((x[:, None] - y) ** 2).sum(-1), REG) @ y / a[:, None] / 2
     np.testing.assert_allclose(images, x, atol=2e-4)
+
+
+def test_a_matrix():
+    """``ot.solve``, whose default entropy is KL, by its names."""
+    found = so.solve(M, A, B, reg=REG, tol=1e-11)
+    np.testing.assert_allclose(found.plan, PLAN, atol=1e-12)
+    value = (PLAN * M).sum() + REG * kl(PLAN, A[:, None] * B)
+    assert found.value == close(value)
+    plan = pot_unbalanced(A, 2 * B, M, REG, (REG_M, REG_M))
+    found = so.solve(M, A, 2 * B, reg=REG, unbalanced=REG_M, tol=1e-11)
+    np.testing.assert_allclose(found.plan, plan, atol=1e-11)
+    price = REG_M * (kl(plan.sum(1), A) + kl(plan.sum(0), 2 * B))
+    whole = (plan * M).sum() + REG * kl(plan, 2 * A[:, None] * B) + price
+    assert found.value == close(whole)
+
+
+def test_a_matrix_is_what_pot_solves():
+    ot = pytest.importorskip("ot")
+    for unbalanced in (None, REG_M):
+        theirs = ot.solve(M, A, B, REG, unbalanced=unbalanced, tol=1e-14, max_iter=100_000)
+        found = so.solve(M, A, B, reg=REG, unbalanced=unbalanced, tol=1e-11)
+        np.testing.assert_allclose(found.plan, theirs.plan, atol=1e-9)
+        assert found.value_linear == close(theirs.value_linear, rel=1e-8)
+        if unbalanced is None:  # else POT 0.9.7 says its last error
+            assert found.value == close(theirs.value, rel=1e-8)
+
+
+def test_cosines():
+    unit = [t / np.linalg.norm(t, axis=1, keepdims=True) for t in (X, Y)]
+    costs = 1 - unit[0] @ unit[1].T
+    found = solve(blur=REG**0.5, cost=so.costs.Cosine())
+    np.testing.assert_allclose(found.plan, pot_sinkhorn(A, B, costs, REG), atol=1e-11)
+    stored = so.solve(costs, A, B, reg=REG, tol=1e-11)
+    assert found.value == close(stored.value)

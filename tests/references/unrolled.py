@@ -2,32 +2,36 @@
 
 import math
 
-import torch
-
 from .dense import cost_matrix, mass_term
 
+IMPOSED = (math.inf, math.inf)
 
-def potentials(x, y, a, b, *, p=2, blur, reach=None, steps=400):
-    """Both potentials after many alternating updates from zero."""
-    cost, eps = cost_matrix(x, y, p), blur**p
-    damping = [1 / (1 + eps / rho) for rho in rhos(reach, p)]
-    f, g = torch.zeros_like(a), torch.zeros_like(b)
+
+def of_costs(cost, a, b, *, eps, rhos=IMPOSED, steps=400):
+    """The dual value of a matrix ``(N, M)`` of costs, and f, g after many alternating updates from zero."""
+    damping = [1 / (1 + eps / rho) for rho in rhos]
+    f, g = 0 * a, 0 * b
     for _ in range(steps):
         f = -damping[0] * eps * ((g - cost) / eps + b.log()).logsumexp(1)
         g = -damping[1] * eps * ((f[:, None] - cost) / eps + a.log()[:, None]).logsumexp(0)
-    return f, g
+    plan = a[:, None] * b * ((f[:, None] + g - cost) / eps).exp()
+    value = -eps * (plan.sum() - a.sum() * b.sum())
+    for weights, h, rho in zip((a, b), (f, g), rhos, strict=True):
+        worth = h if math.isinf(rho) else -rho * (-h / rho).expm1()
+        value = value + (weights * worth).sum()
+    return value, f, g
+
+
+def potentials(x, y, a, b, *, p=2, blur, reach=None, steps=400):
+    """Both potentials."""
+    how = {"eps": blur**p, "rhos": rhos(reach, p), "steps": steps}
+    return of_costs(cost_matrix(x, y, p), a, b, **how)[1:]
 
 
 def transport(x, y, a, b, *, p=2, blur, reach=None, steps=400):
     """The dual value of these potentials."""
-    f, g = potentials(x, y, a, b, p=p, blur=blur, reach=reach, steps=steps)
-    eps = blur**p
-    plan = a[:, None] * b * ((f[:, None] + g - cost_matrix(x, y, p)) / eps).exp()
-    value = -eps * (plan.sum() - a.sum() * b.sum())
-    for weights, h, rho in zip((a, b), (f, g), rhos(reach, p), strict=True):
-        worth = h if math.isinf(rho) else -rho * torch.expm1(-h / rho)
-        value = value + (weights * worth).sum()
-    return value
+    how = {"eps": blur**p, "rhos": rhos(reach, p), "steps": steps}
+    return of_costs(cost_matrix(x, y, p), a, b, **how)[0]
 
 
 def divergence(x, y, a, b, **options):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...engines.openmp import own_settings
+from ...formulas import Moved
 from ...held import Watch
 from ...operators.arrays import Array, as_tensor, shown
 from ...operators.autograd.spread import Spread
@@ -30,12 +31,13 @@ class Solved:
 
     The problem has copies of the clouds, so that all that is computed later is of what was solved.
     ``given`` are the clouds as they came, with their graphs: derivatives reach them, no number is
-    read from them.
+    read from them. Where a cost moved them, ``came`` are copies of those that were moved.
     """
 
     problem: Problem
     solution: Solution
     given: tuple[Points, Points]
+    came: Moved | None = None
 
     def __post_init__(self) -> None:
         self.watch = Watch(*(t for c in self.given for t in (c.positions, c.weights)))
@@ -90,6 +92,7 @@ class Solved:
             problem.of(source, target),
             Solution(f, g, f_prev, g_prev, found.reports[k : k + 1]),
             (given[0], given[0] if self.given[0] is self.given[1] else given[1]),
+            self.came and self.came.item(k, n, m),
         )
 
     @property
@@ -163,6 +166,17 @@ class Answer:
         if own:
             f, g = f - own[0], g - own[1]
         return self._of_points(f, 0), self._of_points(g, 1)
+
+    @property
+    def of_what(self) -> str:
+        """What the rows and columns of its plan are, in a report."""
+        return f"points in dimension {self.solved[0].problem.source.positions.shape[-1]}"
+
+    @property
+    def temperature(self) -> str:
+        """The temperature, in a report."""
+        problem = self.solved[0].problem
+        return f"blur {problem.blur:g}, p = {problem.p:g}"
 
     def _shown(self, t: Tensor, dtype: torch.dtype | None = None) -> Array:
         t = t.to(dtype or self._dtype)

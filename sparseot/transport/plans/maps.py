@@ -38,13 +38,13 @@ LOW_DIMENSION, ENTRIES = 16, 1 << 24  # of a search by kernels; and distances of
 HALF = 0.5  # of a row whose kept pairs hold what matters; the whole is one
 
 
-def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
-    """The mean ``(B, N, D)`` of the partners of each point of the source.
+def mapped(problem: Problem, f: Tensor, g: Tensor, values: Tensor | None = None) -> Tensor:
+    """The mean ``(B, N, R)`` of the partners of each point of the source.
 
-    Rows whose visited pairs may miss a share of the sum are taken over all pairs.
+    Partners are the points of the target, or ``values`` ``(B, M, R)`` in their place. Rows whose visited pairs may miss a share of the sum are taken over all pairs.
     """
     pairs, rho = problem.pairs, problem.penalty.rhos[0]
-    means, total = _means(problem, g, _softmin(problem, f))
+    means, total = _means(problem, g, values, _softmin(problem, f))
     known = (total > LOWEST) & (total < HIGHEST)
     if isinstance(pairs, KeptPairs):
         known &= total > HALF
@@ -55,17 +55,19 @@ def mapped(problem: Problem, f: Tensor, g: Tensor) -> Tensor:
         lost = (~row).nonzero()[:, 0]
         if len(lost):
             x = problem.source.positions[k : k + 1, lost]
-            means[k, lost] = _over_all_pairs(problem, k, x, g)
+            means[k, lost] = _over_all_pairs(problem, k, x, g, values)
     return means
 
 
-def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Tensor:
-    """The entropic map ``(B, K, D)`` at new points ``(B, K, D)``."""
+def mapped_points(
+    problem: Problem, f: Tensor, g: Tensor, points: Tensor, values: Tensor | None = None
+) -> Tensor:
+    """The entropic map ``(B, K, R)`` at new points ``(B, K, D)``; ``values`` as :func:`mapped` takes them."""
     if isinstance(problem.cost, Opaque):
         problem.cost.check(points, problem.target.positions, ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
     if not isinstance(pairs, KeptPairs) or count < WORTH[problem.p]:
-        items = [_over_all_pairs(problem, k, x[None], g) for k, x in enumerate(points)]
+        items = [_over_all_pairs(problem, k, x[None], g, values) for k, x in enumerate(points)]
         return torch.stack(items)
     softmins, slopes, found = _softmin(problem, f), torch.zeros_like(problem.source.positions), []
     if pairs.checks[0].scale.sloped:
@@ -73,17 +75,20 @@ def mapped_points(problem: Problem, f: Tensor, g: Tensor, points: Tensor) -> Ten
     for k, check in enumerate(pairs.checks):
         known = (t[k].double() for t in (softmins, slopes, points))
         new = _NewPoints(check, pairs.side, *known)
-        out, lost = new.means(g[k].double())
+        out, lost = new.means(g[k].double(), None if values is None else values[k].double())
         some = out.to(points)
         if len(lost):
-            some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g)
+            some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g, values)
         found.append(some)
     return torch.stack(found)
 
 
-def _over_all_pairs(problem: Problem, k: int, points: Tensor, g: Tensor) -> Tensor:
-    """The map ``(K, D)`` of one item at any points ``(1, K, D)``."""
-    return _means(problem.item(k), g[k : k + 1], x=points)[0][0]
+def _over_all_pairs(
+    problem: Problem, k: int, points: Tensor, g: Tensor, values: Tensor | None
+) -> Tensor:
+    """The map ``(K, R)`` of one item at any points ``(1, K, D)``."""
+    own = None if values is None else values[k : k + 1]
+    return _means(problem.item(k), g[k : k + 1], own, x=points)[0][0]
 
 
 def _softmin(problem: Problem, f: Tensor) -> Tensor:
@@ -92,10 +97,14 @@ def _softmin(problem: Problem, f: Tensor) -> Tensor:
 
 
 def _means(
-    problem: Problem, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None
+    problem: Problem,
+    g: Tensor,
+    values: Tensor | None,
+    softmin: Tensor | None = None,
+    x: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Means of the target ``(B, N, D)``, about its centre for the digits' sake, and the rows' sums."""
-    y = problem.target.positions
+    y = problem.target.positions if values is None else values
     centre = y.mean(1, keepdim=True)
     row = problem.log_rows(g, x=x) if softmin is None else softmin / problem.eps
     columns = torch.cat((y - centre, torch.ones_like(y[..., :1])), -1)
@@ -116,27 +125,29 @@ class _NewPoints:
         self.guess, rise = check.scale.above(way, softmin[nearest], slopes[nearest])
         self.points, self.near = points, rise <= FAR * self.eps
 
-    def means(self, g: Tensor) -> tuple[Tensor, Tensor]:
-        """Means of the target ``(K, D)``, and the numbers of those rows that are not known."""
-        out, lost = torch.zeros_like(self.points), torch.ones_like(self.near)
+    def means(self, g: Tensor, values: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Means of the target ``(K, R)``, and the numbers of those rows that are not known."""
+        there = self.there
+        y = there.points if values is None else values[there.order]
+        out, lost = g.new_zeros(len(self.points), y.shape[1]), torch.ones_like(self.near)
         known = self.near.nonzero()[:, 0]
         if len(known):
             weights = g.new_full((len(known),), 1 / len(known))
             cloud = BlockCloud(self.points[known], weights)
-            means, sure = self._sums(cloud, self.guess[known][cloud.order], g)
+            means, sure = self._sums(cloud, self.guess[known][cloud.order], g, y)
             places = known[cloud.order][sure]
             out[places], lost[places] = means[sure], False
         return out, lost.nonzero()[:, 0]
 
-    def _sums(self, cloud: BlockCloud, row: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    def _sums(self, cloud: BlockCloud, row: Tensor, g: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Means for the points of a cloud, and which of them are sure."""
         new = self.check.like(cloud, self.there)
         new.tol = min(self.check.tol, MISSED)
         col = g[self.there.order]
         new.build(row, col, 0.0)
         logs = self.there.log_weights.view(-1)[: self.there.n] * (self.eps / LOG2E)
-        centre = self.there.points.mean(0)
-        columns = torch.cat((self.there.points - centre, torch.ones_like(logs)[:, None]), 1)
+        centre = y.mean(0)
+        columns = torch.cat((y - centre, torch.ones_like(logs)[:, None]), 1)
         sums = new.products(0, row, col + logs, columns)
         total = sums[:, -1]
         bound = new.tiles.omitted.repeat_interleave(SIZE)[: cloud.n]

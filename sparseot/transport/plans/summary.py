@@ -26,7 +26,6 @@ def text(found: Answer) -> str:
     sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
     items = f"{len(problem.source.positions)} times " if found.batched else ""
     kind = "Sinkhorn divergence" if found.debias else "entropic transport"
-    dim = problem.source.positions.shape[-1]
     shown = "values" if found.batched else "value"
     numbers = ", ".join(
         f"{v:.7g}" for v in torch.as_tensor(found.value).detach().reshape(-1)[:4].tolist()
@@ -37,10 +36,10 @@ def text(found: Answer) -> str:
     kept = f"{100 * first.kept_fraction:.2g}" if first.kept_fraction < ALL else "100"
     return "\n".join(
         [
-            f"Transport: {kind}, {items}{sizes} points in dimension {dim}",
+            f"Transport: {kind}, {items}{sizes} {found.of_what}",
             f"  {shown} {numbers}",
             f"  {status(found)}, {seconds:.2g} s",
-            f"  blur {problem.blur:g}, p = {problem.p}, {problem.penalty}, engine {first.engine}",
+            f"  {found.temperature}, {problem.penalty}, engine {first.engine}",
             f"  {kept} % of the pairs kept, the others hold a mass of {omitted:.1e} at most",
         ]
     )

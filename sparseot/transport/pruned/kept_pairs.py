@@ -15,7 +15,10 @@ from .softmins import PrunedSoftmins
 
 __all__ = ["WORTH", "KeptPairs"]
 
-WORTH = {1: 4e6, 2: 1e6}  # pairs, by p, below which choosing some costs more than visiting all
+WORTH: dict[float, float] = {
+    1: 4e6,
+    2: 1e6,
+}  # pairs, by p, below which choosing some costs more than visiting all
 
 
 class KeptPairs(PlanPairs):

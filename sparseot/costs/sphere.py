@@ -1,0 +1,125 @@
+"""Costs between directions: the cosine, and the length of an arc."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import bad_input
+from ..formulas.functions import Opaque
+from ..formulas.given import ground_cost
+from ..formulas.ground import GroundCost
+from ..points import numbers
+from .base import Cost
+
+__all__ = ["Cosine", "Geodesic"]
+
+TERMS = {torch.float32: 9, torch.float64: 19}  # of a power series that is right to the last digits
+
+
+class _Directions(Cost):
+    """A cost of points divided by their norms."""
+
+    def prepare(self, points: Tensor, name: str = "x") -> Tensor:
+        """Unit vectors; those without direction are refused."""
+        zero = (numbers(points) == 0).all(-1)
+        if bool(zero.any()):
+            *item, i = zero.nonzero()[0].tolist()
+            where = f"{name}[{i}]" + (f", item {item[0]}" if item and len(zero) > 1 else "")
+            fix = "Drop such points, or give them a small one."
+            raise bad_input(name, f"a zero vector, {where}", "vectors that have a direction", fix)
+        scale = points.detach().abs().amax(-1, keepdim=True)  # so that no square is out of range
+        points = points / scale
+        return points / points.norm(dim=-1, keepdim=True)
+
+
+class Cosine(_Directions):
+    r"""One less the cosine: :math:`1 - \frac{x \cdot y}{|x| |y|}`, whatever the p of the call.
+
+    On the unit sphere this is :math:`|x - y|^2 / 2`, half of the squared chord; the temperature is ``blur ** p``.
+    Points are divided by their norms.
+
+    Raises:
+        ValueError: for a vector that is zero.
+
+    Example:
+        >>> import torch, sparseot as so
+        >>> x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
+        >>> round(so.sinkhorn_divergence(x, y, cost=so.costs.Cosine()).item(), 2)
+        1.0
+    """
+
+    def formula(self, p: int) -> GroundCost:
+        """Half of the squared distance of unit vectors."""
+        return GroundCost(0.5, 2)
+
+
+class Geodesic(_Directions):
+    r"""The angle of two directions, :math:`\theta^p / p`: the way along a great circle of the unit sphere.
+
+    ``blur`` and ``reach`` are angles, in radians; p is that of the call. With the chord :math:`|x - y|` of unit vectors,
+    :math:`\theta = 2 \arcsin(|x - y| / 2)`, and beyond a right angle :math:`\pi - 2 \arcsin(|x + y| / 2)`, so that
+    digits are lost neither where points meet nor where they are opposite. Derivatives are zero at opposite points,
+    and for p = 1 at equal ones. For p = 1 the kernel ``exp(-cost / eps)`` is positive definite on spheres
+    (Gangolli, 1967), as divergences want it; for p = 2 it need not be, and a debiased value may be slightly negative.
+
+    All pairs are visited: boxes know no bound on angles.
+
+    Raises:
+        ValueError: for a vector that is zero.
+
+    Example:
+        >>> import torch, sparseot as so
+        >>> x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
+        >>> round(so.sinkhorn_divergence(x, y, p=1, cost=so.costs.Geodesic()).item(), 4)
+        1.5708
+    """
+
+    def formula(self, p: int) -> Opaque:
+        """The angle of unit vectors, or half of its square."""
+        ground_cost(p)  # checks it
+        return Opaque(_half_squares if p == 2 else _angles)
+
+
+def _angles(x: Any, y: Any) -> Any:
+    near, t, quotient = _parts(x, y)
+    part = 2 * _root(t) * quotient
+    return torch.where(near, part, math.pi - part)
+
+
+def _half_squares(x: Any, y: Any) -> Any:
+    """Smooth where points meet: a power series of the squared distance."""
+    near, t, quotient = _parts(x, y)
+    far = math.pi - 2 * _root(t) * quotient
+    return torch.where(near, 2 * t * quotient * quotient, far * far / 2)
+
+
+def _parts(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    r"""Whether angles are at most right ones; t = sin^2 of half of it, or of what it lacks; asin(root t) / root t."""
+    rows, cols = x[:, :, None], y[:, None]
+    squares, others = ((rows - cols) ** 2).sum(-1), ((rows + cols) ** 2).sum(-1)
+    near = squares <= others
+    t = torch.where(near, squares, others) / 4
+    root = (1 - t).sqrt()
+    half = t / (2 + 2 * root)  # of half of the angle, at most 0.15
+    value: Any
+    value, *rest = _series(TERMS.get(x.dtype, 19))
+    for c in rest:
+        value = value * half + c
+    return near, t, value * (2 / (1 + root)).sqrt()
+
+
+def _root(t: Any) -> Any:
+    """The square root, with derivative zero at zero."""
+    return torch.where(t > 0, torch.where(t > 0, t, 1.0).sqrt(), 0.0)
+
+
+@cache
+def _series(terms: int) -> tuple[float, ...]:
+    """Coefficients of ``asin(sqrt(t)) / sqrt(t)``, a power series in t; the highest first."""
+    found = [math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(terms)]
+    return tuple(found[::-1])
