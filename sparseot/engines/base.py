@@ -115,7 +115,7 @@ class Reductions(ABC):
         Returns:
             ``(B, N, R)`` and ``(B, M, L)``, float64, and two bounds: on the relative error of an entry,
             and on that of sums of the entries as they were rounded, as a share of the same sums of absolute
-            values. None where that would be two passes.
+            values; below the smallest normal number entries are zero. None where that would be two passes.
         """
         return None
 

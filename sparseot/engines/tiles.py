@@ -105,21 +105,23 @@ class _TileReductions(ShiftedReductions):
     ) -> tuple[Tensor, Tensor, tuple[float, float]] | None:
         if not isinstance(cost, GroundCost) or cost.singular or self.whole:
             return None
-        (batch, n, _), m = self.x.shape, self.y.shape[1]
-        rows = right.new_zeros(batch, n, right.shape[-1], dtype=torch.float64)
-        cols = left.new_zeros(batch, m, left.shape[-1], dtype=torch.float64)
+        rows, cols = (  # added up over tiles in double precision
+            torch.zeros(len(v), v.shape[-1], points.shape[1], dtype=torch.float64, device=v.device)
+            for v, points in ((right, self.x), (left, self.y))
+        )
+        right, left = right.mT.contiguous(), left.mT.contiguous()  # wide matrices: faster products
         lock = threading.Lock()
 
         def strip(batch: slice, i: slice, columns: list[slice]) -> None:
             for j in columns:
                 entries = self._exponent(cost, eps, row, col, (batch, i, j)).exp2_()
-                rows[batch, i] += entries @ right[batch, j]
-                found = entries.mT @ left[batch, i]
+                rows[batch, :, i] += right[batch, :, j] @ entries.mT
+                found = left[batch, :, i] @ entries
                 with lock:
-                    cols[batch, j] += found
+                    cols[batch, :, j] += found
 
         self._each(strip, cost, right)
-        return rows, cols, self._wrong(cost.factor / eps, row, col)
+        return rows.mT, cols.mT, self._wrong(cost.factor / eps, row, col)
 
     def _wrong(self, rate: Tensor, row: Tensor, col: Tensor) -> tuple[float, float]:
         """Bounds on the relative errors of an entry, and of a sum over a tile, by their roundings.

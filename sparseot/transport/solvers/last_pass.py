@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...engines.choose import load
 from ...formulas import GroundCost
 from ...points import Points
 from ..problem import Problem
@@ -37,14 +38,12 @@ class LastPass:
         target, count = problem.target, problem.target.weights.shape[1]
         draw = torch.Generator().manual_seed(0)
         some = torch.randperm(count, generator=draw)[:SAMPLE].to(target.weights.device)
-        self.some, self.exact = some, count <= 4 * SAMPLE
+        self.some = some
         sample = Points(target.positions[:, some], target.weights[:, some])
         self.sample = DenseSoftmins(replace(problem, target=sample))
 
     def estimate(self, f: Tensor, g: Tensor) -> float:
-        """The error of the columns of the plan, from some of them; zero where a pass is cheap."""
-        if self.exact:
-            return 0.0
+        """The error of the columns of the plan, from some of them."""
         found = self.sample.step(1, g[self.some], f)
         share = self.sample.masses[1] * len(g) / len(self.some) / self.softmins.masses[1]
         return float(found.error) * share
@@ -87,7 +86,9 @@ class LastPass:
             left[None].to(like),
             like.new_full((1,), softmins.eps),
         )
-        found = softmins.sums[0].both_ways(cost, eps, row, col, right, left)
+        engine = problem.engine if problem.engine.name != "numba" else load("tiles")
+        pairs = engine.bind(problem.source.positions, problem.target.positions)
+        found = pairs.both_ways(cost, eps, row, col, right, left)
         if found is None:
             return None
         rows, cols = (t[0] / (len(x) * len(y)) for t in found[:2])

@@ -31,7 +31,7 @@ __all__ = ["WORTH", "solve_nested"]
 WORTH = 1 << 26  # pairs from which on it is taken
 LEAF = 8  # points in a leaf, and leaves in one of the next coarser level
 FEWEST = 1000  # leaves, at the coarsest level, about
-LIFTED = 0.005  # tolerance on leaves that is worth reaching
+LIFTED = 0.002  # tolerance on leaves that is worth reaching
 SURE = 0.9  # share of the tolerance that the estimate must be below
 AXES = 1 << 13  # points from which principal axes are taken
 
@@ -72,7 +72,7 @@ def _on_leaves(course: Course, levels: list[Level]) -> tuple[Tensor, Tensor, boo
                 softmins,
                 f,
                 g,
-                tol=max(LIFTED, course.tol / 2) if last else tol,
+                tol=max(LIFTED, course.tol / 4) if last else tol,
                 budget=1 if stopped else min(most, course.max_sweeps),
                 rho2=course.rate(eps),
                 watch=course.watch(eps),
@@ -119,7 +119,10 @@ def _on_points(
     softmins, sweeps, found = ends.softmins, 0.0, None
     try:
         g = softmins.step(1, g, f).value
-        while not (stopped or sweeps >= min(PLAIN, course.max_sweeps)):
+        plain = (
+            PLAIN if tol >= LIFTED else 0
+        )  # below, long waves are left, which relaxation removes
+        while not (stopped or sweeps >= min(plain, course.max_sweeps)):
             here = softmins.step(0, f, g)
             f, sweeps = here.value, sweeps + 1
             watch(float(here.error))
