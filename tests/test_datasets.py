@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from sparseot import datasets
-from sparseot.datasets import calorimeter, interval, sample_image
+from sparseot.datasets import calorimeter, cells, interval, lineages, sample_image
 
 
 def test_examples_run():
     assert doctest.testmod(datasets).failed == 0
     assert doctest.testmod(datasets).attempted >= 4
+    assert doctest.testmod(lineages) == (0, 2)
 
 
 def picture(height=30, width=40):
@@ -152,3 +153,33 @@ def test_calorimeter_deposits_belong_to_their_particles():
 def test_calorimeter_refuses_what_is_no_number_of_particles(n):
     with pytest.raises((ValueError, TypeError), match="n_particles"):
         calorimeter(n)
+
+
+def test_cells_of_types_are_as_far_apart_as_their_branches_are_long():
+    """Without noise and cycle: a squared distance is the sum over the branches between two types."""
+    points, progress, fate = cells(20_000, stage=1.0, noise=0.0, dtype=torch.float64)
+    centres = torch.stack([points[(fate == k) & (progress == 1)].mean(0) for k in range(8)])
+    squares = torch.cdist(centres, centres).square()
+    for k, apart in ((1, 2 * 4.0), (2, 2 * (4.0 + 9.0)), (4, 2 * (4.0 + 9.0 + 16.0))):
+        assert squares[0, k] == pytest.approx(apart, rel=0.05)
+
+
+def test_cells_are_principal_components_with_noise_in_all():
+    points, _, fate = cells(20_000, stage=0.5, noise=0.4, dtype=torch.float64, seed=3)
+    rest = points[:, 16:]
+    assert rest.std(0) == pytest.approx(torch.full((34,), 0.4).numpy(), rel=0.03)
+    assert torch.equal(cells(50, 5, seed=1)[0], cells(50, 5, seed=1)[0])
+    assert cells(50, 3)[0].shape == (50, 3)
+    shares = torch.bincount(fate, minlength=8) / len(fate)
+    assert shares.numpy() == pytest.approx(np.arange(8, 0, -1) / 36, abs=0.01)
+    varied = torch.cat([cells(4000, 16, stage=s, seed=1)[0] for s in (0.0, 0.25, 0.5, 0.75, 1.0)])
+    assert varied.std(0)[0] == varied.std(0).max()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"stage": 1.5}, "stage"), ({"noise": -1.0}, "noise"), ({"dim": 0}, "dim")],
+)
+def test_cells_that_cannot_be(given, words):
+    with pytest.raises(ValueError, match=words):
+        cells(10, **given)

@@ -96,6 +96,29 @@ class Reductions(ABC):
         """
         return None
 
+    def both_ways(
+        self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor, right: Tensor, left: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[float, float]] | None:
+        r"""Products with a plan from both sides, if one pass over the pairs gives both.
+
+        .. math:: \sum_j P_{ij} v_j, \qquad \sum_i P_{ij} u_i, \qquad
+                  P_{ij} = \exp(r_i + c_j - C(x_i, y_j) / \varepsilon)
+
+        Args:
+            cost: the formula C.
+            eps: ``(B,)`` temperatures.
+            row: ``(B, N)`` exponents r; -1e30 stands for minus infinity.
+            col: ``(B, M)`` exponents c, likewise.
+            right: ``(B, M, R)`` values v.
+            left: ``(B, N, L)`` values u.
+
+        Returns:
+            ``(B, N, R)`` and ``(B, M, L)``, float64, and two bounds: on the relative error of an entry,
+            and on that of sums of the entries as they were rounded, as a share of the same sums of absolute
+            values; below the smallest normal number entries are zero. None where that would be two passes.
+        """
+        return None
+
     def guessed(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor
     ) -> tuple[Tensor, Tensor | None]:

@@ -20,6 +20,7 @@ from torch._C._functorch import is_legacy_batchedtensor
 
 from ..formulas import GroundCost, Opaque, Radial, Symbolic
 from ..pairs import BlockPairs
+from ..points import CLOSED
 from ..precision import full_precision
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 from .block_tiles import BlockTiles, radial_values
@@ -29,6 +30,7 @@ from .threads import share
 __all__ = ["Tiles"]
 
 Strip = Callable[[slice, slice, list[slice]], None]
+Place = tuple[slice, slice, slice]  # of a tile: batch items, rows and columns
 WORTH = 1 << 18  # pairs that are worth a thread: some tenths of a millisecond
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 
@@ -91,12 +93,47 @@ class _TileReductions(ShiftedReductions):
 
         def strip(batch: slice, i: slice, columns: list[slice]) -> None:
             for j in columns:
-                exponent = self._exponent(cost, eps, batch, i, j, col)
-                exponent.add_(row[batch, i, None] * LOG2E)
+                exponent = self._exponent(cost, eps, row, col, (batch, i, j))
                 out[batch, i] += exponent.exp2_().sum(-1)
 
         self._each(strip, cost, col)
         return out
+
+    @full_precision
+    def both_ways(
+        self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor, right: Tensor, left: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[float, float]] | None:
+        if not isinstance(cost, GroundCost) or cost.singular or self.whole:
+            return None
+        rows, cols = (  # added up over tiles in double precision
+            torch.zeros(len(v), v.shape[-1], points.shape[1], dtype=torch.float64, device=v.device)
+            for v, points in ((right, self.x), (left, self.y))
+        )
+        right, left = right.mT.contiguous(), left.mT.contiguous()  # wide matrices: faster products
+        lock = threading.Lock()
+
+        def strip(batch: slice, i: slice, columns: list[slice]) -> None:
+            for j in columns:
+                entries = self._exponent(cost, eps, row, col, (batch, i, j)).exp2_()
+                rows[batch, :, i] += right[batch, :, j] @ entries.mT
+                found = left[batch, :, i] @ entries
+                with lock:
+                    cols[batch, :, j] += found
+
+        self._each(strip, cost, right)
+        return rows.mT, cols.mT, self._wrong(cost.factor / eps, row, col)
+
+    def _wrong(self, rate: Tensor, row: Tensor, col: Tensor) -> tuple[float, float]:
+        """Bounds on the relative errors of an entry, and of a sum over a tile, by their roundings.
+
+        An exponent is a dot product of D + 2 terms, whatever their order (Higham, 2002, equation 3.5).
+        """
+        unit = torch.finfo(self.x.dtype).eps / 2
+        size = 4 * float(rate.max()) * self.radius
+        size += sum(float(t.where(t > CLOSED, 0.0).abs().max()) for t in (row, col))
+        exponent = (self.x.shape[-1] + 10) * unit * size
+        longest = max(max(rows, cols) for _, rows, cols in self.tilings.values())
+        return math.expm1(min(exponent, 50.0)) + 8 * unit, (longest + 10) * unit
 
     @full_precision
     def max_exponent(self, cost: Formula, eps: Tensor, col: Tensor) -> Tensor:
@@ -104,7 +141,7 @@ class _TileReductions(ShiftedReductions):
 
         def strip(batch: slice, i: slice, columns: list[slice]) -> None:
             for j in columns:
-                highest = self._exponent(cost, eps, batch, i, j, col).amax(-1) / LOG2E
+                highest = self._exponent(cost, eps, None, col, (batch, i, j)).amax(-1) / LOG2E
                 out[batch, i] = torch.maximum(out[batch, i], highest)
 
         self._each(strip, cost, col)
@@ -158,19 +195,29 @@ class _TileReductions(ShiftedReductions):
             self.kept[place] = direct, squares
         return squares
 
-    def _linear(self, rate: Tensor, batch: slice, i: slice, j: slice, col: Tensor) -> Tensor:
-        """``log2(e) * (col_j - rate * |x_i - y_j|^2)`` by one matrix product; ``rate`` is (B,)."""
+    def _linear(
+        self,
+        rate: Tensor,
+        batch: slice,
+        i: slice,
+        j: slice,
+        col: Tensor,
+        row: Tensor | None = None,
+    ) -> Tensor:
+        """``log2(e) * (row_i + col_j - rate * |x_i - y_j|^2)`` by one matrix product; ``rate`` is (B,)."""
         rate = rate[batch, None] * LOG2E
         x, x2, y2 = self.x[batch, i], self.x2[batch, i], self.y2[batch, j]
-        left = torch.cat((2 * rate[..., None] * x, -(rate * x2)[..., None], _ones(x2)), -1)
+        here = -rate * x2 if row is None else row[batch, i] * LOG2E - rate * x2
+        left = torch.cat((2 * rate[..., None] * x, here[..., None], _ones(x2)), -1)
         bias = col[batch, j] * LOG2E - rate * y2
         right = torch.cat((self.yt[batch, :, j], _ones(y2).mT, bias[:, None]), 1)
         return torch.bmm(left, right, out=self._buffer(batch, i, j))
 
     def _exponent(
-        self, cost: Formula, eps: Tensor, batch: slice, i: slice, j: slice, col: Tensor
+        self, cost: Formula, eps: Tensor, row: Tensor | None, col: Tensor, place: Place
     ) -> Tensor:
-        """``log2(e) * (col_j - C_ij / eps)`` in the buffer."""
+        """``log2(e) * (row_i + col_j - C_ij / eps)`` of a tile, in the buffer."""
+        batch, i, j = place
         if isinstance(cost, Opaque):
             costs = self.costs
             if costs is None:
@@ -178,17 +225,18 @@ class _TileReductions(ShiftedReductions):
                 costs = costs.contiguous()  # those of a transposed function are not
                 self.costs = costs if self.whole else None
             scaled = costs / eps[batch, None, None]
-            return torch.sub(col[batch, None, j], scaled, out=self._buffer(batch, i, j)).mul_(LOG2E)
-        assert isinstance(cost, GroundCost)
-        rate = cost.factor / eps
-        if not cost.singular and not self.whole:
-            return self._linear(rate, batch, i, j, col)
-        squares = self._squares(cost.singular, batch, i, j)
-        root = squares.sqrt() if cost.power == 1 else squares
-        scaled = torch.mul(
-            root, (-LOG2E * rate[batch])[:, None, None], out=self._buffer(batch, i, j)
-        )
-        return scaled.add_(LOG2E * col[batch, None, j])
+            found = torch.sub(col[batch, None, j], scaled, out=self._buffer(*place)).mul_(LOG2E)
+        else:
+            assert isinstance(cost, GroundCost)
+            rate = cost.factor / eps
+            if not cost.singular and not self.whole:
+                return self._linear(rate, batch, i, j, col, row)
+            squares = self._squares(cost.singular, *place)
+            root = squares.sqrt() if cost.power == 1 else squares
+            factors = (-LOG2E * rate[batch])[:, None, None]
+            found = torch.mul(root, factors, out=self._buffer(*place))
+            found.add_(LOG2E * col[batch, None, j])
+        return found if row is None else found.add_(row[batch, i, None] * LOG2E)
 
     def _values(
         self,
@@ -210,8 +258,7 @@ class _TileReductions(ShiftedReductions):
         col = zero.expand(self.y.shape[:2]) if col is None else col
         if not direct and kernel.rate and not any(t.power for t in kernel.terms):
             rate = self.x.new_full((len(self.x),), kernel.rate)
-            exponent = self._linear(rate, batch, i, j, col)
-            value = exponent.add_(row[batch, i, None] * LOG2E).exp2_()
+            value = self._linear(rate, batch, i, j, col, row).exp2_()
             return value.mul_(sum(t.factor for t in kernel.terms))
         squares = self._squares(direct, batch, i, j)
         if not scaled:

@@ -13,7 +13,7 @@ from ..engines.base import Engine
 from .problem import Problem
 from .pruned.kept_pairs import KeptPairs
 
-__all__ = ["Level", "Potentials", "Report", "Solution", "Solver"]
+__all__ = ["Level", "Potentials", "Report", "Seen", "Solution", "Solver"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,46 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What one pass over all pairs saw of the plan of (f, g) of one item, in float64.
+
+    Attributes:
+        f, g: ``(N,)`` and ``(M,)`` potentials, f being the update of g.
+        rows: ``(N,)``, sums of the rows of the plan, as shares of the weights.
+        cols: ``(M,)``, likewise.
+        centre: ``(D,)``, from which points are told here.
+        heights: ``(M,)`` sums over the rows, ``sum_i P_ij (f_i - level)``.
+        moments: ``(M, D)``, ``sum_i P_ij x_i``.
+        squares: ``(M,)``, ``sum_i P_ij |x_i|^2``.
+        level: the mean of f.
+        entry: a bound on the relative error of an entry of the plan.
+        sums: and on that of sums of entries as they were rounded, relative to those of absolute values.
+    """
+
+    f: Tensor
+    g: Tensor
+    rows: Tensor
+    cols: Tensor
+    centre: Tensor
+    heights: Tensor
+    moments: Tensor
+    squares: Tensor
+    level: float
+    entry: float
+    sums: float
+
+
+@dataclass(frozen=True)
 class Solution(Potentials):
     """Potentials, with one report for each item of the batch if they were found to a tolerance.
 
-    ``pairs`` are those that were kept for their plan; None for all pairs.
+    ``pairs`` are those that were kept for their plan; None for all pairs. ``seen`` is what the last pass over
+    these told of each item, where one pass told all.
     """
 
     reports: list[Report] = field(default_factory=list)
     pairs: KeptPairs | None = None
+    seen: tuple[Seen | None, ...] = ()
 
     @property
     def converged(self) -> bool:

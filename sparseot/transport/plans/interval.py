@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ...operators.cg import descend
 from ..derivatives.solved import Solved, divergence
+from .seen import interval_seen
 from .sums import PlanSums
 
 __all__ = ["TIGHT", "UNIT", "Interval", "interval", "scaled_down", "value_bounds"]
@@ -80,8 +81,8 @@ def value_bounds(solved: list[Solved], steps: int) -> tuple[Tensor, Tensor]:
     """Bounds ``(B,)`` of the value, less half of those of the self problems."""
     ends = []
     for part in solved:
-        found, items = part.solution, range(len(part.solution.f))
-        pairs = [interval(PlanSums(part.problem, found.f, found.g_prev, k), steps) for k in items]
+        items = range(len(part.solution.f))
+        pairs = [_one(part, k, steps) for k in items]
         bounds = [[pair.lower, pair.upper] for pair in pairs]
         ends.append(torch.tensor(bounds, dtype=torch.float64))
     problem, own = solved[0].problem, ends[1:]
@@ -89,6 +90,16 @@ def value_bounds(solved: list[Solved], steps: int) -> tuple[Tensor, Tensor]:
     high = divergence([ends[0][:, 1], *(end[:, 0] for end in own)], problem)
     value = divergence([part.numbers for part in solved], problem).to(low)
     return torch.minimum(low, value), torch.maximum(high, value)
+
+
+def _one(part: Solved, item: int, steps: int) -> Interval:
+    """Bounds for one item: from what its solve saw, or by products with its plan."""
+    found = part.solution
+    told = found.seen[item] if found.seen and not steps else None
+    ends = None if told is None else interval_seen(part.problem, told, item)
+    if ends is not None:
+        return Interval(*ends)
+    return interval(PlanSums(part.problem, found.f, found.g_prev, item), steps)
 
 
 def _lower(sums: PlanSums) -> float:

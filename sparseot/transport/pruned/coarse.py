@@ -1,4 +1,7 @@
-"""Coarse clouds: the centroids of the points that share a cell, and potentials carried to finer ones."""
+"""Coarse clouds: the centroids of the points that share a cell, and potentials carried to finer ones.
+
+Cells are cubes, or the leaves of a tree.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .clouds import BlockCloud
-from .cuts import cells, sums
+from .cuts import block_order, cells, sums
 
 __all__ = ["Carried", "Cells"]
 
@@ -28,6 +31,20 @@ class Cells:
         found = cells(points, side) if side > 0 else None
         if found is not None and len(found[0]) <= WORTH * len(points):
             self._merge(*found)
+
+    @staticmethod
+    def in_tree(points: Tensor, weights: Tensor, along: Tensor, size: int) -> Cells:
+        """The leaves of a kd-tree, of that many points each: there are as few in any dimension.
+
+        The tree cuts the coordinates ``along`` ``(n, D)`` of the points.
+        """
+        new = Cells(points, weights, 0.0)
+        if size > 1:
+            order = block_order(along, size)
+            labels = torch.empty_like(order)
+            labels[order] = torch.arange(len(order), device=order.device) // size
+            new._merge(order[::size], labels)
+        return new
 
     def weighing(self, weights: Tensor) -> Cells:
         """The same points with other weights, cut only once; not for cells, whose centroids move."""

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from ...points import Points
 from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
-from ..solution import Level, Report
+from ..solution import Level, Report, Seen
 from .progress import Bar
 from .relaxation import guessed_rate
 
@@ -148,6 +149,8 @@ class Found:
     engine: str
     pruned: PrunedSoftmins | None = None  # of the last check, where pairs were left out
     omitted: float = 0.0
+    slopes: tuple[Tensor | None, Tensor | None] = None, None  # of both potentials at their points
+    seen: Seen | None = None
     seconds: float = field(default=0.0)
 
     def report(self, course: Course) -> Report:

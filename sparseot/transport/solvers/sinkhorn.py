@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ...engines.base import Engine
 from ...engines.choose import loops_for
@@ -26,6 +27,8 @@ from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
 from .course import Course, Found
 from .multilevel import solve_kept_pairs
+from .nested import WORTH as WORTH_LEAVES
+from .nested import solve_nested
 from .progress import Bar
 
 __all__ = ["Sinkhorn"]
@@ -49,8 +52,8 @@ class Sinkhorn(Solver):
         accelerate: False for plain alternating updates.
         engine: "auto", or the name of an engine; "tiles" with ``multilevel=True`` compiles nothing,
             and visits kept pairs on any device.
-        multilevel: coarse clouds first, then kept pairs only; None decides by the size, the
-            dimension and the cost.
+        multilevel: coarse clouds first, then kept pairs only, or above six dimensions all of them, few times;
+            None decides by the size, the dimension and the cost. False visits all pairs throughout.
         certificate: "cheap", an interval as wide as ``tol`` times a mean cost, for three products
             with the plan; or "tight", as wide as ``tol**2`` in ordinary cases, for some fifty.
         memory: bytes that a solve over kept pairs may take; where its points and lists of pairs
@@ -119,7 +122,11 @@ class Sinkhorn(Solver):
         )
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None
-        return Solution(f, g, f_prev, g_prev, reports, pairs)
+        on_x, on_y = (
+            _stacked(side, f) for side in zip(*(part.slopes for part in parts), strict=True)
+        )
+        seen = tuple(part.seen for part in parts)
+        return Solution(f, g, f_prev, g_prev, reports, pairs, seen, slopes=(on_x, on_y))
 
     def _kept(
         self, item: Problem, sides: list[float], start: Start, cut: dict[Hashable, Cells]
@@ -153,6 +160,12 @@ class Sinkhorn(Solver):
         share_ranges(len(items), solve, 1, SWEEPING * pairs if small else 0.0)
         return [solved[k] for k in range(len(items))]
 
+    def _has_leaves(self, problem: Problem) -> bool:
+        """Whether leaves of a tree may stand for the points, where all pairs are visited."""
+        x, shared = problem.source.positions, isinstance(self.engine, SharedRows)
+        high = x.shape[-1] > BOXES and x.device.type == "cpu"
+        return high and not shared and isinstance(problem.cost, GroundCost)
+
     @property
     def _asked(self) -> bool:
         """Whether an engine was asked for by name."""
@@ -161,6 +174,12 @@ class Sinkhorn(Solver):
 
     def solve_item(self, course: Course, start: Start, why: str) -> Found:
         """One item of a batch over all pairs; ``why`` says why they are visited."""
+        problem, wanted = course.problem, self.multilevel
+        if wanted is None:
+            pairs = problem.source.weights.numel() * problem.target.weights.numel()
+            wanted = pairs >= WORTH_LEAVES
+        if wanted and start is None and not problem.symmetric and self._has_leaves(problem):
+            return solve_nested(course, why=why)
         return solve_all_pairs(course, start, asked=self._asked, why=why)
 
     def _course(self, item: Problem, sides: list[float]) -> Course:
@@ -195,7 +214,7 @@ class Sinkhorn(Solver):
             why = f"boxes bound little in dimension {x.shape[-1]}"
         elif loops is None or (loops == "tiles" and not self.multilevel):
             why = "as asked"
-        if self.multilevel and why:
+        if self.multilevel and why and not self._has_leaves(problem):
             fix = "Leave multilevel=None to visit all pairs."
             raise bad_input(
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
@@ -204,6 +223,12 @@ class Sinkhorn(Solver):
         if why is None and self.multilevel is None and pairs < WORTH[problem.p]:
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
+
+
+def _stacked(items: Sequence[Tensor | None], like: Tensor) -> Tensor | None:
+    """What is known of each item, for all of them; None where it is not known of some."""
+    known = [t for t in items if t is not None]
+    return torch.stack(known).to(like) if len(known) == len(items) else None
 
 
 def _parts(start: Potentials | None, items: list[Problem]) -> list[Start]:

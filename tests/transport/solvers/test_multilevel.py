@@ -160,8 +160,8 @@ def test_points_without_weight_and_far_away():
 
 def test_where_it_cannot_be_it_says_why():
     x = torch.rand(30, 8)
-    with pytest.raises(ValueError, match="boxes bound little in dimension 8"):
-        so.solve_sample(x, x + 1, blur=1.0, solver=FEW)
+    with pytest.raises(ValueError, match="it has no bounds on blocks"):
+        so.solve_sample(x, x + 1, blur=1.0, solver=FEW, cost=lambda x, y: ((x - y) ** 2).sum(-1))
     assert "boxes bound little" in so.solve_sample(x, x + 1, blur=1.0).reports[0].engine
     assert "small clouds" in repr(so.solve_sample(x[:, :3], x[:, :3] + 1, blur=1.0))
 

@@ -1,19 +1,19 @@
-"""Point clouds for the tutorials, the same on every machine: pictures, intervals, a calorimeter.
+"""Point clouds for the tutorials, the same on every machine: pictures, intervals, a calorimeter, cells.
 
 Nothing is downloaded and no file is read: the caller brings the picture, as an array.
 """
 
 from __future__ import annotations
 
-from operator import index as as_integer
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .errors import bad_input
+from ..errors import bad_input
+from .checks import check_dtype, density, noisy, positive
+from .lineages import cells
 
-__all__ = ["calorimeter", "interval", "sample_image", "spiral", "swiss_roll"]
+__all__ = ["calorimeter", "cells", "interval", "sample_image", "spiral", "swiss_roll"]
 
 
 def sample_image(
@@ -63,9 +63,9 @@ def sample_image(
         >>> points.shape, bool(((points > 0) & (points < 1)).all())
         (torch.Size([1000, 2]), True)
     """
-    n = _count("n", n)
-    _check_dtype(dtype)
-    chances = _density(image)
+    n = positive("n", n)
+    check_dtype(dtype)
+    chances = density(image)
     rng = np.random.default_rng(seed)
     height, width = chances.shape
     row, column = np.divmod(rng.choice(chances.size, size=n, p=chances.ravel()), width)
@@ -115,8 +115,8 @@ def interval(
         >>> interval(4, 0.0, 1.0).squeeze().tolist()
         [0.125, 0.375, 0.625, 0.875]
     """
-    n = _count("n", n)
-    _check_dtype(dtype)
+    n = positive("n", n)
+    check_dtype(dtype)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise bad_input("low, high", f"{low} and {high}", "two finite numbers")
     if not low < high:
@@ -157,8 +157,8 @@ def calorimeter(
         >>> deposits.shape[1], bool((deposits[:, 0] > 0.5).all()), len(particle) == len(deposits)
         (3, True, True)
     """
-    mean = _count("n_particles", n_particles)
-    _check_dtype(dtype)
+    mean = positive("n_particles", n_particles)
+    check_dtype(dtype)
     rng = np.random.default_rng(seed)
     count = rng.poisson(mean)
     energy, hit = rng.uniform(0, 10, count), rng.uniform(-1, 1, (count, 2))
@@ -201,9 +201,9 @@ def spiral(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
         >>> spiral(3, noise=0.0)[0].tolist()
         [0.4000000059604645, 0.5]
     """
-    t = np.linspace(0, 2 * np.pi, _count("n", n) + 1)[:-1]
+    t = np.linspace(0, 2 * np.pi, positive("n", n) + 1)[:-1]
     curve = np.stack((0.4 + 0.4 * (t / 7) * np.cos(t), 0.5 + 0.3 * np.sin(t)), 1)
-    return _noisy(curve, noise, np.random.default_rng(seed))
+    return noisy(curve, noise, np.random.default_rng(seed))
 
 
 def swiss_roll(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
@@ -229,69 +229,9 @@ def swiss_roll(n: int, *, noise: float = 0.01, seed: int = 0) -> torch.Tensor:
         >>> swiss_roll(1000).shape
         torch.Size([1000, 3])
     """
-    t = np.linspace(0, 2 * np.pi, _count("n", n) + 1)[:-1]
+    t = np.linspace(0, 2 * np.pi, positive("n", n) + 1)[:-1]
     rng = np.random.default_rng(seed)
     height = 0.1 + 0.8 * rng.random(len(t))
     across, along = (t / 7) * np.cos(1.5 * t), (t / 7) * np.sin(1.5 * t)
     sheet = np.stack((0.4 + 0.4 * across, height, 0.5 + 0.3 * along), 1)
-    return _noisy(sheet, noise, rng)
-
-
-def _density(image: ArrayLike | torch.Tensor) -> np.ndarray:
-    """Grey values ``(H, W)`` as probabilities of pixels, or a refusal of what is no picture of them."""
-    if isinstance(image, torch.Tensor):
-        image = image.detach().cpu().numpy()
-    grey = np.asarray(image)
-    if grey.ndim != 2 or grey.size == 0:
-        colour = grey.ndim == 3 and grey.shape[-1] in (3, 4)
-        fix = "Pass one grey value for each pixel."
-        if colour:
-            fix = "Average the colours first: image[..., :3].mean(axis=-1)."
-        raise bad_input("image", f"shape {grey.shape}", "grey values of shape (H, W)", fix)
-    if grey.dtype.kind not in "buif":
-        fix = "Convert it with astype(float)."
-        raise bad_input("image", f"values of type {grey.dtype}", "real numbers", fix)
-    density = grey.astype(np.float64)
-    if bad := int((~np.isfinite(density)).sum()):
-        fix = "Replace them, for instance with numpy.nan_to_num(image, posinf=0.0)."
-        got = f"{bad} values that are NaN or infinite"
-        raise bad_input("image", got, "finite grey values", fix)
-    if density.min() < 0:
-        fix = "Subtract image.min(), or clip the picture at 0."
-        got = f"a smallest value of {density.min():g}"
-        raise bad_input("image", got, "a density, hence no negative value", fix)
-    if density.max() == 0:
-        fix = (
-            "Points fall where the picture is bright: pass image.max() - image for the dark parts."
-        )
-        raise bad_input("image", "zeros only", "at least one positive grey value", fix)
-    return np.asarray(density / density.sum())
-
-
-def _noisy(points: np.ndarray, noise: float, rng: np.random.Generator) -> torch.Tensor:
-    """The points with Gaussian noise, in float32."""
-    if not (np.isfinite(noise) and noise >= 0):
-        raise bad_input("noise", f"{noise}", "a finite standard deviation, zero or more")
-    moved = points + noise * rng.standard_normal(points.shape)
-    return torch.as_tensor(moved, dtype=torch.float32)
-
-
-def _count(argument: str, n: int) -> int:
-    """``n`` as a Python integer, at least 1 (NumPy integers pass, floats and booleans do not)."""
-    try:
-        count = as_integer(n)
-    except TypeError:
-        count = None
-    if count is None or isinstance(n, bool):
-        got, fix = f"{n!r} of type {type(n).__name__}", "Convert it with int()."
-        raise bad_input(argument, got, "an integer", fix, TypeError)
-    if count < 1:
-        raise bad_input(argument, str(count), "at least 1 point")
-    return count
-
-
-def _check_dtype(dtype: torch.dtype) -> None:
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise bad_input(
-            "dtype", str(dtype), "a floating type", "Use torch.float32 or torch.float64."
-        )
+    return noisy(sheet, noise, rng)

@@ -1,0 +1,147 @@
+r"""All pairs, visited few times: the leaves of a tree stand for their points, until the last sweeps.
+
+In many dimensions boxes bound nothing and no pair is left out. But at a temperature that is felt over many
+points, the centroids of the leaves of a kd-tree, cut along principal axes, have nearly the potentials of
+the points: eight points a leaf are a 64th of the pairs. They are solved at all temperatures, the softmin
+of one side gives the potential of all points of the other, and a few sweeps over all pairs remove what is
+left, the short waves. The last half-step brings along what derivatives and the interval ask for, both
+marginals and both means of the plan, so that neither takes a pass of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ...points import Points
+from ..problem import Problem
+from ..pruned.coarse import Cells
+from ..solution import Level
+from .all_pairs import DenseSoftmins
+from .course import Course, Found
+from .last_pass import LastPass
+from .progress import Stopped
+from .relaxation import PLAIN, alternate
+
+__all__ = ["WORTH", "solve_nested"]
+
+WORTH = 1 << 26  # pairs from which on it is taken
+LEAF = 8  # points in a leaf, and leaves in one of the next coarser level
+FEWEST = 1000  # leaves, at the coarsest level, about
+LIFTED = 0.002  # tolerance on leaves that is worth reaching
+SURE = 0.9  # share of the tolerance that the estimate must be below
+AXES = 1 << 13  # points from which principal axes are taken
+
+
+def solve_nested(course: Course, *, why: str) -> Found:
+    """The potentials of a problem of two clouds; ``why`` says why all pairs are visited."""
+    levels, ends = list[Level](), LastPass(course.problem)
+    f, g, stopped = _on_leaves(course, levels)
+    found = _on_points(course, ends, f, g, levels, stopped)
+    course.bar.close()
+    how = f"{course.problem.engine.name} on all pairs, from leaves of a tree ({why})"
+    return replace(found, engine=how)
+
+
+def _on_leaves(course: Course, levels: list[Level]) -> tuple[Tensor, Tensor, bool]:
+    """Potentials at all points from those of leaves, and whether someone stopped the sweeps."""
+    problem, stopped = course.problem, False
+    clouds = [c.positions[0].double() for c in (problem.source, problem.target)]
+    weights = [c.weights[0].double() for c in (problem.source, problem.target)]
+    axes, count = _principal_axes(*clouds), min(map(len, clouds))
+    sizes = [LEAF]
+    while count >= FEWEST * LEAF * sizes[-1]:
+        sizes.append(LEAF * sizes[-1])
+    pair: list[Cells] = []
+    f = g = torch.empty(0)
+    for size in [*sizes[::-1], 1]:
+        new = [Cells.in_tree(x, w, x @ axes, size) for x, w in zip(clouds, weights, strict=True)]
+        if pair:
+            f, g = _carried(problem, pair, new, f, g)
+        else:
+            f, g = (torch.zeros_like(cells.weights) for cells in new)
+        if size == 1:
+            break
+        began, softmins = time.perf_counter(), DenseSoftmins(_between(problem, new[0], new[1]))
+        for eps, tol, most in course.schedule(None if not pair else True):
+            softmins.eps, last = eps, eps == problem.eps
+            outcome = alternate(
+                softmins,
+                f,
+                g,
+                tol=max(LIFTED, course.tol / 4) if last else tol,
+                budget=1 if stopped else min(most, course.max_sweeps),
+                rho2=course.rate(eps),
+                watch=course.watch(eps),
+            )
+            f, g, stopped = outcome.f, outcome.g_prev, stopped or outcome.interrupted
+            levels.append(course.level(eps, (len(f), len(g)), outcome, 1.0, began))
+            began = time.perf_counter()
+        pair = new
+    return f, g, stopped
+
+
+def _carried(
+    problem: Problem, old: list[Cells], new: list[Cells], f: Tensor, g: Tensor
+) -> tuple[Tensor, Tensor]:
+    """At finer leaves: f is the softmin of g at the coarser ones, g what it was there, to start from."""
+    f, guess = (
+        h[coarse.labels[fine.heads]] for h, coarse, fine in zip((f, g), old, new, strict=True)
+    )
+    softmins = DenseSoftmins(_between(problem, new[0], old[1]))
+    return softmins.step(0, f, g).value, guess
+
+
+def _between(problem: Problem, X: Cells, Y: Cells) -> Problem:
+    """The same problem between the leaves of both clouds."""
+    like = problem.source.positions
+    x, y = (Points(c.points[None].to(like), c.weights[None].to(like)) for c in (X, Y))
+    return replace(problem, source=x, target=y)
+
+
+def _principal_axes(x: Tensor, y: Tensor) -> Tensor:
+    """An orthonormal basis ``(D, D)`` along which both clouds together vary most, then less."""
+    some = torch.cat([c[:: max(1, len(c) // AXES)] for c in (x, y)])
+    some = some - some.mean(0)
+    axes: Tensor = torch.linalg.eigh(some.mT @ some)[1].flip(1)
+    return axes
+
+
+def _on_points(
+    course: Course, ends: LastPass, f: Tensor, g: Tensor, levels: list[Level], stopped: bool
+) -> Found:
+    """Plain sweeps over all pairs; over-relaxed ones where these are not enough."""
+    problem, tol = course.problem, course.tol
+    began, watch = time.perf_counter(), course.watch(problem.eps)
+    softmins, sweeps, found = ends.softmins, 0.0, None
+    try:
+        g = softmins.step(1, g, f).value
+        plain = (
+            PLAIN if tol >= LIFTED else 0
+        )  # below, long waves are left, which relaxation removes
+        while not (stopped or sweeps >= min(plain, course.max_sweeps)):
+            here = softmins.step(0, f, g)
+            f, sweeps = here.value, sweeps + 1
+            watch(float(here.error))
+            if ends.estimate(f, g) <= SURE * tol:
+                found = ends.close(f, g, sweeps)
+                if found.outcome.error <= tol:
+                    break
+                g = found.outcome.g
+            else:
+                g = softmins.step(1, g, f).value
+        if found is None or found.outcome.error > tol:
+            budget = 1 if stopped else max(course.max_sweeps - sweeps, 1)
+            rate = course.rate(problem.eps)
+            outcome = alternate(softmins, f, g, tol=tol, budget=budget, rho2=rate, watch=watch)
+            sweeps, stopped = sweeps + outcome.sweeps, stopped or outcome.interrupted
+            found = ends.close(outcome.f_prev, outcome.g_prev, sweeps)
+    except Stopped:
+        stopped = True
+        found = ends.close(softmins.step(0, f, g).value, g, sweeps)
+    outcome = replace(found.outcome, interrupted=stopped)
+    levels.append(course.level(problem.eps, (len(f), len(g)), outcome, 1.0, began))
+    return replace(found, outcome=outcome, levels=levels)
