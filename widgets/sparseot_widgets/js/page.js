@@ -1,11 +1,19 @@
 // Brings the viewers of a page to life without a kernel. A classic script: it works from file://.
 (() => {
+  const models = [];
+
   /** What anywidget's model is to a viewer, over the state that stands in the page. */
   class PageModel {
     constructor(state) {
       this.state = state;
       this.actions = new Map();
       this.recordedOnly = true;
+      models.push(this);
+    }
+
+    /** Names of the traits that are linked by a channel. */
+    linked(channel) {
+      return Object.entries(this.state._shared ?? {}).filter(([, all]) => all.includes(channel)).map(([name]) => name);
     }
 
     get(name) {
@@ -16,6 +24,9 @@
       if (this.state[name] === value) return;
       this.state[name] = value;
       for (const action of this.actions.get(`change:${name}`) ?? []) action();
+      for (const channel of this.state._shared?.[name] ?? []) {
+        for (const other of models) if (other !== this) for (const there of other.linked(channel)) other.set(there, value);
+      }
     }
 
     on(name, action) {
