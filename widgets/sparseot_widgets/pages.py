@@ -11,9 +11,10 @@ __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
 SHARED = (
-    "codec", "scales", "colours", "light", "plot", "controls",
+SHARED = (  # each needs those before it
+    "codec", "scales", "colours", "plot", "space", "light", "points", "controls",
     "select", "partners", "hover", "save", "stage",
-)  # each needs those before it  # fmt: skip
+)  # fmt: skip
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the
 # imports between them go, and what they export is simply there.
