@@ -10,11 +10,11 @@ from importlib import resources
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
-SHARED = (
 SHARED = (  # each needs those before it
     "codec", "scales", "colours", "plot", "space", "light", "points", "controls",
-    "select", "partners", "hover", "save", "stage",
+    "select", "hover", "save", "desk", "stage",
 )  # fmt: skip
+BESIDE = {"plan": ("partners",)}  # modules that one viewer alone needs
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the
 # imports between them go, and what they export is simply there.
@@ -23,21 +23,25 @@ EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 # For readers of the source only: comments (whole lines, ends of lines), empty lines and indentation.
 UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^\n|^ +", re.MULTILINE)
 # Spaces beside signs are not needed either, but for those in strings, which the first group keeps.
-SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *""")
+SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *| (-) (?=[\w(])""")
+# Nor are ends of lines, where a statement cannot end or has ended.
+BROKEN = re.compile(r"(?<=[;{,([])\n")
 
 
 @cache
 def bundle(module: str) -> str:
     """The whole JavaScript of one viewer: the shared modules, then its own."""
-    sources = [(JS / f"{name}.mjs").read_text(encoding="utf-8") for name in (*SHARED, module)]
+    names = (*SHARED, *BESIDE.get(module, ()), module)
+    sources = [(JS / f"{name}.mjs").read_text(encoding="utf-8") for name in names]
     joined = UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
-    return SPACED.sub(lambda found: found[1] or found[2], joined)
+    spare = SPACED.sub(lambda found: found[1] or found[2] or found[3], joined)
+    return BROKEN.sub("", spare)
 
 
 def viewers() -> list[str]:
     """The modules that draw a viewer."""
     names = [path.name.removesuffix(".mjs") for path in JS.iterdir() if path.name.endswith(".mjs")]
-    return sorted(set(names) - set(SHARED))
+    return sorted(set(names) - set(SHARED) - {name for all_ in BESIDE.values() for name in all_})
 
 
 @cache

@@ -76,12 +76,18 @@ function draw(view) {
   const names = namesOf(scene).map((name) => (scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
   const matrix = lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1] });
   const radius = get("size") * radiusOf(scene.points.length / dim);
-  drawPoints(view, "cloud", { name: "x", points: scene.points, dim, index: scene.index }, matrix, { colour: colours, radius });
+  drawPoints(view, "cloud", { name: "points", points: scene.points, dim, index: scene.index }, matrix, { colour: colours, radius });
   if (dim > 2) drawTripod(plot, lens.camera, names);
   if (bar) drawBar(plot, bar, theme.place);
   else drawLegend(plot, scene, theme);
 }
 
+/** What the card under the pointer says of a point. */
+function describe({ scene }, place, k) {
+  const rows = scene.values ? [[scene.of || "value", words(scene.values[k])]] : [];
+  return scene.labels ? [...rows, ["class", scene.classes[scene.labels[k]]]] : rows;
+}
+
 const panels = [{ name: "cloud", label: "The cloud: drag, wheel and keys move it", aspect: 0.62 }];
 
-export default { render: (context) => mount(context, { panels, draw }) };
+export default { render: (context) => mount(context, { panels, draw, describe }) };

@@ -1,27 +1,39 @@
 // PlanViewer: two clouds with the pairs of most mass; the plan as a matrix with its marginals.
-import { extent, padded } from "./scales.mjs";
+import { extent, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { drawTripod, projected } from "./space.mjs";
+import { colourBar, glow } from "./light.mjs";
+import { drawPoints } from "./points.mjs";
+import { imageOf, imageWords } from "./partners.mjs";
 import { mount } from "./stage.mjs";
 
-/** How large points are drawn, if there are so many. */
-const radius = (count) => Math.max(1.2, Math.min(4, 60 / Math.sqrt(count)));
 
-function drawClouds({ plots, scene, answer, theme }) {
-  const plot = plots.clouds;
-  const xs = extent([scene.x, scene.y], 0, 2);
-  const ys = extent([scene.x, scene.y], 1, 2);
-  plot.axes({ x: padded(xs), y: padded(ys), equal: true, bare: true });
-  const [from, to] = [plot.pixels(scene.x), plot.pixels(scene.y)];
+function drawClouds(view, image) {
+  const { plots: { clouds: plot }, scene, answer, theme } = view;
+  const dim = scene.x.shape[1];
+  const lens = view.lens("clouds").fit([scene.x, scene.y], dim);
+  const matrix = lens.look(plot);
+  const [from, to] = [scene.x, scene.y].map((points) => projected(points, dim, matrix));
   const top = answer.mass[0] || 1;
+  const [mask, ends] = image ? [image.masks[image.side], image.side ? answer.to : answer.from] : [];
   for (let k = answer.mass.length - 1; k >= 0; k--) {
     const [i, j] = [2 * answer.from[k], 2 * answer.to[k]];
-    const alpha = 0.05 + 0.45 * Math.sqrt(answer.mass[k] / top);
+    const lit = image ? (mask[ends[k]] ? 1.8 : 0.15) : 1; // of a selection only its own lines
+    const alpha = Math.min(1, (0.05 + 0.45 * Math.sqrt(answer.mass[k] / top)) * lit);
     plot.line([from[i], from[i + 1], to[j], to[j + 1]], theme.fg, { alpha });
   }
-  plot.discs(from, theme.classes[0], radius(from.length / 2));
-  plot.discs(to, theme.classes[1], radius(to.length / 2));
-  plot.text("● source", 8, 14, { colour: theme.classes[0] });
-  plot.text("● target", 80, 14, { colour: theme.classes[1] });
+  [["source", scene.x, scene.x_index], ["target", scene.y, scene.y_index]].forEach(([name, points, index], side) => {
+    const other = image?.share && image.side !== side;
+    const colour = other ? coloured(image.share, [0, image.top], glow(theme.classes[side], theme.bg)) : theme.classes[side];
+    const paint = other ? { near: "all", first: image.first } : {};
+    drawPoints(view, "clouds", { name, points, dim, index }, matrix, { colour, ...paint });
+    plot.text(`● ${name}`, 8 + 72 * side, 14, { colour: theme.classes[side] });
+  });
+  if (dim > 2) drawTripod(plot, lens.camera, ["x₁", "x₂", "x₃"]);
+  if (image?.share) {
+    const name = `${image.side ? "source" : "target"}: part that ${image.side ? "goes there" : "comes from it"}`;
+    colourBar(plot, glow(theme.classes[1 - image.side], theme.bg), ["0", `${words(100 * image.top)} %`], name);
+  }
 }
 
 /** Bars along one side of the matrix: filled what the plan has, a line what was asked for. */
@@ -68,8 +80,12 @@ const panels = [
 ];
 
 function draw(view) {
-  drawClouds(view);
+  const image = imageOf(view);
+  drawClouds(view, image);
   drawMatrix(view);
+  if (!image) return {};
+  const { readout, chosen } = imageWords(image, view.get("_controls")[0].unit, view.alone);
+  return { chosen, readout: [...readout, ...view.answer.readout], summary: [view.answer.summary, chosen].filter(Boolean).join("; selected: ") };
 }
 
 export default { render: (context) => mount(context, { panels, draw }) };

@@ -209,6 +209,7 @@ export class Plot {
   /** Discs at pixels x y x y ...; `colour` is "#rrggbb" or three bytes a point. */
   discs(xy, colour, radius, order = null) {
     const { layer, context } = this;
+    if (context.discs?.(xy, colour, radius, order)) return; // a pen that writes circles (save.mjs)
     Object.assign(layer, { width: this.canvas.width, height: this.canvas.height });
     const pen = layer.getContext("2d");
     const image = pen.createImageData(layer.width, layer.height);

@@ -19,9 +19,19 @@ export class SvgPen {
     this.real = real; // it knows how wide words are
     this.parts = [];
     this.images = 0; // clouds that became an image
-    Object.assign(this, { fillStyle: "#000", strokeStyle: "#000", lineWidth: 1, globalAlpha: 1, textAlign: "left", textBaseline: "alphabetic", transform: "", dash: [] });
+    Object.assign(this, { ink: "#000000", edge: "#000000", lineWidth: 1, globalAlpha: 1, textAlign: "left", textBaseline: "alphabetic", transform: "", dash: [] });
     this.font = real.font;
   }
+
+  // The canvas reads colours as the page has them, and writes them as #rrggbb.
+  #read(colour) {
+    this.real.fillStyle = colour;
+    return this.real.fillStyle;
+  }
+  get fillStyle() { return this.ink; }
+  set fillStyle(colour) { this.ink = this.#read(colour); }
+  get strokeStyle() { return this.edge; }
+  set strokeStyle(colour) { this.edge = this.#read(colour); }
 
   #put(element, attributes, inside = "") {
     const all = { ...attributes, ...(this.globalAlpha < 1 && { opacity: short(this.globalAlpha) }), ...(this.transform && { transform: this.transform }) };

@@ -118,6 +118,12 @@ export class Selection {
     return mask;
   }
 
+  /** The mask of the cloud of this name; null if nothing of it is chosen, or nothing can be. */
+  maskOf(name, count, index = null) {
+    const trait = Object.keys(this.clouds).find((one) => this.clouds[one].name === name);
+    return trait ? this.mask(trait, count, index) : null;
+  }
+
   get any() {
     return Object.keys(this.clouds).some((trait) => this.of(trait).length);
   }
@@ -151,10 +157,11 @@ export class Selection {
   }
 }
 
-const ICONS = {
+export const ICONS = {
   move: "M8 1v14M1 8h14M8 1 6 3M8 1l2 2M8 15l-2-2M8 15l2-2M1 8l2-2M1 8l2 2M15 8l-2-2M15 8l-2 2",
   lasso: "M5 11C2 10 1 8 2 5.5 3.5 2 9 1 12.5 3c3 2 2.5 6-.5 7.5C10 12 7 12 5 11c-1.5-.5-2.5.5-2 2 .3.8 1 1.5 1 2",
   box: "M2 2h2M7 2h2M12 2h2v2M14 7v2M14 12v2h-2M9 14H7M4 14H2v-2M2 9V7M2 4V2",
+  screen: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
 };
 
 /** A small drawing of lines, in the colour of the words around it. */
@@ -222,10 +229,15 @@ export class Tools {
     this.say();
   }
 
-  /** Say what is chosen, or how to choose. */
-  say() {
+  /** Say what is chosen, with what the viewer knows of it, or how to choose. */
+  say(chosen = "") {
     const help = this.tool === "move" ? "" : "Drag around points: Shift adds, Alt takes away, Escape clears.";
-    const text = this.selection.words() || help;
+    const words = this.selection.words();
+    this.tell(words ? [words, chosen].filter(Boolean).join(": ") : help);
+  }
+
+  /** Words for those who read and for those who listen. */
+  tell(text) {
     if (this.said.textContent !== text) this.said.textContent = text;
   }
 
@@ -291,7 +303,7 @@ export class Tools {
       const [x, y] = this.view.focus?.[panel] ?? [width / 2, height / 2];
       const begun = [x - 3 * ARROW, y - 3 * ARROW, x + 3 * ARROW, y + 3 * ARROW];
       this.#begin(panel, corners(...begun), { box: begun });
-      this.said.textContent = "Arrow keys size the box, with Shift they move it; Enter takes it, Escape leaves it.";
+      this.tell("Arrow keys size the box, with Shift they move it; Enter takes it, Escape leaves it.");
       return true;
     }
     if (key === "Enter") {
