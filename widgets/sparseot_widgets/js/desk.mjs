@@ -27,6 +27,7 @@ export function desk({ model, view, viewer, root, draw, redraw, lens }) {
   const tools = new Tools(view, selection);
   const card = new Card(view, viewer);
   Object.assign(view, { selection, tool: (_, event) => { card.hear(event); return tools.hear(event); } });
+  root.view = view; // for tests, and for whoever looks in the console
   const plots = () => Object.values(view.plots);
   const png = () => keep(model.get("title"), "png", sheetOf(root, plots(), view.theme).toDataURL());
   const svg = () => {

@@ -1,6 +1,6 @@
 // Brings the viewers of a page to life without a kernel. A classic script: it works from file://.
 (() => {
-  const models = [];
+  const models = []; // of all viewers of the page
 
   /** What anywidget's model is to a viewer, over the state that stands in the page. */
   class PageModel {
