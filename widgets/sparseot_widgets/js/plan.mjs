@@ -12,7 +12,7 @@ function drawClouds(view, image) {
   const { plots: { clouds: plot }, scene, answer, theme } = view;
   const dim = scene.x.shape[1];
   const lens = view.lens("clouds").fit([scene.x, scene.y], dim);
-  const matrix = lens.look(plot);
+  const matrix = lens.look(plot, { bare: true, margin: [22, 6, 26, 6] }); // words stand above and below
   const [from, to] = [scene.x, scene.y].map((points) => projected(points, dim, matrix));
   const top = answer.mass[0] || 1;
   const [mask, ends] = image ? [image.masks[image.side], image.side ? answer.to : answer.from] : [];
