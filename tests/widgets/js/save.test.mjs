@@ -41,5 +41,5 @@ test("a turned word, and what was saved comes back", () => {
 test("very many discs are left to an image", () => {
   const to = pen();
   assert.equal(to.discs(new Float32Array(20_000), "#000000", 1), false);
-  assert.deepEqual([to.images, to.parts.length], [1, 0]);
+  assert.equal(to.parts.length, 0);
 });

@@ -2,8 +2,8 @@
 import { extent, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
 import { colourBar } from "./light.mjs";
-import { drawPoints } from "./points.mjs";
 import { projected } from "./space.mjs";
+import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
 const DRAWN = 20_000; // edges at most
@@ -134,7 +134,8 @@ function aroundSelection({ scene, answer, memory, selection }) {
   const mask = selection.maskOf("points", scene.points.shape[0], scene.index);
   const key = [mask, memory.weights];
   if (!memory.around?.key.every((part, n) => part === key[n])) {
-    memory.around = { key, value: mask && { mask, ...around(answer, memory.weights, memory.K, mask) } };
+    const slots = mask && Array.from(memory.weights.keys()).filter((k) => mask[Math.floor(k / memory.K)] && memory.weights[k] > FAINT * memory.top);
+    memory.around = { key, value: mask && { slots, ...around(answer, memory.weights, memory.K, mask) } };
   }
   return memory.around.value;
 }
@@ -143,22 +144,21 @@ function drawGraph(view) {
   const { plots: { graph: plot }, scene, answer, theme, memory } = view;
   const { groups, K, degrees } = prepared(view);
   const chosenOnes = aroundSelection(view);
-  const matrix = view.lens("graph").fit([scene.points], 2).look(plot);
-  const xy = projected(scene.points, 2, matrix);
+  const lens = view.lens("graph").fit([scene.points], 2);
+  const xy = projected(scene.points, 2, lens.look(plot, { bare: true, margin: [6, 6, scene.labels ? 6 : 24, 6] }));
   const mixed = (k) => scene.labels[Math.floor(k / K)] !== scene.labels[neighbour(answer, k, K)];
-  groups.forEach((slots, g) => {
-    const alpha = (0.04 + 0.76 * ((g + 0.5) / SHADES)) * (chosenOnes ? 0.25 : 1);
-    if (!scene.labels) return stroke(plot, slots, answer, K, xy, theme.fg, alpha, []);
-    stroke(plot, slots.filter((k) => !mixed(k)), answer, K, xy, theme.classes[2], alpha, []);
-    return stroke(plot, slots.filter(mixed), answer, K, xy, theme.classes[1], alpha, [4, 2]);
+  plot.inside(() => {
+    groups.forEach((slots, g) => {
+      const alpha = (0.04 + 0.76 * ((g + 0.5) / SHADES)) * (chosenOnes ? 0.25 : 1);
+      if (!scene.labels) return stroke(plot, slots, answer, K, xy, theme.fg, alpha, []);
+      stroke(plot, slots.filter((k) => !mixed(k)), answer, K, xy, theme.classes[2], alpha, []);
+      return stroke(plot, slots.filter(mixed), answer, K, xy, theme.classes[1], alpha, [4, 2]);
+    });
+    if (chosenOnes) stroke(plot, chosenOnes.slots, answer, K, xy, theme.fg, 0.7, []);
   });
-  const radius = Math.max(1.2, Math.min(4, 60 / Math.sqrt(degrees.length)));
-  if (chosenOnes) {
-    const from = ({ mask }) => Array.from(memory.weights.keys()).filter((k) => mask[Math.floor(k / K)] && memory.weights[k] > FAINT * memory.top);
-    stroke(plot, (chosenOnes.slots ??= from(chosenOnes)), answer, K, xy, theme.fg, 0.7, []);
-  }
-  const cloud = { name: "points", points: scene.points, dim: 2, index: scene.index };
-  drawPoints(view, "graph", cloud, matrix, { colour: nodeColours(view), radius, near: chosenOnes?.near });
+  const radius = Math.max(1.2, radiusOf(degrees.length / lens.zoom));
+  const nodes = { name: "points", points: scene.points, colour: nodeColours(view), index: scene.index, near: chosenOnes?.near };
+  drawPoints(view, "graph", [nodes], { radius, alpha: 1 });
   drawKey(plot, view);
   memory.xy = xy;
   const chosen = memory.hover ?? memory.chosen;

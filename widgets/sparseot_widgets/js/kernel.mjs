@@ -53,8 +53,8 @@ function drawCloud(view) {
   const { points, dim, colours, top } = prepared(view);
   const lens = view.lens("cloud").fit([points], dim);
   const radius = Math.max(1, Math.min(4, 110 / Math.sqrt(points.length / dim)));
-  const cloud = { name: "points", points, dim, index: scene.index };
-  drawPoints(view, "cloud", cloud, lens.look(plot), { colour: colours, radius });
+  lens.look(plot, { bare: true, margin: [6, 6, 26, 6] });
+  drawPoints(view, "cloud", [{ name: "points", points, colour: colours, index: scene.index }], { radius: radius * Math.min(4, Math.sqrt(lens.zoom)) });
   if (dim > 2) drawTripod(plot, lens.camera, [..."₁₂₃"].map((n) => (spectral(view) ? "f" : "x") + n));
   colourBar(plot, theme.poles, [words(-top, 2), words(top, 2)], `eigenvector ${view.get("vector")}`);
   const bend = plot.unit * answer.sigma;

@@ -43,11 +43,17 @@
   }
 
   const loaded = new Map();
-  /** A viewer's module, loaded from its text. */
+  /** The text of a module, which came compressed. */
+  function unpacked(name) {
+    const bytes = Uint8Array.from(atob(window.sparseotViewers[name]), (sign) => sign.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  }
+
+  /** A viewer's module: what all share, and its own. */
   function load(name) {
     if (!loaded.has(name)) {
-      const text = new Blob([window.sparseotViewers[name]], { type: "text/javascript" });
-      loaded.set(name, import(URL.createObjectURL(text)));
+      const parts = Promise.all(["shared", name].map(unpacked));
+      loaded.set(name, parts.then((texts) => import(URL.createObjectURL(new Blob(texts, { type: "text/javascript" })))));
     }
     return loaded.get(name);
   }

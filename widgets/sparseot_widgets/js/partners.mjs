@@ -64,7 +64,7 @@ export function given({ problem, potentials }, mask, fromTarget = false) {
 const CLOUDS = [["source", "x", "selected"], ["target", "y", "selected_target"]];
 
 /** The part of each point's mass that comes from a selection: by JavaScript, or by Python where the cost is not a power of the distance. */
-function shared({ scene, answer, get }, mask, side) {
+function partOf({ scene, answer, get }, mask, side) {
   const [, other] = CLOUDS[1 - side];
   const count = scene[other].shape[0];
   if (!scene.problem) {
@@ -88,7 +88,7 @@ export function imageOf(view) {
   const key = [answer, ...masks, get("_image")];
   if (memory.image?.key.every((part, k) => part === key[k])) return memory.image.value;
   const side = masks[0] ? 0 : 1;
-  let value = masks[side] && { side, masks, ...shared(view, masks[side], side) };
+  let value = masks[side] && { side, masks, ...partOf(view, masks[side], side) };
   if (value?.share) {
     const { share } = value;
     const top = share.reduce((most, v) => Math.max(most, v), 0);

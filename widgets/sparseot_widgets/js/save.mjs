@@ -3,6 +3,8 @@ import { make } from "./controls.mjs";
 
 const CIRCLES = 5_000; // discs of one cloud; more are an image in the SVG
 
+let clips = 0; // so that each has a name of its own
+
 const SAFE = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 /** Any text as a piece of XML. */
 export const escaped = (text) => String(text).replace(/[&<>"]/g, (sign) => SAFE[sign]).replace(/[^\P{Cc}\t\n]/gu, "");
@@ -34,7 +36,7 @@ export class SvgPen {
   set strokeStyle(colour) { this.edge = this.#read(colour); }
 
   #put(element, attributes, inside = "") {
-    const all = { ...attributes, ...(this.globalAlpha < 1 && { opacity: short(this.globalAlpha) }), ...(this.transform && { transform: this.transform }) };
+    const all = { ...attributes, ...(this.globalAlpha < 1 && { opacity: short(this.globalAlpha) }), ...(this.transform && { transform: this.transform }), ...(this.clipped && { "clip-path": `url(#${this.clipped})` }) };
     const said = Object.entries(all).map(([name, value]) => ` ${name}="${escaped(value)}"`).join("");
     this.parts.push(inside ? `<${element}${said}>${inside}</${element}>` : `<${element}${said}/>`);
   }
@@ -98,17 +100,26 @@ export class SvgPen {
     this.#put("text", { x: short(x), y: short(y + drop * size), ...(size !== 12 && { "font-size": size }), ...(anchor && { "text-anchor": anchor }), fill: this.fillStyle, ...veil }, escaped(words) || " ");
   }
 
-  drawImage(source, left, top, width, height) {
+  clip() {
+    this.clipped = `sov-clip-${++clips}`;
+    this.parts.push(`<clipPath id="${this.clipped}"><path d="${this.#path.join("")}"/></clipPath>`);
+  }
+
+  drawImage(source, ...box) {
+    let [left, top, width, height] = box;
+    if (box.length > 4) { // a part of it
+      const part = Object.assign(document.createElement("canvas"), { width: box[2], height: box[3] });
+      part.getContext("2d").drawImage(source, -box[0], -box[1]);
+      [source, left, top, width, height] = [part, ...box.slice(4)];
+      this.images++;
+    }
     this.#put("image", { x: short(left), y: short(top), width: short(width), height: short(height), preserveAspectRatio: "none", style: "image-rendering:pixelated", href: source.toDataURL() });
   }
 
   /** Discs as circles; `false` where they are so many that an image is better. */
   discs(xy, colour, radius, order = null) {
     const count = xy.length / 2;
-    if (count > CIRCLES) {
-      this.images++;
-      return false;
-    }
+    if (count > CIRCLES) return false;
     const circles = [];
     for (let n = 0; n < count; n++) {
       const k = order ? order[n] : n;

@@ -7,6 +7,7 @@ import { Lens } from "./space.mjs";
 import { controlRow, make, player } from "./controls.mjs";
 import { desk } from "./desk.mjs";
 
+const REST = 250; // milliseconds after which a picture that moved is at rest
 const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
 
 /** The colours of the page that the viewer stands in. */
@@ -82,6 +83,7 @@ export function mount({ model, el }, viewer) {
   let controls = [];
   let waiting = 0;
   let planned = 0;
+  let resting = 0;
 
   const stopButton = make("button", {
     type: "button", class: "sov-stop", onclick: () => model.send({ do: "stop" }),
@@ -118,7 +120,7 @@ export function mount({ model, el }, viewer) {
       plot.begin(view.theme);
       if (!plot.canvas.clientWidth) watch(plot.canvas);
     }
-    view.places = {};
+    Object.assign(view, { places: {}, thinned: false });
     const told = { ...view.answer, ...viewer.draw(view) };
     resetButton.hidden = !Object.keys(lenses).length;
     for (const [panel, { dim }] of Object.entries(lenses)) {
@@ -135,6 +137,17 @@ export function mount({ model, el }, viewer) {
     showReadout(said);
   }
   const redraw = () => { planned ||= requestAnimationFrame(draw); };
+
+  /** The picture moves, and will be drawn whole when it has come to rest. */
+  function moves() {
+    view.moving = true;
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      view.moving = false;
+      if (view.thinned) redraw();
+    }, REST);
+    return true;
+  }
 
   function showReadout(pairs) {
     const parts = pairs.map(([term, value]) => make("span", {}, make("span", {}, term), " ", make("b", {}, value)));
@@ -190,13 +203,12 @@ export function mount({ model, el }, viewer) {
   }
 
   function listen(canvas, panel) {
-    const moved = (event) => {
-      const done = lenses[panel]?.gesture(event, view.plots[panel]);
-      if (done) around.share();
-      return done;
-    };
     const tell = (event) => {
-      const done = view.tool?.(view, event) || viewer.gesture?.(view, event) || moved(event);
+      let done = view.tool?.(view, event) || viewer.gesture?.(view, event);
+      if (!done && lenses[panel]?.gesture(event, view.plots[panel])) {
+        done = moves();
+        around.share();
+      }
       if (done) redraw();
       return done;
     };
@@ -271,6 +283,7 @@ export function mount({ model, el }, viewer) {
   }
   const night = matchMedia("(prefers-color-scheme: dark)");
   night.addEventListener("change", redraw);
+  document.addEventListener("sparseot-repaint", redraw); // a card was lost, or came back
 
   return () => {
     for (const action of off) action();
@@ -279,7 +292,9 @@ export function mount({ model, el }, viewer) {
     sizes.disconnect();
     themes.disconnect();
     night.removeEventListener("change", redraw);
+    document.removeEventListener("sparseot-repaint", redraw);
     clearTimeout(waiting);
+    clearTimeout(resting);
     cancelAnimationFrame(planned);
   };
 }
