@@ -14,7 +14,7 @@ VIEWERS = {
     "PlanViewer": "viewers.plan",
 }
 
-NAMES = VIEWERS | {"gradient_flow": "euler"}
+NAMES = VIEWERS | {"gradient_flow": "euler", "link": "links"}
 
 __all__ = list(NAMES)
 

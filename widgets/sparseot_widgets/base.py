@@ -23,6 +23,7 @@ from sparseot.errors import bad_input
 from . import pages
 from .codec import Message, quantised, to_text, to_wire
 from .controls import Control, subset
+from .selection import Indices
 from .worker import Worker
 
 __all__ = ["BaseViewer"]
@@ -46,13 +47,18 @@ class BaseViewer(anywidget.AnyWidget):
         scene: what no control changes, as a dict of arrays, numbers and strings.
         controls: the sliders and choosers; each has a trait of its name.
         title: the line above the picture.
+        counts: how many points the cloud of each trait of :class:`Indices` has, as its caller gave it.
     """
 
     module: ClassVar[str] = ""  # the file in js/ without its ending
+    movable: ClassVar[bool] = False  # whether it pans, zooms or turns
     heavy: ClassVar[int] = 1_000_000  # bytes that it should not put into a page
     in_page = False  # whether a page that is being built shows it already
 
     title = traitlets.Unicode().tag(sync=True)
+    _selects: Any = traitlets.Dict().tag(sync=True)  # of each trait of indices: name and count
+    _camera: Any = traitlets.Dict().tag(sync=True)  # sent only where it is shared
+    _shared: Any = traitlets.Dict().tag(sync=True)  # channels of each trait that is linked
     _controls: Any = traitlets.List().tag(sync=True)
     _scene = Message()
     _answer = Message()
@@ -68,7 +74,12 @@ class BaseViewer(anywidget.AnyWidget):
         super().__init_subclass__(**options)
 
     def __init__(
-        self, scene: dict[str, Any], controls: Sequence[Control], title: str = "", **values: Any
+        self,
+        scene: dict[str, Any],
+        controls: Sequence[Control],
+        title: str = "",
+        counts: dict[str, int] | None = None,
+        **values: Any,
     ) -> None:
         self.controls = {control.name: control for control in controls}
         if unknown := sorted(set(values) - set(self.controls)):
@@ -81,6 +92,11 @@ class BaseViewer(anywidget.AnyWidget):
         self._asked_for = 0
         self.result: Any = None
         self._scene = scene
+        selections = self.traits(sync=lambda given: bool(given))
+        self._selects = {
+            name: {"name": cast(Indices, selections[name]).cloud, "count": count}
+            for name, count in (counts or {}).items()
+        }
         self._controls = self._told()
         with contextlib.suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the answer itself will warn, or fail
@@ -193,6 +209,8 @@ class BaseViewer(anywidget.AnyWidget):
             absent = isinstance(value, str) and value not in stops
             state[name] = stops[0] if absent else stops[there.nearest(value)]
         state |= {"title": self.title, "_controls": controls, "_status": {}}
+        state |= {name: to_text(to_wire(getattr(self, name))) for name in self._selects}
+        state |= {"_selects": self._selects, "_camera": self._camera, "_shared": self._shared}
         for name, part in (("_scene", self.page_scene()), ("_recorded", recorded)):
             state[name] = to_text(to_wire(quantised(part)))
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)

@@ -4,23 +4,18 @@ import base64
 import html
 import json
 import re
+import zlib
 from functools import cache
 from importlib import resources
 
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
-SHARED = (
-    "codec",
-    "scales",
-    "colours",
-    "plot",
-    "space",
-    "webgl",
-    "points",
-    "controls",
-    "stage",
-)  # each needs those before it
+SHARED = (  # each needs those before it
+    "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls",
+    "select", "hover", "save", "desk", "stage",
+)  # fmt: skip
+BESIDE = {"plan": ("partners",)}  # modules that one viewer alone needs
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the
 # imports between them go, and what they export is simply there.
@@ -29,21 +24,36 @@ EXPORT = re.compile(r"^export (?!default)", re.MULTILINE)
 # For readers of the source only: comments (whole lines, ends of lines), empty lines and indentation.
 UNSEEN = re.compile(r"^ *(?://|/\*\*| \*).*\n| +// .*$|^\n|^ +", re.MULTILINE)
 # Spaces beside signs are not needed either, but for those in strings, which the first group keeps.
-SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *""")
+SPACED = re.compile(r"""("[^"\n]*"|'[^'\n]*'|`[^`]*`)| *([][=<>?:,&|{}()*+/;]+) *| (-) (?=[\w(])""")
+# Nor are ends of lines, where a statement cannot end or has ended.
+BROKEN = re.compile(r"(?<=[;{,([])\n")
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    """Modules as one, without what only readers need."""
+    sources = [(JS / f"{name}.mjs").read_text(encoding="utf-8") for name in names]
+    joined = UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
+    spare = SPACED.sub(lambda found: found[1] or found[2] or found[3], joined)
+    return BROKEN.sub("", spare)
 
 
 @cache
 def bundle(module: str) -> str:
     """The whole JavaScript of one viewer: the shared modules, then its own."""
-    sources = [(JS / f"{name}.mjs").read_text(encoding="utf-8") for name in (*SHARED, module)]
-    joined = UNSEEN.sub("", "\n".join(EXPORT.sub("", IMPORT.sub("", s)) for s in sources))
-    return SPACED.sub(lambda found: found[1] or found[2], joined)
+    return _joined((*SHARED, *BESIDE.get(module, ()), module))
+
+
+@cache
+def packed(module: str) -> str:
+    """Its own part, or that of all (``shared``), compressed: a third of the bytes, for pages."""
+    names = SHARED if module == "shared" else (*BESIDE.get(module, ()), module)
+    return base64.b64encode(zlib.compress(_joined(names).encode(), 9)).decode()
 
 
 def viewers() -> list[str]:
     """The modules that draw a viewer."""
     names = [path.name.removesuffix(".mjs") for path in JS.iterdir() if path.name.endswith(".mjs")]
-    return sorted(set(names) - set(SHARED))
+    return sorted(set(names) - set(SHARED) - {name for all_ in BESIDE.values() for name in all_})
 
 
 @cache
@@ -55,9 +65,10 @@ def style() -> str:
 def scripts(modules: list[str]) -> str:
     """A classic script that starts every viewer of a page that it stands in.
 
-    Classic, and with the modules as strings: a browser loads no module from a file:// page.
+    Classic, and with the modules as strings: a browser loads no module from a file:// page. What they
+    share stands there once.
     """
-    sources = json.dumps({name: bundle(name) for name in modules}).replace("</", "<\\/")
+    sources = json.dumps({name: packed(name) for name in ("shared", *modules)})
     host = (JS / "page.js").read_text(encoding="utf-8")
     return f"window.sparseotViewers = {sources};\n{host}"
 

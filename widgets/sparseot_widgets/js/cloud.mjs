@@ -85,7 +85,7 @@ function draw(view) {
   const names = namesOf(scene).map((name) => (name && scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
   lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1], line: !names[1] });
   const radius = get("size") * radiusOf(scene.points.length / dim / lens.zoom);
-  drawPoints(view, "cloud", [{ name: "x", points: scene.points, colour: colours, index: scene.index }], { radius });
+  drawPoints(view, "cloud", [{ name: "points", points: scene.points, colour: colours, index: scene.index }], { radius });
   if (dim > 2) {
     drawTripod(plot, lens.camera, names);
     drawMeasure(plot, scene.unit);
@@ -94,6 +94,12 @@ function draw(view) {
   else drawLegend(plot, scene, theme);
 }
 
+/** What the card under the pointer says of a point. */
+function describe({ scene }, place, k) {
+  const rows = scene.values ? [[scene.of || "value", words(scene.values[k])]] : [];
+  return scene.labels ? [...rows, ["class", scene.classes[scene.labels[k]]]] : rows;
+}
+
 const panels = [{ name: "cloud", label: "The cloud: drag, wheel and keys move it", aspect: 0.62 }];
 
-export default { render: (context) => mount(context, { panels, draw }) };
+export default { render: (context) => mount(context, { panels, draw, describe }) };

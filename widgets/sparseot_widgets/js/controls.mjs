@@ -81,7 +81,8 @@ export function player(control, get, change) {
   const toggle = () => {
     if (timer) return stop();
     if (nearestStop(control.stops, get()) === control.stops.length - 1) change(control.stops[0]);
-    timer = setInterval(step, 90);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches; // pictures one by one, no film
+    timer = setInterval(step, calm ? 1000 : 90);
     button.textContent = "❚❚";
     button.setAttribute("aria-label", "pause");
     return undefined;

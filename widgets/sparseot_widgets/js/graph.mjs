@@ -1,6 +1,7 @@
 // GraphViewer: nodes and weighted edges, the neighbours of one node, histograms of degrees and weights.
 import { extent, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { colourBar } from "./light.mjs";
 import { projected } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
@@ -94,28 +95,74 @@ function stroke(plot, slots, answer, K, xy, colour, alpha, dash) {
   c.globalAlpha = 1;
 }
 
-function nodeColours({ scene, theme }, degrees) {
-  if (!scene.labels) return coloured(degrees, extent([degrees]), theme.place);
-  return coloured(scene.labels, [0, Math.max(1, scene.names.length - 1)], theme.place);
+/** Bytes of the nodes' colours, by label or by degree; the same array until something changes. */
+function nodeColours({ scene, theme, memory }) {
+  const { degrees } = memory;
+  if (memory.paint?.degrees === degrees && memory.paint.theme === theme.dark) return memory.paint.bytes;
+  const [values, range] = scene.labels ? [scene.labels, [0, Math.max(1, scene.names.length - 1)]] : [degrees, extent([degrees])];
+  memory.paint = { degrees, theme: theme.dark, bytes: coloured(values, range, theme.place) };
+  return memory.paint.bytes;
+}
+
+/** What the colours mean: labels by name, or a bar of degrees. */
+function drawKey(plot, { scene, theme, memory }) {
+  if (!scene.labels) return colourBar(plot, theme.place, extent([memory.degrees]).map((v) => words(v, 2)), "degree");
+  const bytes = coloured([...scene.names.keys()], [0, Math.max(1, scene.names.length - 1)], theme.place);
+  return scene.names.slice(0, 8).forEach((name, k) => {
+    const shown = k < 7 || scene.names.length === 8 ? `● ${name}` : `and ${scene.names.length - 7} more`;
+    plot.text(shown, 8, 14 + 16 * k, { colour: `rgb(${bytes.subarray(3 * k, 3 * k + 3).join()})` });
+  });
+}
+
+/** Neighbours of the nodes that are chosen, which are not chosen themselves, and the share of weight that stays among these. */
+export function around({ indices }, weights, K, mask) {
+  const near = new Uint8Array(mask.length);
+  let [all, inside] = [0, 0];
+  for (let k = 0; k < weights.length; k++) {
+    const i = Math.floor(k / K);
+    const j = neighbour({ indices }, k, K);
+    if (!mask[i] || i === j) continue;
+    all += weights[k];
+    if (mask[j]) inside += weights[k];
+    else near[j] = 1;
+  }
+  return { near, inside: all ? inside / all : 0, count: near.reduce((sum, one) => sum + one, 0) };
+}
+
+/** That of the selection, computed once; null without one. */
+function aroundSelection({ scene, answer, memory, selection }) {
+  const mask = selection.maskOf("points", scene.points.shape[0], scene.index);
+  const key = [mask, memory.weights];
+  if (!memory.around?.key.every((part, n) => part === key[n])) {
+    const slots = mask && Array.from(memory.weights.keys()).filter((k) => mask[Math.floor(k / memory.K)] && memory.weights[k] > FAINT * memory.top);
+    memory.around = { key, value: mask && { slots, ...around(answer, memory.weights, memory.K, mask) } };
+  }
+  return memory.around.value;
 }
 
 function drawGraph(view) {
   const { plots: { graph: plot }, scene, answer, theme, memory } = view;
   const { groups, K, degrees } = prepared(view);
+  const chosenOnes = aroundSelection(view);
   const lens = view.lens("graph").fit([scene.points], 2);
-  const xy = projected(scene.points, 2, lens.look(plot));
+  const xy = projected(scene.points, 2, lens.look(plot, { bare: true, margin: [6, 6, scene.labels ? 6 : 24, 6] }));
   const mixed = (k) => scene.labels[Math.floor(k / K)] !== scene.labels[neighbour(answer, k, K)];
-  plot.inside(() => groups.forEach((slots, g) => {
-    const alpha = 0.04 + 0.76 * ((g + 0.5) / SHADES);
-    if (!scene.labels) return stroke(plot, slots, answer, K, xy, theme.fg, alpha, []);
-    stroke(plot, slots.filter((k) => !mixed(k)), answer, K, xy, theme.classes[2], alpha, []);
-    return stroke(plot, slots.filter(mixed), answer, K, xy, theme.classes[1], alpha, [4, 2]);
-  }));
+  plot.inside(() => {
+    groups.forEach((slots, g) => {
+      const alpha = (0.04 + 0.76 * ((g + 0.5) / SHADES)) * (chosenOnes ? 0.25 : 1);
+      if (!scene.labels) return stroke(plot, slots, answer, K, xy, theme.fg, alpha, []);
+      stroke(plot, slots.filter((k) => !mixed(k)), answer, K, xy, theme.classes[2], alpha, []);
+      return stroke(plot, slots.filter(mixed), answer, K, xy, theme.classes[1], alpha, [4, 2]);
+    });
+    if (chosenOnes) stroke(plot, chosenOnes.slots, answer, K, xy, theme.fg, 0.7, []);
+  });
   const radius = Math.max(1.2, radiusOf(degrees.length / lens.zoom));
-  const nodes = { name: "nodes", points: scene.points, colour: nodeColours(view, degrees) };
+  const nodes = { name: "points", points: scene.points, colour: nodeColours(view), index: scene.index, near: chosenOnes?.near };
   drawPoints(view, "graph", [nodes], { radius, alpha: 1 });
+  drawKey(plot, view);
   memory.xy = xy;
   const chosen = memory.hover ?? memory.chosen;
+  view.focus = chosen === undefined ? {} : { graph: [xy[2 * chosen], xy[2 * chosen + 1]] };
   if (chosen !== undefined) drawNeighbours(plot, view, chosen, radius);
 }
 
@@ -151,7 +198,11 @@ function said({ scene, answer, memory, get }) {
   const readout = [["mean degree", words(mean)], ["edges drawn", `${words(total - hidden)} of ${words(total)}`]];
   if (answer.recall) readout.unshift(["recall", `${(100 * answer.recall[K - 1]).toFixed(1)} %`]);
   if (pure !== null) readout.push(["weight within a label", `${(100 * pure).toFixed(1)} %`]);
-  const name = (i) => (scene.labels ? `${i} (${scene.names[scene.labels[i]]})` : `${i}`);
+  const row = (i) => (scene.index ? scene.index[i] : i);
+  const name = (i) => (scene.labels ? `${row(i)} (${scene.names[scene.labels[i]]})` : `${row(i)}`);
+  const { count, inside } = memory.around.value ?? {};
+  const chosen = count === undefined ? "" : `${words(count)} neighbours, ${words(100 * inside)} % of the weight stays inside`;
+  if (chosen) readout.unshift(["neighbours of the selection", words(count)], ["weight that stays inside it", `${words(100 * inside)} %`]);
   const i = memory.hover ?? memory.chosen;
   let summary = `${answer.summary}, K ${K}, mean degree ${words(mean)}`;
   readout.push(...answer.readout);
@@ -165,7 +216,13 @@ function said({ scene, answer, memory, get }) {
     readout.push([`node ${name(i)}`, near || "no neighbours"]);
     summary = `Node ${name(i)}, neighbours ${near}. ${summary}`;
   }
-  return { readout, summary };
+  return { readout, summary, chosen };
+}
+
+/** What the card under the pointer says of a node. */
+function describe({ scene, memory }, place, k) {
+  const label = scene.labels ? [["label", scene.names[scene.labels[k]]]] : [];
+  return [...label, ["degree", words(memory.degrees[k])]];
 }
 
 /** The node nearest to a place, among those that lie in a direction, if one is asked for. */
@@ -216,4 +273,4 @@ function draw(view) {
   return said(view);
 }
 
-export default { render: (context) => mount(context, { panels, draw, gesture }) };
+export default { render: (context) => mount(context, { panels, draw, gesture, describe }) };

@@ -1,6 +1,7 @@
 // KernelViewer: a cloud coloured by an eigenvector, its kernel matrix, its eigenvalues.
 import { extent, padded, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { colourBar } from "./light.mjs";
 import { drawTripod } from "./space.mjs";
 import { drawPoints } from "./points.mjs";
 import { mount } from "./stage.mjs";
@@ -44,17 +45,18 @@ function prepared(view) {
   const { points, dim } = placesOf(view);
   const top = extent([values.map(Math.abs)])[1];
   const colours = coloured(values, [-top, top], theme.poles);
-  return Object.assign(memory, { key, points, dim, colours });
+  return Object.assign(memory, { key, points, dim, colours, values, top });
 }
 
 function drawCloud(view) {
-  const { plots: { cloud: plot }, theme, answer } = view;
-  const { points, dim, colours } = prepared(view);
+  const { plots: { cloud: plot }, theme, answer, scene } = view;
+  const { points, dim, colours, top } = prepared(view);
   const lens = view.lens("cloud").fit([points], dim);
   const radius = Math.max(1, Math.min(4, 110 / Math.sqrt(points.length / dim)));
-  lens.look(plot);
-  drawPoints(view, "cloud", [{ name: "x", points, colour: colours }], { radius: radius * Math.min(4, Math.sqrt(lens.zoom)) });
+  lens.look(plot, { bare: true, margin: [6, 6, 26, 6] });
+  drawPoints(view, "cloud", [{ name: "points", points, colour: colours, index: scene.index }], { radius: radius * Math.min(4, Math.sqrt(lens.zoom)) });
   if (dim > 2) drawTripod(plot, lens.camera, [..."₁₂₃"].map((n) => (spectral(view) ? "f" : "x") + n));
+  colourBar(plot, theme.poles, [words(-top, 2), words(top, 2)], `eigenvector ${view.get("vector")}`);
   const bend = plot.unit * answer.sigma;
   if (spectral(view) || bend > plot.height / 3) return;
   const [x, y] = [plot.width - 10 - bend, 10 + bend];
@@ -106,6 +108,9 @@ function said({ scene, answer, get }) {
   };
 }
 
+/** What the card under the pointer says of a point. */
+const describe = ({ memory, get }, place, k) => [[`eigenvector ${get("vector")}`, words(memory.values[k])]];
+
 function gesture(view, { type, panel, key, x }) {
   const { plots } = view;
   if (panel === "spectrum" && view.answer) {
@@ -130,4 +135,4 @@ function draw(view) {
   return said(view);
 }
 
-export default { render: (context) => mount(context, { panels, draw, gesture }) };
+export default { render: (context) => mount(context, { panels, draw, gesture, describe }) };

@@ -1,33 +1,51 @@
 // PlanViewer: two clouds with the pairs of most mass; the plan as a matrix with its marginals.
-import { extent } from "./scales.mjs";
+import { extent, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { colourBar, glow } from "./light.mjs";
+import { imageOf, imageWords } from "./partners.mjs";
 import { drawTripod, nearness, projected } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
-function drawClouds(view) {
+/** The colour of a cloud; the one that gets the mass of a selection shines by its share. */
+function paintOf(image, side, theme) {
+  if (!image?.share || image.side === side) return { colour: theme.classes[side] };
+  if (image.paper !== theme.bg) {
+    const table = glow(theme.classes[side], theme.bg);
+    Object.assign(image, { paper: theme.bg, table, colour: coloured(image.share, [0, image.top], table) });
+  }
+  return { colour: image.colour, near: "all", first: image.first };
+}
+
+function drawClouds(view, image) {
   const { plots: { clouds: plot }, scene, answer, theme } = view;
   const dim = scene.x.shape[1];
   const lens = view.lens("clouds").fit([scene.x, scene.y], dim);
-  const matrix = lens.look(plot);
+  const matrix = lens.look(plot, { bare: true, margin: [22, 6, 26, 6] }); // words stand above and below
   const ends = [scene.x, scene.y].map((points) => ({ xy: projected(points, dim, matrix), near: dim > 2 ? nearness(points, matrix) : null }));
   const [from, to] = ends;
   const top = answer.mass[0] || 1;
+  const [mask, own] = image ? [image.masks[image.side], image.side ? answer.to : answer.from] : [];
   plot.inside(() => {
     for (let k = answer.mass.length - 1; k >= 0; k--) {
       const [i, j] = [answer.from[k], answer.to[k]];
       const seen = dim > 2 ? 0.15 + 0.425 * (from.near[i] + to.near[j]) : 1;
-      const alpha = (0.05 + 0.45 * Math.sqrt(answer.mass[k] / top)) * seen;
+      const lit = mask ? (mask[own[k]] ? 1.8 : 0.15) : 1; // of a selection its own lines
+      const alpha = Math.min(1, (0.05 + 0.45 * Math.sqrt(answer.mass[k] / top)) * seen * lit);
       plot.line([from.xy[2 * i], from.xy[2 * i + 1], to.xy[2 * j], to.xy[2 * j + 1]], theme.fg, { alpha });
     }
   });
   const count = Math.max(from.xy.length, to.xy.length) / 2;
-  const clouds = [["source", scene.x], ["target", scene.y]].map(([name, points], k) => ({ name, points, colour: theme.classes[k] }));
+  const clouds = [["source", scene.x, scene.x_index], ["target", scene.y, scene.y_index]].map(([name, points, index], side) => ({ name, points, index, ...paintOf(image, side, theme) }));
   drawPoints(view, "clouds", clouds, { radius: Math.max(1.2, radiusOf(count / lens.zoom)), alpha: 1 });
   if (dim > 2) drawTripod(plot, lens.camera, ["x₁", "x₂", "x₃"]);
   const left = dim > 2 ? 70 : 8;
   plot.text("● source", left, 14, { colour: theme.classes[0] });
   plot.text("● target", left + 72, 14, { colour: theme.classes[1] });
+  if (image?.share) {
+    const name = `${image.side ? "source" : "target"}: part that ${image.side ? "goes there" : "comes from it"}`;
+    colourBar(plot, image.table, ["0", `${words(100 * image.top)} %`], name);
+  }
 }
 
 /** Bars along one side of the matrix: filled what the plan has, a line what was asked for. */
@@ -74,8 +92,12 @@ const panels = [
 ];
 
 function draw(view) {
-  drawClouds(view);
+  const image = imageOf(view);
+  drawClouds(view, image);
   drawMatrix(view);
+  if (!image) return {};
+  const { readout, chosen } = imageWords(image, view.get("_controls")[0].unit, view.alone);
+  return { chosen, readout: [...readout, ...view.answer.readout], summary: [view.answer.summary, chosen].filter(Boolean).join("; selected: ") };
 }
 
 export default { render: (context) => mount(context, { panels, draw }) };

@@ -208,6 +208,7 @@ export class Plot {
 
   /** Discs at pixels x y x y ...; `colour` is "#rrggbb" or three bytes a point. */
   discs(xy, colour, radius, order = null) {
+    if (this.context.discs?.(xy, colour, radius, order)) return; // a pen that writes circles (save.mjs)
     const places = xy.map((v) => v * this.ratio - 0.5);
     const paint = typeof colour === "string" ? rgb(colour) : colour;
     this.splashed((image, width, height) => splat(image, width, height, places, paint, radius * this.ratio, order));
@@ -219,6 +220,7 @@ export class Plot {
     Object.assign(layer, { width: this.canvas.width, height: this.canvas.height });
     const pen = layer.getContext("2d");
     const image = pen.createImageData(layer.width, layer.height);
+    if ("images" in context) context.images++; // a pen counts what it cannot write as circles
     paint(image.data, layer.width, layer.height);
     pen.putImageData(image, 0, 0);
     context.drawImage(layer, 0, 0, this.width, this.height);

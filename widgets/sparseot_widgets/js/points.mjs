@@ -1,5 +1,6 @@
 // How points are laid on a plot: the clouds of every viewer are drawn here, by Canvas or, crowds, by WebGL.
 import { rgb } from "./colours.mjs";
+import { chosenOf, faded } from "./light.mjs";
 import { CROWD, stamps } from "./plot.mjs";
 import { farToNear, nearness, projected } from "./space.mjs";
 import { webPainter } from "./webgl.mjs";
@@ -139,7 +140,8 @@ function drawCrowd(view, lens, work) {
  * hidden, and is computed when it is first asked for; index[k] is the row of the caller's array that the
  * k-th point is, k itself where there is no index.
  *
- * A cloud is { name, points, colour: "#rrggbb" or three bytes a point, index? }. Clouds in space hide each other by their depth,
+ * A cloud is { name, points, colour: "#rrggbb" or three bytes a point, index?, near?, first? }. Points that are selected get an edge, others
+ * fade but for those of the mask `near` (or "all"); `first` says who is drawn first in the plane. Clouds in space hide each other by their depth,
  * those of the plane in their order. Above `CROWD` points they have no soft edges, and WebGL draws them if it can.
  */
 export function drawPoints(view, panel, clouds, { radius, alpha } = {}) {
@@ -147,10 +149,10 @@ export function drawPoints(view, panel, clouds, { radius, alpha } = {}) {
   const { matrix, dim } = lens;
   const entries = clouds.map(({ name, points, index }) => {
     let places = null;
-    return { name, count: points.length / dim, index, get xy() { return (places ??= projected(points, dim, matrix)); } };
+    return { name, points, dim, count: points.length / dim, index, get xy() { return (places ??= projected(points, dim, matrix)); } };
   });
   view.places[panel] = [...(view.places[panel] ?? []), ...entries];
-  clouds = clouds.map((cloud, k) => ({ ...cloud, colours: bytesOf(cloud.colour, entries[k].count) }));
+  clouds = clouds.map((cloud, k) => seenSelected(view, `${panel} ${k}`, cloud, entries[k].count));
   const veil = rgb(plot.theme.bg);
   for (const cloud of dim > 2 ? [together(clouds)] : clouds) {
     const { points, colours } = cloud;
@@ -163,8 +165,31 @@ export function drawPoints(view, panel, clouds, { radius, alpha } = {}) {
     else plot.inside((pen) => {
       pen.globalAlpha = opaque;
       const near = dim > 2 ? nearness(points, matrix) : null;
-      plot.discs(projected(points, dim, matrix), near ? fogged(colours, near, veil) : colours, size, near && farToNear(near));
+      plot.discs(projected(points, dim, matrix), near ? fogged(colours, near, veil) : colours, size, near ? farToNear(near) : cloud.first);
     });
   }
+  clouds.forEach((cloud, k) => { if (cloud.mask) drawChosen(plot, entries[k], cloud, matrix, radius ?? radiusOf(entries[k].count / lens.zoom)); });
   return entries;
+}
+
+/** A cloud with the colours that it has beside a selection: the same bytes until something changes. */
+function seenSelected(view, key, cloud, count) {
+  const mask = view.selection.maskOf(cloud.name, count, cloud.index);
+  const own = bytesOf(cloud.colour, count);
+  if (!mask || cloud.near === "all") return { ...cloud, mask, own, colours: own };
+  const [kept, parts] = [(view.memory.faded ??= {}), [own, count, mask, cloud.near, view.theme.bg]];
+  if (!kept[key]?.parts.every((part, k) => part === parts[k])) {
+    const bright = cloud.near ? cloud.near.map((there, k) => there || mask[k]) : mask;
+    kept[key] = { parts, colours: faded(own, count, bright, view.theme.bg) };
+  }
+  return { ...cloud, mask, own, colours: kept[key].colours };
+}
+
+/** What is chosen of a cloud, with an edge. */
+function drawChosen(plot, { xy: places, points, dim }, { own, mask, first }, matrix, radius) {
+  const { xy, colour } = chosenOf(places, own, mask, dim > 2 ? farToNear(nearness(points, matrix)) : first);
+  plot.inside(() => {
+    plot.discs(xy, plot.theme.fg, radius + 1.5);
+    plot.discs(xy, colour, radius + 0.5);
+  });
 }

@@ -5,6 +5,7 @@ import { DARK, LIGHT, maps, rgb } from "./colours.mjs";
 import { Plot } from "./plot.mjs";
 import { Lens } from "./space.mjs";
 import { controlRow, make, player } from "./controls.mjs";
+import { desk } from "./desk.mjs";
 
 const REST = 250; // milliseconds after which a picture that moved is at rest
 const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
@@ -55,24 +56,6 @@ class Answers {
   }
 }
 
-/** One picture of all panels, as a PNG to keep. */
-function savePicture(plots, theme, title) {
-  const canvases = plots.map((plot) => plot.canvas);
-  const width = canvases.reduce((sum, canvas) => sum + canvas.width, 0);
-  const height = Math.max(...canvases.map((canvas) => canvas.height));
-  const sheet = Object.assign(document.createElement("canvas"), { width, height });
-  const pen = sheet.getContext("2d");
-  pen.fillStyle = theme.bg;
-  pen.fillRect(0, 0, width, height);
-  let left = 0;
-  for (const canvas of canvases) {
-    pen.drawImage(canvas, left, 0);
-    left += canvas.width;
-  }
-  const link = make("a", { download: `${title || "sparseot"}.png`, href: sheet.toDataURL() });
-  link.click();
-}
-
 /**
  * Bring a viewer to life in `el`; returns what cleans up after it.
  *
@@ -94,7 +77,7 @@ export function mount({ model, el }, viewer) {
   const status = make("span", { class: "sov-status", "aria-live": "polite" });
   const answers = new Answers(model);
   const lenses = {};
-  const view = { plots: {}, places: {}, tool: null, get: (name) => model.get(name), memory: {} };
+  const view = { plots: {}, places: {}, tool: null, alone: Boolean(model.recordedOnly), get: (name) => model.get(name), memory: {} };
   view.lens = (panel) => (lenses[panel] ??= new Lens());
   const off = [];
   let controls = [];
@@ -105,15 +88,10 @@ export function mount({ model, el }, viewer) {
   const stopButton = make("button", {
     type: "button", class: "sov-stop", onclick: () => model.send({ do: "stop" }),
   }, "Stop");
-  const saveButton = make("button", {
-    type: "button", title: "save the picture", "aria-label": "save the picture as PNG",
-    onclick: () => savePicture(Object.values(view.plots), view.theme, model.get("title")),
-  }, "PNG");
   const resetButton = make("button", {
     type: "button", hidden: "", title: "see all of it again (Home)", "aria-label": "reset the view",
-    onclick: () => { for (const lens of Object.values(lenses)) lens.reset(); redraw(); },
+    onclick: () => { for (const lens of Object.values(lenses)) lens.reset(); around.share(); redraw(); },
   }, "Reset");
-  const foot = make("div", { class: "sov-foot" }, status, stopButton, resetButton, saveButton);
 
   for (const { name, label, aspect = 0.75, weight = 1, fresh, drags } of viewer.panels) {
     if (fresh) stage.append(make("div", { class: "sov-break" }));
@@ -126,7 +104,9 @@ export function mount({ model, el }, viewer) {
     view.plots[name] = new Plot(canvas);
     listen(canvas, name);
   }
-  root.append(title, stage, rows, readout, foot);
+  const around = desk({ model, view, viewer, root, draw, redraw: () => redraw(), lens: () => Object.values(lenses)[0] });
+  const foot = make("div", { class: "sov-foot" }, status, stopButton, resetButton, ...around.buttons);
+  root.append(make("div", { class: "sov-head" }, title, around.bar), stage, rows, readout, foot);
   el.replaceChildren(root);
 
   function draw() {
@@ -146,7 +126,8 @@ export function mount({ model, el }, viewer) {
     for (const [panel, { dim }] of Object.entries(lenses)) {
       view.plots[panel].canvas.style.touchAction = dim > 2 ? "none" : "pan-y"; // a page can still be scrolled over a plane
     }
-    const { note, summary, readout: said = [], number = 0, coarse = false } = told;
+    const { note, summary, readout: said = [], number = 0, coarse = false, chosen } = told;
+    around.say(chosen);
     if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
     for (const plot of plots) {
       if (summary) plot.canvas.setAttribute("aria-label", summary);
@@ -224,7 +205,10 @@ export function mount({ model, el }, viewer) {
   function listen(canvas, panel) {
     const tell = (event) => {
       let done = view.tool?.(view, event) || viewer.gesture?.(view, event);
-      if (!done && lenses[panel]?.gesture(event, view.plots[panel])) done = moves();
+      if (!done && lenses[panel]?.gesture(event, view.plots[panel])) {
+        done = moves();
+        around.share();
+      }
       if (done) redraw();
       return done;
     };
@@ -269,8 +253,8 @@ export function mount({ model, el }, viewer) {
     canvas.addEventListener("pointerleave", () => tell({ type: "leave", panel }));
     canvas.addEventListener("keydown", (event) => {
       const keys = { type: "key", panel, key: event.key, shift: event.shiftKey, alt: event.altKey };
-      if (event.key === "Escape" && !view.tool) canvas.blur();
-      else if (!event.ctrlKey && !event.metaKey && tell(keys)) event.preventDefault();
+      if (!event.ctrlKey && !event.metaKey && tell(keys)) event.preventDefault();
+      else if (event.key === "Escape") canvas.blur(); // back to the notebook's own keys
     });
   }
 
@@ -304,6 +288,7 @@ export function mount({ model, el }, viewer) {
   return () => {
     for (const action of off) action();
     for (const { clean } of controls) clean();
+    around.clean();
     sizes.disconnect();
     themes.disconnect();
     night.removeEventListener("change", redraw);

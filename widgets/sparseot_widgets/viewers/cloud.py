@@ -16,6 +16,7 @@ from ..clouds import laid_flat, named, projection, thinned
 from ..codec import blocked, quantised
 from ..controls import Choice, Control, Slider
 from ..figures.style import CLASSES, PLACE_MAP
+from ..selection import Indices
 from ..tables import Table, as_table
 
 __all__ = ["CloudViewer"]
@@ -59,6 +60,9 @@ class CloudViewer(BaseViewer):
     """
 
     module = "cloud"
+    movable = True
+
+    selected = Indices("points")
     heavy = 8_000_000
 
     colour = traitlets.Unicode().tag(sync=True)
@@ -99,7 +103,14 @@ class CloudViewer(BaseViewer):
         ]
         self._cloud = scene
         start = 1.0 if size is None else float(size)
-        super().__init__(quantised(scene), controls, title, colour=paints[0], size=start)
+        super().__init__(
+            quantised(scene),
+            controls,
+            title,
+            {"selected": table.total},
+            colour=paints[0],
+            size=start,
+        )
 
     def answer(
         self, state: dict[str, Any], coarse: bool, check: Callable[[], None]

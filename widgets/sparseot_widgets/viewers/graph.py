@@ -20,6 +20,7 @@ from ..base import BaseViewer
 from ..clouds import as_points, laid_flat, named, thinned
 from ..controls import Choice, Control, Slider, geometric
 from ..figures import BLUE, GREY
+from ..selection import Indices, drawn
 
 __all__ = ["GraphViewer"]
 
@@ -70,6 +71,9 @@ class GraphViewer(BaseViewer):
     """
 
     module = "graph"
+    movable = True
+
+    selected = Indices("points")
 
     k = traitlets.Int(8).tag(sync=True)
     bandwidth = traitlets.Float(allow_none=True).tag(sync=True)
@@ -117,13 +121,16 @@ class GraphViewer(BaseViewer):
         if labels is not None:
             codes, words = named(labels, self._total, self._rows.numpy())
             scene |= {"labels": codes, "names": words}
+        scene |= drawn(self._rows, self._total)
         controls: list[Control] = [
             Slider("k", "neighbours", tuple(range(1, self._most + 1)), symbol="K", local=True),
             Slider("bandwidth", "bandwidth", stops, symbol="h", unit=unit, none="as given", local=True),
             Choice("method", "search", methods),
         ]  # fmt: skip
         h = middle if bandwidth is None else float(bandwidth)
-        super().__init__(scene, controls, title, k=min(k, self._most), bandwidth=h, method=start)
+        counts = {"selected": self._total}
+        start_values: dict[str, Any] = {"k": min(k, self._most), "bandwidth": h, "method": start}
+        super().__init__(scene, controls, title, counts, **start_values)
 
     def _take(
         self, A: Adjacency, places: Any, method: str | None

@@ -20,6 +20,7 @@ from sparseot.operators.base import Operator
 from ..base import BaseViewer
 from ..clouds import as_points, laid_flat, main_order, thinned
 from ..controls import Choice, Control, Slider, geometric
+from ..selection import Indices, drawn
 
 __all__ = ["KernelViewer"]
 
@@ -74,6 +75,9 @@ class KernelViewer(BaseViewer):
     """
 
     module = "kernel"
+    movable = True
+
+    selected = Indices("points")
 
     sigma = traitlets.Float().tag(sync=True)
     vector = traitlets.Int(1).tag(sync=True)
@@ -120,15 +124,16 @@ class KernelViewer(BaseViewer):
             Choice("coordinates", "points in", LAYOUTS, local=True),
             Choice("order", "matrix along", ORDERS, local=True),
         ]
-        super().__init__(self._scene_of(x), controls, title, sigma=start)
+        super().__init__(self._scene_of(x), controls, title, {"selected": len(x)}, sigma=start)
 
     def _scene_of(self, x: Tensor) -> dict[str, Any]:
         """The points that are drawn, how they hang on those solved for, and some distances."""
-        drawn = thinned(len(x), DRAWN)
+        shown = thinned(len(x), DRAWN)
         scene: dict[str, Any] = {"total": len(x), "gaussian": self._kernel is KERNELS["gaussian"]}
-        scene["points"] = laid_flat(x, dim=3)[0][drawn.numpy()]
+        scene["points"] = laid_flat(x, dim=3)[0][shown.numpy()]
+        scene |= drawn(shown, len(x))
         if len(x) > len(self._points):
-            near = so.knn(x[drawn], self._points, k=3)
+            near = so.knn(x[shown], self._points, k=3)
             share = 1 / (near.distances.double() ** 2 + torch.finfo(torch.float32).tiny)
             share = (255 * share / share.sum(1, keepdim=True)).round()
             scene |= {"near": near.indices.numpy().astype("uint16")}
@@ -142,8 +147,9 @@ class KernelViewer(BaseViewer):
     def page_scene(self) -> dict[str, Any]:
         """The scene with fewer points."""
         rows = thinned(len(self._scene["points"]), PAGE).numpy()
-        of_points = ("points", "near", "share")
-        return {n: part[rows] if n in of_points else part for n, part in self._scene.items()}
+        of_points = ("points", "near", "share", "index")
+        scene = {n: part[rows] if n in of_points else part for n, part in self._scene.items()}
+        return drawn(rows, self._total) | scene
 
     def answer(
         self, state: dict[str, Any], coarse: bool, check: Callable[[], None]

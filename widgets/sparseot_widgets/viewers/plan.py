@@ -16,11 +16,14 @@ from torch import Tensor
 
 import sparseot as so
 from sparseot.errors import bad_input
+from sparseot.formulas.ground import GroundCost
 
 from ..base import BaseViewer
 from ..clouds import as_points, as_weights, given, laid_flat, main_order, projection, some, thinned
+from ..codec import Message, exact
 from ..controls import Slider, geometric
 from ..figures import BLUE, RED
+from ..selection import Indices, drawn, spread_of
 
 __all__ = ["PlanViewer"]
 
@@ -28,6 +31,7 @@ LIMIT = 2_000  # points of a cloud that is solved for
 SKETCH = 250  # points while a slider moves
 LINES = 600  # pairs that are drawn
 CELLS = 48  # groups of points on each side of the heat map
+WRITTEN = 16  # coordinates from which JavaScript computes where a selection goes
 
 
 class PlanViewer(BaseViewer):
@@ -54,15 +58,25 @@ class PlanViewer(BaseViewer):
     Clouds in space turn with the mouse and the arrow keys; more than three dimensions are laid
     into their first three principal axes. Clouds above 2,000 points are thinned. The picture says so.
 
+    Lasso some points of the source, or set :attr:`selected`, and the target lights up where their mass goes;
+    :attr:`image` has the numbers. :attr:`selected_target` and :attr:`preimage` are the other way round.
+
     Example:
         >>> viewer = PlanViewer(np.random.rand(50, 2), np.random.rand(60, 2), blur=0.1)
         >>> viewer.blur = 0.05  # or move the slider
         >>> viewer.wait(), viewer.transport.converged
         (True, True)
+        >>> viewer.selected = [0, 1, 2]  # or draw a lasso
+        >>> viewer.image["mass"].round(3)
+        0.06
     """
 
     module = "plan"
+    movable = True
 
+    selected = Indices("source")
+    selected_target = Indices("target")
+    _image = Message()  # only where JavaScript cannot compute it
     blur = traitlets.Float().tag(sync=True)
     reach = traitlets.Float(allow_none=True).tag(sync=True)
 
@@ -96,7 +110,8 @@ class PlanViewer(BaseViewer):
         self._sizes, self._dim = (len(x), len(y)), x.shape[1]
         self._options["debias"] = False  # a plan is that of the transport itself
         sides = (x, as_weights("a", a, x)), (y, as_weights("b", b, y))
-        self._clouds = [some(*side, thinned(len(side[0]), LIMIT)) for side in sides]
+        self._rows = [thinned(len(side[0]), LIMIT).numpy() for side in sides]
+        self._clouds = [some(*side, rows) for side, rows in zip(sides, self._rows, strict=True)]
         (x, a), (y, b) = self._clouds
         self._flat = laid_flat(x, y, dim=3)
         diameter = float((np.concatenate((x, y)).max(0) - np.concatenate((x, y)).min(0)).max())
@@ -106,9 +121,26 @@ class PlanViewer(BaseViewer):
             Slider("blur", "blur", stops, symbol="σ", unit=unit),
             Slider("reach", "reach", reaches, symbol="ρ", unit=unit, none="balanced"),
         ]
-        scene = {"x": self._flat[0], "y": self._flat[1]}
+        scene = {"x": self._flat[0], "y": self._flat[1], **self._problem()}
+        for name, rows, size in zip(("x_index", "y_index"), self._rows, self._sizes, strict=True):
+            scene |= drawn(rows, size, name)
         start = stops[len(stops) // 2] if blur is None else float(blur)
-        super().__init__(scene, controls, title, blur=start, reach=reach)
+        counts = dict(zip(("selected", "selected_target"), self._sizes, strict=True))
+        super().__init__(scene, controls, title, counts, blur=start, reach=reach)
+        if "problem" not in scene:
+            self.observe(self._send_image, names=["selected", "selected_target", "_answer"])
+
+    def _problem(self) -> dict[str, Any]:
+        """What JavaScript computes the plan from, with the potentials of an answer."""
+        p = self._options["p"]
+        cost = self._options.get("cost", GroundCost(1 / p, p) if p in (1, 2) else None)
+        (x, a), (y, b) = self._clouds
+        if not isinstance(cost, GroundCost) or x.shape[1] > WRITTEN:
+            return {}
+        middle = x.mean(0)  # single precision is finest near zero
+        parts = {"x": x - middle, "y": y - middle, "x_mass": a, "y_mass": b}
+        numbers = {"dim": x.shape[1], "factor": float(cost.factor), "power": cost.power}
+        return {"problem": {name: exact(part) for name, part in parts.items()} | numbers}
 
     def answer(
         self, state: dict[str, Any], coarse: bool, check: Callable[[], None]
@@ -133,8 +165,55 @@ class PlanViewer(BaseViewer):
             "rows": _cells(np.c_[plan.sum(1), a], orders[0]),
             "columns": _cells(np.c_[plan.sum(0), b], orders[1]),
             "result": None if coarse else found,
+            "masses": {"x": plan.sum(1), "y": plan.sum(0)},
+            "potentials": self._potentials(found, kept),
         }
         return answer | self._words(found, state, coarse, len(x))
+
+    def _potentials(self, found: so.Transport, kept: list[Tensor]) -> dict[str, Any]:
+        """Those of the points that were solved for, relative to the weights of all points."""
+        eps = found.solved[0].problem.eps
+        parts: dict[str, Any] = {"eps": float(eps)}
+        both = ("f", "x", found.potential_a), ("g", "y", found.potential_b)
+        for (name, cloud, values), rows, (_, mass) in zip(both, kept, self._clouds, strict=True):
+            few = float(mass[rows].sum())  # these carried the mass of all
+            gain = eps * float(np.log(float(mass.sum()) / few)) if few else 0.0
+            parts |= {name: exact(torch.as_tensor(values).detach() + gain)}
+            parts |= {cloud: rows.numpy().astype("uint16")}
+        return parts
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """Where the mass of :attr:`selected` goes by the plan that is shown, and how certain that is.
+
+        ``shares`` ``(M,)`` say of each target point's mass what comes from the selection, NaN where the
+        point is left out of a thinned cloud; ``mass``, ``certainty``, ``partners`` and ``spread`` are
+        numbers, as :func:`sparseot_widgets.selection.spread_of` defines them.
+        """
+        return self._spread(0)
+
+    @property
+    def preimage(self) -> dict[str, Any]:
+        """Where the mass of :attr:`selected_target` comes from; entries as those of :attr:`image`."""
+        return self._spread(1)
+
+    def _spread(self, side: int) -> dict[str, Any]:
+        chosen = self.selected_target if side else self.selected
+        plan = torch.as_tensor(self.transport.plan).detach()
+        among = np.flatnonzero(np.isin(self._rows[side], chosen))
+        found = spread_of(plan.mT if side else plan, among, self._clouds[1 - side][0])
+        shares = np.full(self._sizes[1 - side], np.nan)
+        shares[self._rows[1 - side]] = found["shares"]
+        return found | {"shares": shares}
+
+    def _send_image(self, change: Any) -> None:
+        """Where the selection goes, for a cost that JavaScript cannot compute."""
+        sent: dict[str, Any] = {}
+        for side, name in enumerate(("selected", "selected_target")):
+            if len(getattr(self, name)):
+                found = self._spread(side)
+                sent[name] = found | {"shares": found["shares"][self._rows[1 - side]]}
+        self._image = sent
 
     @property
     def transport(self) -> so.Transport:
