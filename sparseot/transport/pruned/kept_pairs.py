@@ -48,7 +48,8 @@ class KeptPairs(PlanPairs):
     def tiles(self) -> tuple[BlockCloud, BlockCloud, TileRows]:
         """Of the pairs of one item: the clouds of rows and columns in blocks, and their tiles."""
         (check,), side = self.checks, self.side
-        return check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
+        tiles = check.loops.whole(check.tiles.sides[side])
+        return check.clouds[side], check.clouds[1 - side], tiles
 
     def item(self, item: int) -> KeptPairs:
         """The pairs of one item, in double precision."""

@@ -232,10 +232,10 @@ class PrunedSoftmins(Softmins):
         if rows is None or cols is None:
             return
         bar = SHARE * self.tol * math.exp(-MARGIN)
-        keep = torch.empty(len(rows), dtype=torch.bool, device=rows.device)
-        keep[self.tiles.places] = cols > bar
-        self.tiles = self.tiles.only(keep.logical_or_(rows > bar))
+        self.tiles = self.tiles.only((rows > bar, cols > bar))
         self.peaks = [None, None]
+        if not self.final:  # nobody asks for what passed the screen
+            self.screened = self.tiles
 
     # --- sums over them ---
 
@@ -258,8 +258,9 @@ class PrunedSoftmins(Softmins):
         young = self.age <= max(TRIM_AT)
         out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
         if young and peaks is not None:
-            least = out.amin(1).clamp(LOWEST, 1.0)
-            self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
+            least, tiles = out.amin(1).clamp(LOWEST, 1.0).to(peaks), self.tiles.sides[side]
+            least = least.repeat_interleave(tiles.starts.diff(), output_size=len(tiles))
+            self.peaks[side] = peaks.div_(least)
             if self.age in TRIM_AT and not self.final:
                 self.trim()
         return out.view(-1)[: self.clouds[side].n]
