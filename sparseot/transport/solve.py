@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from ..clouds import points_pair
@@ -201,10 +202,11 @@ def solve_points(
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
+        new = dtype != torch.float64
         source, target = source.double(), target.double()
         if penalty.imposed:
             target = of_mass(target, source)
-        plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+        plain = outside(lambda: (source.copy(new), target.copy(new)), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
     outside(lambda: check_cost(cost, *plain, debias, engine), source.positions)

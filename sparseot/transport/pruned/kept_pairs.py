@@ -62,7 +62,7 @@ class KeptPairs(PlanPairs):
     def certifying(self, item: int) -> KeptPairs:
         """All pairs that passed the screen of one item, in double precision."""
         check = copy(self.checks[item])
-        check.tiles, check.peaks = check.screened, [None, None]
+        check.tiles, check.marks = check.screened, [None, None]
         return self._double([check])
 
     def screened_for(self, item: int, f: Tensor, g: Tensor) -> KeptPairs:
