@@ -113,10 +113,12 @@ class Points:
         pairs = ((self.positions, other.positions), (self.weights, other.weights))
         return self is other or all(s.shape == t.shape and torch.equal(s, t) for s, t in pairs)
 
-    def copy(self) -> Points:
-        """The same numbers in memory of their own: nothing changes them."""
+    def copy(self, own: bool = False) -> Points:
+        """The same numbers in memory of their own: nothing changes them. ``own`` says that positions are so already."""
         moves = torch.is_grad_enabled() and self.positions.requires_grad
-        return Points(_copy(numbers(self.positions)), _copy(numbers(self.weights)), moves=moves)
+        positions = numbers(self.positions)
+        positions = positions if own else _copy(positions)
+        return Points(positions, _copy(numbers(self.weights)), moves=moves)
 
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""

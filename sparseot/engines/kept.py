@@ -122,6 +122,11 @@ class TileRows:
         """From the numbers of tiles in each row."""
         return TileRows(torch.cat((counts.new_zeros(1), counts.cumsum(0))), blocks)
 
+    @property
+    def total(self) -> int:
+        """The number of tiles, those of other ranks too."""
+        return len(self)
+
     @cached_property
     def arrays(self) -> tuple[Array, ...]:
         """Views of both."""
@@ -205,6 +210,36 @@ class TileLoops(ABC):
     @abstractmethod
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""
+
+    # What follows concerns whoever holds some rows of the tiles only, as ranks of a group do.
+
+    def own(self, tiles: TileRows) -> TileRows:
+        """Of tiles that are known, those that are held here."""
+        return tiles
+
+    def turned(self, tiles: TileRows, columns: int) -> TileRows:
+        """The tiles that are held here of those seen from that many column blocks."""
+        return self.transpose(tiles, columns)[0]
+
+    def whole(self, tiles: TileRows) -> TileRows:
+        """All tiles, of those that are held here."""
+        return tiles
+
+    def either(
+        self, sides: tuple[TileRows, TileRows], marks: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Which tiles are marked from one side or from the other; truth values, seen from both."""
+        places = self.transpose(sides[0], len(sides[1].starts) - 1)[1]
+        rows = marks[0].clone()
+        rows[places] = cols = rows[places] | marks[1]
+        return rows, cols
+
+    def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
+        """Those tiles that are to be kept."""
+        places = keep.nonzero()[:, 0]
+        owners = tiles.owners.index_select(0, places)
+        counts = torch.bincount(owners, minlength=len(tiles.starts) - 1)
+        return TileRows.of(counts, tiles.blocks.index_select(0, places))
 
     def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """What a function finds for each of these rows, without tiles; whoever shares tiles shares them."""

@@ -2,10 +2,12 @@ r"""``solve_sample``: entropic transport between two clouds, solved to a toleran
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from ..clouds import points_pair
@@ -28,11 +30,14 @@ from .marginals import Reach, marginals
 from .problem import CostFormula, Problem, check_cost
 from .result import Transport
 from .solution import Potentials, Solver
+from .solvers.checkpoint import read_checkpoint
 from .solvers.progress import deferred
 from .solvers.sinkhorn import Sinkhorn
 from .transports import Transports, of_groups
 
 __all__ = ["say_what_failed", "solve_clouds", "solve_points", "solve_sample", "with_tolerance"]
+
+Init = Transport | Potentials | str | os.PathLike[str] | None
 
 
 @eagerly
@@ -51,7 +56,7 @@ def solve_sample(
     tol: float = 1e-3,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None = None,
     solver: Sinkhorn | None = None,
-    init: Transport | Transports | None = None,
+    init: Transport | Transports | str | os.PathLike[str] | None = None,
     group: Any = None,
 ) -> Transport:  # what most calls return; Transports read likewise
     r"""Entropic optimal transport between two weighted clouds, to a tolerance.
@@ -84,7 +89,8 @@ def solve_sample(
         tol: L1 error of the marginals of the plan, relative to the mass.
         cost: another ground cost, as in :func:`sparseot.sinkhorn_divergence`.
         solver: options, as ``Sinkhorn(max_sweeps=..., progress=True)``.
-        init: an earlier result for clouds of the same sizes, to start from.
+        init: an earlier result for clouds of the same sizes, to start from; or the folder in which
+            ``Sinkhorn(checkpoint=folder)`` kept its potentials.
         group: processes of ``torch.distributed``, each of which gives its rows of x and y, and calls alike
             whatever it asks of the result (see "On many machines" in the guide).
 
@@ -115,7 +121,7 @@ def solve_sample(
         y: Array,
         a: Any,
         b: Any,
-        init: Transport | None = None,
+        init: Init = None,
         solver: Sinkhorn = how,
         spreads: tuple[Spread, Spread] | None = None,
     ) -> Transport:
@@ -126,7 +132,7 @@ def solve_sample(
 
     def shared(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Transport:
         solver = cast(Sinkhorn, how.on(SharedRows(how.engine, ranks)))
-        start = cast("Transport | None", init)
+        start = cast("Init", init)
         return solve(**whole, init=start, solver=solver, spreads=(spreads["x"], spreads["y"]))
 
     clouds = {"x": x, "y": y, "a": a, "b": b}
@@ -136,7 +142,7 @@ def solve_sample(
     sets = as_batches(x, y, a, b, batch, alone=how.multilevel is True)
     if sets is not None:
         return cast(Transport, of_groups(sets, solve, init))
-    return solve(x, y, a, b, cast("Transport | None", init))
+    return solve(x, y, a, b, cast("Init", init))
 
 
 def solve_clouds(
@@ -151,7 +157,7 @@ def solve_clouds(
     debias: bool,
     cost: Formula | Callable[[Tensor, Tensor], Tensor] | str | None,
     solver: Solver,
-    init: Transport | Potentials | None = None,
+    init: Init = None,
 ) -> tuple[list[Solved], bool, Array]:
     """The problem of two clouds and, debiased, those of each and itself, solved.
 
@@ -183,7 +189,7 @@ def solve_points(
     reach: Reach,
     debias: bool,
     solver: Solver,
-    init: Transport | Potentials | None = None,
+    init: Init = None,
     came: Moved | None = None,
 ) -> list[Solved]:
     """The problem of two clouds that were checked and, debiased, those of each and itself, solved.
@@ -203,10 +209,11 @@ def solve_points(
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
+        new = dtype != torch.float64
         source, target = source.double(), target.double()
         if penalty.imposed:
             target = of_mass(target, source)
-        plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+        plain = outside(lambda: (source.copy(new), target.copy(new)), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
     outside(lambda: check_cost(cost, *plain, debias, engine), source.positions)
@@ -247,15 +254,18 @@ def say_what_failed(solved: list[Solved]) -> None:
         )
 
 
-def _starts(
-    init: Transport | Potentials | None, problem: Problem, debias: bool
-) -> list[Potentials | None]:
+def _starts(init: Init, problem: Problem, debias: bool) -> list[Potentials | None]:
     """The potentials of an earlier result, checked against the clouds."""
     count = 3 if debias else 1
     if init is None or isinstance(init, Potentials):
         return [init, None, None][:count]
+    if isinstance(init, (str, os.PathLike)):
+        n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
+        return read_checkpoint(init, [(n, m), (n, n), (m, m)][:count], problem.source.positions)
     if not isinstance(init, Transport):
-        raise bad_input("init", type(init).__name__, "an earlier Transport", kind=TypeError)
+        raise bad_input(
+            "init", type(init).__name__, "an earlier Transport, or a folder", kind=TypeError
+        )
     wanted = tuple(cloud.weights.shape for cloud in (problem.source, problem.target))
     earlier = init.solved[0].solution
     got = (earlier.f.shape, earlier.g.shape)

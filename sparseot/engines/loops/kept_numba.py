@@ -97,7 +97,8 @@ class NumbaLoops(TileLoops):
         starts, blocks = tiles.arrays
         counts = np.bincount(blocks, minlength=columns)
         begins = np.concatenate(([0], np.cumsum(counts)))
-        rows, places = np.empty_like(blocks), np.empty(len(blocks), np.int64)
+        short = np.int32 if len(blocks) < 2**31 else np.int64
+        rows, places = np.empty_like(blocks), np.empty(len(blocks), short)
         self.loops.transpose(starts, blocks, begins[:-1].copy(), rows, places)
         found = TileRows(torch.from_numpy(begins), torch.from_numpy(rows))
         return found, torch.from_numpy(places)

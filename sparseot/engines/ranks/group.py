@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
+from .silence import silent_ranks
 
 __all__ = ["Ranks", "traffic"]
 
@@ -174,9 +175,11 @@ class Ranks:
             exchange()
         except RuntimeError as error:
             self.lost = True
+            silent = ", ".join(map(str, silent_ranks(self.group)))
+            which = f"rank {silent} does not answer" if silent else "one of them"
             raise RuntimeError(
-                f"{self.what}: rank {self.rank} of {self.size} lost the others while it exchanged {what}: one of "
-                f"them has ended, is held up, or has not called the same. torch.distributed says: {error}"
+                f"{self.what}: rank {self.rank} of {self.size} lost the others while it exchanged {what}: {which}; it "
+                f"has ended, is held up, or has not called the same. torch.distributed says: {error}"
             ) from error
 
 

@@ -76,7 +76,7 @@ class _KeptRows(PlanRows):
         self.cost, self.x, self.y = check.cost, X.points.cpu(), Y.points.cpu()
         self.here, self.there = (cloud.order.numpy(force=True) for cloud in (X, Y))
         self.places = X.inverse.numpy(force=True)
-        kept = check.tiles.sides[side]
+        kept = check.loops.whole(check.tiles.sides[side])
         self.starts, self.tiles = (t.numpy(force=True) for t in (kept.starts, kept.blocks))
 
     def pieces(self, wanted: Array) -> list[Array]:

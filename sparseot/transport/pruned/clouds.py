@@ -16,6 +16,7 @@ from .cuts import block_order
 __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
+PIECE = 1 << 14  # blocks at a time, whole groups
 WEIGHED = "log_weights", "masses", "log_masses", "shares"  # which are found of weights, and kept
 
 
@@ -36,17 +37,34 @@ class BlockCloud:
         self.filled = -(-self.n // SIZE)
         groups = -(-self.filled // GROUP)
         self.blocks, self.groups = groups * GROUP, groups
-        self.places = torch.arange(self.blocks * SIZE, device=points.device).clamp(max=self.n - 1)
-        cube = self.fill(self.points).view(self.blocks, SIZE, self.dim)
-        self.low, self.high = cube.amin(1), cube.amax(1)
+        cubes = [self._cube(some) for some in self.pieces()]
+        self.low, self.high = (
+            torch.cat(ends) for ends in zip(*(c.aminmax(dim=1) for c in cubes), strict=True)
+        )
         self.centres = (self.low + self.high) / 2
-        self.offsets = (cube - self.centres[:, None]).transpose(1, 2).contiguous()
-        self.fit = _slopes_of(self.offsets)
-        wide = cube.view(groups, GROUP * SIZE, self.dim)
-        self.group_low, self.group_high = wide.amin(1), wide.amax(1)
+        self.group_low = self.low.view(groups, GROUP, self.dim).amin(1)
+        self.group_high = self.high.view(groups, GROUP, self.dim).amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
-        self.group_offsets = (wide - self.group_centres[:, None]).transpose(1, 2).contiguous()
-        self.group_fit = _slopes_of(self.group_offsets)
+
+    def pieces(self) -> list[slice]:
+        """Ranges of blocks: what is found of them and not kept takes little memory at a time."""
+        return [slice(k, min(k + PIECE, self.blocks)) for k in range(0, self.blocks, PIECE)]
+
+    def offsets(self, some: slice) -> Tensor:
+        """The points of some blocks, from their centres: ``(C, D, B)``. Not kept."""
+        return (self._cube(some) - self.centres[some, None]).mT.contiguous()
+
+    def group_offsets(self, some: slice) -> Tensor:
+        """The same for the groups of these blocks, which are whole."""
+        groups = slice(some.start // GROUP, some.stop // GROUP)
+        cube = self._cube(some).view(-1, GROUP * SIZE, self.dim)
+        return (cube - self.group_centres[groups, None]).mT.contiguous()
+
+    def _cube(self, some: slice) -> Tensor:
+        """The points of some blocks, ``(C, B, D)``."""
+        points = self.points[some.start * SIZE : some.stop * SIZE]
+        missing = (some.stop - some.start) * SIZE - len(points)
+        return _filled(points, self.points[-1:], missing).view(-1, SIZE, self.dim)
 
     def weighing(self, weights: Tensor) -> BlockCloud:
         """The same blocks with other weights ``(n,)`` of the points, in the order of the caller."""
@@ -61,7 +79,7 @@ class BlockCloud:
         """Logarithms in base 2, block after block; -1e30 for zero and for what was filled in."""
         return log2(self._full_weights)
 
-    @cached_property
+    @property
     def filled_in(self) -> Tensor:
         """Zero for each point, -1e30 for the copies that fill the last blocks."""
         full = torch.zeros_like(self._full_weights)
@@ -85,14 +103,9 @@ class BlockCloud:
         return shares, shares.view(self.groups, GROUP).amax(1)
 
     @cached_property
-    def squares(self) -> Tensor:
-        """The squared length of each offset, ``(C, B)``."""
-        return (self.offsets * self.offsets).sum(1)
-
-    @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
-        return self.squares.amax(1)
+        return torch.cat([self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()])
 
     @cached_property
     def widest(self) -> float:
@@ -111,7 +124,7 @@ class BlockCloud:
 
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
-        return values.index_select(0, self.places)
+        return _filled(values, values[-1:], self.blocks * SIZE - self.n)
 
 
 def log2(x: Tensor) -> Tensor:
@@ -119,11 +132,6 @@ def log2(x: Tensor) -> Tensor:
     return x.where(x > 0, 1.0).log2().where(x > 0, CLOSED)
 
 
-def _slopes_of(offsets: Tensor) -> Tensor:
-    """``(C, D, B)`` weights that fit a slope to the values of a block, by least squares."""
-    centred = offsets - offsets.mean(2, keepdim=True)
-    normal = centred @ centred.mT
-    size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
-    fit: Tensor = torch.linalg.solve_ex(normal + ridge, centred)[0]
-    return fit
+def _filled(values: Tensor, last: Tensor, more: int) -> Tensor:
+    """Values ``(n, ...)`` and so many times the last one."""
+    return torch.cat((values, last.expand(more, *last.shape[1:]))) if more else values

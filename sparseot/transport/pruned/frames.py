@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from ...engines.kept import Blocks, Boxes
 from ...points import CLOSED
-from .clouds import SIZE, BlockCloud
+from .clouds import GROUP, SIZE, BlockCloud
 from .scales import Scale
 
 __all__ = ["Frame"]
@@ -31,27 +31,30 @@ class Frame:
     origin: Tensor  # that both clouds share: far from zero, their centres would lose digits
     slopes: Tensor
     heights: Tensor
-    values: Tensor  # of the potential, filled up
+    potential: Tensor
     below: Tensor  # (C, B), minus what is taken off the potential of each point
 
     @staticmethod
     def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
         """The frame of a potential ``(n,)``; centres are told from the origin."""
-        values = cloud.fill(potential) * scale.height
-        own = values.view(cloud.blocks, SIZE)
-        slopes, rest = _sloped(own, cloud.fit, cloud.offsets)
-        heights = rest.amax(1)
-        below = rest - own
-        below -= heights[:, None]
-        below -= scale.own(cloud)
-        return Frame(cloud, scale, origin, slopes / scale.length, heights, values, below)
+        own = (cloud.fill(potential) * scale.height).view(cloud.blocks, SIZE)
+        slopes, heights = torch.empty_like(cloud.centres), own.new_empty(cloud.blocks)
+        below = torch.empty_like(own)
+        for some in cloud.pieces():
+            offsets = cloud.offsets(some)
+            slopes[some], rest = _sloped(own[some], offsets)
+            heights[some] = rest.amax(1)
+            below[some] = rest - own[some] - heights[some, None] - scale.own(offsets)
+        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
-        extra = max(0, 3 - self.cloud.dim)
-        centres = pad((self.cloud.centres - self.origin) * self.scale.length, (0, extra))
-        offsets = pad(self.cloud.offsets * self.scale.length, (0, 0, 0, extra))
-        return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets.to(dtype))
+        cloud, extra = self.cloud, max(0, 3 - self.cloud.dim)
+        centres = pad((cloud.centres - self.origin) * self.scale.length, (0, extra))
+        offsets = centres.new_zeros(*centres.shape, SIZE, dtype=dtype)
+        for some in cloud.pieces():
+            offsets[some, : cloud.dim] = cloud.offsets(some) * self.scale.length
+        return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets)
 
     def bias(self, potential: Tensor) -> Tensor:
         """What the loops add for a potential ``(n,)`` near that of the frame, ``(C, B)``."""
@@ -63,13 +66,18 @@ class Frame:
         cloud, heights = self.cloud, self.heights.clone()
         heights[cloud.filled :] = CLOSED
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
-        values, sides = self.values.view(cloud.groups, -1), cloud.group_high - cloud.group_low
-        slopes, rest = _sloped(values, cloud.group_fit, cloud.group_offsets)
+        sides = cloud.group_high - cloud.group_low
+        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, -1)
+        slopes, highest = torch.empty_like(cloud.group_centres), values.new_empty(cloud.groups)
+        for some in cloud.pieces():
+            groups = slice(some.start // GROUP, some.stop // GROUP)
+            slopes[groups], rest = _sloped(values[groups], cloud.group_offsets(some))
+            highest[groups] = rest.amax(1)
         wide = self._sides(cloud.group_centres, sides, slopes / self.scale.length)
         shares, masses = cloud.shares, cloud.log_masses
         return (
             Boxes(*blocks, heights, shares[0], masses[0]),
-            Boxes(*wide, rest.amax(1), shares[1], masses[1]),
+            Boxes(*wide, highest, shares[1], masses[1]),
         )
 
     def _sides(self, centres: Tensor, sides: Tensor, slopes: Tensor) -> Triple:
@@ -78,7 +86,11 @@ class Frame:
         return centres.T.contiguous(), sides.T.contiguous(), slopes.T.contiguous()
 
 
-def _sloped(values: Tensor, fit: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """The slopes ``(C, D)`` of values ``(C, B)``, and what is left of these."""
-    slopes = torch.bmm(fit, values[..., None])
+def _sloped(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Slopes ``(C, D)`` of values ``(C, B)`` by least squares, and what they leave of these."""
+    centred = offsets - offsets.mean(2, keepdim=True)
+    normal, right = centred @ centred.mT, torch.bmm(centred, values[..., None])
+    size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+    ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
+    slopes: Tensor = torch.linalg.solve_ex(normal + ridge, right)[0]
     return slopes[..., 0], values - (slopes * offsets).sum(1)

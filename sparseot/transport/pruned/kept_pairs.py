@@ -51,7 +51,8 @@ class KeptPairs(PlanPairs):
     def tiles(self) -> tuple[BlockCloud, BlockCloud, TileRows]:
         """Of the pairs of one item: the clouds of rows and columns in blocks, and their tiles."""
         (check,), side = self.checks, self.side
-        return check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
+        tiles = check.loops.whole(check.tiles.sides[side])
+        return check.clouds[side], check.clouds[1 - side], tiles
 
     def item(self, item: int) -> KeptPairs:
         """The pairs of one item, in double precision."""
@@ -64,7 +65,7 @@ class KeptPairs(PlanPairs):
     def certifying(self, item: int) -> KeptPairs:
         """All pairs that passed the screen of one item, in double precision."""
         check = copy(self.checks[item])
-        check.tiles, check.peaks = check.screened, [None, None]
+        check.tiles, check.marks = check.screened, [None, None]
         return self._double([check])
 
     def screened_for(self, item: int, f: Tensor, g: Tensor) -> KeptPairs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ...operators.small import squares
@@ -26,11 +25,11 @@ def extent(total: Tensor) -> tuple[float, float]:
 def softmins_of(x: Tensor, other: BlockCloud, there: Tensor, scale: Scale) -> Tensor:
     """The softmins ``(n,)`` at points ``(n, D)`` of a potential ``there`` of all points of a cloud."""
     logs = there * scale.height + other.log_weights.view(-1)[: other.n]
-    found = []
-    for some in x.split(max(1, ROWS // other.n)):
-        costs = scale.cost.polynomial(squares(some, other.points))
-        exponents = logs - costs * scale.height
+    found, rows = logs.new_empty(len(x)), max(1, ROWS // other.n)
+    for k in range(0, len(x), rows):
+        costs = scale.cost.polynomial(squares(x[k : k + rows], other.points))
+        exponents = costs.mul_(-scale.height).add_(logs)
         top = exponents.amax(1)
-        total = (exponents - top[:, None]).exp2().sum(1)
-        found.append((top + total.log2()) / -scale.height)
-    return torch.cat(found)
+        total = exponents.sub_(top[:, None]).exp2_().sum(1)
+        found[k : k + rows] = (top + total.log2()) / -scale.height
+    return found

@@ -42,8 +42,8 @@ class Scale(ABC):
         return float((power * self.cost.factor * self.height) ** (1 / power))
 
     @abstractmethod
-    def own(self, cloud: BlockCloud) -> Tensor | float:
-        """What the cost has of each offset alone, ``(C, B)``, which loops take off potentials."""
+    def own(self, offsets: Tensor) -> Tensor | float:
+        """What the cost has of each offset ``(C, D, B)`` alone, which loops take off potentials."""
 
     @abstractmethod
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
@@ -66,8 +66,8 @@ class Squares(Scale):
 
     SINGLE = 1e-8  # error of an entry in float32, by the squared radius of its block: measured
 
-    def own(self, cloud: BlockCloud) -> Tensor:
-        return cloud.squares * (self.length**2 / 2)
+    def own(self, offsets: Tensor) -> Tensor:
+        return offsets.square().sum(1) * (self.length**2 / 2)
 
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
         total = 0.0
@@ -92,7 +92,7 @@ class Distances(Scale):
     ROUNDING = 2.0**-24
     FAR = 10.0  # temperatures: nearer clouds have values that are small beside what is lost
 
-    def own(self, cloud: BlockCloud) -> float:
+    def own(self, offsets: Tensor) -> float:
         return 0.0
 
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:

@@ -80,7 +80,7 @@ class PrunedSoftmins(Softmins):
         self.dtype = self._enough(dtype)
         self.built: tuple[Tensor, Tensor] | None = None
         self.known: list[_Known | None] = [None, None]
-        self.peaks: list[Tensor | None] = [None, None]
+        self.marks: list[Tensor | None] = [None, None]  # of tiles that hold something
         self.pairs = 0  # visited so far
         self.builds = 0
 
@@ -133,7 +133,7 @@ class PrunedSoftmins(Softmins):
         frames, (X, Y) = self._frame(f, g), self.clouds
         few = X.filled * Y.filled <= FEW
         self.tiles = self.screened = self.all_tiles if few else self._screen(frames, margin)
-        self.built, self.peaks = (f, g), [None, None]
+        self.built, self.marks = (f, g), [None, None]
         self.age, self.final = max(TRIM_AT) if few else 0, margin <= 0
         self.builds += 1
 
@@ -227,15 +227,13 @@ class PrunedSoftmins(Softmins):
     def trim(self) -> None:
         """Drops the tiles whose measured share of every row and column is negligible."""
         if self.clouds[0] is self.clouds[1]:
-            self.peaks[1] = self.peaks[0]
-        rows, cols = self.peaks
+            self.marks[1] = self.marks[0]
+        rows, cols = self.marks
         if rows is None or cols is None:
             return
-        bar = SHARE * self.tol * math.exp(-MARGIN)
-        keep = torch.empty(len(rows), dtype=torch.bool, device=rows.device)
-        keep[self.tiles.places] = cols > bar
-        self.tiles = self.tiles.only(keep.logical_or_(rows > bar))
-        self.peaks = [None, None]
+        self.tiles, self.marks = self.tiles.only((rows, cols)), [None, None]
+        if not self.final:  # nobody asks for what passed the screen
+            self.screened = self.tiles
 
     # --- sums over them ---
 
@@ -258,8 +256,10 @@ class PrunedSoftmins(Softmins):
         young = self.age <= max(TRIM_AT)
         out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
         if young and peaks is not None:
-            least = out.amin(1).clamp(LOWEST, 1.0)
-            self.peaks[side] = peaks / least.index_select(0, self.tiles.sides[side].owners)
+            tiles, bar = self.tiles.sides[side], SHARE * self.tol * math.exp(-MARGIN)
+            bars = (out.amin(1).clamp(LOWEST, 1.0) * bar).to(peaks)
+            counts = tiles.starts.diff()
+            self.marks[side] = peaks > bars.repeat_interleave(counts, output_size=len(tiles))
             if self.age in TRIM_AT and not self.final:
                 self.trim()
         return out.view(-1)[: self.clouds[side].n]

@@ -14,18 +14,20 @@ __all__ = ["Tiles"]
 
 @dataclass
 class Tiles:
-    """Kept tiles, row block after row block, and column block after column block."""
+    """Kept tiles, row block after row block, and column block after column block.
+
+    Ranks of a group hold some rows of both lists; :class:`TileLoops` knows which.
+    """
 
     sides: tuple[TileRows, TileRows]
-    places: Tensor  # of the tiles of columns among those of rows
     omitted: Tensor  # bound on what each row block's sums miss
     loops: TileLoops  # that will visit them
 
     @staticmethod
     def of(rows: TileRows, omitted: Tensor, columns: int, loops: TileLoops) -> Tiles:
         """From the rows' tiles; ``columns`` is the number of column blocks."""
-        cols, places = loops.transpose(rows, columns)
-        return Tiles((rows, cols), places, omitted, loops)
+        mine = loops.own(rows)
+        return Tiles((mine, loops.turned(mine, columns)), omitted, loops)
 
     @staticmethod
     def between(
@@ -38,13 +40,11 @@ class Tiles:
         omitted = torch.zeros(rows[0], dtype=torch.float64, device=device)
         return Tiles.of(TileRows.of(counts, blocks), omitted, cols[0], loops)
 
-    def only(self, keep: Tensor) -> Tiles:
-        """Those tiles, told in the order of rows."""
-        (rows, cols), places = self.sides, keep.nonzero()[:, 0]
-        owners = rows.owners.index_select(0, places)
-        counts = torch.bincount(owners, minlength=len(rows.starts) - 1)
-        kept = TileRows.of(counts, rows.blocks.index_select(0, places))
-        return Tiles.of(kept, self.omitted, len(cols.starts) - 1, self.loops)
+    def only(self, marks: tuple[Tensor, Tensor]) -> Tiles:
+        """Those that are marked from the rows or from the columns, by truth values in the order of each."""
+        keep = self.loops.either(self.sides, marks)
+        rows, cols = (self.loops.only(*both) for both in zip(self.sides, keep, strict=True))
+        return Tiles((rows, cols), self.omitted, self.loops)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return self.sides[0].total

@@ -94,6 +94,7 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
         began, softmins.eps = time.perf_counter(), eps
         budget, watch = 1 if stopped else most, course.watch(eps)
         how: dict[str, Any] = {"rho2": course.rate(eps), "watch": watch, "sweeps": sweeps}
+        how["keep"] = course.keep(eps)
         outcome = alternate(softmins, f, g, tol=tol, budget=budget, **how)
         stopped |= outcome.interrupted
         levels.append(course.level(eps, sizes, outcome, 1.0, began))

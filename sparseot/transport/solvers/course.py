@@ -16,8 +16,9 @@ from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level, Report, Seen
+from .checkpoint import Checkpoint
 from .progress import Bar
-from .relaxation import guessed_rate
+from .relaxation import Keep, guessed_rate
 
 __all__ = ["COARSE", "RATIO", "SWEEPS", "Course", "Found", "temperatures"]
 
@@ -81,7 +82,9 @@ class Course:
         accelerate: bool,
         bar: Bar,
         sides: list[float],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
+        self.checkpoint = checkpoint
         self.problem, self.tol, self.max_sweeps, self.sides = problem, tol, max_sweeps, sides
         self.accelerate, self.bar, self.began = accelerate, bar, time.perf_counter()
 
@@ -119,6 +122,16 @@ class Course:
         """What is called with the error after each sweep at that temperature."""
         blur = self.blur(eps)
         return lambda error: self.bar.update(blur, error, self.tol)
+
+    def keep(self, eps: float, order: tuple[Tensor, Tensor] | None = None) -> Keep | None:
+        """What is called with the potentials of each sweep; they are kept at the last temperature only.
+
+        ``order`` are the places of the points among those of the potentials.
+        """
+        if (checkpoint := self.checkpoint) is None or eps > self.problem.eps:
+            return None
+        x, y = (slice(None), slice(None)) if order is None else order
+        return lambda f, g: checkpoint.offer(lambda: (f[x], g[y]))
 
     def blur(self, eps: float) -> float:
         """The length that belongs to a temperature."""

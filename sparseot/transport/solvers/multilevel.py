@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -171,8 +172,9 @@ class Multilevel:
         state = [f[X.order], g[Y.order]]
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
-            rest = self.course.rate(self.eps), self.course.watch(self.eps)
-            return alternate(softmins, *state, tol=tol, budget=budget, rho2=rest[0], watch=rest[1])
+            how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
+            how["keep"] = self.course.keep(self.eps, (X.inverse, Y.inverse))
+            return alternate(softmins, *state, watch=self.course.watch(self.eps), **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:
             state[:] = checked.f, checked.g

@@ -25,6 +25,7 @@ from .progress import Stopped
 __all__ = ["alternate", "close", "guessed_rate", "relaxed_sweeps", "self_fixed_point"]
 
 Watch = Callable[[float], None]
+Keep = Callable[[Tensor, Tensor], None]
 Sweeps = Callable[[Softmins, list[Tensor], float, float, float, Watch], Outcome]
 
 PLAIN = 3  # sweeps before the relaxation sets in: they find the supports
@@ -113,6 +114,7 @@ def alternate(
     budget: float,
     rho2: float = 0.0,
     watch: Watch = lambda error: None,
+    keep: Keep | None = None,
     sweeps: Sweeps | None = None,
 ) -> Outcome:
     """Sweeps until the L1 error of the marginals is at most ``tol`` times the mass.
@@ -128,11 +130,18 @@ def alternate(
             is lowered and the sweeps start anew.
         watch: called with the error after each sweep; where it raises Stopped, the sweeps end
             with the potentials as they are.
+        keep: called with the potentials from which each sweep began.
         sweeps: another way than :func:`relaxed_sweeps` to the same end.
     """
     state, sweeps = [f, g], sweeps or relaxed_sweeps
+
+    def watched(error: float) -> None:
+        if keep is not None:
+            keep(state[0], state[1])
+        watch(error)
+
     try:
-        return sweeps(softmins, state, tol, budget, rho2, watch)
+        return sweeps(softmins, state, tol, budget, rho2, watched)
     except Stopped:
         found = close(softmins, state[0], state[1], 0.0, pair=True)
         return replace(found, interrupted=True)

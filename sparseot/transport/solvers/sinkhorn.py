@@ -7,6 +7,7 @@ error of the marginals of the plan, over all pairs, is at most ``tol`` times the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from ..pruned.coarse import Cells
 from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
+from .checkpoint import Checkpoint
 from .course import Course, Found
 from .multilevel import solve_kept_pairs
 from .nested import WORTH as WORTH_LEAVES
@@ -63,6 +65,8 @@ class Sinkhorn(Solver):
             tol)`` to call after each sweep, with your number of threads. During :func:`solve_sample`, a KeyboardInterrupt raised
             there, and Ctrl-C, end the sweeps; the result holds the potentials of that moment, and
             ``converged`` is False. A second Ctrl-C is not waited with. In losses they are raised.
+        checkpoint: a folder in which the potentials of two clouds are kept, at most every minute from the last
+            temperature on, and at the end; ``solve_sample(..., init=folder)`` goes on from there.
 
     Raises:
         ValueError, TypeError: if an argument is not as described.
@@ -80,6 +84,7 @@ class Sinkhorn(Solver):
     certificate: str = "cheap"
     memory: float | None = None
     progress: bool | Callable[[float, float, float], None] = False
+    checkpoint: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_positive(tol=self.tol, max_sweeps=self.max_sweeps, memory=self.memory)
@@ -98,10 +103,27 @@ class Sinkhorn(Solver):
         self, problems: Sequence[Problem], starts: Sequence[Potentials | None]
     ) -> list[Solution]:
         cut: dict[Hashable, Cells] = {}  # clouds in blocks, which problems share
-        return [self._batch(*pair, cut) for pair in zip(problems, starts, strict=True)]
+        return [
+            self._batch(*pair, cut, self._checkpoint(number, pair[0]))
+            for number, pair in enumerate(zip(problems, starts, strict=True))
+        ]
+
+    def _checkpoint(self, number: int, problem: Problem) -> Checkpoint | None:
+        """Where the potentials of a problem are kept, by the first rank of a group."""
+        if self.checkpoint is None:
+            return None
+        if len(problem.source.positions) > 1:
+            got = f"{len(problem.source.positions)} pairs of clouds, with checkpoint"
+            raise bad_input("x", got, "one pair", "Leave checkpoint=None, or solve one by one.")
+        shared = isinstance(self.engine, SharedRows) and self.engine.ranks.rank > 0
+        return Checkpoint(self.checkpoint, number, problem.blur, not shared)
 
     def _batch(
-        self, problem: Problem, start: Potentials | None, cut: dict[Hashable, Cells]
+        self,
+        problem: Problem,
+        start: Potentials | None,
+        cut: dict[Hashable, Cells],
+        kept: Checkpoint | None,
     ) -> Solution:
         """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
         why = self.all_pairs(problem)
@@ -109,10 +131,12 @@ class Sinkhorn(Solver):
         starts = _parts(start, items)
         sides = bounding_sides(problem.source, problem.target).tolist()
         if why is None:
-            solved = [self._kept(*one, cut) for one in zip(items, sides, starts, strict=True)]
+            solved = [self._kept(*one, cut, kept) for one in zip(items, sides, starts, strict=True)]
         else:
-            solved = self._all(items, sides, starts, why)
+            solved = self._all(items, sides, starts, why, kept)
         parts, reports = [found for found, _ in solved], [report for _, report in solved]
+        if kept is not None:
+            kept.write(parts[0].outcome.f_prev, parts[0].outcome.g)
         n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
         f, g, f_prev, g_prev = (
             padded([getattr(part.outcome, name) for part in parts], size).to(
@@ -129,11 +153,16 @@ class Sinkhorn(Solver):
         return Solution(f, g, f_prev, g_prev, reports, pairs, seen, slopes=(on_x, on_y))
 
     def _kept(
-        self, item: Problem, sides: list[float], start: Start, cut: dict[Hashable, Cells]
+        self,
+        item: Problem,
+        sides: list[float],
+        start: Start,
+        cut: dict[Hashable, Cells],
+        kept: Checkpoint | None,
     ) -> tuple[Found, Report]:
         """One item, over kept pairs."""
         course, loops = (
-            self._course(item, sides),
+            self._course(item, sides, kept),
             loops_for(self.engine, item.source.positions.device),
         )
         assert loops is not None
@@ -142,7 +171,12 @@ class Sinkhorn(Solver):
         return found, found.report(course)
 
     def _all(
-        self, items: list[Problem], sides: list[list[float]], starts: list[Start], why: str
+        self,
+        items: list[Problem],
+        sides: list[list[float]],
+        starts: list[Start],
+        why: str,
+        kept: Checkpoint | None,
     ) -> list[tuple[Found, Report]]:
         """Over all pairs. Threads share items that are compiled from end to end, which nobody watches."""
         asked, solved = self._asked, {}
@@ -153,7 +187,7 @@ class Sinkhorn(Solver):
 
         def solve(lo: int, hi: int) -> None:
             for k in range(lo, hi):
-                course = self._course(items[k], sides[k])
+                course = self._course(items[k], sides[k], kept)
                 found = self.solve_item(course, starts[k], why)
                 solved[k] = found, found.report(course)
 
@@ -182,9 +216,9 @@ class Sinkhorn(Solver):
             return solve_nested(course, why=why)
         return solve_all_pairs(course, start, asked=self._asked, why=why)
 
-    def _course(self, item: Problem, sides: list[float]) -> Course:
+    def _course(self, item: Problem, sides: list[float], kept: Checkpoint | None) -> Course:
         tol, bar = float(self.tol or DEFAULT), Bar(self.progress)
-        return Course(item, tol, self.max_sweeps, self.accelerate, bar, sides)
+        return Course(item, tol, self.max_sweeps, self.accelerate, bar, sides, kept)
 
     def rounding(self, problem: Problem) -> float:
         """Zero where potentials are found in double precision anyway."""

@@ -101,14 +101,59 @@ def check_start_and_debias_of_kept_pairs(here):
 
 
 def check_bytes_of_kept_pairs(here):
-    """Points go once; then sums of rows, and lists of tiles where they are chosen."""
-    x, y, _, _ = two(2000, 2000)
-    with traffic() as sent:
-        found = so.solve_sample(
-            here.part(x), here.part(y), blur=0.05, group=here.group, solver=so.Sinkhorn(multilevel=True)
-        )  # fmt: skip
-    assert sent["potentials"] <= 3 * (found.n_iter + 9) * 2 * 8 * 2100 * (here.size - 1)
-    assert sent["tiles"] and sent["peaks"] and not sent["products"]
+    """A sweep sends the potentials of a rank's rows to each of the others, lists of tiles stay where they are.
+
+    The model of the guide: 2 . 8 N / P bytes a sweep to each of the others, for blocks that are full.
+    """
+    x, y, _, _ = two(6000, 6000)
+    solver = so.Sinkhorn(multilevel=True, accelerate=False)
+    clouds = here.part(x), here.part(y)
+    with traffic() as first:
+        found = so.solve_sample(*clouds, blur=0.05, group=here.group, solver=solver)
+    with traffic() as again:
+        more = so.solve_sample(
+            *clouds, blur=0.05, group=here.group, solver=solver, tol=1e-5, init=found
+        )
+    assert more.n_iter > 20 and len(more.reports[0].levels) == 1
+    model = 2 * 8 * 6144 / here.size * (here.size - 1) * more.n_iter
+    assert model / 1.5 <= again["potentials"] <= 1.5 * model, (again, model)
+    assert first["tiles"] and first["marks"] and not first["products"]
+
+
+def check_that_tiles_are_shared(here):
+    """Each rank holds about its share of them, and what it holds is what one process has there."""
+    from sparseot.engines.choose import tile_loops
+    from sparseot.engines.ranks.group import Ranks
+    from sparseot.engines.ranks.tiles import SharedTiles
+    from sparseot.formulas import ground_cost
+    from sparseot.transport.marginals import Balanced
+    from sparseot.transport.pruned.clouds import BlockCloud
+    from sparseot.transport.pruned.softmins import PrunedSoftmins
+
+    x, y, a, b = two(9000, 5000)
+    x = x**3  # rows of very different numbers of tiles
+    X, Y = BlockCloud(x, a), BlockCloud(y, b)
+    for p in (1, 2):
+        alone = PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
+        ours = PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
+        ours.loops = SharedTiles(tile_loops("numba", p), Ranks(here.group, "a test"))
+        f, g = 0.01 * x[X.order].square().sum(1), torch.zeros(5000, dtype=torch.float64)
+        for softmins in (alone, ours):
+            softmins.build(f, g)
+        for _ in range(3):
+            for mine, theirs in zip(ours.tiles.sides, alone.tiles.sides, strict=True):
+                assert (
+                    mine.total == len(theirs) and 0.7 <= len(mine) * here.size / len(theirs) <= 1.3
+                )
+                whole = ours.loops.whole(mine)
+                assert torch.equal(whole.starts, theirs.starts)
+                assert torch.equal(whole.blocks, theirs.blocks)
+            for side in (0, 1):
+                pair = (f, g)[side], (f, g)[1 - side]
+                found = [softmins.exact(side, *pair)[0] for softmins in (alone, ours)]
+                same(*found, 1e-12)
+            for softmins in (alone, ours):
+                softmins.trim()
 
 
 def check_matrices(here):

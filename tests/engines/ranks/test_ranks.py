@@ -18,6 +18,7 @@ from sparseot import kernels
 from sparseot.engines.choose import load
 from sparseot.engines.ranks.rows import SharedRows
 from sparseot.formulas import Symbolic
+from tests.engines.ranks import dying
 from tests.references import processes
 
 MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
@@ -40,14 +41,23 @@ def test_more_ranks_one_of_them_without_points(name, size):
 
 
 @pytest.mark.slow
-def test_a_rank_that_dies_ends_the_others(tmp_path):
-    """With a sentence that says where they waited."""
-    started = processes.start("tests.engines.ranks.dying", 3, str(tmp_path))
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_rank_that_dies_ends_the_others(tmp_path, size):
+    """With a sentence that says which, and where they waited; from what was kept, one process goes on."""
+    started = processes.start("tests.engines.ranks.dying", size, str(tmp_path))
     codes = [process.wait(3 * processes.WAIT) for process in started]
-    assert codes == [0, 9, 0]
-    for rank in (0, 2):
+    assert codes == [0, 9, 0][:size]
+    for rank in (0, 2)[: size - 1]:
         text = (tmp_path / f"said{rank}").read_text()
-        assert f"solve_sample: rank {rank} of 3 lost the others while it exchanged" in text
+        assert f"solve_sample: rank {rank} of {size} lost the others while it exchanged" in text
+        assert "rank 1 does not answer" in text
+    x, y = dying.clouds()
+    how = so.Sinkhorn(multilevel=True, accelerate=False)
+    options = {"blur": dying.BLUR, "tol": 1e-6, "solver": how}
+    whole = so.solve_sample(x, y, **options)
+    again = so.solve_sample(x, y, init=tmp_path / "kept", **options)
+    assert again.converged and again.n_iter <= whole.reports[0].levels[-1].sweeps - 9
+    assert abs(again.value - whole.value) <= 1e-8 * whole.value
 
 
 def test_a_group_needs_an_initialised_package():
