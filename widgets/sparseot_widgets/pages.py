@@ -5,11 +5,11 @@ import html
 import json
 import re
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
-JS = resources.files("sparseot_widgets") / "js"
+JS = Path(__file__).parent / "js"  # a folder: the extension is packed where nothing is installed
 SHARED = ("codec", "scales", "colours", "plot", "controls", "stage")  # each needs those before it
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the

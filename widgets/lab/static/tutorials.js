@@ -2,6 +2,7 @@
 
 import { copyTutorial, tutorialsOf } from "./gallery.js";
 import { ICONS } from "./icons.js";
+import { openOn } from "./pages.js";
 
 const COMMAND = "sparseot:open-tutorial";
 const NAME = "sparseot";
@@ -46,7 +47,7 @@ async function activate(app, lab, launcher, palette, browser) {
         const folder = cwd ?? browser?.model.path;
         const turn = last.then(() => copyTutorial(contents, read, known, folder));
         last = turn.catch(() => {});
-        return await app.commands.execute("docmanager:open", { path: await turn });
+        return await openOn(app, lab, { path: await turn });
       } catch (error) {
         await lab.showErrorMessage("The tutorial can't be opened", error);
       }
@@ -60,13 +61,11 @@ async function activate(app, lab, launcher, palette, browser) {
   });
 }
 
-/** The plugin; `lab` has what JupyterLab shares. Notebook 7 has no launcher, so it is optional. */
-export default lab => [
-  {
-    id: "sparseot:tutorials",
-    description: "Cards that open the tutorials of sparseot",
-    autoStart: true,
-    optional: [lab.ILauncher, lab.ICommandPalette, lab.IDefaultFileBrowser],
-    activate: (app, ...services) => void activate(app, lab, ...services),
-  },
-];
+/** The plugin. Notebook 7 has no launcher, so it is optional. */
+export default lab => ({
+  id: "sparseot:tutorials",
+  description: "Cards that open the tutorials of sparseot",
+  autoStart: true,
+  optional: [lab.ILauncher, lab.ICommandPalette, lab.IDefaultFileBrowser],
+  activate: (app, ...services) => void activate(app, lab, ...services),
+});
