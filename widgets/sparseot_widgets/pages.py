@@ -10,7 +10,16 @@ from pathlib import Path
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = Path(__file__).parent / "js"  # a folder: the extension is packed where nothing is installed
-SHARED = ("codec", "scales", "colours", "plot", "controls", "stage")  # each needs those before it
+SHARED = (
+    "codec",
+    "scales",
+    "colours",
+    "plot",
+    "space",
+    "points",
+    "controls",
+    "stage",
+)  # each needs those before it
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the
 # imports between them go, and what they export is simply there.
