@@ -9,6 +9,7 @@
 //   of        a word, optional: what the values are
 //   unit      a word, optional: the unit of the coordinates
 //   index     (N,) whole numbers, optional: the row that each point had, where some were left out
+//   map       a word, optional: the colours of numbers, a name of those in colours.mjs; "place" if absent
 //   total     how many points there were; more than N if it was thinned
 // The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", or
 // "along " and the name of a coordinate) and `size` (a factor).
@@ -29,6 +30,7 @@ export function classColours(labels, classes) {
   return out;
 }
 
+const tableOf = (scene, theme) => theme[scene.map] ?? theme.place;
 const namesOf = ({ names }) => names ?? ["x₁", "x₂", "x₃"];
 
 /** How the cloud is coloured now: the bytes, and what the bar beside it says. */
@@ -46,7 +48,7 @@ function paints({ scene, theme, get, memory }) {
   }
   bar.range = extent([values]);
   bar.name = by === "value" ? scene.of || "value" : by.slice(6);
-  const colours = coloured(values, bar.range, theme.place);
+  const colours = coloured(values, bar.range, tableOf(scene, theme));
   return Object.assign(memory, { key, bar, colours });
 }
 
@@ -78,7 +80,7 @@ function draw(view) {
   const radius = get("size") * radiusOf(scene.points.length / dim);
   drawPoints(view, "cloud", { name: "x", points: scene.points, dim, index: scene.index }, matrix, { colour: colours, radius });
   if (dim > 2) drawTripod(plot, lens.camera, names);
-  if (bar) drawBar(plot, bar, theme.place);
+  if (bar) drawBar(plot, bar, tableOf(scene, theme));
   else drawLegend(plot, scene, theme);
 }
 

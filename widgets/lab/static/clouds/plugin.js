@@ -23,7 +23,7 @@ export async function watched(registry) {
   return settings;
 }
 
-/** A model without content: the tab asks for the bytes itself, and nothing can be saved over the file. */
+/** A model without content: the tab asks for the bytes itself. */
 const modelFactory = lab => new (class extends lab.Base64ModelFactory {
   get name() {
     return "sparseot-points";
@@ -38,6 +38,18 @@ const modelFactory = lab => new (class extends lab.Base64ModelFactory {
   }
 })();
 
+/** Keep JupyterLab from saving over a file and from copying it into its checkpoints: nothing here edits it. */
+function onlyShown(context, lab) {
+  const told = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(context), "contentsModel")?.get;
+  const refuse = () => lab.showErrorMessage("Point clouds are only shown", "Copy, rename or download the file in the file browser.");
+  Object.defineProperties(context, {
+    canSave: { get: () => false },
+    contentsModel: { get: () => { const model = told?.call(context); return model && { ...model, writable: false }; } },
+    save: { value: refuse },
+    saveAs: { value: refuse },
+  });
+}
+
 let loaded = null;
 /** The module that draws, the same as in notebooks; loaded with the first cloud. */
 const viewer = () => (loaded ??= import(new URL("../viewers/cloud.js", import.meta.url)).then(found => found.default));
@@ -47,6 +59,7 @@ function documentFactory(app, lab, settings, types) {
   const button = id => new lab.CommandToolbarButton({ commands: app.commands, id, label: app.commands.label(id, { short: true }) });
   return new (class extends lab.ABCWidgetFactory {
     createNewWidget(context) {
+      onlyShown(context, lab);
       const made = new lab.DocumentWidget({ content: new Content(context), context });
       made.addClass("sparseot-CloudTab");
       return made;

@@ -31,6 +31,12 @@ function fromNpy(path, { source, columns }, chosen, step) {
 
 function fromBytes(path, { source, columns }, chosen, step) {
   const { start, size, offsets, codes, count } = source;
+  const [first, second = chosen[0]] = chosen;
+  const gap = offsets[second] - offsets[first];
+  if (chosen.every((k, j) => codes[k] === codes[first] && offsets[k] === offsets[first] + j * gap)) {
+    const shape = `(${count}, ${chosen.length}), ${quoted(codes[first])}`;
+    return `np.ndarray(${shape}, np.fromfile(${quoted(path)}, "u1"), ${start + offsets[first]}, (${size}, ${gap}))${index(step, [0], 1)}`;
+  }
   const of = list => `[${chosen.map(k => list(k)).join(", ")}]`;
   const names = of(k => quoted(columns[k].name));
   const dtype = `{"names": ${names}, "formats": ${of(k => quoted(codes[k]))}, "offsets": ${of(k => offsets[k])}, "itemsize": ${size}}`;

@@ -5,7 +5,7 @@ import { numeric, suggested } from "./choice.js";
 import { PageModel } from "./model.js";
 import { stateOf } from "./scene.js";
 
-const MOST_BYTES = 256 * 2 ** 20; // JupyterLab hands over a file whole, as a text a third longer
+const MOST_BYTES = 250e6; // JupyterLab hands over a file whole, as a text a third longer
 const LISTED = 500; // columns in a chooser
 
 /** The bytes of a file, by the contents manager; what is too large for a page is not asked for. */
@@ -176,8 +176,8 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
         }));
       });
     }
-    const colours = [["none", "place"], ...[...table.columns.keys()].slice(0, LISTED).map(option)];
-    parts.push(chooser("colour", colours, String(choice.colour ?? "none"), value => change({ colour: value === "none" ? null : Number(value) })));
+    const colours = [["none", "none"], ...[...table.columns.keys()].slice(0, LISTED).map(option)];
+    parts.push(chooser("values or classes", colours, String(choice.colour ?? "none"), value => change({ colour: value === "none" ? null : Number(value) })));
     return parts;
   }
 };

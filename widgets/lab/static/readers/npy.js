@@ -1,6 +1,6 @@
 // NumPy's .npy: a dictionary in Python's syntax, then the numbers.
 import { numberType, viewOf } from "./numbers.js";
-import { evenly, grouped, inBytes, Unreadable } from "./table.js";
+import { evenly, grouped, inBytes, unnamed, Unreadable } from "./table.js";
 
 const MAGIC = "\x93NUMPY";
 const LONG = 16; // a matrix of two or three rows longer than this has its points in columns
@@ -103,7 +103,7 @@ export function readNpy(bytes, limit) {
   checkLength(bytes, header, record?.size ?? type.size, words);
   const layout = plain(header, record?.size ?? type.size);
   if (record && header.shape.length > 1) throw new Unreadable("it is a structured array of more than one axis");
-  const columns = record?.columns ?? Array.from({ length: layout.dim }, (_, k) => ({ name: `column ${k + 1}`, type, offset: k * layout.along }));
+  const columns = record?.columns ?? Array.from({ length: layout.dim }, (_, k) => ({ name: unnamed(k), type, offset: k * layout.along }));
   const { rows, row } = evenly(layout.count, limit);
   const [view, place] = [viewOf(bytes.subarray(header.start)), placeOf(layout)];
   const notes = [];

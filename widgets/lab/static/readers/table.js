@@ -28,3 +28,6 @@ export function inBytes(size) {
   const [unit, name] = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]].find(([unit]) => size >= unit) ?? [1, "bytes"];
   return `${Number((size / unit).toPrecision(3))} ${name}`;
 }
+
+/** What a column without a name is called: x₁, x₂, ... */
+export const unnamed = k => `x${[...String(k + 1)].map(digit => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("")}`;

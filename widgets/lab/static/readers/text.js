@@ -1,6 +1,6 @@
 // Points as text: .xyz, .csv, .tsv, .pts, .asc, .txt. How the cells are divided, which line names them.
 import { asUtf8, cellsOf, indexLines } from "./lines.js";
-import { counted, evenly, grouped, Unreadable } from "./table.js";
+import { counted, evenly, grouped, unnamed, Unreadable } from "./table.js";
 
 const LOOKED_AT = 50; // lines that decide what is a column
 const DELIMITERS = ["\t", ";", ",", "|"];
@@ -82,12 +82,12 @@ function layoutOf(lines, ending) {
   } else if (promised !== null && promised > count) {
     notes.push(`its first line promises ${counted(promised, "point")}, and ${grouped(count)} follow`);
   }
-  return { first, count, names: names ?? unnamed(cells, width, ending, comma), named: Boolean(names), delimiter, comma, width, notes };
+  return { first, count, names: names ?? defaultNames(cells, width, ending, comma), named: Boolean(names), delimiter, comma, width, notes };
 }
 
 /** What columns without names are called: x y z in files that are always so. */
-function unnamed(cells, width, ending, comma) {
-  const names = Array.from({ length: width }, (_, k) => `column ${k + 1}`);
+function defaultNames(cells, width, ending, comma) {
+  const names = Array.from({ length: width }, (_, k) => unnamed(k));
   if (!["xyz", "pts", "asc"].includes(ending)) return names;
   let next = 0;
   names.forEach((_, k) => {
@@ -129,7 +129,7 @@ export function readText(given, limit, ending = "txt") {
     const there = cells.slice(0, 1000).map(row => row[k] ?? "").filter(cell => !MISSING.test(cell));
     return there.length > 0 && 2 * there.filter(cell => isNumber(cell, layout.comma)).length <= there.length;
   };
-  const names = Array.from({ length: layout.width }, (_, k) => layout.names[k] || `column ${k + 1}`);
+  const names = Array.from({ length: layout.width }, (_, k) => layout.names[k] || unnamed(k));
   const columns = names.map((name, k) => ({ name, text: isText(k) }));
   return {
     kind: "text",
