@@ -46,23 +46,23 @@ function commandsOf(app, lab, { browser, manager, tracker, settings }) {
   const tabOf = () => tracker.currentWidget?.content;
   const kernel = () => pythonKernel(kernelspecs?.specs);
 
-  async function chosenFile(title) {
+  async function chosenFile(title, folder) {
     const found = await lab.FileDialog.getOpenFiles({
-      manager, title, filter: item => (item.type === "directory" || ENDINGS.includes(endingOf(item.name)) ? {} : null),
+      manager, title, defaultPath: folder, filter: item => (item.type === "directory" || ENDINGS.includes(endingOf(item.name)) ? {} : null),
     });
     return found.button.accept ? found.value?.find(item => item.type !== "directory")?.path : undefined;
   }
 
   async function openCloud({ path, selected }) {
     const here = selected ? [...(browser?.selectedItems?.() ?? [])].find(item => item.type !== "directory")?.path : null;
-    const chosen = path ?? here ?? (await chosenFile("Open a point cloud"));
+    const chosen = path ?? here ?? (await chosenFile("Open a point cloud", browser?.model?.path));
     return chosen && openOn(app, lab, { path: chosen, factory: FACTORY });
   }
 
   async function compare({ other }) {
     const first = tabOf()?.shown;
     if (!first) throw new Error("Open a point cloud first: this tab shows none.");
-    const path = other ?? (await chosenFile(`Compare ${first.path.split("/").pop()} with`));
+    const path = other ?? (await chosenFile(`Compare ${first.path.split("/").pop()} with`, folderOf(first.path)));
     if (!path) return undefined;
     if (driveOf(path) !== driveOf(first.path)) throw new Error("Both files must lie on one drive: the notebook reads them from disk.");
     let second;

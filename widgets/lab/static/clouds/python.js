@@ -130,9 +130,9 @@ export function comparison(a, b, kernel) {
   const lines = [
     `x = ${x}`,
     `y = ${y}`,
-    "transport = so.solve_sample(x, y, blur=2 * so.suggest_blur(x, y).spacing)",
-    "print(transport)",
-    'print(f"The cost lies between {transport.lower:.6g} and {transport.upper:.6g}.")',
+    "scale = so.suggest_blur(x, y)",
+    "transport = so.solve_sample(x, y, blur=max(2 * scale.spacing, scale.diameter / 20))",
+    'print(transport, f"The cost lies between {transport.lower:.6g} and {transport.upper:.6g}.", sep="\\n")',
     "PlanViewer(transport)",
   ];
   const said = [[a, b].flatMap(one => thinned(one).map(text => `${text} of ${plain(words(one.path))}`)), cut].flat();

@@ -35,7 +35,7 @@ function element(name, attributes = {}, ...children) {
 
 /** A chooser with its name; `options` are [value, words]. */
 function chooser(label, options, value, change) {
-  const select = element("select", { "data-lm-suppress-shortcuts": "true" });
+  const select = element("select", { "aria-label": label, "data-lm-suppress-shortcuts": "true" });
   for (const [key, words] of options) select.append(element("option", { value: key }, words));
   select.value = value;
   select.addEventListener("change", () => change(select.value));
