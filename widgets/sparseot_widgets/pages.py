@@ -16,6 +16,7 @@ SHARED = (
     "colours",
     "plot",
     "space",
+    "webgl",
     "points",
     "controls",
     "stage",

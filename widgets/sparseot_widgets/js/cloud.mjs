@@ -9,11 +9,12 @@
 //   of        a word, optional: what the values are
 //   unit      a word, optional: the unit of the coordinates
 //   index     (N,) whole numbers, optional: the row that each point had, where some were left out
+//   rgb       (N, 3) whole numbers up to 255, optional: a colour of its own for each point
 //   map       a word, optional: the colours of numbers, a name of those in colours.mjs; "place" if absent
 //   total     how many points there were; more than N if it was thinned
-// The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", or
-// "along " and the name of a coordinate) and `size` (a factor).
-import { extent, words } from "./scales.mjs";
+// The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", "own colours",
+// or "along " and the name of a coordinate) and `size` (a factor).
+import { extent, ticks, words } from "./scales.mjs";
 import { coloured, rgb } from "./colours.mjs";
 import { drawTripod } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
@@ -39,6 +40,7 @@ function paints({ scene, theme, get, memory }) {
   const key = [scene, by, theme.dark];
   if (memory.key?.every((part, k) => part === key[k])) return memory;
   const bar = {};
+  if (by === "own colours") return Object.assign(memory, { key, bar: null, colours: scene.rgb });
   if (by === "class") return Object.assign(memory, { key, bar: null, colours: classColours(scene.labels, theme.classes) });
   let values = scene.values;
   if (by !== "value") {
@@ -62,6 +64,15 @@ function drawBar(plot, { range, name }, table) {
   });
 }
 
+/** A bar of a round length. */
+function drawMeasure(plot, unit = "") {
+  const length = ticks([0, 110 / plot.unit], 3).at(-1);
+  const [right, bottom] = [plot.width - 12, plot.height - 10];
+  const left = right - length * plot.unit;
+  plot.line([left, bottom - 4, left, bottom, right, bottom, right, bottom - 4], plot.theme.muted, { width: 1.5 });
+  plot.text(`${words(length)} ${unit}`.trim(), (left + right) / 2, bottom - 5, { align: "center", colour: plot.theme.muted });
+}
+
 function drawLegend(plot, { classes: names }, { classes: colours }) {
   names.slice(0, LISTED).forEach((name, k) => {
     plot.text("●", plot.width - 14, 16 + 17 * k, { align: "right", colour: colours[k % colours.length] });
@@ -75,13 +86,16 @@ function draw(view) {
   const dim = scene.points.shape[1];
   const { bar, colours } = paints(view);
   const lens = view.lens("cloud").fit([scene.points], dim);
-  const names = namesOf(scene).map((name) => (scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
-  const matrix = lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1] });
-  const radius = get("size") * radiusOf(scene.points.length / dim);
-  drawPoints(view, "cloud", { name: "x", points: scene.points, dim, index: scene.index }, matrix, { colour: colours, radius });
-  if (dim > 2) drawTripod(plot, lens.camera, names);
+  const names = namesOf(scene).map((name) => (name && scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
+  lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1], line: !names[1] });
+  const radius = get("size") * radiusOf(scene.points.length / dim / lens.zoom);
+  drawPoints(view, "cloud", [{ name: "x", points: scene.points, colour: colours, index: scene.index }], { radius });
+  if (dim > 2) {
+    drawTripod(plot, lens.camera, names);
+    drawMeasure(plot, scene.unit);
+  }
   if (bar) drawBar(plot, bar, tableOf(scene, theme));
-  else drawLegend(plot, scene, theme);
+  else if (get("colour") === "class") drawLegend(plot, scene, theme);
 }
 
 const panels = [{ name: "cloud", label: "The cloud: drag, wheel and keys move it", aspect: 0.62 }];

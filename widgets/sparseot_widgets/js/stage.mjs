@@ -6,6 +6,7 @@ import { Plot } from "./plot.mjs";
 import { Lens } from "./space.mjs";
 import { controlRow, make, player } from "./controls.mjs";
 
+const REST = 250; // milliseconds after which a picture that moved is at rest
 const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
 
 /** The colours of the page that the viewer stands in. */
@@ -99,6 +100,7 @@ export function mount({ model, el }, viewer) {
   let controls = [];
   let waiting = 0;
   let planned = 0;
+  let resting = 0;
 
   const stopButton = make("button", {
     type: "button", class: "sov-stop", onclick: () => model.send({ do: "stop" }),
@@ -138,7 +140,7 @@ export function mount({ model, el }, viewer) {
       plot.begin(view.theme);
       if (!plot.canvas.clientWidth) watch(plot.canvas);
     }
-    view.places = {};
+    Object.assign(view, { places: {}, thinned: false });
     const told = { ...view.answer, ...viewer.draw(view) };
     resetButton.hidden = !Object.keys(lenses).length;
     for (const [panel, { dim }] of Object.entries(lenses)) {
@@ -154,6 +156,17 @@ export function mount({ model, el }, viewer) {
     showReadout(said);
   }
   const redraw = () => { planned ||= requestAnimationFrame(draw); };
+
+  /** The picture moves, and will be drawn whole when it has come to rest. */
+  function moves() {
+    view.moving = true;
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      view.moving = false;
+      if (view.thinned) redraw();
+    }, REST);
+    return true;
+  }
 
   function showReadout(pairs) {
     const parts = pairs.map(([term, value]) => make("span", {}, make("span", {}, term), " ", make("b", {}, value)));
@@ -210,7 +223,8 @@ export function mount({ model, el }, viewer) {
 
   function listen(canvas, panel) {
     const tell = (event) => {
-      const done = view.tool?.(view, event) || viewer.gesture?.(view, event) || lenses[panel]?.gesture(event, view.plots[panel]);
+      let done = view.tool?.(view, event) || viewer.gesture?.(view, event);
+      if (!done && lenses[panel]?.gesture(event, view.plots[panel])) done = moves();
       if (done) redraw();
       return done;
     };
@@ -285,6 +299,7 @@ export function mount({ model, el }, viewer) {
   }
   const night = matchMedia("(prefers-color-scheme: dark)");
   night.addEventListener("change", redraw);
+  document.addEventListener("sparseot-repaint", redraw); // a card was lost, or came back
 
   return () => {
     for (const action of off) action();
@@ -292,7 +307,9 @@ export function mount({ model, el }, viewer) {
     sizes.disconnect();
     themes.disconnect();
     night.removeEventListener("change", redraw);
+    document.removeEventListener("sparseot-repaint", redraw);
     clearTimeout(waiting);
+    clearTimeout(resting);
     cancelAnimationFrame(planned);
   };
 }

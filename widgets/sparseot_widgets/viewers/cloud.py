@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from sparseot.points import check_positive
 
 from ..base import BaseViewer
-from ..clouds import laid_flat, named, thinned
-from ..codec import quantised
+from ..clouds import laid_flat, named, projection, thinned
+from ..codec import blocked, quantised
 from ..controls import Choice, Control, Slider
 from ..figures.style import CLASSES, PLACE_MAP
 from ..tables import Table, as_table
@@ -21,6 +21,7 @@ from ..tables import Table, as_table
 __all__ = ["CloudViewer"]
 
 DRAWN = 1_000_000  # points at most
+WHOLE = 100_000  # points of a page with 16 bits a coordinate and the numbers of their rows
 PRINTED = 20_000  # points of a poster
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the size that suits so many
 
@@ -46,7 +47,8 @@ class CloudViewer(BaseViewer):
     Raises:
         ValueError, TypeError: if an argument is not as described.
 
-    Above a million points, a million of them, drawn at random, is shown, and the picture says so.
+    Above a million points, a million of them, drawn at random, is shown, and the picture says so. A
+    page of so many takes four to seven megabytes.
 
     Example:
         >>> x = np.random.rand(500, 3)
@@ -105,6 +107,16 @@ class CloudViewer(BaseViewer):
         """The words: nothing is computed."""
         return dict(self._said)
 
+    def page_scene(self) -> dict[str, Any]:
+        """The scene; of very many points in bytes, block by block, without the numbers of rows."""
+        scene = dict(self._cloud)
+        if len(scene["points"]) > WHOLE:
+            scene.pop("index", None)
+            scene["points"], order = blocked(scene["points"])
+            for name in {"values", "labels"} & set(scene):
+                scene[name] = quantised(scene[name][order], bits=8)
+        return scene
+
     def poster_figure(self, figure: Figure) -> None:
         """The cloud, or some thousands of its points."""
         scene = self._cloud
@@ -152,7 +164,7 @@ def _told(table: Table, drawn: int) -> dict[str, Any]:
     if count < table.total:
         notes.append(f"{table.total - count:,} rows with NaN or infinity left out")
     if dim > 3:
-        notes.append(f"first 3 principal axes of {dim} coordinates")
+        notes.append(projection(dim))
     readout = [["points", f"{table.total:,}"], ["coordinates", str(dim)]]
     lo, hi = table.points.amin(0).tolist(), table.points.amax(0).tolist()
     if dim <= 3:
