@@ -157,7 +157,7 @@ def test_settings_reach_the_open_tabs(opened, page, artefacts):
     limit.fill("1000")
     limit.blur()
     page.locator(".sparseot-Cloud[data-drawn='1000']").wait_for(state="attached", timeout=60_000)
-    page.locator("select[id$=colourMap]").select_option(label="blue to orange")
+    page.locator("select[id$=colourMap]").select_option(label="orange to blue")
     page.screenshot(path=artefacts / "cloud-settings.png")
     page.locator(".lm-TabBar-tab[title*='helix.npy']").click()
     page.locator(DRAWN).wait_for()

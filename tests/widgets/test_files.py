@@ -193,6 +193,28 @@ def test_what_was_done_is_said(opened):
     assert said["plain.xyz"] == "text, 30 points"
 
 
+def test_points_have_the_colours_of_their_file(node, tmp_path):
+    colours = np.random.default_rng(2).integers(0, 256, (30, 3))
+    named = ["x", "y", "z", "red", "green", "blue"]
+    whole = ply(
+        "binary_little_endian", [*XYZ, *((n, "u1") for n in named[3:])], np.c_[POINTS, colours]
+    )
+    (tmp_path / "whole.ply").write_bytes(whole)
+    for name, unit in {"shares.csv": 255, "wide.csv": 1 / 257}.items():
+        np.savetxt(
+            tmp_path / name,
+            np.c_[POINTS, colours / unit],
+            "%.9g",
+            ",",
+            header=",".join(named),
+            comments="",
+        )
+    names = ("whole.ply", "shares.csv", "wide.csv")
+    for tab in json.loads(node(str(OPENED), "99", *(str(tmp_path / n) for n in names))).values():
+        assert tab["colour"] == "own colours" and tab["names"] == named[:3]
+        assert abs(np.array(tab["rgb"]).reshape(-1, 3) - colours).max() <= 1
+
+
 def test_long_files_are_sampled_evenly(node, tmp_path):
     points = np.arange(60_000)[:, None] * np.array([1, 2])
     np.save(tmp_path / "long.npy", points.astype("i4"))

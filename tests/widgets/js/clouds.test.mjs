@@ -76,7 +76,7 @@ test("what the reader chose stays when a file is read again", async () => {
   const second = stateOf(table, { ...choice, colour: null }, DEFAULTS, model);
   assert.deepEqual([second.colour, second.size], ["along y", 0.5]);
   assert.deepEqual(second._controls.map(({ name }) => name), ["colour", "size"]);
-  assert.equal(stateOf(table, choice, { ...DEFAULTS, colourMap: "blue to orange" })._scene.map, "poles");
+  assert.equal(stateOf(table, choice, { ...DEFAULTS, colourMap: "orange to blue" })._scene.map, "poles");
 });
 
 test("a model tells who listens, until they stop, and only of changes", () => {

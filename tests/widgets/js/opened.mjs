@@ -17,6 +17,7 @@ async function opened(path, limit) {
     const columns = loadedColumns(table, choice);
     return {
       points: floats(scene.points), shape: scene.points.shape, names: scene.names, colour, notes, arrays, array,
+      rgb: scene.rgb && [...new Uint8Array(scene.rgb.buffer)],
       values: scene.values && floats(scene.values),
       words: scene.labels && Array.from(new Uint8Array(scene.labels.buffer), label => scene.classes[label]),
       columns: table.columns.map(({ name }) => name),

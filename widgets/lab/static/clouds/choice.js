@@ -10,6 +10,12 @@ const FAR = 1000; // extents away from zero, single precision would round the po
 /** "Pos_X [m]" is "x": the bare name of a column. */
 const bare = name => name.toLowerCase().replace(/[([].*$/, "").trim().replace(/^.*[_.\s:](?=[xyz]$)/, "");
 
+/** The columns of red, green and blue, where a table has them. */
+export function ownColours({ columns }) {
+  const found = ["red", "green", "blue"].map(name => columns.findIndex(column => !column.text && [name, name[0]].includes(bare(column.name))));
+  return found.every(k => k >= 0) ? found : null;
+}
+
 /** The columns of numbers of a table. */
 export const numeric = ({ columns }) => [...columns.keys()].filter(k => !columns[k].text);
 
@@ -17,7 +23,8 @@ export const numeric = ({ columns }) => [...columns.keys()].filter(k => !columns
  * What is shown at first: { axes, principal, colour }.
  *
  * The coordinates are the columns called x, y, z, or the first three that hold numbers; a matrix without
- * names and with more of them is seen along its principal axes. The colour is a column of few words, or the only number that is left.
+ * names and with more of them is seen along its principal axes. The colour is that of the file ("own"), or a column of few words, or the
+ * only number that is left.
  */
 export function suggested(table) {
   const numbers = numeric(table);
@@ -27,6 +34,7 @@ export function suggested(table) {
   const principal = !table.named && !found && table.source.form === "npy" && numbers.length > 3;
   const rest = numbers.filter(k => !axes.includes(k));
   const words = [...table.columns.keys()].find(k => table.columns[k].text && new Set(table.column(k)).size <= CLASSES);
+  if (ownColours(table)) return { axes, principal, colour: "own" };
   const colour = words ?? (!principal && rest.length === 1 ? rest[0] : null);
   return { axes, principal, colour };
 }

@@ -87,7 +87,7 @@ function commandsOf(app, lab, { browser, manager, tracker, settings }) {
 
   return [
     { id: "open-cloud", label: "Open a Point Cloud …", caption: "Show a file of points: .npy, .npz, .ply, .xyz, .pts, .csv or text", run: openCloud },
-    { id: "compare-cloud", label: "Compare with …", caption: "A notebook with the transport plan from this cloud to another", needs: true, run: compare },
+    { id: "compare-cloud", label: "Compare with …", long: "Compare This Cloud with …", caption: "A notebook with the transport plan from this cloud to another", needs: true, run: compare },
     { id: "cloud-notebook", label: "Kernel and Graph of This Cloud", caption: "A notebook with the kernel matrix and the neighbour graph of this cloud", needs: true, run: cloudNotebook },
   ];
 }
@@ -95,10 +95,10 @@ function commandsOf(app, lab, { browser, manager, tracker, settings }) {
 /** Add the commands, with their places in the palette and in the launcher. */
 export function addCommands(app, lab, services) {
   const { palette, launcher, tracker, icon } = services;
-  for (const { id, label, caption, needs, run } of commandsOf(app, lab, services)) {
+  for (const { id, label, long = label, caption, needs, run } of commandsOf(app, lab, services)) {
     const command = `${NAME}:${id}`;
     app.commands.addCommand(command, {
-      label: ({ inPalette }) => (inPalette ? `${NAME}: ${label}` : label),
+      label: ({ inPalette }) => (inPalette ? `${NAME}: ${long}` : label),
       caption,
       icon: ({ inPalette }) => (inPalette || needs ? undefined : icon),
       isEnabled: () => !needs || Boolean(tracker.currentWidget && tracker.currentWidget === app.shell.currentWidget),

@@ -1,9 +1,9 @@
 // A table and a choice of its columns, as js/cloud.mjs takes them.
 import { grouped, Unreadable } from "../readers/table.js";
-import { placed } from "./choice.js";
+import { ownColours, placed } from "./choice.js";
 
 const SIZES = [0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4]; // of the points, as in viewers/cloud.py
-const MAPS = { viridis: "place", "blue to orange": "poles" };
+const MAPS = { viridis: "place", "orange to blue": "poles" };
 const MOST_CLASSES = 256;
 
 /** The colour maps of the settings. */
@@ -20,6 +20,16 @@ export function classesOf(words) {
   const kept = ranked.length > MOST_CLASSES ? [...ranked.slice(0, MOST_CLASSES - 1), "others"] : ranked;
   const place = new Map(ranked.map((word, k) => [word, Math.min(k, kept.length - 1)]));
   return { labels: Uint8Array.from(words, word => place.get(word)), classes: kept.map(word => word || "(empty)") };
+}
+
+/** Red, green and blue of points, as bytes: given up to 1, to 255 or to 65535. */
+function bytesOfColours(table, kept) {
+  const columns = ownColours(table).map(k => table.column(k));
+  const most = Math.max(...columns.map(column => kept.reduce((top, i) => (column[i] > top ? column[i] : top), 0)));
+  const unit = most <= 1 ? 255 : most <= 255 ? 1 : 255 / 65535;
+  const bytes = new Uint8ClampedArray(3 * kept.length);
+  columns.forEach((column, c) => kept.forEach((i, n) => { bytes[3 * n + c] = unit * column[i]; }));
+  return bytes;
 }
 
 /** What is said of a table, in front of the notes. */
@@ -40,7 +50,10 @@ export function stateOf(table, choice, settings, before = null) {
   const scene = { points: wire(points, "float32", [kept.length, dim]), names, total: table.count, map: MAPS[settings.colourMap] };
   const paints = [];
   if (kept.length < table.count) scene.index = wire(Int32Array.from(kept, i => table.row(i)), "int32", [kept.length]);
-  if (choice.colour !== null) {
+  if (choice.colour === "own") {
+    scene.rgb = wire(bytesOfColours(table, kept), "uint8", [kept.length, 3]);
+    paints.push("own colours");
+  } else if (choice.colour !== null) {
     const { name, text } = table.columns[choice.colour];
     const column = table.column(choice.colour);
     paints.push(text ? "class" : "value");

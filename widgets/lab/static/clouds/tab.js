@@ -1,7 +1,7 @@
 // A tab with a point cloud: the file read, a line of choosers, what was done, and the viewer.
 import { fromBase64, read, Unreadable } from "../readers/read.js";
 import { grouped, inBytes } from "../readers/table.js";
-import { numeric, suggested } from "./choice.js";
+import { numeric, ownColours, suggested } from "./choice.js";
 import { PageModel } from "./model.js";
 import { stateOf } from "./scene.js";
 
@@ -176,8 +176,8 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
         }));
       });
     }
-    const colours = [["none", "none"], ...[...table.columns.keys()].slice(0, LISTED).map(option)];
-    parts.push(chooser("values or classes", colours, String(choice.colour ?? "none"), value => change({ colour: value === "none" ? null : Number(value) })));
+    const colours = [["none", "none"], ...(ownColours(table) ? [["own", "colours of the file"]] : []), ...[...table.columns.keys()].slice(0, LISTED).map(option)];
+    parts.push(chooser("values or classes", colours, String(choice.colour ?? "none"), value => change({ colour: value === "none" ? null : value === "own" ? value : Number(value) })));
     return parts;
   }
 };
