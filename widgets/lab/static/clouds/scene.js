@@ -2,7 +2,7 @@
 import { grouped, Unreadable } from "../readers/table.js";
 import { ownColours, placed } from "./choice.js";
 
-const SIZES = [0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4]; // of the points, as in viewers/cloud.py
+export const SIZES = [0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4]; // of the points, as in viewers/cloud.py
 const MAPS = { viridis: "place", "orange to blue": "poles" };
 const MOST_CLASSES = 256;
 

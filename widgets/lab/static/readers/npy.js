@@ -1,6 +1,6 @@
 // NumPy's .npy: a dictionary in Python's syntax, then the numbers.
 import { numberType, viewOf } from "./numbers.js";
-import { evenly, grouped, inBytes, unnamed, Unreadable } from "./table.js";
+import { evenly, grouped, inBytes, numbersOf, unnamed, Unreadable } from "./table.js";
 
 const MAGIC = "\x93NUMPY";
 const LONG = 16; // a matrix of two or three rows longer than this has its points in columns
@@ -115,7 +115,7 @@ export function readNpy(bytes, limit) {
     columns: columns.map(({ name }) => ({ name, text: false })),
     column(k) {
       const { type: { read }, offset } = columns[k];
-      return Float64Array.from({ length: rows }, (_, i) => read(view, place(row(i)) + offset));
+      return numbersOf(rows, i => read(view, place(row(i)) + offset));
     },
     source: { form: "npy", shape: header.shape, turned: Boolean(layout.turned), record: Boolean(record) },
   };

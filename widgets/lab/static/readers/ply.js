@@ -1,7 +1,7 @@
 // .ply: a header in words, then vertices as text or as bytes in either order.
 import { cellsOf, indexLines } from "./lines.js";
 import { numberType, viewOf } from "./numbers.js";
-import { counted, evenly, grouped, inBytes, Unreadable } from "./table.js";
+import { counted, evenly, grouped, inBytes, numbersOf, Unreadable } from "./table.js";
 
 const TYPES = {
   char: "i1", uchar: "u1", short: "i2", ushort: "u2", int: "i4", uint: "u4", float: "f4", double: "f8",
@@ -76,7 +76,7 @@ function binary(bytes, header, vertex, before) {
   }
   const little = header.format === "binary_little_endian";
   return {
-    numbers: (k, { rows, row }) => Float64Array.from({ length: rows }, (_, i) => vertex.properties[k].type.read(view, start + row(i) * size + offsets[k])),
+    numbers: (k, { rows, row }) => numbersOf(rows, i => vertex.properties[k].type.read(view, start + row(i) * size + offsets[k])),
     source: { form: "bytes", start, size, offsets, codes: vertex.properties.map(({ type }) => (type.size > 1 ? (little ? "<" : ">") : "|") + type.code) },
   };
 }
@@ -99,7 +99,7 @@ function ascii(bytes, header, vertex, before) {
     return found;
   }));
   return {
-    numbers: (k, taken) => Float64Array.from(cells(taken), found => Number(found[k])),
+    numbers: (k, taken) => numbersOf(taken.rows, i => Number(cells(taken)[i][k])),
     source: { form: "text", delimiter: " ", skip: lines.before(first) + headerLines(bytes, header.start), most: vertex.count },
   };
 }

@@ -17,6 +17,13 @@ export function evenly(count, limit) {
   return { rows, row: i => Math.floor((i * count) / rows) };
 }
 
+/** The numbers at(0), at(1), ...; a loop is some times faster than `from`. */
+export function numbersOf(count, at) {
+  const numbers = new Float64Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = at(i);
+  return numbers;
+}
+
 /** 12345 as 12,345. */
 export const grouped = count => count.toLocaleString("en-US");
 

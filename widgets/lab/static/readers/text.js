@@ -1,6 +1,6 @@
 // Points as text: .xyz, .csv, .tsv, .pts, .asc, .txt. How the cells are divided, which line names them.
 import { asUtf8, cellsOf, indexLines } from "./lines.js";
-import { counted, evenly, grouped, unnamed, Unreadable } from "./table.js";
+import { counted, evenly, grouped, numbersOf, unnamed, Unreadable } from "./table.js";
 
 const LOOKED_AT = 50; // lines that decide what is a column
 const DELIMITERS = ["\t", ";", ",", "|"];
@@ -134,7 +134,7 @@ export function readText(given, limit, ending = "txt") {
   return {
     kind: "text",
     count: layout.count, ...taken, named: layout.named, notes: layout.notes, columns,
-    column: k => (columns[k].text ? words(k) : Float64Array.from(cells, row => numberOf(row[k] ?? "", layout.comma))),
+    column: k => (columns[k].text ? words(k) : numbersOf(taken.rows, i => numberOf(cells[i][k] ?? "", layout.comma))),
     source: {
       form: "text",
       delimiter: layout.delimiter,
