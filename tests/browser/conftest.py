@@ -7,6 +7,8 @@ from playwright.sync_api import sync_playwright
 
 from tests import missing
 
+from . import jupyter
+
 ARTEFACTS = Path(__file__).parent / "artefacts"
 
 
@@ -81,3 +83,22 @@ class Watch:
 @pytest.fixture(scope="session")
 def watch():
     return Watch
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A running JupyterLab."""
+    with jupyter.served(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture
+def page(lab, chromium, watch):
+    """A page that fails the test when something was asked from outside, or went wrong in it."""
+    page = chromium.new_page(viewport={"width": 1300, "height": 1100})
+    seen = watch(page, inside=(lab.root, lab.root.replace("http", "ws")))
+    yield page
+    jupyter.end_kernels(lab.root)
+    page.close()
+    assert not seen.outside
+    assert not seen.errors

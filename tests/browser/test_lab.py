@@ -1,52 +1,22 @@
 """The tutorials in a real JupyterLab: open one from its card, run it, look at what the reader sees."""
 
-import contextlib
 import json
-import os
-import re
-import runpy
-import shutil
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .jupyter import EXECUTE, READY, TOKEN, change_theme, end_kernels, run_cells
+
 BY_PATH = "gradient_flows/plot_flow_2d"
 BY_CARD = "first_steps/plot_first_steps"
 WITH_VIEWER = "first_steps/plot_0_first_look"
-TOKEN = "tested-by-a-browser"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-# The notebook that is open, as its model has it.
-STATE = """() => {
-  const cells = window.jupyterapp?.shell.currentWidget?.content?.model?.sharedModel?.toJSON().cells;
-  const code = (cells ?? []).filter(cell => cell.cell_type === "code");
-  const outputs = code.flatMap(cell => cell.outputs);
-  return {
-    code: code.length,
-    executed: code.filter(cell => cell.execution_count !== null).length,
-    errors: outputs.filter(o => o.output_type === "error").map(o => o.ename + ": " + o.evalue),
-    stderr: outputs.filter(o => o.name === "stderr").map(o => [o.text].flat().join("")),
-  };
-}"""
-FINISHED = f"() => {{ const s = ({STATE})(); return s.errors.length || s.executed === s.code; }}"
-READY = """path => {
-  const widget = window.jupyterapp?.shell.currentWidget;
-  const session = widget?.sessionContext;
-  const open = widget?.context?.path === path && widget.context.isReady;
-  return open && session?.isReady && session.session?.kernel?.status === "idle";
-}"""
 
 # The cards and the palette entries of the tutorials, and a colour of their icons.
 CARDS = ".jp-LauncherCard[data-category=sparseot]"
 ENTRIES = ".lm-CommandPalette-item[data-command='sparseot:open-tutorial']"
 BLUE = f"() => getComputedStyle(document.querySelector('{CARDS} .jp-icon-brand1')).fill"
-EXECUTE = "([id, args]) => window.jupyterapp.commands.execute(id, args).then(() => {})"
 
 # Whether each picture has as many pixels as the place that it fills.
 SHARP = """() => [...document.querySelectorAll(".sov canvas")].every(
@@ -69,109 +39,6 @@ BROKEN = r"""() => {
 }"""
 
 
-def configure(folder: Path) -> None:
-    """No news from the network, and every cell is drawn at once, on the screen or not."""
-    news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-    notebook = {"windowingMode": "none"}
-    name = "lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
-    for path, content in {"labconfig/page_config.json": news, name: notebook}.items():
-        (folder / path).parent.mkdir(parents=True)
-        (folder / path).write_text(json.dumps(content))
-
-
-class Lab(NamedTuple):
-    root: str  # the URL
-    notebooks: Path  # the folder that it shows
-    packaged: Path  # the notebooks behind the launcher cards
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A JupyterLab of its own on the converted tutorials, with the cards of this tree."""
-    home = tmp_path_factory.mktemp("lab")
-    notebooks = home / "notebooks"
-    runpy.run_path(str(ROOT / "docs" / "notebooks.py"))["update"](ROOT / "gallery", notebooks)
-    runpy.run_path(str(ROOT / "widgets/lab/pack.py"))["pack"](home / "extensions" / "sparseot")
-    configure(home / "config")
-    places = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "IPYTHONDIR": "ipython",
-    }
-    env = dict(os.environ) | {name: str(home / folder) for name, folder in places.items()}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [
-        "--ServerApp.ip=127.0.0.1",
-        "--ServerApp.port=0",
-        f"--IdentityProvider.token={TOKEN}",
-    ]
-    command += [f"--ServerApp.root_dir={notebooks}", "--LabApp.expose_app_in_browser=True"]
-    command += [f"--LabApp.extra_labextensions_path={home / 'extensions'}"]
-    log = home / "log.txt"
-    with log.open("w") as out:
-        server = subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=home)
-    try:
-        yield Lab(address(server, log), notebooks, home / "extensions/sparseot/static/gallery")
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def address(server: subprocess.Popen, log: Path) -> str:
-    """Wait for the server; its address is in its log."""
-    for _ in range(240):
-        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
-        if found:
-            return found.group()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(0.5)
-            break  # it has ended
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}", pytrace=False)
-
-
-def change_theme(page, theme: str) -> None:
-    """To "Dark" or "Light", and until nothing lies above the page.
-
-    JupyterLab takes its splash away twice, which is an error, where a theme follows within a fifth
-    of a second.
-    """
-    splash = page.locator("#jupyterlab-splash")
-    splash.wait_for(state="detached", timeout=60_000)
-    page.evaluate(EXECUTE, ["apputils:change-theme", {"theme": f"JupyterLab {theme}"}])
-    light = "true" if theme == "Light" else "false"
-    page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached", timeout=60_000)
-    splash.wait_for(state="detached", timeout=60_000)
-
-
-def end_kernels(root: str) -> None:
-    """Leave no kernel of one tutorial running beside the next."""
-    header = {"Authorization": f"token {TOKEN}"}
-    with urllib.request.urlopen(urllib.request.Request(f"{root}api/sessions", headers=header)) as r:
-        sessions = json.load(r)
-    for session in sessions:
-        url = f"{root}api/sessions/{session['id']}"
-        urllib.request.urlopen(urllib.request.Request(url, headers=header, method="DELETE")).close()
-
-
-@pytest.fixture
-def page(lab, chromium, watch):
-    """A page that fails the test when something was asked from outside, or went wrong in it."""
-    page = chromium.new_page(viewport={"width": 1300, "height": 1100})
-    seen = watch(page, inside=(lab.root, lab.root.replace("http", "ws")))
-    yield page
-    end_kernels(lab.root)
-    page.close()
-    assert not seen.outside
-    assert not seen.errors
-
-
 def cells(notebook: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"]]
 
@@ -179,15 +46,10 @@ def cells(notebook: Path) -> list[str]:
 def run_all(page, path: str, artefacts: Path) -> None:
     """Run all cells of the notebook that is opening, and look at the result."""
     name = Path(path).stem
-    page.wait_for_function(READY, arg=path, timeout=120_000)
-    page.wait_for_function(f"() => ({STATE})().code > 0", timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     try:
-        page.wait_for_function(FINISHED, timeout=300_000)
+        state = run_cells(page, path)
     finally:
         page.screenshot(path=artefacts / f"lab-{name}-end.png")
-    state = page.evaluate(STATE)
     assert not state["errors"]
     assert not state["stderr"], "a tutorial writes warnings"
     assert state["executed"] == state["code"] > 1
@@ -265,7 +127,7 @@ def test_launcher_has_a_card_for_each_tutorial(lab, page, artefacts):
     page.goto(f"{lab.root}lab/workspaces/cards?token={TOKEN}")
     cards = page.locator(CARDS)
     cards.last.wait_for(timeout=120_000)
-    assert cards.all_inner_texts() == titles
+    assert cards.all_inner_texts() == ["Open a Point Cloud …", *titles]
 
     light = page.locator("body").get_attribute("data-jp-theme-light") == "true"
     for theme in ("Dark", "Light") if light else ("Light", "Dark"):
@@ -285,7 +147,7 @@ def test_launcher_has_a_card_for_each_tutorial(lab, page, artefacts):
 def test_card_copies_and_opens_without_overwriting(lab, page, artefacts):
     copy = lab.notebooks / "sparseot-gallery" / f"{BY_CARD}.ipynb"
     page.goto(f"{lab.root}lab/workspaces/click?token={TOKEN}")
-    card = page.locator(CARDS).nth(list(titles_of(lab)).index(f"{BY_CARD}.ipynb"))
+    card = page.locator(CARDS).nth(1 + list(titles_of(lab)).index(f"{BY_CARD}.ipynb"))
     card.click(timeout=120_000)
     run_all(page, copy.relative_to(lab.notebooks).as_posix(), artefacts)
     saved = copy.read_bytes()

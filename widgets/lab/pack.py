@@ -1,4 +1,4 @@
-"""Put the JupyterLab extension together: its files, the tutorials as notebooks, and their index.
+"""Put the JupyterLab extension together: its files, the viewer, the tutorials as notebooks, their index.
 
 Usage: python widgets/lab/pack.py build/labextensions/sparseot
 
@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 GALLERY = HERE.parents[1] / "gallery"
 NOTEBOOKS = runpy.run_path(str(HERE.parents[1] / "docs" / "notebooks.py"))
+VIEWERS = runpy.run_path(str(HERE.parent / "sparseot_widgets" / "pages.py"))  # torch is not needed
 
 LINK = re.compile(r"\]\(([^()\s]+\.ipynb)\)")
 
@@ -71,12 +72,23 @@ def index(scripts: list[Path], notebooks: dict[str, dict], gallery: Path) -> dic
     return {"sections": list(sections.values())}
 
 
+def write(file: Path, text: str) -> None:
+    """Write a text, and make the folders above it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
 def pack(target: Path, gallery: Path = GALLERY) -> None:
     """Write the extension to the folder `target`, which is emptied first."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(HERE / "static", target / "static")
     for name in ("package.json", "install.json"):
         shutil.copy(HERE / name, target)
+    shutil.copytree(HERE / "schemas", target / "schemas" / "sparseot")
+    shutil.copy(HERE / "package.json", target / "schemas" / "sparseot" / "package.json.orig")
+    viewers = target / "static" / "viewers"
+    write(viewers / "cloud.js", VIEWERS["bundle"]("cloud"))
+    write(viewers / "viewers.css", VIEWERS["style"]())
     scripts = NOTEBOOKS["in_order"](gallery)
     notebooks = {
         script.relative_to(gallery).with_suffix(".ipynb").as_posix(): NOTEBOOKS["convert"](
@@ -86,9 +98,7 @@ def pack(target: Path, gallery: Path = GALLERY) -> None:
     }
     files = {**notebooks, "index.json": index(scripts, notebooks, gallery)}
     for path, content in files.items():
-        file = target / "static" / "gallery" / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write(target / "static" / "gallery" / path, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

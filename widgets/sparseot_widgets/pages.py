@@ -6,11 +6,11 @@ import json
 import re
 import zlib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
-JS = resources.files("sparseot_widgets") / "js"
+JS = Path(__file__).parent / "js"  # a folder: the extension is packed where nothing is installed
 SHARED = (  # each needs those before it
     "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls",
     "select", "hover", "save", "desk", "stage",

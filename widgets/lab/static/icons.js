@@ -29,6 +29,11 @@ const entries = [0, 1, 2, 3].flatMap(i =>
 const spokes = [[12, 16], [34, 8], [54, 24], [46, 52], [16, 48]];
 
 export const ICONS = {
+  // A file of points.
+  cloud: svg(
+    blue(14, 40), blue(24, 26, 5), blue(30, 44, 5), blue(38, 30), blue(22, 53, 4), blue(44, 47, 5), blue(53, 37, 4), blue(40, 14, 4),
+    orange(31, 16, 5), orange(51, 23, 5), orange(11, 25, 4), orange(38, 56, 4),
+  ),
   // Two point clouds and the few pairs that matter between them.
   sparseot: svg(
     line("M25 9 55 20M24 29 42 38M10 38 40 56", 3.4),

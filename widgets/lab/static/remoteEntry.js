@@ -6,6 +6,11 @@
   const style = url("style.css");
   let shared = {};
 
+  const PACKAGES = ["application", "apputils", "docmanager", "docregistry", "filebrowser", "launcher", "settingregistry", "ui-components"]
+    .map(name => `@jupyterlab/${name}`)
+    .concat("@lumino/widgets", "@jupyterlab/coreutils");
+  const PAGES = "@jupyter-notebook/application"; // Notebook 7 alone has it
+
   /** A module that JupyterLab shares: the copy in use where there are several. */
   async function take(name) {
     const copies = Object.values(shared[name] ?? {});
@@ -17,9 +22,9 @@
   const modules = {
     "./extension": async () => {
       const { default: plugins } = await import(extension);
-      const packages = ["launcher", "apputils", "filebrowser", "ui-components"];
-      const found = await Promise.all(packages.map(name => take(`@jupyterlab/${name}`)));
-      return plugins(Object.assign({}, ...found));
+      const found = await Promise.all(PACKAGES.map(take));
+      const pages = shared[PAGES] ? [await take(PAGES)] : [];
+      return plugins(Object.assign({}, ...found, ...pages));
     },
     "./style": async () => {
       const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: style });

@@ -9,9 +9,11 @@
 //   of        a word, optional: what the values are
 //   unit      a word, optional: the unit of the coordinates
 //   index     (N,) whole numbers, optional: the row that each point had, where some were left out
+//   rgb       (N, 3) whole numbers up to 255, optional: a colour of its own for each point
+//   map       a word, optional: the colours of numbers, a name of those in colours.mjs; "place" if absent
 //   total     how many points there were; more than N if it was thinned
-// The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", or
-// "along " and the name of a coordinate) and `size` (a factor).
+// The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", "own colours",
+// or "along " and the name of a coordinate) and `size` (a factor).
 import { extent, ticks, words } from "./scales.mjs";
 import { coloured, rgb } from "./colours.mjs";
 import { drawTripod } from "./space.mjs";
@@ -29,6 +31,7 @@ export function classColours(labels, classes) {
   return out;
 }
 
+const tableOf = (scene, theme) => theme[scene.map] ?? theme.place;
 const namesOf = ({ names }) => names ?? ["x₁", "x₂", "x₃"];
 
 /** How the cloud is coloured now: the bytes, and what the bar beside it says. */
@@ -37,6 +40,7 @@ function paints({ scene, theme, get, memory }) {
   const key = [scene, by, theme.dark];
   if (memory.key?.every((part, k) => part === key[k])) return memory;
   const bar = {};
+  if (by === "own colours") return Object.assign(memory, { key, bar: null, colours: scene.rgb });
   if (by === "class") return Object.assign(memory, { key, bar: null, colours: classColours(scene.labels, theme.classes) });
   let values = scene.values;
   if (by !== "value") {
@@ -46,7 +50,7 @@ function paints({ scene, theme, get, memory }) {
   }
   bar.range = extent([values]);
   bar.name = by === "value" ? scene.of || "value" : by.slice(6);
-  const colours = coloured(values, bar.range, theme.place);
+  const colours = coloured(values, bar.range, tableOf(scene, theme));
   return Object.assign(memory, { key, bar, colours });
 }
 
@@ -90,8 +94,8 @@ function draw(view) {
     drawTripod(plot, lens.camera, names);
     drawMeasure(plot, scene.unit);
   }
-  if (bar) drawBar(plot, bar, theme.place);
-  else drawLegend(plot, scene, theme);
+  if (bar) drawBar(plot, bar, tableOf(scene, theme));
+  else if (get("colour") === "class") drawLegend(plot, scene, theme);
 }
 
 /** What the card under the pointer says of a point. */
