@@ -4,6 +4,7 @@ import torch
 
 from sparseot_widgets import (
     BaseViewer,
+    CloudViewer,
     FlowViewer,
     GraphViewer,
     HessianViewer,
@@ -14,6 +15,11 @@ from sparseot_widgets import (
 
 def _cloud(count: int, dim: int = 2, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, dim, generator=torch.Generator().manual_seed(seed))
+
+
+def cloud() -> BaseViewer:
+    x = _cloud(400, 3)
+    return CloudViewer(x, values=x[:, 2], labels=(x[:, 0] > 0.5).int(), unit="m")
 
 
 def plan() -> BaseViewer:
@@ -43,7 +49,9 @@ def graph() -> BaseViewer:
 
 
 # What each has recorded; the first slider that asks, if one does, has at least three stops.
-EXAMPLES = {"plan": plan, "flow": flow, "kernel": kernel, "graph": graph, "hessian": hessian}
+EXAMPLES = {
+    "cloud": cloud, "plan": plan, "flow": flow, "kernel": kernel, "graph": graph, "hessian": hessian
+}  # fmt: skip
 
 # Kinds whose first argument is all that they look at.
-ALONE = {"KernelViewer"}
+ALONE = {"CloudViewer", "KernelViewer"}

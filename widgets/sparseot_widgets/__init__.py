@@ -6,6 +6,7 @@ from typing import Any
 # Loaded at first use: the command `sparseot` needs neither torch nor anywidget, figures no widgets.
 VIEWERS = {
     "BaseViewer": "base",
+    "CloudViewer": "viewers.cloud",
     "FlowViewer": "viewers.flow",
     "GraphViewer": "viewers.graph",
     "HessianViewer": "viewers.hessian",

@@ -27,8 +27,6 @@ from .worker import Worker
 
 __all__ = ["BaseViewer"]
 
-HEAVY = 1_000_000  # bytes of recorded data that a page should not exceed
-
 
 class BaseViewer(anywidget.AnyWidget):
     """A picture with sliders: live beside a kernel, or playing recorded answers in a page.
@@ -51,6 +49,7 @@ class BaseViewer(anywidget.AnyWidget):
     """
 
     module: ClassVar[str] = ""  # the file in js/ without its ending
+    heavy: ClassVar[int] = 1_000_000  # bytes that it should not put into a page
     in_page = False  # whether a page that is being built shows it already
 
     title = traitlets.Unicode().tag(sync=True)
@@ -196,10 +195,10 @@ class BaseViewer(anywidget.AnyWidget):
         for name, part in (("_scene", self.page_scene()), ("_recorded", recorded)):
             state[name] = to_text(to_wire(quantised(part)))
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)
-        if len(text) > HEAVY:
+        if len(text) > self.heavy:
             message = (
                 f"{type(self).__name__} puts {len(text) / 1e6:.1f} MB into the page; record fewer "
-                "stops or give fewer points to stay below 1 MB."
+                f"stops or give fewer points to stay below {self.heavy // 1_000_000} MB."
             )
             warnings.warn(message, UserWarning, stacklevel=3)
         summary = str(self._answer.get("summary", self.title))

@@ -11,6 +11,8 @@ import sparseot as so
 from sparseot.errors import bad_input
 from sparseot.operators.arrays import as_tensor, tensor_of
 
+from .codec import as_numpy
+
 __all__ = [
     "as_points",
     "as_weights",
@@ -19,17 +21,22 @@ __all__ = [
     "laid_flat",
     "main_order",
     "main_plane",
+    "named",
     "thinned",
 ]
 
 
-def as_points(name: str, points: Any) -> Tensor:
+MANY = 20_000  # points whose principal axes are not found from themselves
+
+
+def as_points(name: str, points: Any, *, finite: bool = True) -> Tensor:
     """A cloud ``(N, D)`` as a floating point tensor on the CPU, without a graph.
 
     It may share its memory with the caller's array: viewers keep what they take of it.
 
     Raises:
-        ValueError, TypeError: for what is no matrix of finite numbers.
+        ValueError, TypeError: for what is no matrix of numbers, and, with ``finite``, for NaN and
+            infinity.
     """
     if not isinstance(points, (Tensor, np.ndarray)):
         raise bad_input(name, type(points).__name__, "(N, D) points, torch or NumPy", "", TypeError)
@@ -42,7 +49,7 @@ def as_points(name: str, points: Any) -> Tensor:
         raise bad_input(name, f"shape {tuple(tensor.shape)}", "(N, D), neither of them zero", fix)
     if not tensor.is_floating_point():
         tensor = tensor.float()
-    if bad := int((~tensor.isfinite()).any(1).sum()):
+    if finite and (bad := int((~tensor.isfinite()).any(1).sum())):
         raise bad_input(name, f"{bad} points with NaN or infinity", "finite coordinates")
     return tensor
 
@@ -103,7 +110,11 @@ def main_plane(*clouds: Tensor, dim: int = 2) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(count), np.eye(count, max(count, 2))
     both = torch.cat(clouds).double().numpy()
     centre = both.mean(0)
-    axes = np.linalg.svd(both - centre, full_matrices=False)[2][:dim]
+    both -= centre
+    if len(both) > MANY:  # their covariance has the same axes, and is small
+        axes = np.linalg.eigh(both.T @ both)[1].T[::-1][:dim].copy()
+    else:
+        axes = np.linalg.svd(both, full_matrices=False)[2][:dim]
     axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
     return centre, axes.T
 
@@ -117,6 +128,17 @@ def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
         for k, cloud in enumerate(flat):
             cloud[:, 1] -= k * height
     return flat
+
+
+def named(labels: Any, count: int, rows: Any = slice(None)) -> tuple[np.ndarray, list[str]]:
+    """Labels of ``count`` points as whole numbers, those of some rows, and the words that these stand for."""
+    values = as_numpy(labels)
+    if values.shape != (count,):
+        raise bad_input("labels", f"shape {values.shape}", f"({count},), one a point")
+    if values.dtype.kind == "O":  # words and gaps do not sort
+        values = values.astype(str)
+    words, codes = np.unique(values, return_inverse=True)
+    return codes[rows].astype("int32"), [str(word) for word in words]
 
 
 def main_order(*clouds: Tensor) -> list[np.ndarray]:

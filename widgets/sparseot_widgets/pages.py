@@ -10,7 +10,16 @@ from importlib import resources
 __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
-SHARED = ("codec", "scales", "colours", "plot", "controls", "stage")  # each needs those before it
+SHARED = (
+    "codec",
+    "scales",
+    "colours",
+    "plot",
+    "space",
+    "points",
+    "controls",
+    "stage",
+)  # each needs those before it
 
 # A module loaded from a string cannot import a file beside it, so that the pieces are joined: the
 # imports between them go, and what they export is simply there.

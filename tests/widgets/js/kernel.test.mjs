@@ -3,44 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const js = new URL("../../../widgets/sparseot_widgets/js/", import.meta.url);
-const { camera, farToNear, onPoints, projected, rotated } = await import(new URL("kernel.mjs", js));
+const { onPoints } = await import(new URL("kernel.mjs", js));
 const { splat } = await import(new URL("plot.mjs", js));
 
 const near = (a, b, error = 1e-12) => a.forEach((v, k) => assert.ok(Math.abs(v - b[k]) < error, `${a} is not ${b}`));
-
-test("a camera stays orthonormal, and turns come back", () => {
-  let seen = camera();
-  for (let k = 0; k < 60; k++) seen = rotated(seen, Math.PI / 30, 0);
-  near(seen, camera());
-  for (let k = 0; k < 60; k++) seen = rotated(seen, 0, Math.PI / 30);
-  near(seen, camera());
-  seen = rotated(seen, 0.3, -1.1);
-  const row = (k) => seen.slice(3 * k, 3 * k + 3);
-  for (let i = 0; i < 3; i++) {
-    for (let j = 0; j < 3; j++) {
-      const dot = row(i).reduce((sum, v, k) => sum + v * row(j)[k], 0);
-      assert.ok(Math.abs(dot - (i === j)) < 1e-12);
-    }
-  }
-});
-
-test("dragging to the right and downwards moves the near side so", () => {
-  const front = camera().slice(6); // the point that is nearest to the eye
-  const right = projected(front, rotated(camera(), 0.1, 0), [0, 0, 0]).plane;
-  const down = projected(front, rotated(camera(), 0, 0.1), [0, 0, 0]).plane;
-  near([...right], [Math.sin(0.1), 0], 1e-6);
-  near([...down], [0, -Math.sin(0.1)], 1e-6);
-});
-
-test("points are drawn from far to near", () => {
-  const depth = Float32Array.from({ length: 5000 }, (_, k) => Math.sin(37 * k));
-  const order = farToNear(depth);
-  assert.equal(new Set(order).size, depth.length);
-  for (let n = 1; n < order.length; n++) {
-    assert.ok(depth[order[n - 1]] <= depth[order[n]] + 2 / 4095);
-  }
-  assert.deepEqual([...farToNear(Float32Array.of(3, 3, 3))], [0, 1, 2]);
-});
 
 test("values between the points that were solved for", () => {
   const vectors = Object.assign(Float32Array.of(0, 10, 1, 20, 2, 30), { shape: [3, 2] });

@@ -1,10 +1,9 @@
 // KernelViewer: a cloud coloured by an eigenvector, its kernel matrix, its eigenvalues.
 import { extent, padded, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { drawTripod } from "./space.mjs";
+import { drawPoints } from "./points.mjs";
 import { mount } from "./stage.mjs";
-
-const LAYERS = 4096; // of depth, for the order in which points are drawn
-const STEP = Math.PI / 30; // that an arrow key rotates by
 
 /** One eigenvector at every point that is drawn: between the three nearest that were solved for. */
 export function onPoints({ near, share }, vectors, j) {
@@ -23,54 +22,6 @@ export function kernelMatrix(distances, sigma, gaussian) {
   return distances.map((d) => Math.exp(gaussian ? -((d / sigma) ** 2) / 2 : -d / sigma));
 }
 
-/** A camera above the horizon, the third axis upwards: rows right, up, towards the eye. */
-export function camera(azimuth = -1.05, elevation = 0.45) {
-  const [ca, sa, ce, se] = [Math.cos(azimuth), Math.sin(azimuth), Math.cos(elevation), Math.sin(elevation)];
-  return [-sa, ca, 0, -se * ca, -se * sa, ce, ce * ca, ce * sa, se];
-}
-
-/** A camera after a turn about the vertical and a tilt about the horizontal axis of the picture. */
-export function rotated([a, b, c, d, e, f, g, h, i], turn, tilt) {
-  const [ct, st, cl, sl] = [Math.cos(turn), Math.sin(turn), Math.cos(tilt), Math.sin(tilt)];
-  const right = [ct * a + st * g, ct * b + st * h, ct * c + st * i];
-  const eye = [ct * g - st * a, ct * h - st * b, ct * i - st * c];
-  const mix = (p, up, q, towards) => up.map((value, k) => p * value + q * towards[k]);
-  return [...right, ...mix(cl, [d, e, f], -sl, eye), ...mix(sl, [d, e, f], cl, eye)];
-}
-
-/** Points x y z ... as a camera sees them: places x y ..., and how near each is. */
-export function projected(points, camera, [x0, y0, z0]) {
-  const [a, b, c, d, e, f, g, h, i] = camera;
-  const count = points.length / 3;
-  const plane = new Float32Array(2 * count);
-  const depth = new Float32Array(count);
-  for (let n = 0; n < count; n++) {
-    const x = points[3 * n] - x0;
-    const y = points[3 * n + 1] - y0;
-    const z = points[3 * n + 2] - z0;
-    plane[2 * n] = a * x + b * y + c * z;
-    plane[2 * n + 1] = d * x + e * y + f * z;
-    depth[n] = g * x + h * y + i * z;
-  }
-  return { plane, depth };
-}
-
-/** Numbers of the points from far to near: counted into layers, which takes two passes. */
-export function farToNear(depth) {
-  const [lo, hi] = extent([depth]);
-  const slope = (LAYERS - 1) / (hi - lo || 1);
-  const layer = new Uint16Array(depth.length);
-  const start = new Uint32Array(LAYERS + 1);
-  for (let n = 0; n < depth.length; n++) {
-    layer[n] = (depth[n] - lo) * slope;
-    start[layer[n] + 1]++;
-  }
-  for (let l = 0; l < LAYERS; l++) start[l + 1] += start[l];
-  const order = new Uint32Array(depth.length);
-  for (let n = 0; n < depth.length; n++) order[start[layer[n]]++] = n;
-  return order;
-}
-
 const spectral = (view) => view.get("coordinates") === "spectral coordinates";
 
 /** Where the points stand: in space, or the first eigenvectors as coordinates. */
@@ -84,18 +35,6 @@ function placesOf(view) {
   return { points, dim };
 }
 
-/** The distance of the farthest point, a little more: it stays on the picture however that rotates. */
-function farthest(points, centre) {
-  const dim = centre.length;
-  let most = 0;
-  for (let n = 0; n < points.length; n += dim) {
-    let square = 0;
-    for (let k = 0; k < dim; k++) square += (points[n + k] - centre[k]) ** 2;
-    if (square > most) most = square;
-  }
-  return 1.03 * Math.sqrt(most) || 1;
-}
-
 /** What need not be done again while the cloud rotates. */
 function prepared(view) {
   const { scene, answer, theme, memory } = view;
@@ -103,28 +42,19 @@ function prepared(view) {
   if (memory.key?.every((part, k) => part === key[k])) return memory;
   const values = onPoints(scene, answer.vectors, view.get("vector") - 1);
   const { points, dim } = placesOf(view);
-  const ranges = Array.from({ length: dim }, (_, k) => extent([points], k, dim));
-  const centre = ranges.map(([lo, hi]) => (lo + hi) / 2);
   const top = extent([values.map(Math.abs)])[1];
   const colours = coloured(values, [-top, top], theme.poles);
-  Object.assign(memory, { key, points, dim, ranges, centre, size: farthest(points, centre), colours });
-  memory.camera ??= camera();
-  return memory;
+  return Object.assign(memory, { key, points, dim, colours });
 }
 
 function drawCloud(view) {
   const { plots: { cloud: plot }, theme, answer } = view;
-  const { points, dim, ranges, centre, size, colours, camera } = prepared(view);
+  const { points, dim, colours } = prepared(view);
+  const lens = view.lens("cloud").fit([points], dim);
   const radius = Math.max(1, Math.min(4, 110 / Math.sqrt(points.length / dim)));
-  if (dim === 2) {
-    plot.axes({ x: padded(ranges[0]), y: padded(ranges[1]), equal: true, bare: true });
-    plot.discs(plot.pixels(points), colours, radius);
-  } else {
-    plot.axes({ x: [-size, size], y: [-size, size], equal: true, bare: true });
-    const { plane, depth } = projected(points, camera, centre);
-    plot.discs(plot.pixels(plane), colours, radius, farToNear(depth));
-    drawTripod(plot, camera, spectral(view) ? "f" : "x");
-  }
+  const cloud = { name: "x", points, dim };
+  drawPoints(view, "cloud", cloud, lens.look(plot), { colour: colours, radius });
+  if (dim > 2) drawTripod(plot, lens.camera, [..."₁₂₃"].map((n) => (spectral(view) ? "f" : "x") + n));
   const bend = plot.unit * answer.sigma;
   if (spectral(view) || bend > plot.height / 3) return;
   const [x, y] = [plot.width - 10 - bend, 10 + bend];
@@ -133,17 +63,6 @@ function drawCloud(view) {
   plot.context.arc(x, y, bend, 0, 2 * Math.PI);
   plot.context.stroke();
   plot.text("σ", x - bend - 5, Math.max(y, 12), { align: "right", baseline: "middle" });
-}
-
-/** The three axes, in a corner. */
-function drawTripod(plot, camera, letter) {
-  const [x, y] = [34, 34];
-  for (let k = 0; k < 3; k++) {
-    const [u, v] = [x + 22 * camera[k], y - 22 * camera[3 + k]];
-    plot.line([x, y, u, v], plot.theme.muted, { width: 1.5 });
-    const name = letter + "₁₂₃"[k];
-    plot.text(name, x + 1.4 * (u - x), y + 1.4 * (v - y), { align: "center", baseline: "middle", colour: plot.theme.muted });
-  }
 }
 
 function drawMatrix({ plots: { matrix: plot }, scene, answer, theme, get }) {
@@ -187,15 +106,8 @@ function said({ scene, answer, get }) {
   };
 }
 
-function gesture(view, { type, panel, key, x, dx, dy }) {
-  const { memory, plots } = view;
-  if (panel === "cloud" && memory.dim === 3) {
-    const keys = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
-    const [turn, tilt] = type === "drag" ? [dx / 120, dy / 120] : keys[key] ?? [0, 0];
-    if (key === "Home") memory.camera = camera();
-    else memory.camera = rotated(memory.camera, turn, tilt);
-    return key === "Home" || turn !== 0 || tilt !== 0;
-  }
+function gesture(view, { type, panel, key, x }) {
+  const { plots } = view;
   if (panel === "spectrum" && view.answer) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
     const asked = type === "down" ? Math.round((x - plots.spectrum.x(0)) / (plots.spectrum.x(1) - plots.spectrum.x(0))) : view.get("vector") + step;
@@ -206,7 +118,7 @@ function gesture(view, { type, panel, key, x, dx, dy }) {
 }
 
 const panels = [
-  { name: "cloud", label: "The cloud, coloured by the eigenvector", aspect: 0.78, weight: 1.25, drags: true },
+  { name: "cloud", label: "The cloud, coloured by the eigenvector", aspect: 0.78, weight: 1.25 },
   { name: "matrix", label: "The kernel matrix", aspect: 1.07, weight: 0.85 },
   { name: "spectrum", label: "Smallest eigenvalues of its graph", aspect: 1.07, weight: 0.8 },
 ];

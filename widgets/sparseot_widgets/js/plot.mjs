@@ -92,6 +92,12 @@ export class Plot {
     context.font = FONT;
   }
 
+  /** The part of the picture that axes leave free: `margin` as [top, right, bottom, left]. */
+  room({ bare = false, margin = null }) {
+    const [top, right, bottom, left] = margin ?? (bare ? [6, 6, 6, 6] : [10, 12, 38, 54]);
+    return { left, top, width: this.width - left - right, height: this.height - top - bottom };
+  }
+
   /**
    * Put axes over the ranges x and y.
    *
@@ -99,8 +105,8 @@ export class Plot {
    * and `ylabel`; `margin` as [top, right, bottom, left].
    */
   axes({ x, y, equal = false, bare = false, log = "", xlabel = "", ylabel = "", margin = null }) {
-    const [top, right, bottom, left] = margin ?? (bare ? [6, 6, 6, 6] : [10, 12, 38, 54]);
-    this.box = { left, top, width: this.width - left - right, height: this.height - top - bottom };
+    this.box = this.room({ bare, margin });
+    const { left, top } = this.box;
     [x, y] = [[...x], [...y]];
     if (equal) {
       const unit = Math.max((x[1] - x[0]) / this.box.width, (y[1] - y[0]) / this.box.height);

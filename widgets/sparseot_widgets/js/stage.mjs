@@ -3,6 +3,7 @@ import { decode } from "./codec.mjs";
 import { nearestStop, recordedKey } from "./scales.mjs";
 import { DARK, LIGHT, maps, rgb } from "./colours.mjs";
 import { Plot } from "./plot.mjs";
+import { Lens } from "./space.mjs";
 import { controlRow, make, player } from "./controls.mjs";
 
 const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
@@ -75,9 +76,13 @@ function savePicture(plots, theme, title) {
  * Bring a viewer to life in `el`; returns what cleans up after it.
  *
  * `viewer.panels` lists { name, label, aspect, weight, fresh: it begins a row, drags: touches drag }; `viewer.draw(view)` draws on
- * `view.plots[name]` and may return a readout and a summary of its own, where local controls change
+ * `view.plots[name]`, leaves `view.places` (points.mjs) and may return a readout and a summary of its own, where local controls change
  * the words; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
  * on a panel and says by `true` that the picture changed. It may move a control: `view.set(name, value)`.
+ *
+ * Events are { type, panel, x, y, shift, alt }, of type down, drag (with dx, dy), up, move, leave, zoom (with factor), or key (with
+ * key). A tool that is at work, `view.tool(view, event)`, sees them first, then the viewer, then the lens of the panel, if
+ * `view.lens(panel)` gave one; who answers `true` ends the round.
  */
 export function mount({ model, el }, viewer) {
   const root = make("div", { class: "sov" });
@@ -87,7 +92,9 @@ export function mount({ model, el }, viewer) {
   const readout = make("div", { class: "sov-readout" });
   const status = make("span", { class: "sov-status", "aria-live": "polite" });
   const answers = new Answers(model);
-  const view = { plots: {}, get: (name) => model.get(name), memory: {} };
+  const lenses = {};
+  const view = { plots: {}, places: {}, tool: null, get: (name) => model.get(name), memory: {} };
+  view.lens = (panel) => (lenses[panel] ??= new Lens());
   const off = [];
   let controls = [];
   let waiting = 0;
@@ -100,7 +107,11 @@ export function mount({ model, el }, viewer) {
     type: "button", title: "save the picture", "aria-label": "save the picture as PNG",
     onclick: () => savePicture(Object.values(view.plots), view.theme, model.get("title")),
   }, "PNG");
-  const foot = make("div", { class: "sov-foot" }, status, stopButton, saveButton);
+  const resetButton = make("button", {
+    type: "button", hidden: "", title: "see all of it again (Home)", "aria-label": "reset the view",
+    onclick: () => { for (const lens of Object.values(lenses)) lens.reset(); redraw(); },
+  }, "Reset");
+  const foot = make("div", { class: "sov-foot" }, status, stopButton, resetButton, saveButton);
 
   for (const { name, label, aspect = 0.75, weight = 1, fresh, drags } of viewer.panels) {
     if (fresh) stage.append(make("div", { class: "sov-break" }));
@@ -127,7 +138,12 @@ export function mount({ model, el }, viewer) {
       plot.begin(view.theme);
       if (!plot.canvas.clientWidth) watch(plot.canvas);
     }
+    view.places = {};
     const told = { ...view.answer, ...viewer.draw(view) };
+    resetButton.hidden = !Object.keys(lenses).length;
+    for (const [panel, { dim }] of Object.entries(lenses)) {
+      view.plots[panel].canvas.style.touchAction = dim > 2 ? "none" : "pan-y"; // a page can still be scrolled over a plane
+    }
     const { note, summary, readout: said = [], number = 0, coarse = false } = told;
     if (note) plots[0].text(note, 8, plots[0].height - 8, { colour: view.theme.muted });
     for (const plot of plots) {
@@ -193,32 +209,54 @@ export function mount({ model, el }, viewer) {
   }
 
   function listen(canvas, panel) {
-    const tell = (event) => { if (viewer.gesture?.(view, event)) redraw(); };
-    let last = null;
+    const tell = (event) => {
+      const done = view.tool?.(view, event) || viewer.gesture?.(view, event) || lenses[panel]?.gesture(event, view.plots[panel]);
+      if (done) redraw();
+      return done;
+    };
+    const fingers = new Map(); // where each pointer that is down was last
     const at = (event) => {
       const frame = canvas.getBoundingClientRect();
-      return { panel, x: event.clientX - frame.left, y: event.clientY - frame.top };
+      return { panel, x: event.clientX - frame.left, y: event.clientY - frame.top, shift: event.shiftKey, alt: event.altKey };
+    };
+    const between = () => {
+      const [p, q] = [...fingers.values()];
+      return { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2, apart: Math.hypot(p.x - q.x, p.y - q.y) || 1 };
     };
     canvas.addEventListener("pointerdown", (event) => {
-      last = at(event);
+      fingers.set(event.pointerId, at(event));
       canvas.setPointerCapture(event.pointerId);
-      tell({ type: "down", ...last });
+      if (fingers.size === 1) tell({ type: "down", ...at(event) });
     });
     canvas.addEventListener("pointermove", (event) => {
       const here = at(event);
-      if (last) tell({ type: "drag", ...here, dx: here.x - last.x, dy: here.y - last.y });
-      else tell({ type: "move", ...here });
-      if (last) last = here;
+      const last = fingers.get(event.pointerId);
+      if (!last) return void tell({ type: "move", ...here });
+      if (fingers.size === 2) {
+        const before = between();
+        fingers.set(event.pointerId, here);
+        const { x, y, apart } = between();
+        return void tell({ ...here, type: "zoom", x, y, dx: x - before.x, dy: y - before.y, factor: apart / before.apart });
+      }
+      fingers.set(event.pointerId, here);
+      if (fingers.size === 1) tell({ type: "drag", ...here, dx: here.x - last.x, dy: here.y - last.y });
     });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { last = null; });
+    for (const end of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(end, (event) => {
+        if (fingers.delete(event.pointerId) && !fingers.size) tell({ type: "up", ...at(event) });
+      });
+    }
+    canvas.addEventListener("wheel", (event) => {
+      // A wheel scrolls the page until the picture was clicked; two fingers on a touchpad, which come as Ctrl, mean the picture.
+      if (!event.ctrlKey && !canvas.matches(":focus")) return;
+      const factor = Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002) * (event.deltaMode ? 20 : 1));
+      if (tell({ type: "zoom", ...at(event), factor })) event.preventDefault();
+    }, { passive: false });
     canvas.addEventListener("pointerleave", () => tell({ type: "leave", panel }));
     canvas.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") return canvas.blur();
-      if (viewer.gesture?.(view, { type: "key", panel, key: event.key })) {
-        event.preventDefault();
-        redraw();
-      }
-      return undefined;
+      const keys = { type: "key", panel, key: event.key, shift: event.shiftKey, alt: event.altKey };
+      if (event.key === "Escape" && !view.tool) canvas.blur();
+      else if (!event.ctrlKey && !event.metaKey && tell(keys)) event.preventDefault();
     });
   }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sparseot.errors import bad_input
 from sparseot.graphs.adjacency import Adjacency, KNNAdjacency
 
 from ..base import BaseViewer
-from ..clouds import as_points, laid_flat, thinned
+from ..clouds import as_points, laid_flat, named, thinned
 from ..controls import Choice, Control, Slider, geometric
 from ..figures import BLUE, GREY
 
@@ -113,8 +113,10 @@ class GraphViewer(BaseViewer):
         stops, middle = _bandwidths(first["distances"], "weights" in first)
         if bandwidth is not None and not bandwidth > 0:
             raise bad_input("bandwidth", str(bandwidth), "a positive length")
-        scene = {"points": laid_flat(places)[0][self._rows.numpy()]}
-        scene |= _named(labels, self._total, self._rows.numpy())
+        scene: dict[str, Any] = {"points": laid_flat(places)[0][self._rows.numpy()]}
+        if labels is not None:
+            codes, words = named(labels, self._total, self._rows.numpy())
+            scene |= {"labels": codes, "names": words}
         controls: list[Control] = [
             Slider("k", "neighbours", tuple(range(1, self._most + 1)), symbol="K", local=True),
             Slider("bandwidth", "bandwidth", stops, symbol="h", unit=unit, none="as given", local=True),
@@ -266,15 +268,3 @@ def _bandwidths(
     if given:
         return (*stops, None), None
     return stops, float(f"{np.median(real) / 2:.3g}")  # some edges dark, some pale
-
-
-def _named(labels: Any, count: int, rows: np.ndarray) -> dict[str, Any]:
-    """Labels as words and the number of each node's."""
-    if labels is None:
-        return {}
-    values = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if values.shape != (count,):
-        raise bad_input("labels", f"shape {values.shape}", f"({count},), one a node")
-    names, codes = np.unique(values, return_inverse=True)
-    words: Sequence[str] = [str(name) for name in names]
-    return {"labels": codes[rows].astype("int32"), "names": list(words)}
