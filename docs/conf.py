@@ -13,6 +13,7 @@ from sphinx_gallery.utils import zip_files
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
+import learning_path  # noqa: E402
 import messages  # noqa: E402
 import tutorials  # noqa: E402
 
@@ -22,6 +23,7 @@ copyright = "2026, " + author
 
 extensions = [
     "tutorials",  # beside this file, and before Sphinx-Gallery
+    "first_screen",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
@@ -180,7 +182,10 @@ def untagged_script(app, error) -> None:
 
 
 def setup(app) -> None:
-    """Write the API page and the list of messages before they are read, the notebooks after Sphinx-Gallery did."""
+    """Write what is made from the source before it is read, the notebooks after Sphinx-Gallery did.
+
+    That is the API page, the list of messages, and the learning path.
+    """
     app.connect("builder-inited", same_notebooks, priority=600)
     app.connect("source-read", untagged_page)
     app.connect("build-finished", untagged_script)
@@ -191,3 +196,5 @@ def setup(app) -> None:
     page.write_text(API + names)
     (HERE / "gen").mkdir(exist_ok=True)
     (HERE / "gen" / "messages.md").write_text(messages.page(), encoding="utf-8")
+    path = learning_path.page(HERE.parent / "gallery")
+    (HERE / "gen" / "learning_path.html").write_text(path, encoding="utf-8")

@@ -106,6 +106,7 @@ HessianViewer(x, y, a, b, blur=0.1, debias=True).record(blur=[0.05, 0.07, 0.1, 0
 # **What to try next.** ``so.hessian(found, "y")``, a ``reach=0.3``, and ``torch.func.hessian`` for a
 # loss of your own.
 #
-# **References.** M. Cuturi, L. Meng-Papaxanthos, Y. Tian, C. Bunne, G. Davis, O. Teboul (2022),
-# Optimal transport tools (OTT): a JAX toolbox for all things Wasserstein; the tutorial "Hessians" of
-# its documentation.
+# References
+# ----------
+# - Cuturi, Meng-Papaxanthos, Tian, Bunne, Davis, Teboul (2022). Optimal transport tools (OTT): a JAX
+#   toolbox for all things Wasserstein; the tutorial "Hessians" of its documentation.

@@ -66,8 +66,10 @@ for name, (values, vectors) in spectra.items():
 # blind below. Gradient descent moves what is seen all at once, and crawls where eigenvalues are small:
 # :ref:`sphx_glr_auto_gallery_curvature_plot_newton.py` divides by them.
 #
-# **What to try next.** ``reach=0.3``: the translations' eigenvalue falls below 1, as distant mass may
-# be given up.
+# **What to try next.** ``reach=0.3``: the translations' eigenvalue falls below 1, as mass need not be
+# carried far.
 #
-# **References.** J. Feydy, T. Séjourné, F.-X. Vialard, S. Amari, A. Trouvé, G. Peyré (2019),
-# Interpolating between optimal transport and MMD using Sinkhorn divergences, *AISTATS*.
+# References
+# ----------
+# - Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019). Interpolating between optimal transport
+#   and MMD using Sinkhorn divergences. *AISTATS*.

@@ -107,7 +107,7 @@ for name, run in (("Newton", newton), ("descent", descent)):
 # The matrix of 200 x 200 is made in some milliseconds for each solve, and serves all products of the
 # inner conjugate gradients; ``found.hvp(v)`` makes one product without the matrix. For clouds of many
 # thousands of points nothing is factored or stored, and a product costs some fifty passes over the
-# pairs. A parametric registration, ``z = model(theta)``, needs no door of its own:
+# pairs. A parametric registration, ``z = model(theta)``, needs nothing new:
 # ``torch.autograd.grad`` twice through ``so.SamplesLoss(tol=1e-6)`` gives its Hessian products.
 #
 # What to try next

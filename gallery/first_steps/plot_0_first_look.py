@@ -2,10 +2,10 @@
 A first look: move the blur
 ===========================
 
-Earth is carried from the blue points to the orange ones, at the least cost, and the lines show who
-sends how much to whom. ``blur`` is the size of the details that this plan does not look at: move
-its slider to the left and every point finds its own partner, move it to the right and all share
-with all. ``reach`` is the length beyond which a point rather gives up its earth than carry it.
+Mass is carried from the blue points to the orange ones at the least cost, and the lines show how much goes from
+where to where. ``blur`` is the size of the details that the plan does not resolve: move its slider to the left, and
+each point has one partner; move it to the right, and all share with all. ``reach`` is a length: mass that would
+have to go farther is not carried at all.
 """
 
 # sphinx_gallery_tags = ["sinkhorn", "transport", "viewer", "2D"]

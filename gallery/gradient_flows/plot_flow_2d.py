@@ -3,15 +3,8 @@ A man becomes a horse: gradient flows in the plane
 ==================================================
 
 Let the points of a cloud roll down the slope of a loss towards another cloud, and the loss shows
-its character. The particles :math:`x_1, \dots, x_N`, each of mass :math:`1/N`, follow
-
-.. math:: \dot x_i(t) = - N \, \nabla_{x_i} L(\alpha_t, \beta),
-   \qquad \alpha_t = \frac1N \sum_i \delta_{x_i(t)}.
-
-The factor :math:`N` undoes the mass of a particle, so that the speed does not depend on how many
-particles stand for the cloud: in the limit this is the *Wasserstein gradient flow* of :math:`L`
-(Santambrogio, 2017). Explicit Euler steps of length :math:`\tau` are the simplest way to follow it:
-four lines, for any loss.
+its character. After this page you can follow any loss in four lines, and know what carries a cloud in
+one piece, and what tears it.
 """
 
 # sphinx_gallery_thumbnail_number = 2
@@ -46,7 +39,15 @@ flow_panels({0.0: x, 5.0: z}, y, title="A man and a horse", columns=2)
 plt.show()
 
 # %%
-# Colours tell the place of each particle at :math:`t = 0`, here and below.
+# Colours tell the place of each particle at :math:`t = 0`, here and below. The particles :math:`x_1, \dots, x_N`,
+# each of mass :math:`1/N`, follow
+#
+# .. math:: \dot x_i(t) = - N \, \nabla_{x_i} L(\alpha_t, \beta),
+#    \qquad \alpha_t = \frac1N \sum_i \delta_{x_i(t)}.
+#
+# The factor :math:`N` undoes the mass of a particle, so that the speed does not depend on how many
+# particles stand for the cloud: in the limit this is the *Wasserstein gradient flow* of :math:`L`
+# (Santambrogio, 2017). Explicit Euler steps of length :math:`\tau` are the simplest way to follow it.
 #
 # On the way: a Sinkhorn divergence
 # ---------------------------------
@@ -112,7 +113,11 @@ FlowViewer(x, y, losses=["sinkhorn", "energy"], blurs=[0.01, 0.1], frames=26).re
 # losses, side by side: :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_transport.py` and
 # :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_kernel_norms.py`.
 #
-# **References.** F. Santambrogio (2017), {Euclidean, metric, and Wasserstein} gradient flows: an
-# overview, *Bull. Math. Sci.* G. Székely, M. Rizzo (2013), Energy statistics, *J. Statist. Plann.
-# Inference*. J. Feydy et al. (2019), Interpolating between optimal transport and MMD using Sinkhorn
-# divergences, *AISTATS*: section 4 shows such flows.
+# References
+# ----------
+# - Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019). Interpolating between optimal transport
+#   and MMD using Sinkhorn divergences. *AISTATS*; section 4 shows such flows.
+# - Santambrogio (2017). {Euclidean, metric, and Wasserstein} gradient flows: an overview. *Bulletin
+#   of Mathematical Sciences* 7.
+# - Székely, Rizzo (2013). Energy statistics: a class of statistics based on distances. *Journal of
+#   Statistical Planning and Inference* 143.

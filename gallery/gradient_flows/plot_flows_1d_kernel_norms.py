@@ -4,16 +4,8 @@ Kernel norms and Hausdorff: five flows on the line
 
 On the line a cloud is a density, and nothing hides behind anything else: a good place to meet the
 losses one by one. All mass sits on :math:`[0, 0.2]` and should go to :math:`[0.6, 1]`; the best map
-is :math:`T(x) = 0.6 + 2x`, which keeps ranks and doubles spacings. We watch what particles do that
-follow :math:`\dot x_i = -N \nabla_{x_i} L` (the loop is written out in
-:ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`) for the kernel norms
-
-.. math::
-   L(\alpha, \beta) = \tfrac12 \| \alpha - \beta \|_k^2
-   = \tfrac12 \iint k(x, y) \; \mathrm{d}(\alpha - \beta)(x) \; \mathrm{d}(\alpha - \beta)(y)
-
-and the Hausdorff divergence: first with :math:`k = e^{-|x - y|^2 / 2 \sigma^2}`, where
-:math:`\sigma` = blur.
+is :math:`T(x) = 0.6 + 2x`, which keeps ranks and doubles spacings. After this page you know which
+losses find it, and how the others fail.
 """
 
 # sphinx_gallery_thumbnail_number = 4
@@ -49,14 +41,22 @@ def show(name, loss, step=0.01):
 show("Gaussian, blur 0.5", SamplesLoss("gaussian", blur=0.5))
 
 # %%
-# A wide kernel draws the cloud over in good time, then loses interest: on the scale of the blur, a
-# heap with a tail and an interval look alike. Colours are ranks at :math:`t = 0`.
+# A wide kernel draws the cloud over in good time, but not into place: on the scale of the blur, a heap
+# with a tail and an interval are nearly the same. Colours are ranks at :math:`t = 0`. Particles follow
+# :math:`\dot x_i = -N \nabla_{x_i} L`, by the loop of
+# :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`, where
+#
+# .. math::
+#    L(\alpha, \beta) = \tfrac12 \| \alpha - \beta \|_k^2
+#    = \tfrac12 \iint k(x, y) \; \mathrm{d}(\alpha - \beta)(x) \; \mathrm{d}(\alpha - \beta)(y)
+#
+# is a kernel norm, here of the Gaussian :math:`k = e^{-|x - y|^2 / 2 \sigma^2}`, :math:`\sigma` = blur.
 #
 # Gaussian, blur 0.1
 # ------------------
-# A narrow kernel does not see the target, which is four blurs away. The cloud only feels itself,
-# and bursts, at first as much to the wrong side as to the right one. Those who are thrown within
-# sight of the target gather in lumps, for the repulsion that should spread them fades at short
+# The target is four blurs away, where a narrow kernel is zero. What is left is the repulsion between the
+# particles: the cloud bursts, at first as much to the wrong side as to the right one. Those that come
+# within a blur of the target gather in lumps, for the repulsion that should spread them fades at short
 # distance.
 
 show("Gaussian, blur 0.1", SamplesLoss("gaussian", blur=0.1))
@@ -64,8 +64,8 @@ show("Gaussian, blur 0.1", SamplesLoss("gaussian", blur=0.1))
 # %%
 # Laplacian, blur 0.1
 # -------------------
-# The same blindness at a distance. But the tip of the kernel at 0 keeps repulsion alive between
-# neighbours: what arrives lies flat, as it should.
+# At a distance it is zero as well. But the tip of the kernel at 0 keeps the repulsion between
+# neighbours strong: what arrives lies flat, as it should.
 
 show("Laplacian, blur 0.1", SamplesLoss("laplacian", blur=0.1))
 
@@ -85,7 +85,7 @@ show("Energy distance", SamplesLoss("energy"))
 # --------------------
 # Every particle looks for the nearest points of the target, and all find the same ones: its end at
 # 0.6, where they pile up. Every target point looks for the nearest particles, and all find the
-# rightmost few, which are sent ahead as scouts.
+# rightmost few, which run ahead of the rest.
 
 show("Hausdorff, blur 0.1", SamplesLoss("hausdorff", p=2, blur=0.1), step=0.025)
 
@@ -116,6 +116,10 @@ FlowViewer(x[::4], y[::4], losses=losses, blurs=[0.1, 0.5], frames=26).record(lo
 # **What to try next.** Put the target in sight, ``y - 0.6``: the short kernels arrive, too. Or take a
 # plan: :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_1d_transport.py`.
 #
-# **References.** A. Gretton et al. (2012), A kernel two-sample test, *JMLR*. G. Székely, M. Rizzo
-# (2013), Energy statistics, *J. Statist. Plann. Inference*. J. Feydy (2020), *Geometric data
-# analysis, beyond convolutions*, PhD thesis, chapter 3.
+# References
+# ----------
+# - Feydy (2020). *Geometric data analysis, beyond convolutions*. PhD thesis, chapter 3.
+# - Gretton, Borgwardt, Rasch, Schölkopf, Smola (2012). A kernel two-sample test. *Journal of Machine
+#   Learning Research* 13.
+# - Székely, Rizzo (2013). Energy statistics: a class of statistics based on distances. *Journal of
+#   Statistical Planning and Inference* 143.

@@ -4,14 +4,8 @@ Sinkhorn divergences: five flows on the line
 
 What do ``p``, ``blur`` and ``reach`` do to a Sinkhorn divergence? On the line the best transport is
 known, for it matches points by rank. All mass sits on :math:`[0, 0.2]` and should go to
-:math:`[0.6, 1]`, by :math:`T(x) = 0.6 + 2x`. Particles follow :math:`-N \nabla_{x_i} S_\varepsilon`
-(:ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py` writes the loop out), where
-
-.. math::
-   S_\varepsilon(\alpha, \beta) = \text{OT}_\varepsilon(\alpha, \beta)
-   - \tfrac12 \text{OT}_\varepsilon(\alpha, \alpha) - \tfrac12 \text{OT}_\varepsilon(\beta, \beta)
-
-for the cost :math:`\tfrac1p |x - y|^p` and the temperature :math:`\varepsilon = \text{blur}^p`.
+:math:`[0.6, 1]`, by :math:`T(x) = 0.6 + 2x`. After this page you can tell by a flow which of the three is
+set wrong.
 """
 
 # sphinx_gallery_thumbnail_number = 3
@@ -48,7 +42,14 @@ show(p=2, blur=0.01)
 # %%
 # The loss is nearly :math:`\tfrac12 W_2^2`. Each particle walks straight to its partner at a speed
 # equal to the distance left, :math:`x_i(t) = e^{-t} x_i + (1 - e^{-t}) T(x_i)`: at all times the
-# cloud is an interval, its colours (ranks at :math:`t = 0`) in order.
+# cloud is an interval, its colours (ranks at :math:`t = 0`) in order. What particles follow, by the loop of
+# :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`, is :math:`-N \nabla_{x_i} S_\varepsilon`, with
+#
+# .. math::
+#    S_\varepsilon(\alpha, \beta) = \text{OT}_\varepsilon(\alpha, \beta)
+#    - \tfrac12 \text{OT}_\varepsilon(\alpha, \alpha) - \tfrac12 \text{OT}_\varepsilon(\beta, \beta)
+#
+# for the cost :math:`\tfrac1p |x - y|^p` and the temperature :math:`\varepsilon = \text{blur}^p`.
 #
 # A blur wider than all in sight compares the means. The heap is moved and keeps its width:
 
@@ -115,6 +116,9 @@ viewer.record(loss=3, blur=3)
 # %%
 # Next: the plane, :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_transport.py`.
 #
-# **References.** J. Feydy et al. (2019), Interpolating between optimal transport and MMD using
-# Sinkhorn divergences, *AISTATS*. T. Séjourné et al. (2019), Sinkhorn divergences for unbalanced
-# optimal transport, *arXiv:1910.12958*.
+# References
+# ----------
+# - Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019). Interpolating between optimal transport
+#   and MMD using Sinkhorn divergences. *AISTATS*.
+# - Séjourné, Feydy, Vialard, Trouvé, Peyré (2019). Sinkhorn divergences for unbalanced optimal
+#   transport. *arXiv:1910.12958*.

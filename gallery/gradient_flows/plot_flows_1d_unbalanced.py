@@ -95,6 +95,9 @@ losses = {name: unbalanced(reach) for name, reach in reaches.items()}
 FlowViewer(x, y, losses=losses, blurs=[0.01, 0.1], blur=0.01, frames=26).record(loss=4, blur=2)
 
 # %%
-# **References.** T. Séjourné, J. Feydy, F.-X. Vialard, A. Trouvé, G. Peyré (2019), Sinkhorn divergences
-# for unbalanced optimal transport, *arXiv:1910.12958*. W. Street, W. Wolberg, O. Mangasarian (1993),
-# Nuclear feature extraction for breast tumor diagnosis, *SPIE 1905*.
+# References
+# ----------
+# - Séjourné, Feydy, Vialard, Trouvé, Peyré (2019). Sinkhorn divergences for unbalanced optimal
+#   transport. *arXiv:1910.12958*.
+# - Street, Wolberg, Mangasarian (1993). Nuclear feature extraction for breast tumor diagnosis. *SPIE*
+#   1905.

@@ -2,19 +2,10 @@ r"""
 Kernel norms and Hausdorff: five flows in the plane
 ===================================================
 
-A kernel norm compares two clouds as an electrician compares two distributions of charge (Gretton et
-al., 2012, call its root the *maximum mean discrepancy*):
-
-.. math::
-   L(\alpha, \beta) = \tfrac12 \| \alpha - \beta \|_k^2
-   = \tfrac12 \langle \alpha, k \star \alpha \rangle
-   - \langle \alpha, k \star \beta \rangle
-   + \tfrac12 \langle \beta, k \star \beta \rangle .
-
-Its gradient is a sum of forces between pairs: the target attracts, the moving particles repel one
-another. A force is the slope of the kernel, and decides how far particles see, and whether they find
-the fine details. Compare these curves with the way to the target, for our two clouds: 0.2 for the
-nearest particle, 0.45 for half of them.
+A kernel norm compares two clouds as two distributions of charge. Its gradient is a sum of forces between
+pairs: the target attracts, the moving particles repel one another. A force is the slope of the kernel. It
+decides how far a target is felt, and whether the fine details are found. Compare these curves with
+the way to the target, for our two clouds: 0.2 for the nearest particle, 0.45 for half of them.
 """
 
 # sphinx_gallery_thumbnail_number = 3
@@ -44,6 +35,14 @@ ax.set_ylim(0, 10)
 plt.show()
 
 # %%
+# In formulas, the norm is (Gretton et al., 2012, call its root the *maximum mean discrepancy*)
+#
+# .. math::
+#    L(\alpha, \beta) = \tfrac12 \| \alpha - \beta \|_k^2
+#    = \tfrac12 \langle \alpha, k \star \alpha \rangle
+#    - \langle \alpha, k \star \beta \rangle
+#    + \tfrac12 \langle \beta, k \star \beta \rangle .
+#
 # Gaussian, blur 0.5: sees far, and only far
 # ------------------------------------------
 # A man is on his way to a horse, along :math:`-N \nabla_{x_i} L` (its loop is written out in
@@ -117,6 +116,10 @@ FlowViewer(x, y, losses=losses, blurs=[0.1, 0.5], frames=21).record(loss=4, blur
 # three times the price. Losses that see all scales and balance mass:
 # :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flows_2d_transport.py`.
 #
-# **References.** A. Gretton et al. (2012), A kernel two-sample test, *JMLR*. G. Székely, M. Rizzo
-# (2013), Energy statistics, *J. Statist. Plann. Inference*. J. Feydy (2020), *Geometric data
-# analysis, beyond convolutions*, PhD thesis.
+# References
+# ----------
+# - Feydy (2020). *Geometric data analysis, beyond convolutions*. PhD thesis.
+# - Gretton, Borgwardt, Rasch, Schölkopf, Smola (2012). A kernel two-sample test. *Journal of Machine
+#   Learning Research* 13.
+# - Székely, Rizzo (2013). Energy statistics: a class of statistics based on distances. *Journal of
+#   Statistical Planning and Inference* 143.

@@ -4,17 +4,7 @@ Sinkhorn divergences: six flows in the plane
 
 A Sinkhorn divergence has three knobs: the exponent ``p`` of the cost :math:`C = \tfrac1p |x - y|^p`,
 the ``blur`` in the temperature :math:`\varepsilon = \text{blur}^p` and, if mass may be lost, the
-``reach``. With :math:`\text{OT}_\varepsilon = \min_{\pi} \, \langle \pi, C \rangle
-+ \varepsilon \, \text{KL}(\pi \,|\, \alpha \otimes \beta)` over the plans :math:`\pi` between
-:math:`\alpha` and :math:`\beta`,
-
-.. math::
-   S_\varepsilon(\alpha, \beta) = \text{OT}_\varepsilon(\alpha, \beta)
-   - \tfrac12 \text{OT}_\varepsilon(\alpha, \alpha) - \tfrac12 \text{OT}_\varepsilon(\beta, \beta)
-
-runs from an optimal transport cost (blur to 0) to a kernel norm for :math:`k = -C` (blur to infinity;
-Feydy et al., 2019). Six flows along :math:`-N \nabla_{x_i} S_\varepsilon`, by the loop of
-:ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`, show what each knob does.
+``reach``. Six flows show what each of them does.
 """
 
 # sphinx_gallery_thumbnail_number = 4
@@ -51,6 +41,18 @@ show(p=2, blur=1.0)
 # %%
 # At a blur as wide as the picture, the divergence is half the squared distance between the centres:
 # the man is carried over, and stays a man. Colours tell the place at :math:`t = 0`.
+#
+# With :math:`\text{OT}_\varepsilon = \min_{\pi} \, \langle \pi, C \rangle
+# + \varepsilon \, \text{KL}(\pi \,|\, \alpha \otimes \beta)` over the plans :math:`\pi` between
+# :math:`\alpha` and :math:`\beta`,
+#
+# .. math::
+#    S_\varepsilon(\alpha, \beta) = \text{OT}_\varepsilon(\alpha, \beta)
+#    - \tfrac12 \text{OT}_\varepsilon(\alpha, \alpha) - \tfrac12 \text{OT}_\varepsilon(\beta, \beta)
+#
+# runs from an optimal transport cost (blur to 0) to a kernel norm for :math:`k = -C` (blur to infinity;
+# Feydy et al., 2019). Particles follow :math:`-N \nabla_{x_i} S_\varepsilon`, by the loop of
+# :ref:`sphx_glr_auto_gallery_gradient_flows_plot_flow_2d.py`.
 #
 # With a blur of a hundredth of the picture each particle walks to its own place in the target, at
 # a speed equal to the distance that is left. All arrive together, in order, legs included:
@@ -115,6 +117,9 @@ losses = {
 FlowViewer(x, y, losses=losses, blurs=[0.01, 0.1, 1.0], blur=0.01, frames=21).record(loss=3, blur=3)
 
 # %%
-# **References.** J. Feydy et al. (2019), Interpolating between optimal transport and MMD using
-# Sinkhorn divergences, *AISTATS*. T. Séjourné et al. (2019), Sinkhorn divergences for unbalanced
-# optimal transport, *arXiv:1910.12958*.
+# References
+# ----------
+# - Feydy, Séjourné, Vialard, Amari, Trouvé, Peyré (2019). Interpolating between optimal transport
+#   and MMD using Sinkhorn divergences. *AISTATS*.
+# - Séjourné, Feydy, Vialard, Trouvé, Peyré (2019). Sinkhorn divergences for unbalanced optimal
+#   transport. *arXiv:1910.12958*.

@@ -108,9 +108,9 @@ for ax, model, name in zip(axes, (before, after), ("W kept", "W learnt"), strict
 plt.show()
 
 # %%
-# **What to see.** Where energies count like places, a deposit meets strangers who resemble it, which
-# helps no more than meeting nobody. Nor do *any neighbours*, drawn at random at each step: what counts
-# is whom one asks, not how many. Training turns W away from the energy, until edges across particles
+# **What to see.** Where energies count like places, the neighbours of a deposit are others of
+# the same energy, which helps no more than none. Nor do *any neighbours*, drawn at random at each step:
+# what counts is which neighbours, not how many. Training turns W away from the energy, until edges across particles
 # are long and their weights small, and comes near the model that was told the place.
 #
 # **What to try next.** Start at ``torch.eye(3)``: why does W learn more slowly? And point at a deposit

@@ -50,7 +50,7 @@ plt.show()
 # ------------------------------
 # Two points are connected with the weight :math:`e^{-|x_i - x_j|^2 / 2 \sigma^2}`, where
 # :math:`\sigma` is six centimetres. A point on the tank and one on the wall behind it are neighbours
-# in the picture and strangers in space. The degree :math:`D_i`, the number of neighbours, unmasks
+# in the picture and far apart in space. The degree :math:`D_i`, the number of neighbours, shows
 # errors of the stereo data too: points that float alone in the air. We leave them out.
 
 SIGMA = 0.06

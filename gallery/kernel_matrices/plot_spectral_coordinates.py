@@ -2,7 +2,7 @@ r"""
 Spectral coordinates
 ====================
 
-A cloud of points that lies along a curve knows nothing of that curve: the points have no order.
+A cloud of points may lie along a curve, but its points have no order.
 The eigenvectors of its kernel matrix find it again. After this page you can compute them for
 thousands of points in seconds, say how exact they are, and read them on the cloud.
 
@@ -90,8 +90,8 @@ plt.show()
 
 # %%
 # **What to see.** These are the vibrations of a string that lies along the curve: :math:`f_k` has
-# exactly :math:`k` changes of sign (white) between one end and the other, although nobody told the
-# computer about ends or an order. They are cosines, as in Fourier's series, stretched by the
+# exactly :math:`k` changes of sign (white) between one end and the other, although neither ends nor an
+# order were given. They are cosines, as in Fourier's series, stretched by the
 # density: where points crowd, at the turn, a change is dear and the string is stiff. The short
 # inner branch beyond that turn follows it as one piece in :math:`f_1` to :math:`f_3`; its end
 # swings in :math:`f_4`, and most of all in :math:`f_5`. The values of the first few are *spectral coordinates* of a

@@ -42,6 +42,13 @@ class Barycenter:
         report: for the start and each step its ``value``, its ``error``, and the ``solves`` and ``sweeps`` so far.
         transports: the last solves, from the average to each cloud that counts: their maps say what of
             the average goes where.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import barycenter
+        >>> found = barycenter([torch.zeros(1, 2), torch.ones(1, 2)], support=1, blur=0.1)
+        >>> found.points.round(decimals=3).tolist(), found.converged
+        ([[0.5, 0.5]], True)
     """
 
     points: Array

@@ -182,7 +182,15 @@ class Laplacian(Radial):
 
 
 class Energy(Radial):
-    """The kernel ``-|x - y|`` of the energy distance (Székely and Rizzo, 2013)."""
+    """The kernel ``-|x - y|`` of the energy distance (Székely and Rizzo, 2013).
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> K = so.KernelMatrix(so.kernels.Energy(), torch.tensor([[0.0], [3.0]]))
+        >>> K.to_dense().tolist()
+        [[0.0, -3.0], [-3.0, 0.0]]
+    """
 
     def __init__(self) -> None:
         super().__init__((Term(-1.0, 1),))
@@ -195,6 +203,13 @@ class InverseMultiquadric(Radial):
     r"""The kernel :math:`1 / \sqrt{|x-y|^2 + c^2}`.
 
     ``c`` is in units of the points: a number, or a tensor of one to differentiate in.
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> K = so.KernelMatrix(so.kernels.InverseMultiquadric(1.0), torch.tensor([[0.0], [3.0**0.5]]))
+        >>> K.to_dense().round(decimals=3).tolist()
+        [[1.0, 0.5], [0.5, 1.0]]
     """
 
     def __init__(self, c: float | Tensor) -> None:

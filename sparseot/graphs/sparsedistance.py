@@ -76,7 +76,15 @@ class SparseHashedNNDistance(nn.Module):
 
 
 def sparse_dense_matmult_batch(sp_a: Adjacency, b: Any) -> Tensor:
-    """The product ``sp_a @ b`` of ``(B, N, N)`` and ``(B, N, C)``, a tensor also for an array b."""
+    """The product ``sp_a @ b`` of ``(B, N, N)`` and ``(B, N, C)``, a tensor also for an array b.
+
+    Example:
+        >>> import torch
+        >>> from sparseot.nn import KNNGraph
+        >>> A = KNNGraph(1, normalize="row")(torch.tensor([[[0.0], [1.0], [3.0]]]))  # a batch of one
+        >>> sparse_dense_matmult_batch(A, torch.ones(1, 3, 1)).flatten().tolist()
+        [1.0, 1.0, 1.0]
+    """
     result: Tensor = sp_a @ (b if isinstance(b, Tensor) else tensor_of(np.asarray(b), "b"))
     return result
 
@@ -88,6 +96,12 @@ def _numbers(A: Tensor, B: Tensor) -> float:
 @full_precision
 @on_threads_for(_numbers)
 def pairwise_dist(A: Tensor, B: Tensor) -> Tensor:
-    """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero."""
+    """Distances ``(..., N, M)`` between all rows of two clouds, from differences: exact near zero.
+
+    Example:
+        >>> import torch
+        >>> pairwise_dist(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])).tolist()
+        [[5.0]]
+    """
     A, B = at_least_single(A, B)
     return torch.cdist(A, B, compute_mode="donot_use_mm_for_euclid_dist")

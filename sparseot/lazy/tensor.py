@@ -269,6 +269,11 @@ def Vi(x: Any, dim: int | None = None) -> LazyTensor:
     Args:
         x: ``(N, D)`` or ``(..., N, D)``; or the number of an argument, see :class:`LazyTensor`.
         dim: the coordinates of that argument.
+
+    Example:
+        >>> import torch
+        >>> ((Vi(torch.zeros(2, 3)) - Vj(torch.ones(4, 3))) ** 2).sum(-1).sum(dim=1).tolist()
+        [[12.0], [12.0]]
     """
     return _variable(x, dim, 0)
 
@@ -279,6 +284,11 @@ def Vj(x: Any, dim: int | None = None) -> LazyTensor:
     Args:
         x: ``(M, D)`` or ``(..., M, D)``; or the number of an argument, see :class:`LazyTensor`.
         dim: the coordinates of that argument.
+
+    Example:
+        >>> import torch
+        >>> (Vi(torch.zeros(2, 1)) - Vj(torch.tensor([[3.0], [1.0]]))).abs().argmin(dim=1).tolist()
+        [[1], [1]]
     """
     return _variable(x, dim, 1)
 
@@ -290,6 +300,11 @@ def Pm(x: Any, dim: int | None = None) -> LazyTensor:
         x: a number, a list or ``(D,)``, or a batch ``(..., D)``; or the number of an argument, see
             :class:`LazyTensor`.
         dim: the coordinates of that argument.
+
+    Example:
+        >>> import torch
+        >>> (Pm(0.5) * Vj(torch.ones(4, 1)) + Vi(torch.zeros(2, 1))).sum(dim=1).tolist()
+        [[2.0], [2.0]]
     """
     return _variable(x, dim, 2)
 

@@ -41,6 +41,13 @@ class LinearSolution:
         residuals: ``|b - A x| / |b|`` of each column, from the last iterate itself.
         products: how many vectors were multiplied by A.
         converged: whether all residuals are below the tolerance.
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> found = so.conjugate_gradient(so.Diagonal(torch.tensor([1.0, 2.0])), torch.ones(2))
+        >>> found.x.tolist(), found.converged
+        ([1.0, 0.5], True)
     """
 
     x: Array

@@ -31,6 +31,17 @@ def nystrom(K: KernelMatrix, noise: float, rank: int = 300, *, seed: int = 0) ->
 
     References:
         Frangella, Tropp and Udell, 2023, "Randomized Nyström preconditioning".
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> K = so.KernelMatrix(so.kernels.Gaussian(0.1), so.datasets.spiral(2000))
+        >>> b = torch.ones(2000)
+        >>> M = nystrom(K, noise=1e-2)
+        >>> plain = so.conjugate_gradient(K + 1e-2 * so.Diagonal(b), b, tol=1e-4)
+        >>> quick = so.conjugate_gradient(K + 1e-2 * so.Diagonal(b), b, tol=1e-4, preconditioner=M)
+        >>> quick.products < plain.products / 2
+        True
     """
     check_positive(noise=noise, rank=rank)
     if K.y is not K.x or K.batched:

@@ -40,6 +40,13 @@ class Transport(SolvedPlan):
         n_iter: sweeps over all temperatures (two half-steps each), the largest of the items.
         residual: L1 error of the marginals of the plan, relative to the mass, over all pairs.
         tol: the tolerance that was asked for.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import solve_sample
+        >>> found = solve_sample(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]), blur=0.1)
+        >>> bool(found.lower <= found.value <= found.upper), found.map().tolist()
+        (True, [[3.0, 4.0]])
     """
 
     def __init__(

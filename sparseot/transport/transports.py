@@ -30,6 +30,14 @@ class Transports(Sequence[Transport]):
         n_iter: sweeps over all temperatures, the largest of the items.
         residual: the largest L1 error of the marginals of a plan, relative to its mass.
         tol: the tolerance that was asked for.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import solve_sample
+        >>> one, two = torch.zeros(1, 2), torch.zeros(2, 2)
+        >>> found = solve_sample([one, two], [one + 1, two + 2], blur=0.1)
+        >>> len(found), [round(value, 2) for value in found.value.tolist()]
+        (2, [1.0, 4.0])
     """
 
     def __init__(self, sets: Batches, parts: list[Transport]) -> None:

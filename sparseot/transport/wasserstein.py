@@ -44,6 +44,13 @@ class WassersteinDistance:
         transport: the last solve, with its plan, whose cost is near the true one. In it, points
             without weight stand where the heaviest one does.
         blurs: those that were solved.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import wasserstein_distance
+        >>> found = wasserstein_distance(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+        >>> bool(found.lower <= 5 <= found.upper), found.converged
+        (True, True)
     """
 
     lower: Array

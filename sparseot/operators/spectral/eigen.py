@@ -33,6 +33,13 @@ class EigenPairs:
         residuals: ``(k,)`` norms ``|A u - value u|``: an eigenvalue lies at most that far.
         products: how many vectors were multiplied.
         converged: whether all residuals are below the tolerance.
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> values, vectors = so.eigsh(so.Diagonal(torch.arange(50.0)), 2)
+        >>> [round(value, 3) for value in values.tolist()]
+        [48.0, 49.0]
     """
 
     values: Array

@@ -35,6 +35,13 @@ class SpectralEmbedding:
         isolated: numbers of points without neighbours.
         products: how many vectors were multiplied by the kernel matrix.
         converged: whether all residuals are below the tolerance.
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> found = so.spectral_embedding(so.datasets.spiral(500), 2, 0.1)
+        >>> found.coordinates.shape, found.converged
+        (torch.Size([500, 2]), True)
     """
 
     coordinates: Array

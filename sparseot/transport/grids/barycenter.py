@@ -49,6 +49,13 @@ class GridBarycenter:
             averaged over the images as they are; the largest of the batch.
         n_iter: sweeps over all temperatures.
         blur, debias, tol: as they were asked for.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import grid_barycenter
+        >>> found = grid_barycenter(torch.eye(9)[[2, 6]], blur=1.0)
+        >>> found.image.argmax().item(), found.converged
+        (4, True)
     """
 
     image: Array

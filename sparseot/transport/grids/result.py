@@ -29,6 +29,13 @@ class GridTransport:
         axes: the axes of the batch and of the grid, and its spacing.
         flat: the same result as a :class:`Transport` between the pixels as points, in the order of their
             memory, the batch one axis.
+
+    Example:
+        >>> import torch
+        >>> from sparseot import solve_grid
+        >>> found = solve_grid(torch.eye(5)[0], torch.eye(5)[3], blur=0.5)
+        >>> print(f"{found.value:.2f}", found.converged)  # half of three squared
+        4.50 True
     """
 
     def __init__(self, flat: Transport, axes: Axes) -> None:

@@ -74,6 +74,13 @@ class Sinkhorn(Solver):
     References:
         Golub and Varga, 1961, "Chebyshev semi-iterative methods", section 4; Schmitzer, 2019,
         "Stabilized sparse scaling algorithms for entropy regularized transport problems".
+
+    Example:
+        >>> import torch
+        >>> import sparseot as so
+        >>> x = torch.rand(50, 2, generator=torch.Generator().manual_seed(0))
+        >>> so.solve_sample(x, x + 1, blur=0.1, solver=so.Sinkhorn(tol=1e-5)).residual <= 1e-5
+        True
     """
 
     tol: float | None = None
