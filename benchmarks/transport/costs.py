@@ -132,7 +132,8 @@ def matrix(n: int) -> dict[str, Callable[[], Found]]:
 
 
 def _error(plan: torch.Tensor) -> float:
-    sums = plan.double().sum(0), plan.double().sum(1)
+    plan = plan.detach().double()
+    sums = plan.sum(0), plan.sum(1)
     return max(float((s - 1 / len(s)).abs().sum()) for s in sums)
 
 

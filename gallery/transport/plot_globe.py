@@ -2,7 +2,7 @@ r"""
 A cost on the globe
 ===================
 
-Everybody in the fifty largest cities is invited to a meeting, held in twelve cities with equally many seats. Who
+The people of fifty large cities are invited to a meeting, held in twelve places with equally many seats. Who
 goes where, if the ways are to be short? The way from :math:`x` to :math:`y` is an arc of a great circle, the angle of
 both directions times the radius of the earth: a cost that :class:`sparseot.costs.Geodesic` knows. The plan is that of
 
@@ -53,19 +53,20 @@ def read(table):
 
 places, x = read(CITIES)
 seats, y = read(HOSTS)
+names = [row.split()[0].replace("_", " ") for row in HOSTS.split(",")]
 people = places[:, 2] / places[:, 2].sum()
 plan = so.solve_sample(x, y, people, p=1, blur=0.02, cost=so.costs.Geodesic())
 
 
-def globe(ax, middle, plan, y, title):
+def globe(ax, middle, plan, y, title, names=()):
     """The half of the earth around a place (longitude, latitude), seen from far away, and the arcs of a plan."""
     lon, lat = np.deg2rad(middle)
     toward = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
     east = np.array([-np.sin(lon), np.cos(lon), 0])
-    north = np.cross(toward, east)
+    view = np.stack((east, np.cross(toward, east)))
 
     def line(points, **style):
-        seen = np.where((points @ toward > 0)[:, None], points @ np.stack((east, north), 1), np.nan)
+        seen = np.where((points @ toward > 0)[:, None], points @ view.T, np.nan)
         ax.plot(*seen.T, **style)
 
     turn = np.linspace(0, 2 * np.pi, 200)
@@ -83,17 +84,14 @@ def globe(ax, middle, plan, y, title):
         way /= np.linalg.norm(way, axis=1, keepdims=True)
         width = 0.5 + 60 * plan[i, j].item()
         line(way, color=COLOURS[j], lw=width, alpha=0.8, solid_capstyle="round")
-    for k in np.flatnonzero(x.numpy() @ toward > 0):
-        ax.scatter(
-            *(np.stack((east, north)) @ x[k].numpy()),
-            4e3 * people[k],
-            "0.5",
-            zorder=3,
-            ec="w",
-            lw=0.5,
-        )
+    near = x.numpy() @ toward > 0
+    size = {"s": 4e3 * people[near], "ec": "w", "lw": 0.5, "zorder": 3}
+    ax.scatter(*(view @ x[near].T.numpy()), c="0.5", **size)
     for j in np.flatnonzero(y.numpy() @ toward > 0):
-        ax.scatter(*(np.stack((east, north)) @ y[j].numpy()), 45, COLOURS[j], "s", ec="w", zorder=4)
+        ax.scatter(*(view @ y[j].numpy()), 45, COLOURS[j], "s", ec="w", zorder=4)
+        if names:
+            offset = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 7, "zorder": 5}
+            ax.annotate(names[j], view @ y[j].numpy(), **offset)
     ax.set(title=title, aspect="equal", xlim=(-1.03, 1.03), ylim=(-1.03, 1.03))
     ax.set_axis_off()
 
@@ -105,7 +103,7 @@ for ax, middle, title in zip(
     ("Americas", "Africa, Europe, Asia", "Pacific"),
     strict=True,
 ):
-    globe(ax, middle, plan.plan, y, title)
+    globe(ax, middle, plan.plan, y, title, names)
 plt.show()
 print(f"{EARTH * plan.value_linear:.0f} km on average")
 

@@ -16,7 +16,7 @@ from ...formulas.trees.axes import Untraceable
 from ...points import Points
 from ...precision import at_least_single
 
-__all__ = ["Matrix", "as_matrix"]
+__all__ = ["Matrix", "StoredCost", "as_matrix", "items"]
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,67 @@ class Matrix:
         which = torch.arange(items).to(self.costs)[:, None].expand(items, size)
         return torch.stack((numbers, which), -1)
 
+    @cached_property
+    def turned(self) -> Tensor:
+        """The transposed costs, whose rows lie in memory one after the other; made where loops run over them."""
+        return self.costs.mT.contiguous()
+
     @property
-    def formula(self) -> Opaque:
+    def formula(self) -> StoredCost:
         """The cost of such points."""
-        return Opaque(self._of_places)
+        return StoredCost(self._of_places, stored=self)
 
     def _of_places(self, x: Any, y: Any) -> Any:
         if not isinstance(x, Tensor):
             raise Untraceable("it is stored")
-        items = [round(float(k)) for k in x[:, 0, 1]]
         parts = [
-            self.costs[k][self._numbers(x[i], k)][:, self._numbers(y[i], k)]
-            for i, k in enumerate(items)
+            self.costs[k][self.numbers(x[i], k)][:, self.numbers(y[i], k)]
+            for i, k in enumerate(items(x))
         ]
         return (parts[0][None] if len(parts) == 1 else torch.stack(parts)).to(x)
 
-    def _numbers(self, places: Tensor, k: int) -> Any:
-        """Which rows, or columns, points are: a slice where they follow each other."""
+    def numbers(self, places: Tensor, k: int) -> Any:
+        """Which rows, or columns, points of the item k are: a slice where they follow each other."""
         found = (places[:, 0] / self.steps[k].to(places)).round().long()
         first = int(found[0])
         if bool((found == torch.arange(len(found), device=found.device) + first).all()):
             return slice(first, first + len(found))
         return found
+
+
+@dataclass(frozen=True)
+class StoredCost(Opaque):
+    """A matrix as a function of the points that stand for its rows and columns, or columns and rows."""
+
+    stored: Matrix | None = None
+    back: bool = False
+
+    @property
+    def T(self) -> StoredCost:
+        """The transposed matrix."""
+        function = self.function
+        return StoredCost(
+            lambda y, x: function(x, y).mT, self.clouds[::-1], self.stored, not self.back
+        )
+
+    def rows(self, k: int) -> Tensor:
+        """The costs of the item k, those of a point of the first cloud in a row."""
+        assert self.stored is not None
+        return (self.stored.turned if self.back else self.stored.costs)[k]
+
+    def covers(self, x: Tensor, y: Tensor) -> bool:
+        """Whether two clouds are all rows and all columns, in their order."""
+        assert self.stored is not None
+        shape = self.rows(0).shape
+        if (x.shape[1], y.shape[1]) != shape:
+            return False
+        found = [self.stored.numbers(t[i], k) for t in (x, y) for i, k in enumerate(items(t))]
+        return all(isinstance(part, slice) and part.start == 0 for part in found)
+
+
+def items(places: Tensor) -> list[int]:
+    """The items of a batch that points belong to."""
+    return [round(float(k)) for k in places[:, 0, 1]]
 
 
 def as_matrix(

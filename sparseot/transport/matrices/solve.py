@@ -20,7 +20,9 @@ from ..result import Transport
 from ..solve import say_what_failed, solve_points, with_tolerance
 from ..solvers.progress import deferred
 from ..solvers.sinkhorn import Sinkhorn
+from ..solvers.small import STORED_PAIRS
 from .derivatives import Solved, plan_of, potentials_of, value_of
+from .engine import MatrixEngine
 from .matrix import as_matrix
 
 __all__ = ["MatrixTransport", "solve"]
@@ -86,8 +88,10 @@ def solve(
     if init is not None and not isinstance(init, MatrixTransport):
         raise bad_input("init", type(init).__name__, "an earlier result of solve", kind=TypeError)
     options: dict[str, Any] = {"blur": float(reg), "p": 1, "reach": unbalanced, "debias": False}
+    large = C.shape[1] * C.shape[2] > STORED_PAIRS and C.device.type == "cpu"
+    by = how.on(MatrixEngine(matrix)) if large and how.engine == "auto" else how
     with deferred():
-        found = solve_points(source, target, matrix.formula, **options, solver=how, init=init)
+        found = solve_points(source, target, matrix.formula, **options, solver=by, init=init)
         say_what_failed(found)
         reference = like(C.detach().new_empty(0), first)
         return MatrixTransport((C, *weights), found, first.ndim == 3, reference, how)

@@ -72,11 +72,28 @@ def test_the_gradient_in_the_costs_is_the_plan():
     C, a, b = problem(300, 250)
     C = C.requires_grad_()
     result = so.solve(C, a, b, reg=0.05, tol=1e-6)
-    assert result.reports[0].engine.startswith("tiles on all pairs")
+    assert result.reports[0].engine.startswith("matrix on all pairs")
     (slope,) = torch.autograd.grad(result.value, C)
     torch.testing.assert_close(slope, result.plan.detach(), rtol=1e-10, atol=0)
     torch.testing.assert_close(slope.sum(1), a, rtol=1e-5, atol=0)
     torch.testing.assert_close(slope.sum(0), b, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_loops_over_large_matrices(dtype):
+    """The same as torch's tiles, both ways, from far guesses, in batches, and where rows are far apart."""
+    C = torch.rand(2, 270, 301).to(dtype)
+    C[0, 17] += 50.0  # a row that no guess of others is good for
+    a = torch.rand(2, 270).to(dtype) + 0.1
+    a[1, 3] = 0
+    a = a / a.sum(-1, keepdim=True)
+    loops = so.solve(C, a, reg=0.03, tol=1e-4)
+    tiles = so.solve(C, a, reg=0.03, tol=1e-4, solver=so.Sinkhorn(engine="tiles"))
+    names = [result.reports[0].engine.split()[0] for result in (loops, tiles)]
+    assert names == ["matrix", "tiles"]
+    torch.testing.assert_close(loops.value, tiles.value, rtol=1e-5, atol=0)
+    torch.testing.assert_close(loops.plan, tiles.plan, rtol=2e-2, atol=1e-7)
+    assert (loops.lower <= loops.upper).all() and (loops.upper - loops.lower < 1e-2).all()
 
 
 @pytest.mark.parametrize("p", [1, 2])
