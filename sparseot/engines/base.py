@@ -67,8 +67,13 @@ class Reductions(ABC):
         """
         raise NotImplementedError("These reductions are sums only.")
 
-    def largest(self, formula: Formula) -> tuple[Tensor, Tensor]:
-        """The largest value of each row and its column, ``(B, N)``; of engines that trace functions."""
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        r"""The minima :math:`\min_j C(x_i, y_j) - c_j` and their columns, ``(B, N)`` (int64).
+
+        Args:
+            cost: the formula C.
+            col: ``(B, M)`` heights c, or None for zero; a column at -1e30 is not there.
+        """
         raise NotImplementedError("These reductions are sums only.")
 
     def sum_slopes(

@@ -100,6 +100,12 @@ class _KeOpsReductions(ShiftedReductions):
         result: Tensor = self._exponent(cost, eps, col).max(2)
         return result.view(self.rows)
 
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        unit = self.given[0].new_ones(self.rows[0])
+        col = self.given[1].new_zeros(self.cols) if col is None else col
+        top, where = (-self._exponent(cost, unit, col)).min_argmin(2)
+        return top.view(self.rows), where.view(self.rows)
+
     @_on_threads
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None

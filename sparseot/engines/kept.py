@@ -208,6 +208,15 @@ class TileLoops(ABC):
         """
 
     @abstractmethod
+    def largest(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        """The largest exponent E of each row, and its column, ``(C, B)`` in float64 and int64.
+
+        Columns are numbered block after block; a row that meets none has -1e30 and -1.
+        """
+
+    @abstractmethod
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""
 

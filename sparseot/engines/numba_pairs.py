@@ -95,6 +95,14 @@ class _LoopReductions(Reductions):
         out *= self.real(1 / LOG2E)
         return torch.from_numpy(out)
 
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert isinstance(cost, GroundCost)
+        out, where = np.empty(self.rows, self.x.dtype), np.empty(self.rows, np.int64)
+        heights = np.zeros((len(self.y), self.y.shape[2]), self.x.dtype)
+        heights = heights if col is None else col.numpy()
+        self._run(1, loops.least, self.y, heights, self.real(cost.factor), cost.power, out, where)
+        return torch.from_numpy(out), torch.from_numpy(where)
+
     def _scaling(self, log: Tensor | None, points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Logarithmic scalings in base 2, zero where there are none."""
         if log is None:
@@ -129,3 +137,6 @@ class _BlockReductions(_LoopReductions):
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None
     ) -> Tensor:
         return Reductions.logsumexp(self, cost, eps, col, guess)
+
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return Reductions.least(self, cost, col)

@@ -147,6 +147,21 @@ class _TileReductions(ShiftedReductions):
         self._each(strip, cost, col)
         return out
 
+    @full_precision
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        out, unit = self.x.new_full(self.x.shape[:2], -torch.inf), self.x.new_ones(len(self.x))
+        where = torch.zeros_like(out, dtype=torch.int64)
+        col = self.y2.new_zeros(self.y2.shape) if col is None else col
+
+        def strip(batch: slice, i: slice, columns: list[slice]) -> None:
+            for j in columns:
+                top, place = self._exponent(cost, unit, batch, i, j, col).max(-1)
+                where[batch, i] = where[batch, i].where(out[batch, i] >= top, place + j.start)
+                out[batch, i] = torch.maximum(out[batch, i], top)
+
+        self._each(strip, cost, col)
+        return out / -LOG2E, where
+
     def _threads(self) -> int:
         return thread_count(of_torch=True) if self.x.device.type == "cpu" else 1
 

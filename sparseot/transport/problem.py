@@ -196,9 +196,9 @@ def _check_traced(
             finite(cost(x[:, i : i + 1], y), [i], clouds=clouds, what="cost")
         if y is not x:
             return
-        gaps = Opaque(lambda x, y: (cost(x, y) - cost.T(x, y)).abs())
-        sizes = Opaque(lambda x, y: cost(x, y).abs())
-        gap, size = (engine.bind(x, x).largest(c)[0].amax(0) for c in (gaps, sizes))
+        gaps = Opaque(lambda x, y: -(cost(x, y) - cost.T(x, y)).abs())
+        sizes = Opaque(lambda x, y: -cost(x, y).abs())
+        gap, size = (-engine.bind(x, x).least(c)[0].amin(0) for c in (gaps, sizes))
         if bool(gap.amax() > EVEN * size.amax()):
             i = int(gap.argmax())
             row, back = (c(x[:, i : i + 1], x) for c in (cost, cost.T))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from html import escape
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,9 +19,11 @@ from .plan import SolvedPlan
 from .plans.gradient_error import gradient_error
 from .plans.interval import TIGHT, value_bounds
 from .plans.summary import picture, status, text
-from .plans.unregularised import Bounds, unregularised
 from .solution import Level, Report
 from .solvers.sinkhorn import Sinkhorn
+
+if TYPE_CHECKING:
+    from .plans.unregularised import Bounds
 
 __all__ = ["Transport"]
 
@@ -127,6 +130,8 @@ class Transport(SolvedPlan):
     @own_settings
     def unregularised_bounds(self) -> list[Bounds]:
         """Those of each item, see :attr:`unregularised`."""
+        from .plans.unregularised import unregularised  # here, for a light import of the library
+
         problem, found = self.solved[0].problem, self.solved[0].solution
         items = range(len(found.f))
         return [unregularised(problem, found.f, found.g_prev, k) for k in items]

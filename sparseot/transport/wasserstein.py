@@ -22,14 +22,12 @@ from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["WassersteinDistance", "wasserstein_distance"]
 
-FIRST = {1: 0.005, 2: 0.02}  # blur, by p, of the diameter
+FIRST = {1: 0.001, 2: 0.01}  # blur, by p, of the diameter
 LEAST = 1e-6  # likewise
 TOL = 1e-3  # of the first solve
 COOLING = 0.05, 0.5  # the least and the largest factor of the temperature from solve to solve
-AIM, REST = (
-    0.7,
-    0.2,
-)  # of the width that is asked for: what the temperature and the tolerance may take
+NEAR = 0.4  # the least one for which the last potentials are a better start than coarse clouds
+AIM, REST = 0.7, 0.2  # of the width that is asked for: what temperature and tolerance may take
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ def wasserstein_distance(
 
     Entropic problems are solved at lower and lower temperatures. The potentials of each, made feasible
     by a minimum over all pairs, bound the distance from below, and its plan, brought to the exact marginals, from
-    above; nothing is assumed of their convergence. Where pairs are kept, the minima visit few of them and
-    bound all others; elsewhere they cost some passes over all pairs for each solve.
+    above; nothing is assumed of their convergence. Where pairs are kept, the minima visit few of them, those that can
+    be lowest; elsewhere they cost two passes over all pairs for each solve.
 
     Args:
         x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
@@ -161,13 +159,16 @@ class _Search:
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
         self.closing = torch.zeros_like(self.lower)
+        self.transport: Transport | None = None
         self.blurs = [FIRST.get(self.p, 1.0) * self.diameter]
 
     def solve(self) -> None:
         """One solve, and what it adds to the bounds."""
-        options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False}
-        options["cost"] = self.cost
-        found = solve_clouds(*self.clouds, blur=self.blurs[-1], solver=self.solver, **options)
+        options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False, "cost": self.cost}
+        blur, last = self.blurs[-1], self.blurs[-2:][0]
+        if len(self.blurs) > 1 and (blur / last) ** self.p >= NEAR:
+            options["init"] = self.transport
+        found = solve_clouds(*self.clouds, blur=blur, solver=self.solver, **options)
         self.transport = Transport(*found, self.solver)
         bounds = self.transport.unregularised_bounds
         lower, upper, self.closing = (
@@ -218,6 +219,7 @@ class _Search:
                 "converged=False; allow more by max_solves, or by Sinkhorn(max_sweeps=...)."
             )
         ends = [lower, upper, (lower + upper) / 2]
+        assert self.transport is not None, "solved"
         if not self.transport.batched:
             ends = [end[0] for end in ends]
         device = self.kind.device if isinstance(self.kind, Tensor) else "cpu"

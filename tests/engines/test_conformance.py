@@ -102,7 +102,7 @@ def traced(request, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["mahalanobis", "cosine", "huber", "uneven", "gaussian", "cubic"])
 def test_traced_functions_equal_the_dense_product(traced, name, dtype, device):
-    """Sums with and without scalings, softmins from good guesses and bad ones, and largest values."""
+    """Sums with and without scalings, softmins from good guesses and bad ones, and smallest values."""
     held = [t.to(device, dtype) for t in learnt()]
     cost = Opaque(FORMULAS[name].matrix if name in FORMULAS else lambda *z: COSTS[name](*z, *held))
     x, row = cloud(30, 3, dtype=dtype, device=device, batch=(2,))
@@ -121,11 +121,12 @@ def test_traced_functions_equal_the_dense_product(traced, name, dtype, device):
     for guess in (None, exact.to(dtype) + 3, torch.full_like(exact, 1e4).to(dtype)):
         found = sums.logsumexp(cost, eps, col, guess)
         assert (found - exact).abs().max() < tol * max(1, exponents.abs().max())
-    largest, where = sums.largest(cost)
-    assert (largest - dense.amax(2)).abs().max() <= tol * dense.abs().max()
-    assert (
-        dense.gather(2, where[..., None])[..., 0] - largest
-    ).abs().max() <= tol * dense.abs().max()
+    for heights in (None, col):
+        values = dense if heights is None else dense - heights[:, None].double()
+        low, where = sums.least(cost, heights)
+        size = values.abs().max()
+        assert (low - values.amin(2)).abs().max() <= tol * size
+        assert (values.gather(2, where[..., None])[..., 0] - low).abs().max() <= tol * size
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -145,6 +146,26 @@ def test_logsumexp_equals_the_dense_one(engine, p, eps, dtype, device):
     for guess in (None, exact.to(dtype) + 3, torch.full_like(exact, 1e4).to(dtype)):
         found = engine.bind(x, y).logsumexp(ground_cost(p), temperature, b.log(), guess)
         assert (found - exact).abs().max() < max(size, 1) * DTYPES[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("columns", [1, 700])
+def test_minima_equal_the_dense_ones(engine, p, columns, dtype, device):
+    """And their columns, of which some are not there, and some points of which coincide."""
+    thin_out(engine, dtype == torch.float64)
+    skip_refused(engine, ground_cost(p), torch.zeros(1, 1, 3, device=device))
+    x, _ = cloud(60, 3, dtype=dtype, device=device, batch=(2,))
+    y, col = cloud(columns, 3, dtype=dtype, device=device, batch=(2,), shift=0.3)
+    if columns > 5:
+        y[:, :5], col[:, 5:300] = x[:, :5], -1e30
+    costs = squared_distances(x.double(), y.double()) ** (p / 2) / p
+    for heights in (None, col):
+        values = costs if heights is None else costs - heights[:, None].double()
+        low, where = engine.bind(x, y).least(ground_cost(p), heights)
+        assert low.dtype == dtype and where.dtype == torch.int64 and where.shape == (2, 60)
+        assert (low - values.amin(2)).abs().max() < DTYPES[dtype]
+        assert (values.gather(2, where[..., None])[..., 0] - low).abs().max() < DTYPES[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -374,6 +395,25 @@ def test_sums_over_tiles_equal_the_dense_ones(loops, power, dim, dtype, device):
     exact = torch.einsum("ibjc,jrc->irb", parts, v.double())
     size = torch.einsum("ibjc,jrc->irb", parts, v.double().abs())
     assert ((products - exact).abs() <= 10 * DTYPES[dtype] * size).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_largest_exponents_over_tiles_equal_the_dense_ones(loops, power, dim, dtype, device):
+    """With their columns; rows that meet nothing are told."""
+    rows, cols = (Framed(count, dim, device, power) for count in (9, 7))
+    kept, tiles = random_tiles(9, 7, device)
+    exponents = entries(rows, cols, power).log2()
+    exponents = exponents.where(kept[:, None, :, None], -1e30).flatten(2)
+    biases = rows.bias.to(dtype), cols.bias.to(dtype)
+    top, where = loops.largest(tiles, rows.blocks(dtype), cols.blocks(dtype), biases)
+    assert top.dtype == torch.float64 and where.dtype == torch.int64
+    none = ~kept.any(1)
+    assert none.any() and (top[none] == -1e30).all() and (where[none] == -1).all()
+    tol = 100 * DTYPES[dtype]
+    assert (top - exponents.amax(2))[~none].abs().max() < tol
+    found = exponents.gather(2, where.clamp(min=0)[..., None])[..., 0]
+    assert (found - top)[~none].abs().max() < tol
 
 
 def test_tiles_are_the_same_from_both_sides(loops, device):

@@ -65,3 +65,26 @@ def test_status_of_what_has_not_converged():
         found = so.solve_sample(x, x + 1, blur=0.01, solver=so.Sinkhorn(max_sweeps=1))
     assert found.status.startswith("NOT CONVERGED: marginals off by")
     assert re.search(r"\(tol 0.001\) after \d+ sweeps$", found.status) and not found.converged
+
+
+@pytest.mark.parametrize(
+    ("problems", "sizes"),
+    [(10, (2, 300)), pytest.param(88, (2, 600), marks=pytest.mark.slow),
+     pytest.param(12, (1500, 3000), marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_intervals_hold_the_exact_distance(ot, problems, sizes):
+    """Of uneven weights, some zero, in one to three dimensions, over all pairs and over kept ones."""
+    rng = np.random.default_rng(problems)
+    for trial in range(problems):
+        p, dim, rtol = 1 + trial % 2, 1 + trial % 3, (0.05, 0.01)[trial % 4 == 0]
+        n, m = rng.integers(*sizes, 2, endpoint=True)
+        x, y = rng.random((n, dim)), rng.random((m, dim)) + rng.choice([0.0, 0.2, 3.0])
+        a, b = rng.random(n), rng.random(m)
+        a[: n // 9], a[-1] = 0, 1
+        a, b = a / a.sum(), b / b.sum()
+        costs = ot.dist(x, y, metric="euclidean") ** p
+        true = ot.emd2(a, b, costs, numItermax=10**8) ** (1 / p)
+        solver = so.Sinkhorn(multilevel=trial % 2 == 0)
+        found = so.wasserstein_distance(x, y, a, b, p=p, rtol=rtol, solver=solver)
+        assert found.lower <= true * (1 + 1e-9) and true * (1 - 1e-9) <= found.upper, trial
+        assert found.upper - found.lower <= rtol * found.upper, trial

@@ -16,7 +16,7 @@ import numpy as np
 from numba import uint64
 
 from .compiled import njit
-from .kept_squares import B, transpose
+from .kept_squares import NONE, B, keep_larger, transpose
 from .lanes import (
     accumulate,
     add,
@@ -25,6 +25,7 @@ from .lanes import (
     highest,
     inverse,
     load,
+    maximum,
     mul,
     spread,
     sqrt,
@@ -34,7 +35,7 @@ from .lanes import (
 )
 from .pairs import OPTIONS
 
-__all__ = ["products", "sums", "transpose"]
+__all__ = ["largest", "products", "sums", "transpose"]
 
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 
@@ -132,3 +133,50 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, power, le
                     for j in range(uint64(B)):
                         part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
                     accumulate(out, (I * columns + r) * uint64(B) + i, part)
+
+
+@njit(inline="always", **OPTIONS)
+def _column(I, J, i, xc, xo, yc, ys, yo, yb):
+    """The column of a tile that has the largest exponent of row i."""
+    best, place = -1e300, uint64(0)
+    for j in range(uint64(B)):
+        e, square = float(yb[J, j]), 0.0
+        for d in range(uint64(xc.shape[1])):
+            gap = xc[I, d] - yc[J, d] + xo[I, d, i] - yo[J, d, j]
+            e += yo[J, d, j] * ys[J, d]
+            square += gap * gap
+        e -= np.sqrt(square)
+        if e > best:
+            best, place = e, uint64(j)
+    return place
+
+
+@njit(**OPTIONS)
+def largest(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, where, lo, hi):
+    """The largest exponents of row blocks lo to hi over their tiles, and their columns."""
+    seen, rows, cols = (
+        np.empty((xo.shape[1], B), xo.dtype),
+        np.empty(B, xo.dtype),
+        np.empty(B, xo.dtype),
+    )
+    tops = np.empty(B, xo.dtype)
+    nothing, step = xo.dtype.type(NONE), uint64(128 // xo.itemsize)
+    for I in range(uint64(lo), uint64(hi)):
+        for i in range(uint64(B)):
+            out[I, i], where[I, i] = NONE, -1
+        for t in range(uint64(starts[I]), uint64(starts[I + 1])):
+            J = uint64(tiles[t])
+            _seen_from_there(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, seen, rows, cols)
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(seen, i), load(seen, uint64(B) + i)
+                x2, row = load(seen, uint64(2 * B) + i), load(rows, i)
+                top = spread(nothing)
+                for j in range(uint64(B)):
+                    far = _distances(J, i, j, seen, yo, x0, x1, x2)
+                    top = maximum(top, sub(add(row, spread(cols[j])), far))
+                store(tops, i, top)
+            keep_larger(I, J, tops, out, where)
+        for i in range(uint64(B)):
+            if where[I, i] >= 0:
+                J = uint64(where[I, i])
+                where[I, i] = J * uint64(B) + _column(I, J, i, xc, xo, yc, ys, yo, yb)

@@ -89,6 +89,15 @@ class NumbaLoops(TileLoops):
         share(self.loops.products, tiles.ranges, *args)
         return torch.from_numpy(out)
 
+    def largest(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        row, col = views(*biases)
+        out, where = np.empty(row.shape), np.empty(row.shape, np.int64)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, where
+        share(self.loops.largest, tiles.ranges, *args)
+        return torch.from_numpy(out), torch.from_numpy(where)
+
     @abstractmethod
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         """What compiled products are told of a power of the distance."""

@@ -18,12 +18,13 @@ from numba import uint64
 
 from ..base import KEPT_BLOCK
 from .compiled import njit
-from .lanes import accumulate, add, exp2, fma, highest, load, spread, store, zeros
+from .lanes import accumulate, add, exp2, fma, highest, load, maximum, spread, store, zeros
 from .pairs import OPTIONS
 
-__all__ = ["B", "products", "sums", "transpose"]
+__all__ = ["B", "NONE", "keep_larger", "largest", "products", "sums", "transpose"]
 
 B = KEPT_BLOCK
+NONE = -1e30  # the largest exponent of no column
 DIM = 3  # coordinates that stay in registers; more are read again for each column
 
 
@@ -51,15 +52,15 @@ def _biases(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols):
 
 
 @njit(inline="always", **OPTIONS)
-def _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2):
-    """The entries of column j of a tile, in the rows from i on."""
+def _exponents(I, J, i, j, xo, yo, cols, row, x0, x1, x2):
+    """The exponents of column j of a tile, in the rows from i on."""
     e = fma(x0, spread(yo[J, 0, j]), add(row, spread(cols[j])))
     e = fma(x1, spread(yo[J, 1, j]), e)
     e = fma(x2, spread(yo[J, 2, j]), e)
     dim = uint64(xo.shape[1])
     for d in range(uint64(DIM), dim):
         e = fma(load(xo, (I * dim + d) * uint64(B) + i), spread(yo[J, d, j]), e)
-    return exp2(e)
+    return e
 
 
 @njit(**OPTIONS)
@@ -80,7 +81,8 @@ def sums(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, peaks, lo, 
                 x2, row = load(xo, at + uint64(2 * B) + i), load(rows, i)
                 part = zeros(zero)
                 for j in range(uint64(B)):
-                    part = add(part, _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2))
+                    e = _exponents(I, J, i, j, xo, yo, cols, row, x0, x1, x2)
+                    part = add(part, exp2(e))
                 accumulate(out, I * uint64(B) + i, part)
                 peak = max(peak, highest(part))
             peaks[t] = peak
@@ -103,13 +105,61 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, out, lo, 
                 x0, x1 = load(xo, at + i), load(xo, at + uint64(B) + i)
                 x2, row = load(xo, at + uint64(2 * B) + i), load(rows, i)
                 for j in range(uint64(B)):
-                    entry = _entries(I, J, i, j, xo, yo, cols, row, x0, x1, x2)
-                    store(entries, j * uint64(B) + i, entry)
+                    e = _exponents(I, J, i, j, xo, yo, cols, row, x0, x1, x2)
+                    store(entries, j * uint64(B) + i, exp2(e))
                 for r in range(columns):
                     part = zeros(zero)
                     for j in range(uint64(B)):
                         part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
                     accumulate(out, (I * columns + r) * uint64(B) + i, part)
+
+
+@njit(inline="always", **OPTIONS)
+def keep_larger(I, J, tops, out, where):
+    """Notes the largest exponents of a tile where they are the largest so far."""
+    for i in range(uint64(B)):
+        if tops[i] > out[I, i]:
+            out[I, i], where[I, i] = tops[i], J
+
+
+@njit(inline="always", **OPTIONS)
+def _column(I, J, i, xc, xo, yc, ys, yo, yb):
+    """The column of a tile that has the largest exponent of row i."""
+    best, place = -1e300, uint64(0)
+    for j in range(uint64(B)):
+        e = float(yb[J, j])
+        for d in range(uint64(xc.shape[1])):
+            tilt = ys[J, d] + (xc[I, d] - yc[J, d]) + xo[I, d, i]
+            e += yo[J, d, j] * tilt
+        if e > best:
+            best, place = e, uint64(j)
+    return place
+
+
+@njit(**OPTIONS)
+def largest(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, where, lo, hi):
+    """The largest exponents of row blocks lo to hi over their tiles, and their columns."""
+    rows, cols, tops = np.empty(B, xo.dtype), np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    nothing, step = xo.dtype.type(NONE), uint64(128 // xo.itemsize)
+    for I in range(uint64(lo), uint64(hi)):
+        at = I * uint64(xo.shape[1]) * uint64(B)
+        for i in range(uint64(B)):
+            out[I, i], where[I, i] = NONE, -1
+        for t in range(uint64(starts[I]), uint64(starts[I + 1])):
+            J = uint64(tiles[t])
+            _biases(I, J, step, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols)
+            for i in range(uint64(0), uint64(B), step):
+                x0, x1 = load(xo, at + i), load(xo, at + uint64(B) + i)
+                x2, row = load(xo, at + uint64(2 * B) + i), load(rows, i)
+                top = spread(nothing)
+                for j in range(uint64(B)):
+                    top = maximum(top, _exponents(I, J, i, j, xo, yo, cols, row, x0, x1, x2))
+                store(tops, i, top)
+            keep_larger(I, J, tops, out, where)
+        for i in range(uint64(B)):
+            if where[I, i] >= 0:
+                J = uint64(where[I, i])
+                where[I, i] = J * uint64(B) + _column(I, J, i, xc, xo, yc, ys, yo, yb)
 
 
 @njit(**OPTIONS)

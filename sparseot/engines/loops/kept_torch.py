@@ -22,6 +22,7 @@ __all__ = ["TorchDistances", "TorchSquares"]
 ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
+NONE = -1e30  # the largest exponent of no column
 
 Chunk = Callable[[slice, Tensor, Tensor, Tensor, Tensor | None], None]
 
@@ -62,8 +63,8 @@ class TorchLoops(TileLoops):
         out = torch.zeros_like(biases[0], dtype=torch.float64)
         largest = biases[0].new_empty(len(tiles)) if peaks else None
 
-        def chunk(place: slice, I: Tensor, _: Tensor, entries: Tensor, __: object) -> None:
-            part = entries.sum(2)
+        def chunk(place: slice, I: Tensor, _: Tensor, exponents: Tensor, __: object) -> None:
+            part = _entries(exponents).sum(2)
             out.index_add_(0, I, part.double())
             if largest is not None:
                 torch.amax(part, 1, out=largest[place])
@@ -77,7 +78,8 @@ class TorchLoops(TileLoops):
         least = rounding(rows, cols) if power < 0 else 0.0
         out = v.new_zeros(len(biases[0]), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
 
-        def chunk(_: slice, I: Tensor, J: Tensor, entries: Tensor, far: Tensor | None) -> None:
+        def chunk(_: slice, I: Tensor, J: Tensor, exponents: Tensor, far: Tensor | None) -> None:
+            entries = _entries(exponents)
             if power:
                 assert far is not None
                 entries = entries * far.where(far > least, math.inf if power < 0 else 0.0) ** power
@@ -85,6 +87,25 @@ class TorchLoops(TileLoops):
 
         self._each(tiles, rows, cols, biases, chunk)
         return out
+
+    def largest(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        out = torch.full_like(biases[0], NONE, dtype=torch.float64)
+        where = torch.full_like(out, -1, dtype=torch.int64)
+        lanes = torch.arange(KEPT_BLOCK, device=out.device)
+
+        def chunk(_: slice, I: Tensor, J: Tensor, exponents: Tensor, __: object) -> None:
+            tops, columns = exponents.double().max(2)
+            rows = I[:, None].expand_as(tops)
+            out.scatter_reduce_(0, rows, tops, "amax")
+            best = tops == out[I]  # of equal ones any may stay
+            where[rows[best], lanes.expand_as(tops)[best]] = (columns + KEPT_BLOCK * J[:, None])[
+                best
+            ]
+
+        self._each(tiles, rows, cols, biases, chunk)
+        return out, where
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         places = tiles.blocks.argsort(stable=True)
@@ -94,7 +115,7 @@ class TorchLoops(TileLoops):
     def _each(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, chunk: Chunk
     ) -> None:
-        """Calls ``chunk`` with places, row blocks, column blocks, entries ``(k, B, B)`` and distances.
+        """Calls ``chunk`` with places, row blocks, column blocks, exponents ``(k, B, B)`` and distances.
 
         On a CPU, ranges of rows are shared among threads of our own.
         """
@@ -106,7 +127,7 @@ class TorchLoops(TileLoops):
                 place = slice(at, min(at + many, last))
                 I, J = tiles.owners[place].long(), tiles.blocks[place].long()
                 exponents, far = self._exponents(rows, cols, biases, I, J)
-                chunk(place, I, J, exponents.clamp_(LOWEST, HIGHEST).exp2_(), far)
+                chunk(place, I, J, exponents, far)
 
         share(part, tiles.spans if device.type == "cpu" else [0, len(tiles)])
 
@@ -160,6 +181,11 @@ class TorchDistances(TorchLoops):
             best = edge.sum(0) if best is None else torch.minimum(best, edge.sum(0))
         assert best is not None
         return rows.heights + cols.heights + best
+
+
+def _entries(exponents: Tensor) -> Tensor:
+    """Powers of two, in the place of their exponents."""
+    return exponents.clamp_(LOWEST, HIGHEST).exp2_()
 
 
 def _distances(rows: Blocks, cols: Blocks, I: Tensor, J: Tensor) -> Tensor:

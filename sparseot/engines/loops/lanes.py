@@ -25,6 +25,7 @@ __all__ = [
     "highest",
     "inverse",
     "load",
+    "maximum",
     "mul",
     "spread",
     "sqrt",
@@ -192,6 +193,16 @@ def inverse(typing: Any, a: Any, least: Any) -> Any:
         quotient = builder.fdiv(_constant(kind, 1.0), args[0])
         beyond = builder.fcmp_ordered(">", *args)
         return builder.select(beyond, quotient, _constant(kind, 0.0))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """The larger one in each place."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
 
     return a(a, a), codegen
 

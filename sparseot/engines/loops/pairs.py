@@ -17,7 +17,7 @@ from numba import uint64
 from .compiled import njit
 from .exponentials import exp2
 
-__all__ = ["OPTIONS", "logsumexp", "sums"]
+__all__ = ["OPTIONS", "least", "logsumexp", "sums"]
 
 BLOCK = 512
 LOWEST, HIGHEST = 1e-20, 1e30  # sums of exponentials that lost nothing to clamping
@@ -241,3 +241,44 @@ def logsumexp(x, y, col, guess, rates, decay, out, lo, hi):
             shift = -_row_maximum(s, x, y, col, b, i, m, rates[b], decay)
             total = _row_total(s, x, y, col, b, i, m, rates[b], shift, decay)
         out[b, i] = np.log2(total) - shift
+
+
+@njit(inline="always", **OPTIONS)
+def _heights(s, x, y, col, b, i, start, size, factor, power):
+    """``factor |x_i - y_j|^power - col_j`` for ``size`` columns from ``start``, into ``s``."""
+    _squares(s, x, y, b, i, start, size)
+    if power == 1:
+        for j in range(size):
+            s[j] = factor * np.sqrt(s[j]) - col[b, start + j]
+    else:
+        for j in range(size):
+            s[j] = factor * s[j] - col[b, start + j]
+
+
+@njit(**OPTIONS)
+def least(x, y, col, factor, power, out, where, lo, hi):
+    """``out[b, i] = min_j factor |x - y|^power - col[b, j]`` and its column, rows lo to hi.
+
+    The column is looked for in the block that held the minimum, once more: the other blocks are
+    left with the minimum alone, which is a plain loop.
+    """
+    n, m = uint64(x.shape[2]), uint64(y.shape[2])
+    s = np.empty(BLOCK, x.dtype)
+    for q in range(uint64(lo), uint64(hi)):
+        b, i = q // n, q % n
+        low, at = x.dtype.type(3e38), uint64(0)
+        for start in range(uint64(0), m, uint64(BLOCK)):
+            size = min(uint64(BLOCK), m - start)
+            _heights(s, x, y, col, b, i, start, size, factor, power)
+            part = s[0]
+            for j in range(size):
+                part = min(part, s[j])
+            if part < low:
+                low, at = part, uint64(start)
+        size = min(uint64(BLOCK), m - at)
+        _heights(s, x, y, col, b, i, at, size, factor, power)
+        place = uint64(0)
+        for j in range(size):
+            if s[j] < s[place]:
+                place = uint64(j)
+        out[b, i], where[b, i] = s[place], at + place

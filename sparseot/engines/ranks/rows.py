@@ -56,7 +56,7 @@ class SharedRows(Engine):
 
 class _SharedReductions(Reductions):
     def __init__(self, engine: SharedRows, x: Tensor, y: Tensor) -> None:
-        self.ranks, self.mine = engine.ranks, engine.ranks.part(x.shape[1])
+        self.ranks, self.mine, self.like = engine.ranks, engine.ranks.part(x.shape[1]), x
         some = x[:, self.mine].contiguous()
         with self.ranks.telling():
             self.inner = engine.inner.bind(some, y) if some.shape[1] else None
@@ -74,6 +74,13 @@ class _SharedReductions(Reductions):
         some = None if guess is None else guess[:, self.mine].contiguous()
         nothing = col.new_empty(len(col), 0)
         return self._whole(lambda s: s.logsumexp(cost, eps, col, some), nothing, "potentials")
+
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        nothing = self.like.new_empty(len(self.like), 0)
+        with self.ranks.telling(), torch.no_grad():
+            found = (nothing, nothing.long()) if self.inner is None else self.inner.least(cost, col)
+        low, where = (self.ranks.rows(part, 1, "minima") for part in found)
+        return low, where
 
     def _whole(self, run: Callable[[Reductions], Tensor], nothing: Tensor, what: str) -> Tensor:
         """What all ranks find for their rows; ``nothing`` of those that have none."""

@@ -86,6 +86,18 @@ class SharedTiles(TileLoops):
                 out = self.inner.products(*given, v, power)
         return self.ranks.rows(out, what="products")
 
+    def largest(
+        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
+    ) -> tuple[Tensor, Tensor]:
+        mine, out = self._share(tiles), biases[0][:0].double()
+        where = out.long()
+        if mine.start < mine.stop:
+            given = _tiles(tiles, mine), _blocks(rows, mine), cols, (biases[0][mine], biases[1])
+            with self.ranks.telling():
+                out, where = self.inner.largest(*given)
+        out, where = (self.ranks.rows(part, what="minima") for part in (out, where))
+        return out, where
+
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         return self.inner.transpose(tiles, columns)
 

@@ -103,10 +103,13 @@ class _Sums(ShiftedReductions):
         low, _ = self._least(known, neg(exponent), places, _temperatures(eps, col))
         return -low
 
-    def largest(self, formula: Formula) -> tuple[Tensor, Tensor]:
-        known = self._of(formula)
-        low, where = self._least(known, neg(known.tree), [], [])
-        return -low, where
+    @torch.no_grad()
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        known = self._of(cost)
+        if col is None:
+            return self._least(known, known.tree, [], [])
+        place = known.place(0, 1, J)
+        return self._least(known, sub(known.tree, place), [place], [col[..., None]])
 
     def _exponent(self, known: _Formula) -> tuple[Expr, list[Expr]]:
         """``c_j - C_ij / eps``, and the places of c and of 1 / eps."""

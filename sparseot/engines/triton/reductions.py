@@ -29,6 +29,7 @@ GROUPS = (
     3  # of coordinates, for which a sum with its slopes is not more than one without and theirs
 )
 JOINED = 256  # rows of a program that joins parts
+ENTRIES = 1 << 26  # pairs at a time, where torch takes them
 PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
 
 
@@ -115,6 +116,16 @@ class TritonReductions(Reductions):
         found = self.sum(kernel, torch.cat((v, v * self.y), -1), row, col)
         total, moment = found[..., :1], found[..., 1:]
         return total, -2 * kernel.rate * (total * self.x - moment)
+
+    def least(self, cost: Formula, col: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """By torch: these are few passes beside those of a solve."""
+        assert isinstance(cost, GroundCost)
+        mode, found = "donot_use_mm_for_euclid_dist", []
+        for x in self.x.split(max(1, ENTRIES // (self.items * self.y.shape[1])), 1):
+            costs = cost.polynomial(torch.cdist(x, self.y, compute_mode=mode).square_())
+            found.append((costs if col is None else costs - col[:, None]).min(-1))
+        low, where = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+        return low, where
 
     def logsumexp(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None = None

@@ -1,8 +1,7 @@
 r"""The minima :math:`\min_j C(x_i, y_j) - g_j` over all pairs, of which few are visited where pairs were kept.
 
-Over all pairs the minimum is a softmin with unit weights, which is never above it, at a temperature that leaves no
-digit of difference. Where pairs were kept, temperatures fall in two stages from that of the plan, each with a screen of its own around
-the last softmin, and what a screen leaves out is bounded and added to the sum under the logarithm.
+Those over the kept pairs are a bound from above. With them as the potential of the rows, the screen of a plan drops all
+pairs of blocks in which no cost can be as low; the minima over the others are exact.
 """
 
 from __future__ import annotations
@@ -12,63 +11,65 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ...engines.kept import Boxes, TileRows
 from ...points import CLOSED, Points
 from ..problem import Problem
-from ..pruned.clouds import BlockCloud
+from ..pruned.frames import Frame
 from ..pruned.kept_pairs import KeptPairs
-from ..pruned.softmins import PrunedSoftmins
 
 __all__ = ["minima"]
 
-HARD = 1e-9  # temperature of a minimum, relative to potentials and costs
-STAGES = (0.125, 1e-6), (0.025, 1e-12)  # temperatures relative to that of the plan, and tolerances
-HIGHEST = 1e25  # sums whose exponents may have been cut off
-TINY = 1e-290  # added to sums under the logarithm: none may underflow
+ROUNDING = 1e-12  # of potentials and costs: by so much a bound of a pair of blocks may be too low
 
 
 def minima(problem: Problem, near: Tensor, g: Tensor, weights: Tensor, size: float) -> Tensor:
-    """Lower bounds ``(N,)`` of the minima, exact but for rounding unless pairs crowd at the minimum.
+    """The minima ``(N,)``, exact but for rounding.
 
     Args:
         problem: one item, in double precision.
-        near: ``(N,)`` potential of the source, some temperatures from the softmin of g at most.
+        near: ``(N,)`` potential of the source, by which kept pairs are read.
         g: ``(M,)`` potential of the target.
         weights: ``(M,)``, of the target; points without weight do not count.
         size: of the largest potentials and costs.
     """
     if isinstance(problem.pairs, KeptPairs):
         return _over_few(problem, problem.pairs, near, g, weights, size)
-    hard = max(HARD * size, 1e-300)
-    col = (g / hard).where(weights > 0, CLOSED)[None].contiguous()
+    col = g.where(weights > 0, CLOSED)[None].contiguous()
     sums = problem.engine.bind(problem.source.positions, problem.target.positions)
-    return -hard * sums.logsumexp(problem.cost, g.new_full((1,), hard), col)[0]
+    return sums.least(problem.cost, col)[0][0]
 
 
 def _over_few(
     problem: Problem, pairs: KeptPairs, near: Tensor, g: Tensor, weights: Tensor, size: float
 ) -> Tensor:
-    check, eps, here = pairs.checks[0], problem.eps, problem.source.positions[0]
-    uniform = torch.ones_like(here[:, 0]) / len(here), (weights > 0).to(g) / (weights > 0).sum()
-    source = BlockCloud(here, uniform[0])
-    target = BlockCloud(problem.target.positions[0], uniform[1])
-    softmin = eps * problem.log_rows(g[None], near[None])[0]  # of the visited pairs
-    guess = softmin.where(softmin.isfinite(), near)
-    for cooler, tol in STAGES:
-        rest = check.cost, check.penalty, cooler * eps, tol, torch.float64, check.engine
-        guess, total = _softmin(PrunedSoftmins(source, target, *rest), guess, g)
-    lost = (~(total < HIGHEST)).nonzero()[:, 0]
+    (check,), (rows, cols, tiles) = pairs.checks, pairs.tiles
+    height, origin = check.scale.height, check.clouds[0].centres[0]
+    there, logs = g[cols.order], cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
+    frame = Frame.of(cols, there, check.scale, origin)
+    blocks, biases = frame.blocks(torch.float64), frame.bias(there) + logs
+
+    def over(tiles: TileRows, seen: Frame, here: Tensor) -> Tensor:
+        both = (seen.blocks(torch.float64), blocks), (seen.bias(here), biases)
+        top = check.loops.largest(tiles, *both[0], both[1])[0].view(-1)[: rows.n]
+        return here - top / height
+
+    seen = Frame.of(rows, near[rows.order], check.scale, origin)
+    found = over(tiles, seen, near[rows.order])
+    lost = (found > -CLOSED / 2 / height).nonzero()[:, 0]  # rows whose kept pairs hold nothing
     if len(lost):
-        some = Points(here[None, lost], uniform[0][None, lost])
-        all_pairs = replace(problem, source=some, pairs=None)
-        guess[lost] = minima(all_pairs, near[lost], g, weights, size)
-    return guess
+        places = rows.order[lost]
+        here = Points(problem.source.positions[:, places], problem.source.weights[:, places])
+        found[lost] = minima(replace(problem, source=here, pairs=None), near, g, weights, size)
+    seen = Frame.of(rows, found, check.scale, origin)
+    (fine, groups), (near_fine, near_groups) = (
+        map(_unweighted, side.boxes()) for side in (seen, frame)
+    )
+    threshold = -ROUNDING * size * height
+    coarse, _ = check.loops.screen(groups, near_groups, threshold)
+    tiles, _ = check.loops.screen(fine, near_fine, threshold, coarse)
+    return torch.minimum(found, over(tiles, seen, found))[rows.inverse]
 
 
-def _softmin(screen: PrunedSoftmins, guess: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    """A softmin with unit weights, lowered by what was not visited, and the sum of its exponentials."""
-    source, target = screen.clouds
-    here, there, weights = guess[source.order], g[target.order], target.weights[:, None]
-    screen.build(here, there, 0.0)
-    sums = screen.products(0, here, there, weights)[source.inverse, 0] + screen.missed(guess, g)
-    total = (sums + TINY) / weights.max()
-    return guess - screen.eps * total.log(), total
+def _unweighted(boxes: Boxes) -> Boxes:
+    """The same, of which a tile is kept by its exponents alone."""
+    return replace(boxes, shares=torch.zeros_like(boxes.shares))

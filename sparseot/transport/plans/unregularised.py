@@ -2,8 +2,8 @@ r"""An interval that contains the cost without regularisation, :math:`\min \lang
 
 From below, the dual objective of potentials that are feasible: :math:`f_i = \min_j C_{ij} - g_j` over all pairs, and
 g from f alike (the c-transforms of Villani, 2009, "Optimal transport: old and new", chapter 5). From above, the cost of a plan
-with exactly the right marginals, that of the potentials scaled down and closed by a product
-(:mod:`.interval`). Both are valid for whatever potentials, and as the temperature falls they meet.
+with exactly the right marginals, that of the potentials scaled down (:mod:`.interval`), and closed by one
+between neighbours (:mod:`.closing`). Both are valid for whatever potentials, and as the temperature falls they meet.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ...errors import bad_input
 from ...formulas import GroundCost
 from ...points import Points
 from ..problem import Problem
+from .closing import closing_cost
 from .interval import UNIT, scaled_down
 from .minima import minima
 from .sums import PlanSums
@@ -96,15 +97,17 @@ def _of_means(sums: PlanSums) -> float:
 
 
 def _primal(sums: PlanSums) -> tuple[float, float]:
-    """The cost of a plan with the right marginals, and the part of it that is a product."""
-    whole = sums.outer_cost(sums.a, sums.b) + ROUNDING * sums.size
-    if not sums.sound:
-        return whole, whole
-    X, Y, rows, cols = scaled_down(sums)
-    cost, closing = float((sums.a * X) @ sums.costs(Y)), 0.0
-    missing, lacking = (sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0)
-    d = float(torch.maximum(missing.sum(), lacking.sum()))
-    if d > 0:
-        closing = sums.outer_cost(missing, lacking) / d
-    cost += closing + (ROUNDING + UNIT * sums.size / sums.eps) * sums.size
-    return (cost, closing) if math.isfinite(cost) and cost < whole else (whole, whole)
+    """The cost of a plan with the right marginals, and the part of it that closes them."""
+    x, y = (cloud.positions[0] for cloud in (sums.problem.source, sums.problem.target))
+    cost = sums.problem.cost
+    assert isinstance(cost, GroundCost)
+    if sums.sound:
+        X, Y, rows, cols = scaled_down(sums)
+        missing, lacking = (sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0)
+        closing = closing_cost(cost, x, y, missing, lacking)
+        total = float((sums.a * X) @ sums.costs(Y)) + closing
+        total += (ROUNDING + UNIT * sums.size / sums.eps) * sums.size
+        if math.isfinite(total):
+            return total, closing
+    whole = closing_cost(cost, x, y, sums.a, sums.b) + ROUNDING * sums.size
+    return whole, whole

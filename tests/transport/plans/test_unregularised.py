@@ -6,9 +6,14 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import sparseot as so
-from sparseot.transport.plans import minima as minima_of_plans
+from sparseot.engines.base import KEPT_BLOCK
+from sparseot.engines.kept import TileRows
+from sparseot.engines.loops.kept_numba import NumbaLoops
+from sparseot.formulas import ground_cost
+from sparseot.transport.plans.closing import closing_cost
 from sparseot.transport.plans.minima import minima
 from sparseot.transport.plans.sums import PlanSums
+from sparseot.transport.pruned.kept_pairs import KeptPairs
 from tests.references.clouds import cloud
 
 ALL, FEW = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)
@@ -54,8 +59,10 @@ def test_bounds_are_never_violated(seed, kept):
 
 @pytest.mark.parametrize("p", [1, 2])
 @pytest.mark.parametrize("side", [0, 1])
-def test_minima_over_kept_pairs_are_those_of_all(p, side, monkeypatch):
-    """Never above them, and below by little of a temperature; rows that lost their digits are taken over all pairs."""
+@pytest.mark.parametrize("seed", [0, 1])
+def test_minima_over_kept_pairs_are_those_of_all(p, side, seed, monkeypatch):
+    """Exactly, whatever is known at first: from the potentials, from worse ones, and where kept pairs hold nothing."""
+    torch.manual_seed(seed)
     (x, a), (y, b) = cloud(300, 2, zero=3), cloud(250, 2, shift=0.2, zero=5)
     found = so.solve_sample(x, y, a, b, blur=0.05, p=p, solver=FEW).solved[0]
     sums = PlanSums(found.problem, found.solution.f, found.solution.g_prev, 0)
@@ -63,12 +70,52 @@ def test_minima_over_kept_pairs_are_those_of_all(p, side, monkeypatch):
     if side:
         problem, near, g, points, others, weights = sums.back, sums.g, sums.f, y, x, a
     true = (torch.cdist(points, others) ** p / p - g)[:, weights > 0].amin(1)
-    eps = found.problem.eps
-    for highest in (minima_of_plans.HIGHEST, 0.0):
-        monkeypatch.setattr(minima_of_plans, "HIGHEST", highest)
-        few = minima(problem, near, g, weights, sums.size)
-        assert (few <= true + 1e-12).all()
-        assert (true - few)[[a, b][side] > 0].max() < (0.2 * eps if highest else 1e-7)
+    rough = near + 0.01 * torch.randn_like(near)
+    for guess in (near, rough):
+        few = minima(problem, guess, g, weights, sums.size)
+        assert (few - true).abs().max() < 1e-12
+    starts = torch.zeros_like(problem.pairs.tiles[2].starts)
+    nothing = TileRows(starts, problem.pairs.tiles[2].blocks[:0])
+    monkeypatch.setattr(KeptPairs, "tiles", (*problem.pairs.tiles[:2], nothing))
+    assert (minima(problem, near, g, weights, sums.size) - true).abs().max() < 1e-12
+
+
+def test_minima_over_kept_pairs_visit_few(monkeypatch):
+    """Counted in pairs: the screens leave out nearly all."""
+    visited = []
+
+    def counted(self, tiles, *given):
+        visited.append(len(tiles) * KEPT_BLOCK**2)
+        return largest(self, tiles, *given)
+
+    n = 4000
+    (x, a), (y, b) = cloud(n, 2), cloud(n, 2, shift=0.05)
+    found = so.solve_sample(x, y, a, b, blur=0.01, solver=FEW)
+    largest = NumbaLoops.largest
+    monkeypatch.setattr(NumbaLoops, "largest", counted)
+    assert found.unregularised[0] > 0
+    assert len(visited) == 4 and max(visited) < 0.1 * n**2
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("dim", [1, 3])
+def test_closing_costs_are_those_of_plans(p, dim):
+    """Never below the best plan, far below a product where masses lie near each other, and zero where they are equal."""
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 1), (3, 70), (90, 60)):
+        x, y = (torch.from_numpy(rng.random((size, dim))) for size in (n, m))
+        k, l = shares(rng, n, 60), shares(rng, m, 60)
+        u, v = torch.from_numpy(k / 60), torch.from_numpy(l / 60)
+        product = float(u @ (torch.cdist(x, y) ** p / p) @ v)
+        found, true = closing_cost(ground_cost(p), x, y, u, v), exact(x, y, k, l, p)
+        assert true <= found + 1e-15 and found <= 2 * product + 1e-15
+    x = torch.from_numpy(rng.random((3000, dim)))
+    u, v = (torch.from_numpy(rng.random(3000)) for _ in range(2))
+    near = closing_cost(ground_cost(p), x, x, u / u.sum(), v / v.sum())
+    product = float((torch.cdist(x, x) ** p / p).mean())
+    assert 0 < near < 0.2 * product
+    for some in (u, 0 * u):
+        assert closing_cost(ground_cost(p), x, x, some, 0 * u) == 0
 
 
 def test_bounds_meet_as_the_temperature_falls():
