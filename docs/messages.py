@@ -23,7 +23,7 @@ SILENT = (
     "AssertionError",
 )  # for programmers: no input raises them
 TITLES = {
-    "": "Points, weights, kernels and data",
+    "": "Points, weights and kernels",
     "losses": "Losses",
     "averages": "Averages",
     "transport": "Transport",
@@ -32,6 +32,7 @@ TITLES = {
     "lazy": "LazyTensors",
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
+    "datasets": "Data of the tutorials",
     "formulas": "Costs and kernels of your own",
     "sparseot_widgets": "Viewers and figures",
 }
