@@ -23,7 +23,7 @@ SILENT = (
     "AssertionError",
 )  # for programmers: no input raises them
 TITLES = {
-    "": "Points, weights, kernels and data",
+    "": "Points, weights and kernels",
     "losses": "Losses",
     "averages": "Averages",
     "transport": "Transport",
@@ -33,6 +33,7 @@ TITLES = {
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
     "costs": "Cost objects",
+    "datasets": "Data of the tutorials",
     "formulas": "Costs and kernels of your own",
     "sparseot_widgets": "Viewers and figures",
 }

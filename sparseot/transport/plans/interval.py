@@ -26,7 +26,6 @@ from torch import Tensor
 
 from ...operators.cg import descend
 from ..derivatives.solved import Solved, divergence
-from .seen import interval_seen
 from .sums import PlanSums
 
 __all__ = ["TIGHT", "UNIT", "Interval", "interval", "scaled_down", "value_bounds"]
@@ -96,9 +95,12 @@ def _one(part: Solved, item: int, steps: int) -> Interval:
     """Bounds for one item: from what its solve saw, or by products with its plan."""
     found = part.solution
     told = found.seen[item] if found.seen and not steps else None
-    ends = None if told is None else interval_seen(part.problem, told, item)
-    if ends is not None:
-        return Interval(*ends)
+    if told is not None:
+        from .seen import interval_seen  # here, for a light import of the library
+
+        ends = interval_seen(part.problem, told, item)
+        if ends is not None:
+            return Interval(*ends)
     return interval(PlanSums(part.problem, found.f, found.g_prev, item), steps)
 
 

@@ -26,9 +26,8 @@ from .last_pass import LastPass
 from .progress import Stopped
 from .relaxation import PLAIN, alternate
 
-__all__ = ["WORTH", "solve_nested"]
+__all__ = ["solve_nested"]
 
-WORTH = 1 << 26  # pairs from which on it is taken
 LEAF = 8  # points in a leaf, and leaves in one of the next coarser level
 FEWEST = 1000  # leaves, at the coarsest level, about
 LIFTED = 0.002  # tolerance on leaves that is worth reaching

@@ -29,8 +29,6 @@ from .all_pairs import Start, is_stored, solve_all_pairs
 from .checkpoint import Checkpoint
 from .course import Course, Found
 from .multilevel import solve_kept_pairs
-from .nested import WORTH as WORTH_LEAVES
-from .nested import solve_nested
 from .progress import Bar
 
 __all__ = ["Sinkhorn"]
@@ -38,6 +36,7 @@ __all__ = ["Sinkhorn"]
 DEFAULT = 1e-3  # tolerance
 SWEEPING = 500  # multiplications that a pair takes in a small problem, about
 BOXES = 6  # dimension above which boxes bound little
+LEAVES = 1 << 26  # pairs from which on they are swept after leaves of a tree
 SINGLE = 1e-5  # tolerance that single precision can reach
 ROUNDING, BLIND = 1.1e-16, 1e-2  # of double precision, and the error of an entry that is too much
 
@@ -218,8 +217,10 @@ class Sinkhorn(Solver):
         problem, wanted = course.problem, self.multilevel
         if wanted is None:
             pairs = problem.source.weights.numel() * problem.target.weights.numel()
-            wanted = pairs >= WORTH_LEAVES
+            wanted = pairs >= LEAVES
         if wanted and start is None and not problem.symmetric and self._has_leaves(problem):
+            from .nested import solve_nested  # here, for a light import of the library
+
             return solve_nested(course, why=why)
         return solve_all_pairs(course, start, asked=self._asked, why=why)
 
