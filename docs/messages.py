@@ -30,6 +30,7 @@ TITLES = {
     "operators": "Matrices, eigenpairs and linear systems",
     "engines": "Engines",
     "lazy": "LazyTensors",
+    "command": "The command",
     "ragged": "Sets of different sizes",
     "graphs": "Neighbour graphs",
     "costs": "Cost objects",

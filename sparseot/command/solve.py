@@ -1,4 +1,4 @@
-"""``python -m sparseot solve``: transport between points in files, by one process or by all that torchrun started.
+"""``python -m sparseot.command solve``: transport between points in files, by one process or by all that torchrun started.
 
 Nothing but names of files and numbers goes in, and files come out, so that nobody has to write a program of
 several processes. Every process reads and writes its own rows.
@@ -30,8 +30,8 @@ several files follow one another in alphabetical order. In the folder of --out a
   map_a, map_b               barycentric images of x among y, and of y among x
 and plan.json, which tells the value, its bounds, and which rows are in which file.
 
-on one machine:     python -m sparseot solve x.npy y.npy --blur 0.01 --out plan/
-by four processes:  torchrun --nproc-per-node 4 -m sparseot solve x.npy y.npy --blur 0.01 --out plan/
+on one machine:     python -m sparseot.command solve x.npy y.npy --blur 0.01 --out plan/
+by four processes:  torchrun --nproc-per-node 4 -m sparseot.command solve x.npy y.npy --blur 0.01 --out plan/
 
 exit code 0: solved; 1: written, but the tolerance is not met; 2: an error, told in one sentence; 130: interrupted."""
 
@@ -118,7 +118,7 @@ def _cloud(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     how = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(
-        "python -m sparseot", description="Transport between point clouds."
+        "python -m sparseot.command", description="Transport between point clouds."
     )
     parser = top.add_subparsers(required=True, metavar="solve").add_parser(
         "solve",

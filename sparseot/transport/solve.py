@@ -30,7 +30,6 @@ from .marginals import Reach, marginals
 from .problem import CostFormula, Problem, check_cost
 from .result import Transport
 from .solution import Potentials, Solver
-from .solvers.checkpoint import read_checkpoint
 from .solvers.progress import deferred
 from .solvers.sinkhorn import Sinkhorn
 from .transports import Transports, of_groups
@@ -260,6 +259,8 @@ def _starts(init: Init, problem: Problem, debias: bool) -> list[Potentials | Non
     if init is None or isinstance(init, Potentials):
         return [init, None, None][:count]
     if isinstance(init, (str, os.PathLike)):
+        from .solvers.checkpoint import read_checkpoint  # here, for a light import of the library
+
         n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
         return read_checkpoint(init, [(n, m), (n, n), (m, m)][:count], problem.source.positions)
     if not isinstance(init, Transport):

@@ -1,4 +1,4 @@
-"""``python -m sparseot solve``: files in, files out, by one process and by two."""
+"""``python -m sparseot.command solve``: files in, files out, by one process and by two."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def test_one_process(folder, capsys):
 def test_two_processes(folder):
     """Which torchrun starts; one that does not find its files ends all of them."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    start, env = [*start, "-m", "sparseot"], os.environ | {"OMP_NUM_THREADS": "1"}
+    start, env = [*start, "-m", "sparseot.command"], os.environ | {"OMP_NUM_THREADS": "1"}
     run = subprocess.run([*start, *command(folder)], env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("converged: marginals off by") == 1
@@ -100,7 +100,7 @@ def test_errors_are_one_sentence(folder, capsys, words, sentence):
 
 
 def test_what_is_not_met_is_told(folder):
-    with pytest.warns(UserWarning, match="marginals are off"):
+    with pytest.warns(RuntimeWarning, match="marginals are off"):
         assert main(command(folder, "--tol", "1e-9", "--max-sweeps", "1")) == 1
     assert json.loads((folder / "plan" / "plan.json").read_text())["converged"] is False
 
@@ -110,7 +110,7 @@ def test_help_says_what_is_written(capsys):
         main(["solve", "--help"])
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert "torchrun --nproc-per-node 4 -m sparseot solve" in said and "plan.json" in said
+    assert "torchrun --nproc-per-node 4 -m sparseot.command solve" in said and "plan.json" in said
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 20])

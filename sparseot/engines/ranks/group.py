@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from .silence import silent_ranks
 
 __all__ = ["Ranks", "traffic"]
 
@@ -174,6 +173,8 @@ class Ranks:
         try:
             exchange()
         except RuntimeError as error:
+            from .silence import silent_ranks  # here, for a light import of the library
+
             self.lost = True
             silent = ", ".join(map(str, silent_ranks(self.group)))
             which = f"rank {silent} does not answer" if silent else "one of them"

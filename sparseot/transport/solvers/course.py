@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,9 +17,11 @@ from ..problem import Problem
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level, Report, Seen
-from .checkpoint import Checkpoint
 from .progress import Bar
 from .relaxation import Keep, guessed_rate
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
 __all__ = ["COARSE", "RATIO", "SWEEPS", "Course", "Found", "temperatures"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,10 +27,12 @@ from ..pruned.coarse import Cells
 from ..pruned.kept_pairs import WORTH, KeptPairs
 from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
-from .checkpoint import Checkpoint
 from .course import Course, Found
 from .multilevel import solve_kept_pairs
 from .progress import Bar
+
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
 __all__ = ["Sinkhorn"]
 
@@ -121,6 +124,8 @@ class Sinkhorn(Solver):
         if len(problem.source.positions) > 1:
             got = f"{len(problem.source.positions)} pairs of clouds, with checkpoint"
             raise bad_input("x", got, "one pair", "Leave checkpoint=None, or solve one by one.")
+        from .checkpoint import Checkpoint  # here, for a light import of the library
+
         shared = isinstance(self.engine, SharedRows) and self.engine.ranks.rank > 0
         return Checkpoint(self.checkpoint, number, problem.blur, not shared)
 

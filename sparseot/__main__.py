@@ -1,8 +1,0 @@
-"""``python -m sparseot solve x.npy y.npy --blur 0.01 --out plan/``, alone or started by torchrun."""
-
-import sys
-
-from .command.solve import main
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
