@@ -155,7 +155,7 @@ class _TileReductions(ShiftedReductions):
 
         def strip(batch: slice, i: slice, columns: list[slice]) -> None:
             for j in columns:
-                top, place = self._exponent(cost, unit, batch, i, j, col).max(-1)
+                top, place = self._exponent(cost, unit, None, col, (batch, i, j)).max(-1)
                 where[batch, i] = where[batch, i].where(out[batch, i] >= top, place + j.start)
                 out[batch, i] = torch.maximum(out[batch, i], top)
 

@@ -89,7 +89,8 @@ class SharedTiles(TileLoops):
     def largest(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
     ) -> tuple[Tensor, Tensor]:
-        mine, out = self._share(tiles), biases[0][:0].double()
+        tiles = self.own(tiles)
+        mine, out = self._held(tiles), biases[0][:0].double()
         where = out.long()
         if mine.start < mine.stop:
             given = _tiles(tiles, mine), _blocks(rows, mine), cols, (biases[0][mine], biases[1])
