@@ -233,10 +233,11 @@ def lacks_digits(source: Points, target: Points, p: float, blur: float, share: f
     return (diameter / blur) ** p / p * 6e-8 > share
 
 
-def check_balanced(source: Points, target: Points) -> None:
+def check_balanced(source: Points, target: Points, freed: str = "reach") -> None:
     """Refuses two clouds of unequal mass (relative 1e-5 in float32, 1e-9 in float64).
 
-    Of weights that came in half precision, masses may differ by three units of its rounding.
+    Of weights that came in half precision, masses may differ by three units of its rounding. ``freed`` is the
+    argument that allows them to.
     """
     mass, other = source.mass.detach(), target.mass.detach()
     tolerance = 1e-9 if mass.dtype == torch.float64 else 1e-5
@@ -247,7 +248,7 @@ def check_balanced(source: Points, target: Points) -> None:
             "a, b",
             f"total masses {mass[worst].item():.11g} and {other[worst].item():.11g}",
             "equal masses for balanced transport",
-            "Divide each by its sum, or allow mass to vary with reach=...",
+            f"Divide each by its sum, or allow mass to vary with {freed}=...",
         )
 
 

@@ -115,8 +115,12 @@ class _Potentials(Function):
         rows, by_b = _normalised(b, found.g, C, found.eps)
         cols, by_a = _normalised(a, found.f, C.mT, found.eps)
         one, two = found.damping
-        w, z = _adjoint(one * rows, two * cols, u, v, a if found.penalty.imposed else None)
-        in_C = one * w[:, :, None] * rows + two * (z[:, :, None] * cols).mT
+        rows, cols, imposed = one * rows, two * cols, found.penalty.imposed
+        if len(u[0]) <= len(v[0]):  # the smaller system
+            w, z = _adjoint(rows, cols, u, v, a if imposed else None)
+        else:
+            z, w = _adjoint(cols, rows, v, u, b if imposed else None)
+        in_C = w[:, :, None] * rows + (z[:, :, None] * cols).mT
         in_a = -two * found.eps * (z[:, None] @ by_a)[:, 0]
         in_b = -one * found.eps * (w[:, None] @ by_b)[:, 0]
         return in_C, in_a, in_b, None

@@ -13,7 +13,7 @@ from ...errors import bad_input
 from ...operators.arrays import Array, like, of_one_kind
 from ...operators.autograd.compiled import eagerly
 from ...operators.autograd.unchanged import of_unchanged
-from ...points import check_positive, refuse_transforms
+from ...points import check_balanced, check_positive, transformed
 from ..derivatives.solved import Solved as Answered
 from ..marginals import Reach
 from ..result import Transport
@@ -81,9 +81,15 @@ def solve(
         (torch.Size([2, 3]), True)
     """
     check_positive(reg=reg)
-    refuse_transforms(C, a, b)
+    for price in unbalanced if isinstance(unbalanced, tuple) else (unbalanced,):
+        check_positive(unbalanced=price)
+    if transformed(C, a, b):
+        fix = "torch.autograd differentiates the value; a batch is (B, N, M)."
+        raise bad_input("torch.func", "a matrix inside of a transform", "a plain tensor", fix)
     (C, a, b), first = of_one_kind(C=C, a=a, b=b)
     C, weights, matrix, (source, target) = as_matrix(C, a, b)
+    if unbalanced is None:
+        check_balanced(source, target, "unbalanced")
     how = with_tolerance(Sinkhorn() if solver is None else solver, tol)
     if init is not None and not isinstance(init, MatrixTransport):
         raise bad_input("init", type(init).__name__, "an earlier result of solve", kind=TypeError)

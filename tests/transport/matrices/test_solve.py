@@ -29,9 +29,10 @@ def same(found, wanted, imposed, tol):
 
 
 @pytest.mark.parametrize("unbalanced", PENALTIES)
-def test_values_and_derivatives(unbalanced):
+@pytest.mark.parametrize("sizes", [(7, 5), (4, 6)])
+def test_values_and_derivatives(sizes, unbalanced):
     """Two of the value, one of the potentials and of the plan, against a loop that autograd sees through."""
-    given, imposed = problem(grad=True), unbalanced is None
+    given, imposed = problem(*sizes, grad=True), unbalanced is None
     C, a, b = given
     result = so.solve(*given, reg=REG, unbalanced=unbalanced, tol=1e-13)
     value, f, g = unrolled.of_costs(C, a, b, eps=REG, rhos=PENALTIES[unbalanced], steps=300)
@@ -189,7 +190,9 @@ BAD = {
     "reg: got 0, wanted a positive": lambda: so.solve(C, reg=0.0),
     r"a: got shape \(3,\), wanted shape \(4,\)": lambda: so.solve(C, C[0], reg=REG),
     "a: got a negative weight": lambda: so.solve(C, -C[:, 0], reg=REG),
-    "equal masses for balanced transport": lambda: so.solve(C, 2 * C[:, 0], reg=REG),
+    "unbalanced: got -1, wanted a positive": lambda: so.solve(C, reg=REG, unbalanced=-1.0),
+    "a matrix inside of a transform": lambda: torch.func.grad(lambda C: so.solve(C, reg=REG).value)(C),
+    "equal masses for balanced transport. .* with unbalanced=": lambda: so.solve(C, 2 * C[:, 0], reg=REG),
     "init: got str": lambda: so.solve(C, reg=REG, init="before"),
     "map: got a matrix of costs, without points": lambda: SOLVED.map(),
     "a result of solve_sample. torch.autograd differentiates": lambda: SOLVED.hvp(C[:, 0], "a"),
