@@ -9,6 +9,7 @@
 //   of        a word, optional: what the values are
 //   unit      a word, optional: the unit of the coordinates
 //   index     (N,) whole numbers, optional: the row that each point had, where some were left out
+//   shuffled  true where the points stand in another order than the caller's, without an index
 //   total     how many points there were; more than N if it was thinned
 // The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", or
 // "along " and the name of a coordinate) and `size` (a factor).

@@ -122,11 +122,18 @@ class CloudViewer(BaseViewer):
         """The scene; of very many points in bytes, block by block, without the numbers of rows."""
         scene = dict(self._cloud)
         if len(scene["points"]) > WHOLE:
-            scene.pop("index", None)
+            rows = scene.pop("index", np.arange(len(scene["points"])))
             scene["points"], order = blocked(scene["points"])
+            scene["shuffled"], self._page_rows = True, rows[order]
             for name in {"values", "labels"} & set(scene):
                 scene[name] = quantised(scene[name][order], bits=8)
         return scene
+
+    def page_selection(self, name: str) -> Any:
+        """The places of what is selected, where a page forgot the rows."""
+        if len(self._cloud["points"]) <= WHOLE:
+            return self.selected
+        return np.flatnonzero(np.isin(self._page_rows, self.selected))
 
     def poster_figure(self, figure: Figure) -> None:
         """The cloud, or some thousands of its points."""
