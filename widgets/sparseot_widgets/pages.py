@@ -12,7 +12,7 @@ __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = resources.files("sparseot_widgets") / "js"
 SHARED = (  # each needs those before it
-    "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls",
+    "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls", "hands",
     "select", "tools", "hover", "save", "desk", "stage",
 )  # fmt: skip
 BESIDE = {"plan": ("partners",)}  # modules that one viewer alone needs
