@@ -174,7 +174,7 @@ export function drawPoints(view, panel, clouds, { radius, alpha } = {}) {
 
 /** A cloud with the colours that it has beside a selection: the same bytes until something changes. */
 function seenSelected(view, key, cloud, count) {
-  const mask = view.selection.maskOf(cloud.name, count, cloud.index);
+  const mask = view.selection?.maskOf(cloud.name, count, cloud.index) ?? null;
   const own = bytesOf(cloud.colour, count);
   if (!mask || cloud.near === "all") return { ...cloud, mask, own, colours: own };
   const [kept, parts] = [(view.memory.faded ??= {}), [own, count, mask, cloud.near, view.theme.bg]];
