@@ -19,12 +19,13 @@ test("a glow ends at its colour, and rises all the way", () => {
   for (let k = 1; k < 256; k++) assert.ok(table[3 * k + 2] <= table[3 * k - 1]);
 });
 
-test("those that are chosen come in the order in which they are drawn", () => {
+test("those that are chosen, from far to near", () => {
   const xy = Float32Array.of(0, 1, 2, 3, 4, 5);
   const colours = Uint8Array.of(1, 1, 1, 2, 2, 2, 3, 3, 3);
-  const found = chosenOf(xy, colours, Uint8Array.of(1, 0, 1), Uint32Array.of(2, 1, 0));
+  const rows = Uint32Array.of(0, 2);
+  assert.deepEqual([...chosenOf(xy, colours, rows).xy], [0, 1, 4, 5]);
+  const found = chosenOf(xy, colours, rows, Float32Array.of(0.9, 0.1));
   assert.deepEqual([[...found.xy], [...found.colour]], [[4, 5, 0, 1], [3, 3, 3, 1, 1, 1]]);
-  assert.deepEqual([...chosenOf(xy, "#000000", Uint8Array.of(0, 1, 0)).xy], [2, 3]);
 });
 
 test("the row of a point: the caller's index, coordinates, what the viewer knows", () => {

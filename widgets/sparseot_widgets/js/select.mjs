@@ -5,22 +5,24 @@ const ARROW = 8; // pixels that an arrow key moves the edge of a box by
 
 /** Whether places lie in a polygon x y x y ... (even-odd); it looks at the edges of one row of pixels only. */
 export function inPolygon(path) {
-  const rows = new Map();
-  const n = path.length / 2;
-  for (let k = 0; k < n; k++) {
-    const [x0, y0] = [path[2 * k], path[2 * k + 1]];
-    const [x1, y1] = [path[2 * ((k + 1) % n)], path[2 * ((k + 1) % n) + 1]];
-    const edge = y0 < y1 ? [x0, y0, x1, y1] : [x1, y1, x0, y0];
-    if (edge[1] === edge[3]) continue; // level: no row crosses it
-    for (let r = Math.floor(edge[1]); r <= Math.floor(edge[3]); r++) {
-      if (!rows.has(r)) rows.set(r, []);
-      rows.get(r).push(edge);
-    }
+  const heights = path.filter((_, k) => k % 2);
+  const low = Math.floor(Math.min(...heights));
+  const rows = Array.from({ length: Math.floor(Math.max(...heights)) - low + 1 }, () => []);
+  for (let k = 0; k < path.length; k += 2) {
+    const [x0, y0] = [path[k], path[k + 1]];
+    const [x1, y1] = [path[(k + 2) % path.length], path[(k + 3) % path.length]];
+    if (y0 === y1) continue; // level: no row crosses it
+    const edge = y0 < y1 ? [y0, y1, x0, (x1 - x0) / (y1 - y0)] : [y1, y0, x1, (x0 - x1) / (y0 - y1)];
+    for (let r = Math.floor(edge[0]); r <= Math.floor(edge[1]); r++) rows[r - low].push(edge);
   }
   return (x, y) => {
+    const edges = rows[Math.floor(y) - low];
     let inside = false;
-    for (const [x0, y0, x1, y1] of rows.get(Math.floor(y)) ?? []) {
-      if (y >= y0 && y < y1 && x < x0 + ((y - y0) / (y1 - y0)) * (x1 - x0)) inside = !inside;
+    if (edges) {
+      for (let k = 0; k < edges.length; k++) {
+        const edge = edges[k];
+        if (y >= edge[0] && y < edge[1] && x < edge[2] + (y - edge[0]) * edge[3]) inside = !inside;
+      }
     }
     return inside;
   };
@@ -34,7 +36,8 @@ export const howOf = ({ shift, alt }) => (alt ? "less" : shift ? "add" : "new");
 
 /** Indices after some were found: sorted, each once. */
 export function combined(before, found, how) {
-  const kept = new Set(how === "new" ? [] : before);
+  if (how === "new") return Int32Array.from(found).sort(); // no place has two points of one row
+  const kept = new Set(before);
   for (const i of found) how === "less" ? kept.delete(i) : kept.add(i);
   return Int32Array.from(kept).sort();
 }
