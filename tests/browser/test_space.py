@@ -98,6 +98,9 @@ def opened(chromium, watch, tmp_path):
 
 def picture(page) -> tuple[np.ndarray, str]:
     page.locator("body").evaluate(STILL)
+    page.wait_for_selector(
+        ".sov[data-whole=true]"
+    )  # a busy machine draws fewer points while it moves
     address, painter = page.evaluate(PICTURE)
     file = io.BytesIO(base64.b64decode(address.partition(",")[2]))
     return plt.imread(file, format="png")[:, :, :3] * 255.0, painter

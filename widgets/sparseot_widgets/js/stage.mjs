@@ -133,6 +133,7 @@ export function mount({ model, el }, viewer) {
       if (summary) plot.canvas.setAttribute("aria-label", summary);
       Object.assign(plot.canvas.dataset, { answer: number, coarse });
     }
+    root.dataset.whole = !view.thinned;
     root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
     showReadout(said);
   }
