@@ -7,7 +7,7 @@ STILL = """async element => {
   for (let tries = 0; tries < 200; tries++) {
     const before = root.dataset.drawn;
     for (let k = 0; k < 3; k++) await frame();
-    if (before && root.dataset.drawn === before) return;
+    if (before && root.dataset.drawn === before && !root.view?.moving) return;
   }
   throw new Error("the picture never stands still");
 }"""

@@ -209,10 +209,10 @@ class BaseViewer(anywidget.AnyWidget):
             absent = isinstance(value, str) and value not in stops
             state[name] = stops[0] if absent else stops[there.nearest(value)]
         state |= {"title": self.title, "_controls": controls, "_status": {}}
-        state |= {name: to_text(to_wire(getattr(self, name))) for name in self._selects}
         state |= {"_selects": self._selects, "_camera": self._camera, "_shared": self._shared}
         for name, part in (("_scene", self.page_scene()), ("_recorded", recorded)):
             state[name] = to_text(to_wire(quantised(part)))
+        state |= {name: to_text(to_wire(self.page_selection(name))) for name in self._selects}
         text = json.dumps(state, separators=(",", ":"), allow_nan=False)
         if len(text) > self.heavy:
             message = (
@@ -232,6 +232,10 @@ class BaseViewer(anywidget.AnyWidget):
         """What a page has of the scene; a viewer of very many points gives fewer."""
         scene: dict[str, Any] = self._scene
         return scene
+
+    def page_selection(self, name: str) -> Any:
+        """What a page has of a trait of indices; asked after the scene, which may have other rows."""
+        return getattr(self, name)
 
     # --- how it works ------------------------------------------------------------------------
 

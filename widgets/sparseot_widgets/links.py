@@ -37,6 +37,7 @@ def link(a: BaseViewer, b: BaseViewer, *what: str | Pair) -> Callable[[], None]:
         ValueError: for what the two cannot share.
 
     Example:
+        >>> import numpy as np
         >>> from sparseot_widgets import GraphViewer, KernelViewer
         >>> x = np.random.rand(60, 2)
         >>> graph, kernel = GraphViewer(x), KernelViewer(x)

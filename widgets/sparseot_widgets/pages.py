@@ -12,8 +12,8 @@ __all__ = ["bundle", "holder", "page", "scripts", "style", "viewers"]
 
 JS = Path(__file__).parent / "js"  # a folder: the extension is packed where nothing is installed
 SHARED = (  # each needs those before it
-    "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls",
-    "select", "hover", "save", "desk", "stage",
+    "codec", "scales", "colours", "plot", "space", "webgl", "light", "points", "controls", "hands",
+    "select", "tools", "hover", "save", "desk", "stage",
 )  # fmt: skip
 BESIDE = {"plan": ("partners",)}  # modules that one viewer alone needs
 

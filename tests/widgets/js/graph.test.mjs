@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const js = new URL("../../../widgets/sparseot_widgets/js/", import.meta.url);
-const { edges, nodeAt, weigh } = await import(new URL("graph.mjs", js));
+const { around, edges, nodeAt, weigh } = await import(new URL("graph.mjs", js));
 
 // A path 0 - 1 - 2, where 2 also has node 0, which has it not; slots of two, the last one empty.
 const answer = {
@@ -38,4 +38,14 @@ test("the node that is pointed at, and the next one in a direction", () => {
   assert.equal(nodeAt(xy, [0, 0], Infinity, [1, 0]), 1);
   assert.equal(nodeAt(xy, [0, 0], Infinity, [0, 1]), 3);
   assert.equal(nodeAt(xy, [0, 0], Infinity, [-1, 0]), undefined);
+});
+
+test("neighbours of a selection, and the weight that stays inside it", () => {
+  const weights = weigh(answer, 2, null); // 0-1 and 1-0 of 0.9; 1-2, 2-1 and 2-0 of 0.5, 0.5 and 0.2
+  const one = around(answer, weights, 2, Uint8Array.of(1, 0, 0));
+  assert.deepEqual([[...one.near], one.count, one.inside], [[0, 1, 0], 1, 0]);
+  const two = around(answer, weights, 2, Uint8Array.of(1, 1, 0));
+  assert.deepEqual([[...two.near], two.count], [[0, 0, 1], 1]);
+  assert.ok(Math.abs(two.inside - 1.8 / 2.3) < 1e-6);
+  assert.equal(around(answer, weights, 2, Uint8Array.of(1, 1, 1)).inside, 1);
 });

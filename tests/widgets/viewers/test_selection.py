@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot_widgets import GraphViewer, KernelViewer, PlanViewer
+from sparseot_widgets import CloudViewer, FlowViewer, GraphViewer, KernelViewer, PlanViewer
 from sparseot_widgets.codec import quantised, to_text, to_wire
 from sparseot_widgets.selection import as_indices, spread_of
 
@@ -120,6 +120,33 @@ def test_a_page_with_fewer_points_knows_them_too():
     scene = viewer.page_scene()
     assert len(scene["index"]) == len(scene["points"]) < 12_000
     np.testing.assert_allclose(scene["points"], x[scene["index"]].numpy())
+
+
+def test_particles_of_a_thinned_flow_know_their_rows():
+    x, y = (torch.rand(600, 2, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
+    viewer = FlowViewer(x, y, losses=["energy"], frames=3, until=0.1)
+    for coarse in (True, False):
+        answer = viewer.answer(viewer.state, coarse, lambda: None)
+        assert len(answer["index"]) == answer["path"].shape[1] < 600
+        np.testing.assert_allclose(answer["path"][0], x[answer["index"].astype(int)], rtol=1e-5)
+    np.testing.assert_allclose(viewer._scene["target"], y[viewer._scene["target_index"]], rtol=1e-6)
+    viewer.selected, viewer.selected_target = [599], [0, 599]
+    line = FlowViewer(x[:, :1], y[:, :1], losses=["energy"], frames=3, until=0.1)
+    assert not line._selects, "a density has no points"
+
+
+def test_a_page_in_another_order_selects_the_same_points():
+    x = np.random.default_rng(0).random((100_500, 2))
+    x[7] = np.nan
+    viewer = CloudViewer(x)
+    viewer.selected = [3, 8, 100_499]
+    scene, chosen = viewer.page_scene(), viewer.page_selection("selected")
+    assert scene["shuffled"] and len(chosen) == 3
+    levels, lo, hi = (scene["points"][name] for name in ("levels", "lo", "hi"))
+    block = chosen // scene["points"]["each"]
+    places = lo[block] + levels[chosen] / 255 * (hi - lo)[block]
+    apart = abs(places[:, None] - x[viewer.selected]).max(2).min(0)
+    assert apart.max() < 1e-3, "each of the three is among them"
 
 
 def test_where_mass_goes_in_closed_forms():

@@ -11,6 +11,7 @@
 //   index     (N,) whole numbers, optional: the row that each point had, where some were left out
 //   rgb       (N, 3) whole numbers up to 255, optional: a colour of its own for each point
 //   map       a word, optional: the colours of numbers, a name of those in colours.mjs; "place" if absent
+//   shuffled  true where the points stand in another order than the caller's, without an index
 //   total     how many points there were; more than N if it was thinned
 // The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", "own colours",
 // or "along " and the name of a coordinate) and `size` (a factor).

@@ -2,7 +2,8 @@
 import { make } from "./controls.mjs";
 import { Card } from "./hover.mjs";
 import { keep, sheetOf, svgOf } from "./save.mjs";
-import { icon, ICONS, Selection, Tools } from "./select.mjs";
+import { Selection } from "./select.mjs";
+import { icon, ICONS, Tools } from "./tools.mjs";
 
 /** A button whose name a screen reader says and a pointer shows. */
 const button = (words, name, onclick) => make("button", { type: "button", title: name, "aria-label": name, onclick }, words);

@@ -1,6 +1,6 @@
 // FlowViewer: particles on their way to a target, at a time; and the loss along the way.
 import { extent, nearestStop, padded, words } from "./scales.mjs";
-import { coloured } from "./colours.mjs";
+import { coloured, mixed } from "./colours.mjs";
 import { drawTripod, projected } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
@@ -74,20 +74,23 @@ function drawCloud(view, k) {
   const pixels = (points) => projected(points, dim, matrix);
   const colours = coloured(answer.place, [0, 255], theme.place);
   const now = cloudAt(answer, k);
-  const every = Math.ceil(now.length / dim / DRAWN);
+  const mask = view.selection.maskOf("particles", now.length / dim, answer.index);
+  const few = Array.from(answer.place.keys()).filter((i) => !mask || mask[i]); // of a selection its own lines
+  const traced = few.filter((_, n) => n % Math.ceil(few.length / DRAWN) === 0);
   const radius = (count) => Math.max(1.3, radiusOf(count / lens.zoom));
   const lines = () => plot.inside(() => {
     if (get("draw") === "paths") {
       const before = Array.from({ length: k + 1 }, (_, m) => pixels(cloudAt(answer, m)));
-      for (let i = 0; i < now.length / dim; i += every) {
+      for (const i of traced) {
         plot.line(before.flatMap((xy) => [xy[2 * i], xy[2 * i + 1]]), shade(colours, i), { alpha: 0.55 });
       }
     }
-    if (get("draw") === "velocities") drawVelocities(plot, scene, answer, k, every, pixels, (i) => shade(colours, i));
+    if (get("draw") === "velocities") drawVelocities(plot, scene, answer, k, traced, pixels, (i) => shade(colours, i));
   });
   const count = now.length / dim;
-  const target = { name: "target", points: scene.target, colour: theme.muted };
-  const particles = { name: "particles", points: now, colour: colours };
+  const paler = dim > 2 ? mixed(theme.muted, theme.bg, 0.5) : theme.muted;
+  const target = { name: "target", points: scene.target, colour: paler, index: scene.target_index };
+  const particles = { name: "particles", points: now, colour: colours, index: answer.index };
   if (dim > 2) {
     lines();
     drawPoints(view, "cloud", [target, particles], { radius: radius(count) });
@@ -100,12 +103,12 @@ function drawCloud(view, k) {
 }
 
 /** Arrows: how far each particle would come in the time that is written below them. */
-function drawVelocities(plot, { times }, answer, k, every, pixels, colour) {
+function drawVelocities(plot, { times }, answer, k, traced, pixels, colour) {
   const [from, to] = k + 1 < times.length ? [k, k + 1] : [k - 1, k];
   const [here, there, now] = [from, to, k].map((m) => pixels(cloudAt(answer, m)));
   const ahead = 0.25; // of a unit of time
   const factor = ahead / (times[to] - times[from]);
-  for (let i = 0; i < now.length; i += 2 * every) {
+  for (const i of traced.map((n) => 2 * n)) {
     const [x, y] = [now[i], now[i + 1]];
     const tip = [x + factor * (there[i] - here[i]), y + factor * (there[i + 1] - here[i + 1])];
     plot.arrow([x, y, ...tip], colour(i / 2), { alpha: 0.7 });

@@ -9,7 +9,8 @@ const FULL = 4; // coordinates that are written out
 /** The row of one point: its index, its coordinates, and what the viewer knows of it. */
 export function rowOf(view, viewer, { place, k }) {
   const index = place.index ? place.index[k] : k;
-  const rows = [[place.name === "points" ? "point" : `${place.name} point`, index.toLocaleString("en-US")]];
+  const row = view.scene.shuffled ? "" : index.toLocaleString("en-US"); // a page of very many points forgot the rows
+  const rows = [[place.name.endsWith("s") ? place.name.slice(0, -1) : `${place.name} point`, row]];
   const { points, dim = 2 } = place;
   if (points) {
     const numbers = Array.from({ length: Math.min(dim, FULL) }, (_, c) => words(points[k * dim + c]));

@@ -25,26 +25,25 @@ export function glow(colour, paper) {
   return table;
 }
 
-/** Places and colours of those that a mask names, in the order in which they are to be drawn. */
-export function chosenOf(xy, colour, mask, order = null) {
-  const rows = [];
-  for (let n = 0; n < mask.length; n++) if (mask[order ? order[n] : n]) rows.push(order ? order[n] : n);
-  const each = typeof colour !== "string" && colour.length > 3;
-  const [places, bytes] = [new Float32Array(2 * rows.length), each ? new Uint8Array(3 * rows.length) : colour];
-  rows.forEach((k, n) => {
-    places.set([xy[2 * k], xy[2 * k + 1]], 2 * n);
-    if (each) bytes.set([colour[3 * k], colour[3 * k + 1], colour[3 * k + 2]], 3 * n);
+/** Places and colours of some points, from far to near if `near` says how near each point of the rows is. */
+export function chosenOf(xy, colour, rows, near = null) {
+  const order = near ? Uint32Array.from(near.keys()).sort((i, j) => near[i] - near[j]).map((n) => rows[n]) : rows;
+  const [places, bytes] = [new Float32Array(2 * rows.length), new Uint8Array(3 * rows.length)];
+  order.forEach((k, n) => {
+    places.set(xy.subarray(2 * k, 2 * k + 2), 2 * n);
+    bytes.set(colour.subarray(3 * k, 3 * k + 3), 3 * n);
   });
   return { xy: places, colour: bytes };
 }
 
-/** A bar of colours with what its ends mean, in the lower right corner of a plot, or where it is told. */
-export function colourBar(plot, table, ends, name, { right = plot.width - 8, bottom = plot.height - 10, length = 90 } = {}) {
-  const colour = plot.theme.muted;
+/** A bar of colours with what its ends mean, below on the right; it is shorter where there is little room for its name. */
+export function colourBar(plot, table, ends, name) {
+  const [right, bottom, colour] = [plot.width - 8, plot.height - 10, plot.theme.muted];
+  const wide = (text) => plot.context.measureText(text).width;
+  const length = Math.max(36, Math.min(90, right - wide(ends[0]) - wide(ends[1]) - wide(name) - 28));
+  const left = right - wide(ends[1]) - 6 - length;
   plot.text(ends[1], right, bottom, { align: "right", colour });
-  const left = right - plot.context.measureText(ends[1]).width - 6 - length;
   plot.image(table, 1, 256, { left, top: bottom - 10, width: length, height: 10 });
-  const first = left - 6;
-  plot.text(ends[0], first, bottom, { align: "right", colour });
-  if (name) plot.text(name, first - plot.context.measureText(ends[0]).width - 8, bottom, { align: "right" });
+  plot.text(ends[0], left - 6, bottom, { align: "right", colour });
+  plot.text(name, left - wide(ends[0]) - 14, bottom, { align: "right" });
 }

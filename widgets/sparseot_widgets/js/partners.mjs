@@ -2,6 +2,8 @@
 import { decode } from "./codec.mjs";
 import { words } from "./scales.mjs";
 
+const FAINT = -60; // logarithm of a mass that is none
+
 /** The numbers of an array that came as bytes, so that no page cuts them to steps. */
 const exact = (bytes) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
 
@@ -25,35 +27,34 @@ export function given({ problem, potentials }, mask, fromTarget = false) {
   const { dim, factor, power } = problem;
   const got = new Float64Array(to.masses.length);
   const logs = Float64Array.from(to.rows, (j, n) => to.values[n] / potentials.eps + Math.log(to.masses[j]));
-  const row = new Float64Array(to.rows.length);
   const mean = new Float64Array(dim);
   let [all, entropy, far] = [0, 0, 0];
   for (let m = 0; m < from.rows.length; m++) {
     const i = from.rows[m];
     if (!mask[i] || !(from.masses[i] > 0)) continue;
     const own = from.values[m] / potentials.eps + Math.log(from.masses[i]);
-    let [sum, weighted] = [0, 0];
+    let [sum, weighted, square] = [0, 0, 0];
     mean.fill(0);
-    for (let n = 0; n < row.length; n++) {
+    for (let n = 0; n < logs.length; n++) {
       const j = to.rows[n];
       let s = 0;
       for (let c = 0; c < dim; c++) s += (from.points[i * dim + c] - to.points[j * dim + c]) ** 2;
       const exponent = own + logs[n] - (factor * (power === 2 ? s : Math.sqrt(s))) / potentials.eps;
+      if (!(exponent > FAINT)) continue;
       const mass = Math.exp(exponent);
-      row[n] = mass;
-      if (!mass) continue; // log(0) times it would be NaN
       sum += mass;
       weighted += mass * exponent;
       got[j] += mass;
-      for (let c = 0; c < dim; c++) mean[c] += mass * to.points[j * dim + c];
+      for (let c = 0; c < dim; c++) {
+        const y = to.points[j * dim + c];
+        mean[c] += mass * y;
+        square += mass * y * y;
+      }
     }
     if (!sum) continue;
     all += sum;
     entropy += sum * Math.log(sum) - weighted;
-    for (let n = 0; n < row.length; n++) {
-      const j = to.rows[n];
-      if (row[n] > 1e-9 * sum) for (let c = 0; c < dim; c++) far += row[n] * (to.points[j * dim + c] - mean[c] / sum) ** 2;
-    }
+    far += Math.max(0, square - mean.reduce((most, v) => most + v * v, 0) / sum);
   }
   const partners = Math.exp(entropy / all);
   const most = Math.log(to.rows.reduce((count, j) => count + (to.masses[j] > 0), 0));

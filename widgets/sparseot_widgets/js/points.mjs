@@ -6,6 +6,7 @@ import { farToNear, nearness, projected } from "./space.mjs";
 import { webPainter } from "./webgl.mjs";
 
 const FOG = 0.45; // of the background that the farthest points take on
+const EDGED = 5_000; // points of a crowd that get an edge
 const MOST = 20; // points for one that is drawn while the picture moves
 const FRAME = 50; // milliseconds that a frame may take while it moves
 
@@ -168,26 +169,30 @@ export function drawPoints(view, panel, clouds, { radius, alpha } = {}) {
       plot.discs(projected(points, dim, matrix), near ? fogged(colours, near, veil) : colours, size, near ? farToNear(near) : cloud.first);
     });
   }
-  clouds.forEach((cloud, k) => { if (cloud.mask) drawChosen(plot, entries[k], cloud, matrix, radius ?? radiusOf(entries[k].count / lens.zoom)); });
+  clouds.forEach((cloud, k) => { if (cloud.rows) drawChosen(plot, entries[k], cloud, matrix, radius ?? radiusOf(entries[k].count / lens.zoom)); });
   return entries;
 }
 
-/** A cloud with the colours that it has beside a selection: the same bytes until something changes. */
+/** A cloud with the colours that it has beside a selection, and whose rows it is: the same until something changes. */
 function seenSelected(view, key, cloud, count) {
-  const mask = view.selection.maskOf(cloud.name, count, cloud.index);
+  const mask = view.selection?.maskOf(cloud.name, count, cloud.index) ?? null;
   const own = bytesOf(cloud.colour, count);
-  if (!mask || cloud.near === "all") return { ...cloud, mask, own, colours: own };
-  const [kept, parts] = [(view.memory.faded ??= {}), [own, count, mask, cloud.near, view.theme.bg]];
+  if (!mask) return { ...cloud, colours: own };
+  const [kept, parts] = [(view.memory.seen ??= {}), [own, count, mask, cloud.near, view.theme.bg]];
   if (!kept[key]?.parts.every((part, k) => part === parts[k])) {
-    const bright = cloud.near ? cloud.near.map((there, k) => there || mask[k]) : mask;
-    kept[key] = { parts, colours: faded(own, count, bright, view.theme.bg) };
+    const bright = cloud.near ? mask.map((there, k) => there || cloud.near[k]) : mask;
+    const colours = cloud.near === "all" ? own : faded(own, count, bright, view.theme.bg);
+    kept[key] = { parts, colours, rows: Uint32Array.from(mask.keys()).filter((k) => mask[k]) };
   }
-  return { ...cloud, mask, own, colours: kept[key].colours };
+  const { colours, rows } = kept[key];
+  return { ...cloud, own, colours, rows };
 }
 
-/** What is chosen of a cloud, with an edge. */
-function drawChosen(plot, { xy: places, points, dim }, { own, mask, first }, matrix, radius) {
-  const { xy, colour } = chosenOf(places, own, mask, dim > 2 ? farToNear(nearness(points, matrix)) : first);
+/** What is chosen of a cloud, with an edge; in a crowd many are seen well enough without. */
+function drawChosen(plot, { xy: places, points, dim, count }, { own, rows }, m, radius) {
+  if (count > CROWD && rows.length > EDGED) return;
+  const near = dim > 2 ? Float32Array.from(rows, (k) => m[8] * points[3 * k] + m[9] * points[3 * k + 1] + m[10] * points[3 * k + 2]) : null;
+  const { xy, colour } = chosenOf(places, own, rows, near);
   plot.inside(() => {
     plot.discs(xy, plot.theme.fg, radius + 1.5);
     plot.discs(xy, colour, radius + 0.5);

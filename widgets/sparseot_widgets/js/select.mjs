@@ -1,29 +1,28 @@
-// Selection: which points of each cloud are chosen, and the lasso, the box and the keys that choose.
+// Selection: which points of each cloud are chosen, and what lassos, boxes and modifiers make of that.
 import { decode } from "./codec.mjs";
-import { make } from "./controls.mjs";
 
 const ARROW = 8; // pixels that an arrow key moves the edge of a box by
-const CLICK = 10; // pixels from which a point can be clicked
-const GAP = 3; // pixels between two corners of a lasso
 
 /** Whether places lie in a polygon x y x y ... (even-odd); it looks at the edges of one row of pixels only. */
 export function inPolygon(path) {
-  const rows = new Map();
-  const n = path.length / 2;
-  for (let k = 0; k < n; k++) {
-    const [x0, y0] = [path[2 * k], path[2 * k + 1]];
-    const [x1, y1] = [path[2 * ((k + 1) % n)], path[2 * ((k + 1) % n) + 1]];
-    const edge = y0 < y1 ? [x0, y0, x1, y1] : [x1, y1, x0, y0];
-    if (edge[1] === edge[3]) continue; // level: no row crosses it
-    for (let r = Math.floor(edge[1]); r <= Math.floor(edge[3]); r++) {
-      if (!rows.has(r)) rows.set(r, []);
-      rows.get(r).push(edge);
-    }
+  const heights = path.filter((_, k) => k % 2);
+  const low = Math.floor(Math.min(...heights));
+  const rows = Array.from({ length: Math.floor(Math.max(...heights)) - low + 1 }, () => []);
+  for (let k = 0; k < path.length; k += 2) {
+    const [x0, y0] = [path[k], path[k + 1]];
+    const [x1, y1] = [path[(k + 2) % path.length], path[(k + 3) % path.length]];
+    if (y0 === y1) continue; // level: no row crosses it
+    const edge = y0 < y1 ? [y0, y1, x0, (x1 - x0) / (y1 - y0)] : [y1, y0, x1, (x0 - x1) / (y0 - y1)];
+    for (let r = Math.floor(edge[0]); r <= Math.floor(edge[1]); r++) rows[r - low].push(edge);
   }
   return (x, y) => {
+    const edges = rows[Math.floor(y) - low];
     let inside = false;
-    for (const [x0, y0, x1, y1] of rows.get(Math.floor(y)) ?? []) {
-      if (y >= y0 && y < y1 && x < x0 + ((y - y0) / (y1 - y0)) * (x1 - x0)) inside = !inside;
+    if (edges) {
+      for (let k = 0; k < edges.length; k++) {
+        const edge = edges[k];
+        if (y >= edge[0] && y < edge[1] && x < edge[2] + (y - edge[0]) * edge[3]) inside = !inside;
+      }
     }
     return inside;
   };
@@ -37,7 +36,8 @@ export const howOf = ({ shift, alt }) => (alt ? "less" : shift ? "add" : "new");
 
 /** Indices after some were found: sorted, each once. */
 export function combined(before, found, how) {
-  const kept = new Set(how === "new" ? [] : before);
+  if (how === "new") return Int32Array.from(found).sort(); // no place has two points of one row
+  const kept = new Set(before);
   for (const i of found) how === "less" ? kept.delete(i) : kept.add(i);
   return Int32Array.from(kept).sort();
 }
@@ -150,170 +150,9 @@ export class Selection {
   /** What is chosen, in words: "25 of 300 source points". */
   words() {
     const said = Object.entries(this.clouds).filter(([trait]) => this.of(trait).length).map(([trait, { name, count }]) => {
-      const kind = name === "points" ? "" : `${name} `;
-      return `${this.of(trait).length.toLocaleString("en-US")} of ${count.toLocaleString("en-US")} ${kind}points`;
+      const kind = name.endsWith("s") ? name : `${name} points`; // points, particles
+      return `${this.of(trait).length.toLocaleString("en-US")} of ${count.toLocaleString("en-US")} ${kind}`;
     });
     return said.length ? `${said.join(" and ")} selected` : "";
-  }
-}
-
-export const ICONS = {
-  move: "M8 1v14M1 8h14M8 1 6 3M8 1l2 2M8 15l-2-2M8 15l2-2M1 8l2-2M1 8l2 2M15 8l-2-2M15 8l-2 2",
-  lasso: "M5 11C2 10 1 8 2 5.5 3.5 2 9 1 12.5 3c3 2 2.5 6-.5 7.5C10 12 7 12 5 11c-1.5-.5-2.5.5-2 2 .3.8 1 1.5 1 2",
-  box: "M2 2h2M7 2h2M12 2h2v2M14 7v2M14 12v2h-2M9 14H7M4 14H2v-2M2 9V7M2 4V2",
-  screen: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
-};
-
-/** A small drawing of lines, in the colour of the words around it. */
-export function icon(path) {
-  const space = "http://www.w3.org/2000/svg";
-  const picture = document.createElementNS(space, "svg");
-  const attributes = { viewBox: "0 0 16 16", width: 16, height: 16, fill: "none", stroke: "currentColor", "stroke-width": 1.4, "aria-hidden": true };
-  for (const [name, value] of Object.entries(attributes)) picture.setAttribute(name, value);
-  picture.append(document.createElementNS(space, "path"));
-  picture.firstChild.setAttribute("d", path);
-  return picture;
-}
-
-/** The line around what is being chosen, above a canvas: drawing it draws no point again. */
-class Outline {
-  constructor(canvas) {
-    const space = "http://www.w3.org/2000/svg";
-    this.canvas = canvas;
-    this.picture = document.createElementNS(space, "svg");
-    this.picture.setAttribute("class", "sov-outline");
-    this.picture.append(document.createElementNS(space, "polygon"));
-    canvas.parentElement.append(this.picture);
-  }
-
-  show(path) {
-    const { offsetLeft: left, offsetTop: top, clientWidth: width, clientHeight: height } = this.canvas;
-    Object.assign(this.picture.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
-    this.picture.firstChild.setAttribute("points", path.join(" "));
-  }
-
-  remove() {
-    this.picture.remove();
-  }
-}
-
-/**
- * The buttons that choose a tool, and the ear for what is done on the canvases.
- *
- * `hear(event)` gets every event of a panel before the viewer, and says by `true` that it was for a tool.
- */
-export class Tools {
-  constructor(view, selection) {
-    Object.assign(this, { view, selection, tool: "move", drawn: null });
-    const names = { move: "move and turn", lasso: "select with a lasso", box: "select with a box" };
-    this.buttons = Object.entries(names).map(([tool, name]) => {
-      const button = make("button", { type: "button", title: name, "aria-label": name, onclick: () => this.choose(tool) });
-      button.append(icon(ICONS[tool]));
-      button.dataset.tool = tool;
-      return button;
-    });
-    this.which = make("select", { "aria-label": "cloud to select from", onchange: () => { selection.cloud = this.which.value; } });
-    for (const [trait, { name }] of Object.entries(selection.clouds)) this.which.append(make("option", { value: trait }, name));
-    this.which.hidden = Object.keys(selection.clouds).length < 2;
-    this.said = make("span", { class: "sov-selected", role: "status" });
-    this.bar = make("div", { class: "sov-tools", role: "group", "aria-label": "selection" }, ...this.buttons, this.which, this.said);
-    this.bar.hidden = !selection.cloud;
-    this.choose("move");
-  }
-
-  choose(tool) {
-    this.tool = tool;
-    this.#leave();
-    for (const button of this.buttons) button.setAttribute("aria-pressed", button.dataset.tool === tool);
-    for (const { canvas } of Object.values(this.view.plots)) canvas.classList.toggle("sov-aims", tool !== "move");
-    this.say();
-  }
-
-  /** Say what is chosen, with what the viewer knows of it, or how to choose. */
-  say(chosen = "") {
-    const help = this.tool === "move" ? "" : "Drag around points: Shift adds, Alt takes away, Escape clears.";
-    const words = this.selection.words();
-    this.tell(words ? [words, chosen].filter(Boolean).join(": ") : help);
-  }
-
-  /** Words for those who read and for those who listen. */
-  tell(text) {
-    if (this.said.textContent !== text) this.said.textContent = text;
-  }
-
-  #leave() {
-    this.drawn?.outline.remove();
-    this.drawn = null;
-  }
-
-  #begin(panel, path, rest) {
-    this.#leave();
-    this.drawn = { panel, path, outline: new Outline(this.view.plots[panel].canvas), ...rest };
-    this.drawn.outline.show(path);
-  }
-
-  #take(event) {
-    const { panel, path, from, far } = this.drawn;
-    this.#leave();
-    let inside = inPolygon(path);
-    if (from && !far) { // a click: the point below it, and those that are equal
-      const name = this.selection.clouds[this.selection.cloud].name;
-      const hit = nearest(this.view.places[panel].filter((place) => place.name === name), ...from, CLICK);
-      const [u, v] = hit ? hit.place.xy.subarray(2 * hit.k, 2 * hit.k + 2) : [NaN, NaN];
-      inside = (x, y) => x === u && y === v;
-    }
-    this.selection.take(this.view.places[panel], inside, howOf(event));
-  }
-
-  hear(event) {
-    const { panel, type } = event;
-    if (!this.selection.cloud || !this.view.places?.[panel]?.length) return false;
-    return type === "key" ? this.#key(event) : this.#pointer(event);
-  }
-
-  #pointer({ type, panel, x, y, ...event }) {
-    if (type === "down" && this.tool !== "move") {
-      this.#begin(panel, this.tool === "box" ? corners(x, y, x, y) : [x, y], { from: [x, y], held: true });
-      return true;
-    }
-    if (!this.drawn?.held) return false;
-    const { path, from, outline } = this.drawn;
-    if (type === "drag" && this.tool === "box") this.drawn.path = corners(...from, x, y);
-    else if (type === "drag" && Math.hypot(x - path.at(-2), y - path.at(-1)) >= GAP) path.push(x, y);
-    if (type === "drag") {
-      this.drawn.far ||= Math.hypot(x - from[0], y - from[1]) > GAP;
-      outline.show(this.drawn.path);
-    }
-    if (type === "up") this.#take({ type, ...event });
-    if (type === "cancel") this.#leave();
-    return true;
-  }
-
-  #key({ panel, key, ...event }) {
-    if (key === "Escape") {
-      const busy = this.drawn || this.selection.any;
-      if (!this.drawn && this.selection.any) this.selection.clear();
-      this.#leave();
-      return Boolean(busy);
-    }
-    const box = this.drawn?.box;
-    if (!box) {
-      if (key.toLowerCase() !== "s") return false;
-      const { width, height } = this.view.plots[panel];
-      const [x, y] = this.view.focus?.[panel] ?? [width / 2, height / 2];
-      const begun = [x - 3 * ARROW, y - 3 * ARROW, x + 3 * ARROW, y + 3 * ARROW];
-      this.#begin(panel, corners(...begun), { box: begun });
-      this.tell("Arrow keys size the box, with Shift they move it; Enter takes it, Escape leaves it.");
-      return true;
-    }
-    if (key === "Enter") {
-      this.#take(event);
-      this.say();
-    } else if (key.startsWith("Arrow")) {
-      this.drawn.box = sized(box, key, event.shift);
-      this.drawn.path = corners(...this.drawn.box);
-      this.drawn.outline.show(this.drawn.path);
-    }
-    return true; // other keys are not for the viewer while a box is open
   }
 }

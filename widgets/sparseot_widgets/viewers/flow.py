@@ -23,6 +23,7 @@ from ..controls import Choice, Control, Slider, geometric
 from ..euler import gradient_flow
 from ..figures import BLUE, GREY, density_1d, place, scatter
 from ..figures.style import PLACE_MAP
+from ..selection import Indices, drawn
 
 __all__ = ["FlowViewer"]
 
@@ -77,6 +78,10 @@ class FlowViewer(BaseViewer):
     """
 
     module = "flow"
+    movable = True
+
+    selected = Indices("particles")
+    selected_target = Indices("target")
 
     time = traitlets.Float(0.0).tag(sync=True)
     loss = traitlets.Unicode().tag(sync=True)
@@ -107,7 +112,8 @@ class FlowViewer(BaseViewer):
         if not isinstance(frames, int) or frames < 2:
             raise bad_input("frames", repr(frames), "a number of times, at least 2")
         self._losses, self._size, self._step = _checked(losses), len(x), step
-        self._clouds = x[thinned(len(x), LIMIT)], y[thinned(len(y), LIMIT)]
+        self._rows, rows = thinned(len(x), LIMIT), thinned(len(y), LIMIT)
+        self._clouds = x[self._rows], y[rows]
         self._times = tuple(float(f"{t:.6g}") for t in np.linspace(0.0, until, frames))
         centre, axes = main_plane(*self._clouds, dim=3)
         self._plane = centre, axes[:, : min(x.shape[1], 3)]
@@ -134,9 +140,11 @@ class FlowViewer(BaseViewer):
             "times": np.array(self._times),
             "bandwidth": float(self._bandwidth),
         }
+        scene |= drawn(rows, len(y), "target_index")
         loss = names[0] if loss is None else names[chooser.nearest(loss)]
         blur = stops[len(stops) // 2] if blur is None else float(blur)
-        super().__init__(scene, controls, title, loss=loss, blur=blur)
+        counts = {"selected": len(x), "selected_target": len(y)} if x.shape[1] > 1 else None
+        super().__init__(scene, controls, title, counts, loss=loss, blur=blur)
 
     def answer(
         self, state: dict[str, Any], coarse: bool, check: Callable[[], None]
@@ -145,6 +153,7 @@ class FlowViewer(BaseViewer):
         chosen = self._losses[state["loss"]]
         loss, blurred = _made(chosen, state["blur"])
         x, y = (cloud[thinned(len(cloud), SKETCH)] if coarse else cloud for cloud in self._clouds)
+        rows = self._rows[thinned(len(self._rows), SKETCH)] if coarse else self._rows
         times = self._times[:: -(-len(self._times) // SKETCHED)] if coarse else self._times
         times = (*times[:-1], self._times[-1])
         step, jump = (6 * self._step, 0.25) if coarse else (self._step, 0.05)
@@ -171,6 +180,7 @@ class FlowViewer(BaseViewer):
         low, high = self._window
         return {
             "path": shown.astype(np.float32),
+            "index": rows.numpy().astype("uint16" if self._size < 65_536 else "int32"),
             "outside": ((shown < low) | (shown > high)).any(2).mean(1),
             "place": np.rint(255 * place(x)).astype(np.uint8),
             "curve": weights @ np.log10(np.maximum(values, FLOOR * max(values.max(), 1e-30))),

@@ -67,7 +67,7 @@ class PlanViewer(BaseViewer):
         >>> viewer.wait(), viewer.transport.converged
         (True, True)
         >>> viewer.selected = [0, 1, 2]  # or draw a lasso
-        >>> viewer.image["mass"].round(3)
+        >>> round(viewer.image["mass"], 3)
         0.06
     """
 
