@@ -82,8 +82,9 @@ def test_a_double_click_shows_points(lab, files, opened, page, artefacts):
     size = (files / "scan.ply").stat().st_size
     page.keyboard.press("Control+s")  # nothing is written, and nothing fails
     page.screenshot(path=artefacts / "cloud-light.png")
+    before = page.locator(f"{TAB} .sov").get_attribute("data-drawn")
     change_theme(page, "Dark")
-    page.wait_for_timeout(300)
+    page.locator(f"{TAB} .sov:not([data-drawn='{before}'])").wait_for()
     page.screenshot(path=artefacts / "cloud-dark.png")
     change_theme(page, "Light")
     assert (files / "scan.ply").stat().st_size == size
