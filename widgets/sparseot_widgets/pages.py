@@ -19,6 +19,7 @@ SHARED = (
     "webgl",
     "points",
     "controls",
+    "hands",
     "stage",
 )  # each needs those before it
 

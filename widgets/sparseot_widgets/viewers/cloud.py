@@ -95,7 +95,7 @@ class CloudViewer(BaseViewer):
         paints += [f"along {name}" for name in axes[: max(1, min(dim, 3))]]
         controls: list[Control] = [
             Choice("colour", "colour by", tuple(paints), local=True),
-            Slider("size", "size of the points", SIZES, local=True),
+            Slider("size", "point size", SIZES, local=True),
         ]
         self._cloud = scene
         start = 1.0 if size is None else float(size)
