@@ -4,6 +4,7 @@ import { test } from "node:test";
 
 const js = new URL("../../../widgets/sparseot_widgets/js/", import.meta.url);
 const { crowd, drawPoints, radiusOf } = await import(new URL("points.mjs", js));
+const { mixed } = await import(new URL("colours.mjs", js));
 const { Lens } = await import(new URL("space.mjs", js));
 const { classColours } = await import(new URL("cloud.mjs", js));
 
@@ -45,6 +46,11 @@ test("fewer points are larger, within bounds", () => {
   const sizes = [1, 100, 1e4, 1e6, 1e8].map(radiusOf);
   sizes.slice(1).forEach((size, k) => assert.ok(size <= sizes[k]));
   assert.ok(sizes[0] === 4 && sizes[4] === 0.7);
+});
+
+test("colours are mixed by their bytes", () => {
+  assert.equal(mixed("#000a14", "#640a00", 0.5), "#320a0a");
+  assert.equal(mixed("#123456", "#ffffff", 0), "#123456");
 });
 
 test("classes take turns with the colours", () => {

@@ -52,6 +52,14 @@ def test_one_coordinate_is_a_line_and_many_are_principal_axes():
     assert list(viewer.controls["colour"].stops) == ["along axis 1", "along axis 2", "along axis 3"]
 
 
+def test_far_from_zero_the_picture_has_an_origin_of_its_own():
+    x = rand(50, 2) + [4_500_000.0, -320_000.0]
+    viewer = CloudViewer(x, names=["east", "north"])
+    assert viewer._scene["names"] == ["east − 4,500,000", "north + 320,000"]
+    np.testing.assert_allclose(placed(viewer), x - [4_500_000.0, -320_000.0], atol=1e-4)
+    assert "4.5e+06" in dict(viewer.shown["readout"])["east"]
+
+
 def test_principal_axes_of_many_points_are_those_of_few(monkeypatch):
     x = rand(400, 6) * np.arange(1, 7)
     exact = placed(CloudViewer(x))

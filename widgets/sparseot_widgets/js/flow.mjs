@@ -1,6 +1,6 @@
 // FlowViewer: particles on their way to a target, at a time; and the loss along the way.
 import { extent, nearestStop, padded, words } from "./scales.mjs";
-import { coloured } from "./colours.mjs";
+import { coloured, mixed } from "./colours.mjs";
 import { drawTripod, projected } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
@@ -86,7 +86,7 @@ function drawCloud(view, k) {
     if (get("draw") === "velocities") drawVelocities(plot, scene, answer, k, every, pixels, (i) => shade(colours, i));
   });
   const count = now.length / dim;
-  const target = { name: "target", points: scene.target, colour: theme.muted };
+  const target = { name: "target", points: scene.target, colour: dim > 2 ? mixed(theme.muted, theme.bg, 0.5) : theme.muted };
   const particles = { name: "particles", points: now, colour: colours };
   if (dim > 2) {
     lines();

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 import traitlets
 from matplotlib.figure import Figure
 
@@ -22,6 +23,7 @@ __all__ = ["CloudViewer"]
 
 DRAWN = 1_000_000  # points at most
 WHOLE = 100_000  # points of a page with 16 bits a coordinate and the numbers of their rows
+FAR = 1_000  # times its size that a cloud may be away from zero
 PRINTED = 20_000  # points of a poster
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the size that suits so many
 
@@ -79,8 +81,8 @@ class CloudViewer(BaseViewer):
         table = as_table(x, values, labels, names)
         kept = thinned(len(table.points), DRAWN).numpy()
         self._said = _told(table, len(kept))
-        points, axes = _placed(table)
-        scene: dict[str, Any] = {"points": points[kept], "names": axes, "total": table.total}
+        points, axes = _placed(table, kept)
+        scene: dict[str, Any] = {"points": points, "names": axes, "total": table.total}
         if len(kept) < table.total:
             scene["index"] = table.rows[kept]
         if table.values is not None:
@@ -148,13 +150,22 @@ def _least(count: int) -> str:
     return "uint8" if count <= 256 else "uint16" if count <= 65_536 else "int32"
 
 
-def _placed(table: Table) -> tuple[np.ndarray, list[str]]:
-    """Where the points are drawn, and what these two or three coordinates are called."""
-    (points,) = laid_flat(table.points, dim=3)
+def _placed(table: Table, kept: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Where some points are drawn, and what these two or three coordinates are called."""
+    few = table.points if len(kept) == len(table.points) else table.points[torch.from_numpy(kept)]
+    (points,) = laid_flat(few, dim=3)
     dim = table.points.shape[1]
     if dim > 3:
         return points, [f"axis {k + 1}" for k in range(3)]
-    return points, [*table.names, ""][: max(dim, 2)]
+    names = [*table.names, ""][: max(dim, 2)]
+    size = float(np.ptp(points, 0).max())
+    for k, low in enumerate(points.min(0)):
+        if size and abs(low) > FAR * size:  # single precision would see steps
+            step = 10.0 ** np.ceil(np.log10(size))
+            start = float(np.floor(low / step) * step)
+            points[:, k] -= start
+            names[k] += f" {'−' if start > 0 else '+'} {abs(start):,.12g}"
+    return points, names
 
 
 def _told(table: Table, drawn: int) -> dict[str, Any]:
