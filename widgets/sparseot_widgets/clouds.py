@@ -123,6 +123,8 @@ def main_plane(*clouds: Tensor, dim: int = 2) -> tuple[np.ndarray, np.ndarray]:
 def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
     """Clouds as :func:`main_plane` shows them; those of the line one above the other."""
     centre, axes = main_plane(*clouds, dim=dim)
+    if 1 < len(axes) <= dim:  # as they are, but copies
+        return [cloud.double().numpy().copy() for cloud in clouds]
     flat = [(cloud.double().numpy() - centre) @ axes for cloud in clouds]
     if clouds[0].shape[1] == 1:
         height = np.ptp(np.concatenate(flat)) / 4

@@ -158,8 +158,9 @@ def _placed(table: Table, kept: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if dim > 3:
         return points, [f"axis {k + 1}" for k in range(3)]
     names = [*table.names, ""][: max(dim, 2)]
-    size = float(np.ptp(points, 0).max())
-    for k, low in enumerate(points.min(0)):
+    lows = [float(column.min()) for column in points.T]
+    size = max(float(column.max()) - low for column, low in zip(points.T, lows, strict=True))
+    for k, low in enumerate(lows):
         if size and abs(low) > FAR * size:  # single precision would see steps
             step = 10.0 ** np.ceil(np.log10(size))
             start = float(np.floor(low / step) * step)
