@@ -1,6 +1,7 @@
 """Files of points in a real JupyterLab: opened without a kernel, compared in a notebook that runs."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -81,11 +82,12 @@ def test_a_double_click_shows_points(lab, files, opened, page, artefacts):
     assert tab.get_by_label("values or classes").input_value() == "3"
     size = (files / "scan.ply").stat().st_size
     page.keyboard.press("Control+s")  # nothing is written, and nothing fails
-    page.screenshot(path=artefacts / "cloud-light.png")
-    change_theme(page, "Dark")
-    page.wait_for_timeout(300)
-    page.screenshot(path=artefacts / "cloud-dark.png")
-    change_theme(page, "Light")
+    light = page.locator("body").get_attribute("data-jp-theme-light") == "true"
+    for theme in ("Dark", "Light") if light else ("Light", "Dark"):
+        before = page.locator(f"{TAB} .sov").get_attribute("data-drawn")
+        change_theme(page, theme)
+        page.locator(f"{TAB} .sov:not([data-drawn='{before}'])").wait_for()
+        page.screenshot(path=artefacts / f"cloud-{theme.lower()}.png")
     assert (files / "scan.ply").stat().st_size == size
     assert not [*files.glob(".ipynb_checkpoints/*")], "a file of points was copied"
     kernels = page.evaluate("[...window.jupyterapp.serviceManager.sessions.running()].length")
@@ -140,14 +142,34 @@ def test_compare_opens_a_notebook_that_runs(files, opened, page, artefacts):
     page.evaluate(EXECUTE, ["docmanager:save", {}])
 
 
-def test_kernel_and_graph_make_a_notebook_that_runs(opened, page, artefacts):
-    opened("scan.ply")
+def test_kernel_and_graph_make_a_notebook_that_runs(files, opened, page, artefacts):
+    """Of a file that was renamed while it was seen."""
+    (files / "old.ply").write_bytes((files / "scan.ply").read_bytes())
+    opened("old.ply")
+    rename = "window.jupyterapp.serviceManager.contents.rename('files/old.ply', 'files/new.ply')"
+    page.evaluate(f"() => {rename}.then(() => {{}})")
     page.get_by_text("Kernel and Graph of This Cloud", exact=True).click()
-    state = run_cells(page, "files/scan-kernel.ipynb")
+    state = run_cells(page, "files/new-kernel.ipynb")
     assert not state["errors"] and not state["stderr"]
     page.locator(".jp-NotebookPanel .sov[data-drawn]").nth(1).wait_for(timeout=120_000)
     page.screenshot(path=artefacts / "cloud-kernel.png")
     page.evaluate(EXECUTE, ["docmanager:save", {}])
+
+
+def test_a_tab_comes_back_and_follows_its_file(lab, files, page):
+    changing = files / "changing.npy"
+    np.save(changing, np.random.default_rng(0).normal(size=(50, 2)))
+    address = f"{lab.root}lab/workspaces/again/tree/files"
+    page.goto(f"{address}/changing.npy?reset&token={TOKEN}")
+    page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
+    with page.expect_response(lambda response: "/api/workspaces/again" in response.url):
+        pass  # the workspace knows the tab
+    page.goto(f"{lab.root}lab/workspaces/again?token={TOKEN}")
+    page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
+    np.save(changing, np.random.default_rng(0).normal(size=(70, 3)))
+    os.utime(changing, (0, changing.stat().st_mtime + 60))
+    page.evaluate(EXECUTE, ["docmanager:reload", {}])
+    page.locator(f"{DRAWN}[data-drawn='70']").wait_for(timeout=60_000)
 
 
 def test_settings_reach_the_open_tabs(opened, page, artefacts):

@@ -54,7 +54,7 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
     this.node.append(this.bar, this.said, this.view);
     this.array = null;
     this.asked = 0;
-    this.shown = null; // { path, table, choice }
+    this.found = null; // { table, choice }
     this.again = () => void this.load();
     this.changed = () => void this.open(); // other settings
     void context.ready.then(this.again);
@@ -68,6 +68,11 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
     this.context.fileChanged.disconnect(this.again);
     this.clear();
     super.dispose();
+  }
+
+  /** What is seen: { path, table, choice }, or null. */
+  get shown() {
+    return this.found && { path: this.context.path, ...this.found };
   }
 
   /** Ask for the file and show it. */
@@ -88,24 +93,23 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
   /** Read the bytes that are here: another array, or another limit. */
   async open() {
     if (!this.bytes) return;
-    const [path, options] = [this.context.path, { limit: settings.get().rowLimit, array: this.array }];
+    const asked = ++this.asked;
+    const options = { limit: settings.get().rowLimit, array: this.array };
     try {
-      const { table, arrays, array } = await read(path, this.bytes, options);
-      if (this.isDisposed) return;
-      Object.assign(this, { arrays, array });
+      const { table, arrays, array } = await read(this.context.path, this.bytes, options);
+      if (asked !== this.asked || this.isDisposed) return;
       const columns = JSON.stringify([array, table.columns]);
-      const choice = columns === this.columns ? this.shown.choice : suggested(table);
-      this.columns = columns;
-      this.shown = { path, table, choice };
+      const choice = columns === this.columns ? this.found.choice : suggested(table);
+      Object.assign(this, { arrays, array, columns, found: { table, choice } });
       await this.show();
     } catch (error) {
-      if (!this.isDisposed) this.fail(error);
+      if (asked === this.asked && !this.isDisposed) this.fail(error);
     }
   }
 
   /** Draw the table as it is chosen now. */
   async show() {
-    const { table, choice } = this.shown;
+    const { table, choice } = this.found;
     this.showBar();
     const state = stateOf(table, choice, settings.get(), this.model);
     const { render } = await viewer();
@@ -122,16 +126,15 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
     delete this.node.dataset.failed;
   }
 
-  /** A sentence where the picture would be. */
-  fail(error) {
+  /** A sentence where the picture would be. Columns can still be chosen if they are what is wrong, and arrays. */
+  fail(error, keep = false) {
     this.clear();
-    if (error.arrays) Object.assign(this, { arrays: error.arrays, array: error.array, shown: null });
-    if (!this.shown) this.showBar();
+    if (!keep) Object.assign(this, { found: null, columns: null, arrays: error.arrays ?? [], array: error.array ?? null });
+    this.showBar();
     this.said.textContent = "";
     this.view.replaceChildren(element("p", { class: "sparseot-failed", role: "alert" }, sentence(this.context.path, error)));
     this.node.dataset.failed = "";
     delete this.node.dataset.drawn;
-    this.columns = null;
     if (!(error instanceof Unreadable)) console.warn("sparseot:", error);
   }
 
@@ -142,21 +145,21 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
 
   showBar() {
     const parts = [];
-    const [arrays, shown] = [this.arrays ?? [], this.shown];
+    const { arrays = [], found } = this;
     if (arrays.length > 1) {
       parts.push(chooser("array", arrays.map(name => [name, name]), this.array, name => {
         this.array = name;
         void this.open();
       }));
     }
-    if (shown) parts.push(...this.columnChoosers(shown));
+    if (found) parts.push(...this.columnChoosers(found));
     this.bar.replaceChildren(...parts);
   }
 
   columnChoosers({ table, choice }) {
     const change = changes => {
       Object.assign(choice, changes);
-      this.show().catch(error => this.fail(error));
+      this.show().catch(error => this.fail(error, true));
     };
     const option = k => [String(k), table.columns[k].name];
     const numbers = numeric(table).slice(0, LISTED);
