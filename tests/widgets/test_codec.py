@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot_widgets.codec import quantised, to_text, to_wire
+from sparseot_widgets.codec import blocked, quantised, to_text, to_wire
 
 JS = Path(__file__).parents[2] / "widgets" / "sparseot_widgets" / "js"
 
@@ -46,17 +46,25 @@ def test_refuses_what_has_no_typed_array():
 
 def test_javascript_reads_what_python_wrote(node):
     values = np.linspace(-1.0, 2.0, 5)
+    cloud = np.random.default_rng(0).random((700, 2)) + [0.0, 5.0]
+    blocks, order = blocked(cloud, each=256)
     message = {"plain": values.reshape(5, 1), "short": quantised(values), "words": ["a", 1, None]}
+    message["cloud"] = quantised(blocks)  # as in a page: the bounds are levels themselves
     script = f"""
       import {{ decode }} from "{JS.as_uri()}/codec.mjs";
       const m = decode({json.dumps(to_text(to_wire(message)))});
       const out = {{ plain: [...m.plain], shape: m.plain.shape, short: [...m.short], words: m.words }};
+      Object.assign(out, {{ cloud: [...m.cloud], wide: m.cloud.shape }});
       console.log(JSON.stringify(out));
     """
     seen = json.loads(node("--input-type=module", "--eval", script))
     assert seen["shape"] == [5, 1] and seen["words"] == ["a", 1, None]
     np.testing.assert_allclose(seen["plain"], values, rtol=1e-6)
     np.testing.assert_allclose(seen["short"], values, atol=3e-5)
+    assert seen["wide"] == [700, 2] and sorted(order) == list(range(700))
+    sides = (blocks["hi"] - blocks["lo"]).max(0)
+    error = abs(np.reshape(seen["cloud"], (700, 2)) - cloud[order]).max(0)
+    assert (error <= sides / 510 + 1e-4).all() and sides.max() < 1.0
 
 
 def test_what_is_not_finite_has_no_step():

@@ -86,7 +86,8 @@ class BaseViewer(anywidget.AnyWidget):
             warnings.simplefilter("ignore")  # the answer itself will warn, or fail
             self.answer(self.state, True, _never)  # compiles what the first drag will run
         self._publish(self.answer(self.state, False, _never), False, 0)
-        self.observe(self._ask, names=[c.name for c in controls if not c.local])
+        if self.state:  # no names would mean all of them
+            self.observe(self._ask, names=list(self.state))
         self.on_msg(self._message)
 
     # --- what a kind of viewer has to say ----------------------------------------------------

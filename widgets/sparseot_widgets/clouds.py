@@ -22,6 +22,7 @@ __all__ = [
     "main_order",
     "main_plane",
     "named",
+    "projection",
     "thinned",
 ]
 
@@ -128,6 +129,11 @@ def laid_flat(*clouds: Tensor, dim: int = 2) -> list[np.ndarray]:
         for k, cloud in enumerate(flat):
             cloud[:, 1] -= k * height
     return flat
+
+
+def projection(count: int, dim: int = 3) -> str:
+    """What a picture says of clouds with more coordinates than it has."""
+    return f"first {dim} principal axes of {count} coordinates" if count > dim else ""
 
 
 def named(labels: Any, count: int, rows: Any = slice(None)) -> tuple[np.ndarray, list[str]]:

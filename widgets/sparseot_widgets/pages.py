@@ -16,8 +16,10 @@ SHARED = (
     "colours",
     "plot",
     "space",
+    "webgl",
     "points",
     "controls",
+    "hands",
     "stage",
 )  # each needs those before it
 

@@ -67,11 +67,19 @@ def test_functions_are_losses_with_or_without_blur():
     assert ["in this loss", "no blur in it"] in viewer.shown["readout"]
 
 
-def test_three_coordinates_are_seen_in_the_plane_and_many_points_are_thinned():
-    x, y = cloud(600, 3), cloud(100, 3, seed=1) + 1.0
+def test_five_coordinates_are_seen_in_space_and_many_points_are_thinned(tmp_path):
+    x, y = cloud(600, 5), cloud(100, 5, seed=1) + 1.0
     viewer = FlowViewer(x, y, losses={"means": lambda x, y: (x.mean(0) - y.mean(0)).norm()})
-    assert viewer.shown["path"].shape == (51, 500, 2)
-    assert viewer.shown["note"] == "500 of 600 particles"
+    assert viewer.shown["path"].shape == (51, 500, 3)
+    assert viewer.shown["note"] == "500 of 600 particles; first 3 principal axes of 5 coordinates"
+    assert viewer.poster(tmp_path / "poster.png").stat().st_size > 5_000
+
+
+def test_a_flow_in_space_is_that_of_the_points():
+    x, v = cloud(20, 3), torch.tensor([0.4, -0.2, 0.3]).double()
+    means = {"means": lambda x, y: (x.mean(0) - y.mean(0)).square().sum() / 2}
+    viewer = FlowViewer(x, x + v, losses=means, step=0.1, until=0.1, frames=2)
+    np.testing.assert_allclose(viewer.shown["path"], torch.stack((x, x + 0.1 * v)), atol=1e-6)
 
 
 def test_a_flow_that_nobody_waits_for_ends():

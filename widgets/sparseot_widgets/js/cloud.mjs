@@ -12,7 +12,7 @@
 //   total     how many points there were; more than N if it was thinned
 // The answer is { summary, note, readout }; the controls, all local, are `colour` ("value", "class", or
 // "along " and the name of a coordinate) and `size` (a factor).
-import { extent, words } from "./scales.mjs";
+import { extent, ticks, words } from "./scales.mjs";
 import { coloured, rgb } from "./colours.mjs";
 import { drawTripod } from "./space.mjs";
 import { drawPoints, radiusOf } from "./points.mjs";
@@ -60,6 +60,15 @@ function drawBar(plot, { range, name }, table) {
   });
 }
 
+/** A bar of a round length. */
+function drawMeasure(plot, unit = "") {
+  const length = ticks([0, 110 / plot.unit], 3).at(-1);
+  const [right, bottom] = [plot.width - 12, plot.height - 10];
+  const left = right - length * plot.unit;
+  plot.line([left, bottom - 4, left, bottom, right, bottom, right, bottom - 4], plot.theme.muted, { width: 1.5 });
+  plot.text(`${words(length)} ${unit}`.trim(), (left + right) / 2, bottom - 5, { align: "center", colour: plot.theme.muted });
+}
+
 function drawLegend(plot, { classes: names }, { classes: colours }) {
   names.slice(0, LISTED).forEach((name, k) => {
     plot.text("●", plot.width - 14, 16 + 17 * k, { align: "right", colour: colours[k % colours.length] });
@@ -73,11 +82,14 @@ function draw(view) {
   const dim = scene.points.shape[1];
   const { bar, colours } = paints(view);
   const lens = view.lens("cloud").fit([scene.points], dim);
-  const names = namesOf(scene).map((name) => (scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
-  const matrix = lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1] });
-  const radius = get("size") * radiusOf(scene.points.length / dim);
-  drawPoints(view, "cloud", { name: "x", points: scene.points, dim, index: scene.index }, matrix, { colour: colours, radius });
-  if (dim > 2) drawTripod(plot, lens.camera, names);
+  const names = namesOf(scene).map((name) => (name && scene.unit && dim < 3 ? `${name} (${scene.unit})` : name));
+  lens.look(plot, dim > 2 ? { bare: true } : { xlabel: names[0], ylabel: names[1], line: !names[1] });
+  const radius = get("size") * radiusOf(scene.points.length / dim / lens.zoom);
+  drawPoints(view, "cloud", [{ name: "x", points: scene.points, colour: colours, index: scene.index }], { radius });
+  if (dim > 2) {
+    drawTripod(plot, lens.camera, names);
+    drawMeasure(plot, scene.unit);
+  }
   if (bar) drawBar(plot, bar, theme.place);
   else drawLegend(plot, scene, theme);
 }

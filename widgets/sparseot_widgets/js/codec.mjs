@@ -19,11 +19,22 @@ function decodeArray({ buffer, base64, dtype, shape }) {
   return Object.assign(numbers, { shape });
 }
 
-/** Levels between lo and hi, as numbers. */
-function unquantised({ levels, lo, hi }) {
+/** Levels between lo and hi, as numbers; with `each`, every so many rows have their own bounds. */
+function unquantised({ levels, lo, hi, each }) {
   const whole = decodeArray(levels);
-  const step = (hi - lo) / (whole instanceof Uint8Array ? 255 : 65535);
-  return Object.assign(Float32Array.from(whole, (level) => lo + level * step), { shape: whole.shape });
+  const top = whole instanceof Uint8Array ? 255 : 65535;
+  const out = Object.assign(new Float32Array(whole.length), { shape: whole.shape });
+  if (!each) {
+    for (let k = 0; k < out.length; k++) out[k] = lo + (whole[k] * (hi - lo)) / top;
+    return out;
+  }
+  const [low, high] = [decode(lo), decode(hi)];
+  const width = whole.shape[1];
+  for (let k = 0; k < out.length; k++) {
+    const b = Math.floor(k / (each * width)) * width + (k % width);
+    out[k] = low[b] + (whole[k] * (high[b] - low[b])) / top;
+  }
+  return out;
 }
 
 /** A message with typed arrays where Python had arrays. */

@@ -17,6 +17,12 @@ export function rgb(hex) {
   return [n >> 16, (n >> 8) & 255, n & 255];
 }
 
+/** "#rrggbb", a share of the way to another. */
+export function mixed(from, to, share) {
+  const [a, b] = [rgb(from), rgb(to)];
+  return "#" + a.map((v, c) => Math.round(v + share * (b[c] - v)).toString(16).padStart(2, "0")).join("");
+}
+
 /** 256 colours through some anchors, as bytes r g b r g b ... */
 export function ramp(anchors) {
   const stops = anchors.map(rgb);

@@ -1,6 +1,8 @@
 // FlowViewer: particles on their way to a target, at a time; and the loss along the way.
 import { extent, nearestStop, padded, words } from "./scales.mjs";
-import { coloured } from "./colours.mjs";
+import { coloured, mixed } from "./colours.mjs";
+import { drawTripod, projected } from "./space.mjs";
+import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
 const BANDS = 8; // groups of particles of a density
@@ -62,31 +64,45 @@ function drawLine({ plots: { cloud: plot }, scene, answer, theme }, k) {
   plot.line(edge(below).flat(), theme.fg);
 }
 
-function drawPlane({ plots: { cloud: plot }, scene, answer, theme, get }, k) {
-  const [left, bottom, right, top] = scene.window;
-  plot.axes({ x: [left, right], y: [bottom, top], equal: true, bare: true });
-  const radius = (count) => Math.max(1.3, Math.min(4, 60 / Math.sqrt(count)));
-  plot.context.globalAlpha = 0.45;
-  plot.discs(plot.pixels(scene.target), theme.muted, 0.85 * radius(scene.target.length / 2));
-  plot.context.globalAlpha = 1;
+/** Particles over the target, in the plane or in space. */
+function drawCloud(view, k) {
+  const { plots: { cloud: plot }, scene, answer, theme, get } = view;
+  const dim = scene.window.shape[1];
+  view.memory.first ??= cloudAt(answer, 0);
+  const lens = view.lens("cloud").fit(dim > 2 ? [scene.target, view.memory.first] : [scene.window], dim);
+  const matrix = lens.look(plot);
+  const pixels = (points) => projected(points, dim, matrix);
   const colours = coloured(answer.place, [0, 255], theme.place);
-  const now = plot.pixels(cloudAt(answer, k));
-  const every = Math.ceil(now.length / 2 / DRAWN);
-  const drawn = get("draw");
-  if (drawn === "paths") {
-    const before = Array.from({ length: k + 1 }, (_, m) => plot.pixels(cloudAt(answer, m)));
-    for (let i = 0; i < now.length / 2; i += every) {
-      plot.line(before.flatMap((xy) => [xy[2 * i], xy[2 * i + 1]]), shade(colours, i), { alpha: 0.55 });
+  const now = cloudAt(answer, k);
+  const every = Math.ceil(now.length / dim / DRAWN);
+  const radius = (count) => Math.max(1.3, radiusOf(count / lens.zoom));
+  const lines = () => plot.inside(() => {
+    if (get("draw") === "paths") {
+      const before = Array.from({ length: k + 1 }, (_, m) => pixels(cloudAt(answer, m)));
+      for (let i = 0; i < now.length / dim; i += every) {
+        plot.line(before.flatMap((xy) => [xy[2 * i], xy[2 * i + 1]]), shade(colours, i), { alpha: 0.55 });
+      }
     }
+    if (get("draw") === "velocities") drawVelocities(plot, scene, answer, k, every, pixels, (i) => shade(colours, i));
+  });
+  const count = now.length / dim;
+  const target = { name: "target", points: scene.target, colour: dim > 2 ? mixed(theme.muted, theme.bg, 0.5) : theme.muted };
+  const particles = { name: "particles", points: now, colour: colours };
+  if (dim > 2) {
+    lines();
+    drawPoints(view, "cloud", [target, particles], { radius: radius(count) });
+    drawTripod(plot, lens.camera, ["x₁", "x₂", "x₃"]);
+  } else {
+    drawPoints(view, "cloud", [target], { radius: 0.85 * radius(scene.target.length / dim), alpha: 0.45 });
+    lines();
+    drawPoints(view, "cloud", [particles], { radius: radius(count), alpha: 1 });
   }
-  if (drawn === "velocities") drawVelocities(plot, scene, answer, k, every, (i) => shade(colours, i));
-  plot.discs(now, colours, radius(now.length / 2));
 }
 
 /** Arrows: how far each particle would come in the time that is written below them. */
-function drawVelocities(plot, { times }, answer, k, every, colour) {
+function drawVelocities(plot, { times }, answer, k, every, pixels, colour) {
   const [from, to] = k + 1 < times.length ? [k, k + 1] : [k - 1, k];
-  const [here, there, now] = [from, to, k].map((m) => plot.pixels(cloudAt(answer, m)));
+  const [here, there, now] = [from, to, k].map((m) => pixels(cloudAt(answer, m)));
   const ahead = 0.25; // of a unit of time
   const factor = ahead / (times[to] - times[from]);
   for (let i = 0; i < now.length; i += 2 * every) {
@@ -94,7 +110,7 @@ function drawVelocities(plot, { times }, answer, k, every, colour) {
     const tip = [x + factor * (there[i] - here[i]), y + factor * (there[i + 1] - here[i + 1])];
     plot.arrow([x, y, ...tip], colour(i / 2), { alpha: 0.7 });
   }
-  plot.text(`arrows: the way in ${ahead} of time, at this speed`, 8, 14, { colour: plot.theme.muted });
+  plot.text(`arrows: the way in ${ahead} of time, at this speed`, 8, plot.height - 10, { colour: plot.theme.muted });
 }
 
 function drawCurve({ plots: { curve: plot }, scene, answer, theme }, k) {
@@ -112,7 +128,7 @@ function drawCurve({ plots: { curve: plot }, scene, answer, theme }, k) {
 function draw(view) {
   const { scene, answer, theme, plots } = view;
   const k = nearestStop(Array.from(scene.times), view.get("time"));
-  (scene.window.length === 2 ? drawLine : drawPlane)(view, k);
+  (scene.window.length === 2 ? drawLine : drawCloud)(view, k);
   const lost = `${words(100 * answer.outside[k], 2)} % outside`;
   if (answer.outside[k] > 0.005) plots.cloud.text(lost, plots.cloud.width - 8, 14, { colour: theme.muted, align: "right" });
   drawCurve(view, k);

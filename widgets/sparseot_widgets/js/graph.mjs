@@ -1,6 +1,8 @@
 // GraphViewer: nodes and weighted edges, the neighbours of one node, histograms of degrees and weights.
-import { extent, padded, words } from "./scales.mjs";
+import { extent, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { projected } from "./space.mjs";
+import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
 const DRAWN = 20_000; // edges at most
@@ -100,17 +102,18 @@ function nodeColours({ scene, theme }, degrees) {
 function drawGraph(view) {
   const { plots: { graph: plot }, scene, answer, theme, memory } = view;
   const { groups, K, degrees } = prepared(view);
-  plot.axes({ x: padded(extent([scene.points], 0, 2)), y: padded(extent([scene.points], 1, 2)), equal: true, bare: true });
-  const xy = plot.pixels(scene.points);
+  const lens = view.lens("graph").fit([scene.points], 2);
+  const xy = projected(scene.points, 2, lens.look(plot));
   const mixed = (k) => scene.labels[Math.floor(k / K)] !== scene.labels[neighbour(answer, k, K)];
-  groups.forEach((slots, g) => {
+  plot.inside(() => groups.forEach((slots, g) => {
     const alpha = 0.04 + 0.76 * ((g + 0.5) / SHADES);
     if (!scene.labels) return stroke(plot, slots, answer, K, xy, theme.fg, alpha, []);
     stroke(plot, slots.filter((k) => !mixed(k)), answer, K, xy, theme.classes[2], alpha, []);
     return stroke(plot, slots.filter(mixed), answer, K, xy, theme.classes[1], alpha, [4, 2]);
-  });
-  const radius = Math.max(1.2, Math.min(4, 60 / Math.sqrt(degrees.length)));
-  plot.discs(xy, nodeColours(view, degrees), radius);
+  }));
+  const radius = Math.max(1.2, radiusOf(degrees.length / lens.zoom));
+  const nodes = { name: "nodes", points: scene.points, colour: nodeColours(view, degrees) };
+  drawPoints(view, "graph", [nodes], { radius, alpha: 1 });
   memory.xy = xy;
   const chosen = memory.hover ?? memory.chosen;
   if (chosen !== undefined) drawNeighbours(plot, view, chosen, radius);

@@ -1,6 +1,7 @@
 // HessianViewer: two Hessians and their difference as images; a row of both on the cloud.
 import { extent, nearestStop, padded, words } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { drawPoints } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
 const DECADES = 10; // of the difference, below the largest entry
@@ -76,22 +77,19 @@ function drawArrows(plot, points, own, lists, colours) {
   ["→ implicit", "→ unrolled", "(that of □ is cut)"].forEach((text, n) => plot.text(text, 8, 14 + 16 * n, { colour: colours[n] }));
 }
 
-function drawCloud({ plots: { cloud: plot }, scene, answer, theme }, { exact, loop }, row) {
-  const [xs, ys] = [0, 1].map((c) => padded(extent([scene[answer.cloud]], c, 2), 0.2));
-  plot.axes({ x: xs, y: ys, equal: true, bare: true });
-  const every = plot.pixels(scene[answer.cloud]);
-  const points = Array.from(answer.kept).flatMap((i) => [every[2 * i], every[2 * i + 1]]);
+function drawCloud(view, { exact, loop }, row) {
+  const { plots: { cloud: plot }, scene, answer, theme } = view;
+  const [whole, other] = answer.cloud === "x" ? [scene.x, "y"] : [scene.y, "x"];
+  view.lens("cloud").fit([whole], 2).look(plot, { bare: true, margin: [34, 34, 34, 34] }); // room for arrows
+  const kept = Float32Array.from(Array.from(answer.kept).flatMap((i) => [whole[2 * i], whole[2 * i + 1]]));
+  const mine = { name: answer.cloud, points: kept, colour: theme.muted, index: answer.kept };
   const own = Math.floor(row / answer.each);
-  plot.context.globalAlpha = 0.45;
-  plot.discs(plot.pixels(scene[answer.cloud === "x" ? "y" : "x"]), theme.muted, 2.5);
-  plot.context.globalAlpha = 1;
+  drawPoints(view, "cloud", [{ name: other, points: scene[other], colour: theme.muted }], { radius: 2.5, alpha: 0.45 });
+  const [{ xy: points }] = drawPoints(view, "cloud", [mine], { radius: answer.weights ? 6.2 : 2.5, alpha: 1 });
   if (answer.weights) {
     const values = loop.subarray(row * answer.rows, (row + 1) * answer.rows);
-    const colours = coloured(values, [-answer.shade, answer.shade], theme.signed);
-    plot.discs(Float32Array.from(points), theme.muted, 6.2);
-    plot.discs(Float32Array.from(points), colours, 5.5);
+    plot.discs(points, coloured(values, [-answer.shade, answer.shade], theme.signed), 5.5);
   } else {
-    plot.discs(Float32Array.from(points), theme.muted, 2.5);
     const lists = [exact, loop].map((matrix) => vectors(matrix, row, answer, scene.axes));
     drawArrows(plot, points, own, lists, [...theme.classes.slice(0, 2), theme.muted]);
   }

@@ -52,8 +52,8 @@ function drawCloud(view) {
   const { points, dim, colours } = prepared(view);
   const lens = view.lens("cloud").fit([points], dim);
   const radius = Math.max(1, Math.min(4, 110 / Math.sqrt(points.length / dim)));
-  const cloud = { name: "x", points, dim };
-  drawPoints(view, "cloud", cloud, lens.look(plot), { colour: colours, radius });
+  lens.look(plot);
+  drawPoints(view, "cloud", [{ name: "x", points, colour: colours }], { radius: radius * Math.min(4, Math.sqrt(lens.zoom)) });
   if (dim > 2) drawTripod(plot, lens.camera, [..."₁₂₃"].map((n) => (spectral(view) ? "f" : "x") + n));
   const bend = plot.unit * answer.sigma;
   if (spectral(view) || bend > plot.height / 3) return;

@@ -1,27 +1,33 @@
 // PlanViewer: two clouds with the pairs of most mass; the plan as a matrix with its marginals.
-import { extent, padded } from "./scales.mjs";
+import { extent } from "./scales.mjs";
 import { coloured } from "./colours.mjs";
+import { drawTripod, nearness, projected } from "./space.mjs";
+import { drawPoints, radiusOf } from "./points.mjs";
 import { mount } from "./stage.mjs";
 
-/** How large points are drawn, if there are so many. */
-const radius = (count) => Math.max(1.2, Math.min(4, 60 / Math.sqrt(count)));
-
-function drawClouds({ plots, scene, answer, theme }) {
-  const plot = plots.clouds;
-  const xs = extent([scene.x, scene.y], 0, 2);
-  const ys = extent([scene.x, scene.y], 1, 2);
-  plot.axes({ x: padded(xs), y: padded(ys), equal: true, bare: true });
-  const [from, to] = [plot.pixels(scene.x), plot.pixels(scene.y)];
+function drawClouds(view) {
+  const { plots: { clouds: plot }, scene, answer, theme } = view;
+  const dim = scene.x.shape[1];
+  const lens = view.lens("clouds").fit([scene.x, scene.y], dim);
+  const matrix = lens.look(plot);
+  const ends = [scene.x, scene.y].map((points) => ({ xy: projected(points, dim, matrix), near: dim > 2 ? nearness(points, matrix) : null }));
+  const [from, to] = ends;
   const top = answer.mass[0] || 1;
-  for (let k = answer.mass.length - 1; k >= 0; k--) {
-    const [i, j] = [2 * answer.from[k], 2 * answer.to[k]];
-    const alpha = 0.05 + 0.45 * Math.sqrt(answer.mass[k] / top);
-    plot.line([from[i], from[i + 1], to[j], to[j + 1]], theme.fg, { alpha });
-  }
-  plot.discs(from, theme.classes[0], radius(from.length / 2));
-  plot.discs(to, theme.classes[1], radius(to.length / 2));
-  plot.text("● source", 8, 14, { colour: theme.classes[0] });
-  plot.text("● target", 80, 14, { colour: theme.classes[1] });
+  plot.inside(() => {
+    for (let k = answer.mass.length - 1; k >= 0; k--) {
+      const [i, j] = [answer.from[k], answer.to[k]];
+      const seen = dim > 2 ? 0.15 + 0.425 * (from.near[i] + to.near[j]) : 1;
+      const alpha = (0.05 + 0.45 * Math.sqrt(answer.mass[k] / top)) * seen;
+      plot.line([from.xy[2 * i], from.xy[2 * i + 1], to.xy[2 * j], to.xy[2 * j + 1]], theme.fg, { alpha });
+    }
+  });
+  const count = Math.max(from.xy.length, to.xy.length) / 2;
+  const clouds = [["source", scene.x], ["target", scene.y]].map(([name, points], k) => ({ name, points, colour: theme.classes[k] }));
+  drawPoints(view, "clouds", clouds, { radius: Math.max(1.2, radiusOf(count / lens.zoom)), alpha: 1 });
+  if (dim > 2) drawTripod(plot, lens.camera, ["x₁", "x₂", "x₃"]);
+  const left = dim > 2 ? 70 : 8;
+  plot.text("● source", left, 14, { colour: theme.classes[0] });
+  plot.text("● target", left + 72, 14, { colour: theme.classes[1] });
 }
 
 /** Bars along one side of the matrix: filled what the plan has, a line what was asked for. */

@@ -4,10 +4,10 @@ import { rgb } from "./colours.mjs";
 
 const FONT = '12px system-ui, -apple-system, "Segoe UI", sans-serif';
 
-const CROWD = 20_000; // discs from which on they need no soft edges
+export const CROWD = 20_000; // discs from which on they need no soft edges
 
 /** The pixels that a disc covers, and how much of each, for 4 x 4 places of its centre in a pixel. */
-function stamps(radius, width, crisp) {
+export function stamps(radius, width, crisp) {
   const reach = Math.ceil(radius + 0.5);
   return Array.from({ length: 16 }, (_, place) => {
     const [u, v, share] = [[], [], []];
@@ -101,10 +101,10 @@ export class Plot {
   /**
    * Put axes over the ranges x and y.
    *
-   * Options: `equal` units on both; `bare` without axes; `log` as "x", "y" or "xy"; the labels `xlabel`
+   * Options: `equal` units on both; `bare` without axes; `line` without numbers for y; `log` as "x", "y" or "xy"; the labels `xlabel`
    * and `ylabel`; `margin` as [top, right, bottom, left].
    */
-  axes({ x, y, equal = false, bare = false, log = "", xlabel = "", ylabel = "", margin = null }) {
+  axes({ x, y, equal = false, bare = false, line = false, log = "", xlabel = "", ylabel = "", margin = null }) {
     this.box = this.room({ bare, margin });
     const { left, top } = this.box;
     [x, y] = [[...x], [...y]];
@@ -119,7 +119,7 @@ export class Plot {
     this.x = scale(x, [left, left + this.box.width], log.includes("x"));
     this.y = scale(y, [top + this.box.height, top], log.includes("y"));
     this.unit = this.box.width / (x[1] - x[0]);
-    if (!bare) this.#drawAxes(x, y, log, xlabel, ylabel);
+    if (!bare) this.#drawAxes(x, line ? [0, 0] : y, log, xlabel, ylabel);
     return this;
   }
 
@@ -141,7 +141,7 @@ export class Plot {
     c.textAlign = "right";
     for (const tick of ys) {
       this.line([box.left, this.y(tick), right, this.y(tick)], theme.grid);
-      c.fillText(words(tick), box.left - 6, this.y(tick));
+      if (ys.length > 1) c.fillText(words(tick), box.left - 6, this.y(tick));
     }
     c.fillStyle = theme.fg;
     c.textAlign = "center";
@@ -208,15 +208,31 @@ export class Plot {
 
   /** Discs at pixels x y x y ...; `colour` is "#rrggbb" or three bytes a point. */
   discs(xy, colour, radius, order = null) {
+    const places = xy.map((v) => v * this.ratio - 0.5);
+    const paint = typeof colour === "string" ? rgb(colour) : colour;
+    this.splashed((image, width, height) => splat(image, width, height, places, paint, radius * this.ratio, order));
+  }
+
+  /** What `paint(bytes, width, height)` lays into an image of device pixels. */
+  splashed(paint) {
     const { layer, context } = this;
     Object.assign(layer, { width: this.canvas.width, height: this.canvas.height });
     const pen = layer.getContext("2d");
     const image = pen.createImageData(layer.width, layer.height);
-    const places = xy.map((v) => v * this.ratio - 0.5);
-    const paint = typeof colour === "string" ? rgb(colour) : colour;
-    splat(image.data, layer.width, layer.height, places, paint, radius * this.ratio, order);
+    paint(image.data, layer.width, layer.height);
     pen.putImageData(image, 0, 0);
     context.drawImage(layer, 0, 0, this.width, this.height);
+  }
+
+  /** Draw what does not leave the box. */
+  inside(action) {
+    const { context: c, box } = this;
+    c.save();
+    c.beginPath();
+    c.rect(box.left, box.top, box.width, box.height);
+    c.clip();
+    action(c);
+    c.restore();
   }
 
   /** A matrix (rows downwards) as an image over the box, from bytes r g b of its entries. */

@@ -114,12 +114,12 @@ export class Lens {
     plot.axes({ ...options, x, y });
     const left = box.left + box.width / 2 - unit * middle[0];
     const top = box.top + box.height / 2 + unit * middle[1];
-    if (dim < 3) return [unit, 0, 0, left, 0, -unit, 0, top, 0, 0, 0, 1];
+    if (dim < 3) return (this.matrix = [unit, 0, 0, left, 0, -unit, 0, top, 0, 0, 0, 1]);
     const row = (k, scale, shift) => {
       const [p, q, r] = c.slice(k, k + 3).map((v) => scale * v);
       return [p, q, r, shift - p * centre[0] - q * centre[1] - r * centre[2]];
     };
-    return [...row(0, unit, left), ...row(3, -unit, top), ...row(6, 0.5 / size, 0.5)];
+    return (this.matrix = [...row(0, unit, left), ...row(3, -unit, top), ...row(6, 0.5 / size, 0.5)]);
   }
 
   #enlarge(factor, plot, x, y) {

@@ -4,8 +4,10 @@ import { nearestStop, recordedKey } from "./scales.mjs";
 import { DARK, LIGHT, maps, rgb } from "./colours.mjs";
 import { Plot } from "./plot.mjs";
 import { Lens } from "./space.mjs";
+import { listen } from "./hands.mjs";
 import { controlRow, make, player } from "./controls.mjs";
 
+const REST = 250; // milliseconds after which a picture that moved is at rest
 const PATIENCE = 5000; // milliseconds after which a kernel that says nothing is taken for gone
 
 /** The colours of the page that the viewer stands in. */
@@ -80,9 +82,8 @@ function savePicture(plots, theme, title) {
  * the words; `viewer.gesture(view, event)`, if there is one, gets moves, drags, clicks and keys
  * on a panel and says by `true` that the picture changed. It may move a control: `view.set(name, value)`.
  *
- * Events are { type, panel, x, y, shift, alt }, of type down, drag (with dx, dy), up, move, leave, zoom (with factor), or key (with
- * key). A tool that is at work, `view.tool(view, event)`, sees them first, then the viewer, then the lens of the panel, if
- * `view.lens(panel)` gave one; who answers `true` ends the round.
+ * Events are those of hands.mjs. A tool that is at work, `view.tool(view, event)`, sees them first, then the viewer, then the lens
+ * of the panel, if `view.lens(panel)` gave one; who answers `true` ends the round.
  */
 export function mount({ model, el }, viewer) {
   const root = make("div", { class: "sov" });
@@ -99,6 +100,7 @@ export function mount({ model, el }, viewer) {
   let controls = [];
   let waiting = 0;
   let planned = 0;
+  let resting = 0;
 
   const stopButton = make("button", {
     type: "button", class: "sov-stop", onclick: () => model.send({ do: "stop" }),
@@ -122,7 +124,7 @@ export function mount({ model, el }, viewer) {
     panel.style.flex = `${weight} 1 ${Math.round(weight * 170)}px`;
     stage.append(panel);
     view.plots[name] = new Plot(canvas);
-    listen(canvas, name);
+    listen(canvas, name, tell, () => view.tool);
   }
   root.append(title, stage, rows, readout, foot);
   el.replaceChildren(root);
@@ -138,7 +140,7 @@ export function mount({ model, el }, viewer) {
       plot.begin(view.theme);
       if (!plot.canvas.clientWidth) watch(plot.canvas);
     }
-    view.places = {};
+    Object.assign(view, { places: {}, thinned: false });
     const told = { ...view.answer, ...viewer.draw(view) };
     resetButton.hidden = !Object.keys(lenses).length;
     for (const [panel, { dim }] of Object.entries(lenses)) {
@@ -154,6 +156,17 @@ export function mount({ model, el }, viewer) {
     showReadout(said);
   }
   const redraw = () => { planned ||= requestAnimationFrame(draw); };
+
+  /** The picture moves, and will be drawn whole when it has come to rest. */
+  function moves() {
+    view.moving = true;
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      view.moving = false;
+      if (view.thinned) redraw();
+    }, REST);
+    return true;
+  }
 
   function showReadout(pairs) {
     const parts = pairs.map(([term, value]) => make("span", {}, make("span", {}, term), " ", make("b", {}, value)));
@@ -208,56 +221,12 @@ export function mount({ model, el }, viewer) {
     rows.replaceChildren(...controls.map(({ row }) => row));
   }
 
-  function listen(canvas, panel) {
-    const tell = (event) => {
-      const done = view.tool?.(view, event) || viewer.gesture?.(view, event) || lenses[panel]?.gesture(event, view.plots[panel]);
-      if (done) redraw();
-      return done;
-    };
-    const fingers = new Map(); // where each pointer that is down was last
-    const at = (event) => {
-      const frame = canvas.getBoundingClientRect();
-      return { panel, x: event.clientX - frame.left, y: event.clientY - frame.top, shift: event.shiftKey, alt: event.altKey };
-    };
-    const between = () => {
-      const [p, q] = [...fingers.values()];
-      return { x: (p.x + q.x) / 2, y: (p.y + q.y) / 2, apart: Math.hypot(p.x - q.x, p.y - q.y) || 1 };
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      fingers.set(event.pointerId, at(event));
-      canvas.setPointerCapture(event.pointerId);
-      if (fingers.size === 1) tell({ type: "down", ...at(event) });
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const here = at(event);
-      const last = fingers.get(event.pointerId);
-      if (!last) return void tell({ type: "move", ...here });
-      if (fingers.size === 2) {
-        const before = between();
-        fingers.set(event.pointerId, here);
-        const { x, y, apart } = between();
-        return void tell({ ...here, type: "zoom", x, y, dx: x - before.x, dy: y - before.y, factor: apart / before.apart });
-      }
-      fingers.set(event.pointerId, here);
-      if (fingers.size === 1) tell({ type: "drag", ...here, dx: here.x - last.x, dy: here.y - last.y });
-    });
-    for (const end of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(end, (event) => {
-        if (fingers.delete(event.pointerId) && !fingers.size) tell({ type: "up", ...at(event) });
-      });
-    }
-    canvas.addEventListener("wheel", (event) => {
-      // A wheel scrolls the page until the picture was clicked; two fingers on a touchpad, which come as Ctrl, mean the picture.
-      if (!event.ctrlKey && !canvas.matches(":focus")) return;
-      const factor = Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002) * (event.deltaMode ? 20 : 1));
-      if (tell({ type: "zoom", ...at(event), factor })) event.preventDefault();
-    }, { passive: false });
-    canvas.addEventListener("pointerleave", () => tell({ type: "leave", panel }));
-    canvas.addEventListener("keydown", (event) => {
-      const keys = { type: "key", panel, key: event.key, shift: event.shiftKey, alt: event.altKey };
-      if (event.key === "Escape" && !view.tool) canvas.blur();
-      else if (!event.ctrlKey && !event.metaKey && tell(keys)) event.preventDefault();
-    });
+  /** An event goes to the tool that is at work, to the viewer, to the lens of its panel: to the first that takes it. */
+  function tell(event) {
+    let done = view.tool?.(view, event) || viewer.gesture?.(view, event);
+    if (!done && lenses[event.panel]?.gesture(event, view.plots[event.panel])) done = moves();
+    if (done) redraw();
+    return done;
   }
 
   function on(name, action) {
@@ -285,6 +254,7 @@ export function mount({ model, el }, viewer) {
   }
   const night = matchMedia("(prefers-color-scheme: dark)");
   night.addEventListener("change", redraw);
+  document.addEventListener("sparseot-repaint", redraw); // a card was lost, or came back
 
   return () => {
     for (const action of off) action();
@@ -292,7 +262,9 @@ export function mount({ model, el }, viewer) {
     sizes.disconnect();
     themes.disconnect();
     night.removeEventListener("change", redraw);
+    document.removeEventListener("sparseot-repaint", redraw);
     clearTimeout(waiting);
+    clearTimeout(resting);
     cancelAnimationFrame(planned);
   };
 }

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 import traitlets
 from matplotlib.figure import Figure
 
 from sparseot.points import check_positive
 
 from ..base import BaseViewer
-from ..clouds import laid_flat, named, thinned
-from ..codec import quantised
+from ..clouds import laid_flat, named, projection, thinned
+from ..codec import blocked, quantised
 from ..controls import Choice, Control, Slider
 from ..figures.style import CLASSES, PLACE_MAP
 from ..tables import Table, as_table
@@ -21,6 +22,8 @@ from ..tables import Table, as_table
 __all__ = ["CloudViewer"]
 
 DRAWN = 1_000_000  # points at most
+WHOLE = 100_000  # points of a page with 16 bits a coordinate and the numbers of their rows
+FAR = 1_000  # times its size that a cloud may be away from zero
 PRINTED = 20_000  # points of a poster
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the size that suits so many
 
@@ -46,7 +49,8 @@ class CloudViewer(BaseViewer):
     Raises:
         ValueError, TypeError: if an argument is not as described.
 
-    Above a million points, a million of them, drawn at random, is shown, and the picture says so.
+    Above a million points, a million of them, drawn at random, is shown, and the picture says so. A
+    page of so many takes four to seven megabytes.
 
     Example:
         >>> x = np.random.rand(500, 3)
@@ -77,8 +81,8 @@ class CloudViewer(BaseViewer):
         table = as_table(x, values, labels, names)
         kept = thinned(len(table.points), DRAWN).numpy()
         self._said = _told(table, len(kept))
-        points, axes = _placed(table)
-        scene: dict[str, Any] = {"points": points[kept], "names": axes, "total": table.total}
+        points, axes = _placed(table, kept)
+        scene: dict[str, Any] = {"points": points, "names": axes, "total": table.total}
         if len(kept) < table.total:
             scene["index"] = table.rows[kept]
         if table.values is not None:
@@ -93,7 +97,7 @@ class CloudViewer(BaseViewer):
         paints += [f"along {name}" for name in axes[: max(1, min(dim, 3))]]
         controls: list[Control] = [
             Choice("colour", "colour by", tuple(paints), local=True),
-            Slider("size", "size of the points", SIZES, local=True),
+            Slider("size", "point size", SIZES, local=True),
         ]
         self._cloud = scene
         start = 1.0 if size is None else float(size)
@@ -104,6 +108,16 @@ class CloudViewer(BaseViewer):
     ) -> dict[str, Any]:
         """The words: nothing is computed."""
         return dict(self._said)
+
+    def page_scene(self) -> dict[str, Any]:
+        """The scene; of very many points in bytes, block by block, without the numbers of rows."""
+        scene = dict(self._cloud)
+        if len(scene["points"]) > WHOLE:
+            scene.pop("index", None)
+            scene["points"], order = blocked(scene["points"])
+            for name in {"values", "labels"} & set(scene):
+                scene[name] = quantised(scene[name][order], bits=8)
+        return scene
 
     def poster_figure(self, figure: Figure) -> None:
         """The cloud, or some thousands of its points."""
@@ -136,13 +150,22 @@ def _least(count: int) -> str:
     return "uint8" if count <= 256 else "uint16" if count <= 65_536 else "int32"
 
 
-def _placed(table: Table) -> tuple[np.ndarray, list[str]]:
-    """Where the points are drawn, and what these two or three coordinates are called."""
-    (points,) = laid_flat(table.points, dim=3)
+def _placed(table: Table, kept: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Where some points are drawn, and what these two or three coordinates are called."""
+    few = table.points if len(kept) == len(table.points) else table.points[torch.from_numpy(kept)]
+    (points,) = laid_flat(few, dim=3)
     dim = table.points.shape[1]
     if dim > 3:
         return points, [f"axis {k + 1}" for k in range(3)]
-    return points, [*table.names, ""][: max(dim, 2)]
+    names = [*table.names, ""][: max(dim, 2)]
+    size = float(np.ptp(points, 0).max())
+    for k, low in enumerate(points.min(0)):
+        if size and abs(low) > FAR * size:  # single precision would see steps
+            step = 10.0 ** np.ceil(np.log10(size))
+            start = float(np.floor(low / step) * step)
+            points[:, k] -= start
+            names[k] += f" {'−' if start > 0 else '+'} {abs(start):,.12g}"
+    return points, names
 
 
 def _told(table: Table, drawn: int) -> dict[str, Any]:
@@ -152,7 +175,7 @@ def _told(table: Table, drawn: int) -> dict[str, Any]:
     if count < table.total:
         notes.append(f"{table.total - count:,} rows with NaN or infinity left out")
     if dim > 3:
-        notes.append(f"first 3 principal axes of {dim} coordinates")
+        notes.append(projection(dim))
     readout = [["points", f"{table.total:,}"], ["coordinates", str(dim)]]
     lo, hi = table.points.amin(0).tolist(), table.points.amax(0).tolist()
     if dim <= 3:

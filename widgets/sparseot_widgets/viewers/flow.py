@@ -18,10 +18,11 @@ from sparseot.errors import bad_input
 from sparseot.points import check_positive
 
 from ..base import BaseViewer
-from ..clouds import as_points, main_plane, thinned
+from ..clouds import as_points, main_plane, projection, thinned
 from ..controls import Choice, Control, Slider, geometric
 from ..euler import gradient_flow
 from ..figures import BLUE, GREY, density_1d, place, scatter
+from ..figures.style import PLACE_MAP
 
 __all__ = ["FlowViewer"]
 
@@ -40,9 +41,9 @@ class FlowViewer(BaseViewer):
     .. math:: \dot x_i(t) = - N \, \nabla_{x_i} L(\alpha_t, \beta),
         \qquad \alpha_t = \frac1N \sum_i \delta_{x_i(t)}
 
-    by explicit Euler steps. Left, the particles in the colour of their place at t = 0 over the
-    target (grey), as discs in the plane or as densities on the line; right, the loss. Time needs no
-    kernel: all times of a flow come with it.
+    by explicit Euler steps. Left, the particles in the colour of their place at t = 0 and the target
+    (grey), as discs in the plane or in space, which turns, or as densities on the line; right, the
+    loss. Time needs no kernel: all times of a flow come with it.
 
     Args:
         x: ``(N, D)`` points, where the particles start.
@@ -62,7 +63,8 @@ class FlowViewer(BaseViewer):
     Raises:
         ValueError, TypeError: if an argument is not as described.
 
-    Above 500 particles clouds are thinned, and the picture says so.
+    Above 500 particles clouds are thinned, and more than three dimensions are laid into their first
+    three principal axes; the picture says so.
 
     References:
         Santambrogio, 2017, "{Euclidean, metric, and Wasserstein} gradient flows: an overview".
@@ -107,8 +109,8 @@ class FlowViewer(BaseViewer):
         self._losses, self._size, self._step = _checked(losses), len(x), step
         self._clouds = x[thinned(len(x), LIMIT)], y[thinned(len(y), LIMIT)]
         self._times = tuple(float(f"{t:.6g}") for t in np.linspace(0.0, until, frames))
-        centre, axes = main_plane(*self._clouds)
-        self._plane = centre, axes[:, : min(x.shape[1], 2)]
+        centre, axes = main_plane(*self._clouds, dim=3)
+        self._plane = centre, axes[:, : min(x.shape[1], 3)]
         self._target = self._seen(self._clouds[1])
         shown = np.concatenate((self._seen(self._clouds[0]), self._target))
         self._diameter = float(np.ptp(shown, 0).max()) or 1.0
@@ -164,6 +166,7 @@ class FlowViewer(BaseViewer):
         note = f"sketch: {len(x)} particles" if coarse else ""
         if not coarse and self._size > len(x):
             note = f"{len(x):,} of {self._size:,} particles"
+        note = "; ".join(part for part in (note, projection(x.shape[1])) if part)
         shown = np.einsum("st,tnd->snd", weights, seen)
         low, high = self._window
         return {
@@ -178,21 +181,22 @@ class FlowViewer(BaseViewer):
         }  # fmt: skip
 
     def _seen(self, points: Tensor) -> np.ndarray:
-        """Points in the plane, or on the line, of the picture."""
+        """Points in space, in the plane or on the line of the picture."""
         centre, axes = self._plane
         seen: np.ndarray = (points.double().numpy() - centre) @ axes
         return seen
 
     def default_record(self) -> dict[str, int]:
-        """All losses, at three blurs."""
-        return {"loss": len(self._losses), "blur": 3}
+        """All losses, at three blurs; at two in space, where clouds are larger."""
+        return {"loss": len(self._losses), "blur": 2 if len(self._window[0]) == 3 else 3}
 
     def poster_figure(self, figure: Figure) -> None:
         """The particles at three times, and the loss."""
-        panels = figure.subplots(2, 2).ravel()
+        solid, flat = (self.shown["path"].shape[2] == dim for dim in (3, 1))
+        kinds = ["3d" if solid else None] * 3 + [None]
+        panels: Any = [figure.add_subplot(2, 2, k + 1, projection=p) for k, p in enumerate(kinds)]
         path, colour = self.shown["path"], self.shown["place"] / 255
         times = np.array(self._times)
-        flat = path.shape[2] == 1
         window = list(zip(*self._window, strict=True))
         for panel, share in zip(panels, (0.0, 0.2, 1.0), strict=False):
             k = round(share * (len(times) - 1))
@@ -201,6 +205,11 @@ class FlowViewer(BaseViewer):
                 top = density_1d(panel, self._target, GREY, **options)
                 density_1d(panel, path[k], colour, **options)
                 panel.set(ylim=(0, 2 * top), yticks=[])
+            elif solid:
+                panel.scatter(*self._target.T, s=4, color=GREY, alpha=0.35)
+                panel.scatter(*path[k].T, s=4, c=colour, cmap=PLACE_MAP)
+                panel.set(**dict(zip(("xlim", "ylim", "zlim"), window, strict=True)))
+                panel.set_axis_off()
             else:
                 scatter(panel, self._target, GREY, alpha=0.35)
                 scatter(panel, path[k], colour)

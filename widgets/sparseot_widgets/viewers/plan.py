@@ -11,13 +11,14 @@ import torch
 import traitlets
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from torch import Tensor
 
 import sparseot as so
 from sparseot.errors import bad_input
 
 from ..base import BaseViewer
-from ..clouds import as_points, as_weights, given, laid_flat, main_order, some, thinned
+from ..clouds import as_points, as_weights, given, laid_flat, main_order, projection, some, thinned
 from ..controls import Slider, geometric
 from ..figures import BLUE, RED
 
@@ -50,7 +51,8 @@ class PlanViewer(BaseViewer):
     Raises:
         ValueError, TypeError: if an argument is not as described.
 
-    Clouds above 2,000 points are thinned, and the picture says so.
+    Clouds in space turn with the mouse and the arrow keys; more than three dimensions are laid
+    into their first three principal axes. Clouds above 2,000 points are thinned. The picture says so.
 
     Example:
         >>> viewer = PlanViewer(np.random.rand(50, 2), np.random.rand(60, 2), blur=0.1)
@@ -91,12 +93,12 @@ class PlanViewer(BaseViewer):
         x, y = (cloud.to(torch.promote_types(x.dtype, y.dtype)) for cloud in (x, y))
         if x.shape[1] != y.shape[1]:
             raise bad_input("y", f"shape {tuple(y.shape)}", f"(M, {x.shape[1]}), as x has")
-        self._sizes = len(x), len(y)
+        self._sizes, self._dim = (len(x), len(y)), x.shape[1]
         self._options["debias"] = False  # a plan is that of the transport itself
         sides = (x, as_weights("a", a, x)), (y, as_weights("b", b, y))
         self._clouds = [some(*side, thinned(len(side[0]), LIMIT)) for side in sides]
         (x, a), (y, b) = self._clouds
-        self._flat = laid_flat(x, y)
+        self._flat = laid_flat(x, y, dim=3)
         diameter = float((np.concatenate((x, y)).max(0) - np.concatenate((x, y)).min(0)).max())
         stops = geometric(diameter / 300, diameter) if diameter else (0.1, 1.0)
         reaches = (*geometric(diameter / 30 or 0.1, 3 * diameter or 1.0, 15), None)
@@ -164,18 +166,21 @@ class PlanViewer(BaseViewer):
         note = f"sketch: {drawn:,} points" if coarse else ""
         if not coarse and max(self._sizes) > LIMIT:
             note = f"{LIMIT:,} of {max(self._sizes):,} points"
+        note = "; ".join(part for part in (note, projection(self._dim)) if part)
         return {"readout": readout, "summary": summary, "note": note}
 
     def poster_figure(self, figure: Figure) -> None:
         """Clouds, pairs and heat map."""
-        left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
         x, y = self._flat
+        solid = x.shape[1] == 3
+        grid = figure.add_gridspec(1, 2, width_ratios=(1.3, 1))
+        left: Any = figure.add_subplot(grid[0], projection="3d" if solid else None)
+        right = figure.add_subplot(grid[1])
         shown = self._answer
         ends = np.stack((x[shown["from"]], y[shown["to"]]), 1)
         shades = 0.06 + 0.6 * np.sqrt(shown["mass"] / shown["mass"].max())
-        left.add_collection(
-            LineCollection(list(ends), colors="black", alpha=shades, linewidths=0.7)
-        )
+        kind: Any = Line3DCollection if solid else LineCollection
+        left.add_collection(kind(list(ends), colors="black", alpha=shades, linewidths=0.7))
         left.scatter(*x.T, s=9, color=BLUE)
         left.scatter(*y.T, s=9, color=RED)
         left.set_aspect("equal")
