@@ -16,7 +16,8 @@ def is_picture(node: nodes.Node) -> bool:
     """Whether a node is what a block of code has drawn."""
     if isinstance(node, nodes.raw):
         return any(mark in node.astext() for mark in RAW)
-    return any(name in FIGURES for name in getattr(node, "attributes", {}).get("classes", ()))
+    given = getattr(node, "attributes", {})
+    return any(name in FIGURES for key in ("class", "classes") for name in given.get(key, ()))
 
 
 def picture_first(section: nodes.Element) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -129,6 +130,95 @@ def test_sliders_of_every_viewer_move(pages, tab, watch):
                 if pictures[0] == pictures[1]:
                     wrong.append(f"{file.stem}: {slider.get_attribute('name')} does nothing")
         wrong += [f"{file.stem}: {problem}" for problem in seen.leave(tab)]
+    assert not wrong, "\n".join(wrong)
+
+
+# The first picture or viewer of an article: where it begins and how high it is, on the page in pixels.
+PICTURE = """() => {
+  const first = document.querySelector(
+    "article :is(img.sphx-glr-single-img, ul.sphx-glr-horizontal, .sparseot-viewer, .animation)");
+  const box = first.getBoundingClientRect();
+  return { top: box.top + scrollY, height: box.height };
+}"""
+
+
+@pytest.mark.parametrize(("width", "height", "seen"), [(1280, 900, 250), (390, 844, 100)])
+def test_tutorials_show_their_picture_on_the_first_screen(pages, tab, width, height, seen):
+    """At least so many pixels of it, or all of it; of a laptop and of a telephone."""
+    tab.set_viewport_size({"width": width, "height": height})
+    wrong = []
+    tutorials = sorted(SITE.glob("auto_gallery/*/plot_*.html"))
+    assert len(tutorials) > 20
+    for file in tutorials:
+        open_file(tab, file)
+        picture = tab.evaluate(PICTURE)
+        if height - picture["top"] < min(seen, picture["height"]):
+            wrong.append(f"{file.stem}: the picture begins at {picture['top']:.0f} px")
+    assert not wrong, "\n".join(wrong)
+
+
+# Boxes of the learning path whose text does not stand inside.
+SPILT = """() => [...document.querySelectorAll(".so-path a")].filter(link => {
+  const box = link.querySelector("rect").getBoundingClientRect();
+  const text = link.querySelector("text").getBoundingClientRect();
+  return box.width && (text.right > box.right || text.bottom > box.bottom || text.top < box.top);
+}).map(link => link.textContent)"""
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1280, "wide"), (390, "narrow")])
+def test_the_learning_path_leads_to_every_tutorial(pages, tab, width, shown):
+    tab.set_viewport_size({"width": width, "height": 900})
+    file = SITE / "auto_gallery" / "index.html"
+    open_file(tab, file)
+    assert tab.locator(".so-path:visible").count() == 1
+    links = tab.locator(f".so-path-{shown} a")
+    targets = [link.get_attribute("href") for link in links.all()]
+    tutorials = SITE.glob("auto_gallery/*/plot_*.html")
+    assert sorted(targets) == sorted(p.relative_to(file.parent).as_posix() for p in tutorials)
+    assert tab.evaluate(SPILT) == []
+    for image in tab.locator(".so-path image").all():
+        assert (file.parent / image.get_attribute("href")).exists()
+
+
+# What people look for, and a page that has to be among the first three hits.
+FINDS = {
+    "epsilon": "guide/glossary.html",
+    "regularisation": "guide/glossary.html",
+    "regularization": "guide/glossary.html",
+    "NaN": "guide/messages.html",
+    "error": "guide/messages.html",
+    "memory": "guide/gpu.html",
+    "out of memory": "guide/gpu.html",
+    "blur": "guide/glossary.html",
+    "GPU": "guide/gpu.html",
+    "CUDA": "guide/gpu.html",
+    "batch": "guide/ragged-batches.html",
+    "padding": "guide/ragged-batches.html",
+    "convergence": "guide/transport.html",
+    "certificate": "guide/transport.html",
+    "wasserstein distance": "guide/transport.html",
+    "MMD": "guide/glossary.html",
+    "float16": "guide/training-loops.html",
+    "slow": "performance.html",
+    "pip": "guide/install.html",
+    "coupling": "guide/glossary.html",
+}
+FOUND = """() => {
+  const summary = document.querySelector("#search-results p.search-summary");
+  return summary && /found|did not/i.test(summary.textContent);
+}"""
+HITS = """() => [...document.querySelectorAll("#search-results li > a")]
+  .slice(0, 3).map(link => link.getAttribute("href").split(/[?#]/)[0])"""
+
+
+def test_a_search_finds_the_page(pages, tab):
+    wrong = []
+    for term, page in FINDS.items():
+        tab.goto(f"{(SITE / 'search.html').as_uri()}?q={quote_plus(term)}", timeout=PATIENCE)
+        tab.wait_for_function(FOUND, timeout=PATIENCE)
+        hits = tab.evaluate(HITS)
+        if page not in hits:
+            wrong.append(f"{term}: {hits}, not {page}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from docutils import nodes
+from sphinx_gallery.directives import imgsgnode
 
 ROOT = Path(__file__).parents[2]
 GALLERY = ROOT / "gallery"
@@ -79,7 +80,7 @@ def picture_first():
 
 def test_the_first_picture_changes_places_with_its_code(picture_first):
     code, printed = nodes.literal_block("", "code"), nodes.literal_block("", "printed")
-    picture, other = (nodes.image(classes=["sphx-glr-single-img"]) for _ in "ab")
+    picture, other = imgsgnode(**{"class": ["sphx-glr-single-img"]}), nodes.image()
     text = nodes.paragraph("", "before")
     section = section_of(text, code, printed, picture, nodes.paragraph("", "after"), other)
     assert picture_first(section)
@@ -91,9 +92,24 @@ def test_the_first_picture_changes_places_with_its_code(picture_first):
     assert section.children[3] is code and section.children[-1] is other
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [
+        nodes.bullet_list(classes=["sphx-glr-horizontal"]),
+        nodes.raw("", '<figure class="sparseot-viewer">', format="html"),
+        nodes.raw("", '<div class="animation">', format="html"),
+    ],
+)
+def test_rows_of_pictures_viewers_and_animations_are_pictures(picture_first, picture):
+    code = nodes.literal_block("", "code")
+    section = section_of(code, picture)
+    assert picture_first(section) and section.children[0] is picture
+
+
 def test_pictures_of_later_blocks_stay(picture_first):
     """Between them and the first code there is prose."""
-    code, picture = nodes.literal_block("", "code"), nodes.image(classes=["sphx-glr-single-img"])
+    code = nodes.literal_block("", "code")
+    picture = nodes.bullet_list(classes=["sphx-glr-horizontal"])
     section = section_of(code, nodes.paragraph("", "prose"), picture)
     before = list(section.children)
     assert not picture_first(section) and section.children == before
