@@ -27,6 +27,7 @@ LEAST = 1e-6  # likewise
 TOL = 1e-3  # of the first solve
 COOLING = 0.05, 0.5  # the least and the largest factor of the temperature from solve to solve
 NEAR = 0.4  # the least one for which the last potentials are a better start than coarse clouds
+LESS = 0.5  # factor of the tolerance, at least, where the temperature stays
 AIM, REST = 0.7, 0.2  # of the width that is asked for: what temperature and tolerance may take
 
 
@@ -194,13 +195,16 @@ class _Search:
         closing = self.closing[self.wide]
         spread = (self.upper - self.lower)[self.wide] - closing
         share = float((wanted / spread.clamp(min=1e-300)).min())
-        if share < 1:
+        stays = share >= 1 / (1 - REST)
+        if not stays:
             factor = min(max(AIM * share, COOLING[0]), COOLING[1])
             self.blurs.append(self.blurs[-1] * factor ** (1 / self.p))
         else:
             self.blurs.append(self.blurs[-1])
         share = float((REST * wanted / closing.clamp(min=1e-300)).min())
-        tol = max(float(self.solver.tol or TOL) * min(max(share, 1e-3), 1.0), 1e-12)
+        tol = max(
+            float(self.solver.tol or TOL) * min(max(share, 1e-3), LESS if stays else 1.0), 1e-12
+        )
         self.solver = replace(self.solver, tol=tol)
         if self.blurs[-1] < LEAST * self.diameter:
             self.blurs.pop()
