@@ -82,7 +82,7 @@ class PrunedSoftmins(Softmins):
         self.known: list[_Known | None] = [None, None]
         self.marks: list[Tensor | None] = [None, None]  # of tiles that hold something
         self.pairs = 0  # visited so far
-        self.builds = 0
+        self.builds, self.share = 0, 1.0  # of pairs, that were kept last
 
     def like(self, source: BlockCloud, target: BlockCloud) -> PrunedSoftmins:
         """The same between other clouds, in double precision."""
@@ -173,6 +173,13 @@ class PrunedSoftmins(Softmins):
         rise = (f[X.order] - self.built[0]).max() + (g[Y.order] - self.built[1]).max()
         factor = (rise / self.eps).clamp(0.0, LARGEST).exp()
         return (self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)[X.inverse]
+
+    def rest(self) -> None:
+        """Lets go of tiles and frames while others work; they are made anew when sums are asked for again."""
+        self.share = self.kept_fraction
+        self.built, self.known, self.marks = None, [None, None], [None, None]
+        for name in ("tiles", "screened", "frames", "parts", "all_tiles"):
+            self.__dict__.pop(name, None)
 
     def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
@@ -297,4 +304,6 @@ class PrunedSoftmins(Softmins):
     @property
     def kept_fraction(self) -> float:
         """The share of the pairs that the tiles hold."""
+        if self.built is None:
+            return self.share
         return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].n * self.clouds[1].n))

@@ -245,6 +245,7 @@ class Multilevel:
             found = sweep(softmins, wanted, budget)
             sweeps += found.sweeps
             exact, rounding = softmins.checking()
+            softmins.rest()
             checked, omitted = check(exact, found, sweeps)
             checked = replace(checked, error=checked.error + rounding)
             self.stopped |= found.interrupted
