@@ -1,4 +1,4 @@
-"""What an engine is for kept pairs: four operations on blocks of points, and what they are handed.
+"""What an engine is for kept pairs: five operations on blocks of points, and what they are handed.
 
 A cloud stands in C blocks of B = ``KEPT_BLOCK`` points, and these in groups of ``KEPT_GROUP``
 neighbours. A *tile* is a pair of blocks. Lengths and potentials are in units in which the exponents

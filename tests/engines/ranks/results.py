@@ -32,6 +32,13 @@ def compare(here, ours, theirs, mine, whole, tol=None):
     same(found, here.part(gradient), 10 * (tol or 1e-9))
 
 
+def same_minima(here, ours, theirs):
+    """The bounds without regularisation, which minima over pairs are for."""
+    for found, wanted in zip(ours.unregularised, theirs.unregularised, strict=True):
+        same(found, wanted, 1e-6)
+        same_bits(here, found)
+
+
 def solved(here, clouds, **options):
     """On all ranks, and in one process; both with a graph in x."""
     x, y, a, b = clouds
@@ -50,6 +57,7 @@ def check_all_pairs(here):
     same(ours.plan_operator @ here.part(v), here.part(theirs.plan_operator @ v))
     w = torch.randn(330, dtype=torch.float64)
     same(ours.plan_operator.T @ here.part(w), here.part(theirs.plan_operator.T @ w))
+    same_minima(here, ours, theirs)
     with refused(ValueError, "several ranks share"):
         ours.sample(3)
 
@@ -86,6 +94,7 @@ def check_kept_pairs(here):
         assert ours.kept_fraction == theirs.kept_fraction and ours.value == theirs.value
         assert ours.omitted == theirs.omitted
         compare(here, *pair, tol=1e-8)
+        same_minima(here, ours, theirs)
 
 
 def check_start_and_debias_of_kept_pairs(here):
