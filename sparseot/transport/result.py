@@ -16,14 +16,14 @@ from .arguments import as_directions
 from .derivatives.curvature import Curvature, hessian_product
 from .derivatives.solved import Solved
 from .plan import SolvedPlan
-from .plans.gradient_error import gradient_error
-from .plans.interval import TIGHT, value_bounds
+from .plans.bounds.gradient_error import gradient_error
+from .plans.bounds.interval import TIGHT, value_bounds
 from .plans.summary import picture, status, text
 from .solution import Level, Report
 from .solvers.sinkhorn import Sinkhorn
 
 if TYPE_CHECKING:
-    from .plans.unregularised import Bounds
+    from .plans.bounds.unregularised import Bounds
 
 __all__ = ["Transport"]
 
@@ -130,7 +130,9 @@ class Transport(SolvedPlan):
     @own_settings
     def unregularised_bounds(self) -> list[Bounds]:
         """Those of each item, see :attr:`unregularised`."""
-        from .plans.unregularised import unregularised  # here, for a light import of the library
+        from .plans.bounds.unregularised import (
+            unregularised,  # here, for a light import of the library
+        )
 
         problem, found = self.solved[0].problem, self.solved[0].solution
         items = range(len(found.f))

@@ -107,6 +107,14 @@ class MatrixTransport(Transport):
     """The result of :func:`solve`: a :class:`Transport` whose costs are a stored matrix.
 
     It has no maps, for there are no points, and derivatives in the costs.
+
+    Example:
+        >>> C = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).requires_grad_()
+        >>> result = solve(C, reg=0.01)
+        >>> result.value.backward()
+        >>> C.grad  # the plan
+        tensor([[0.5000, 0.0000],
+                [0.0000, 0.5000]])
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What a solved plan gives: products, maps, entries, bounds of its value and of its gradient."""
+"""What a solved plan gives: products, maps, entries, draws, and bounds."""

@@ -2,7 +2,7 @@ r"""The last half-step of a solve over all pairs, and what it brings along.
 
 Of the plan P of the last two potentials it takes both marginals, and the means :math:`\sum_j P_{ij} y_j` and
 :math:`\sum_i P_{ij} x_i`, with one exponential a pair: the error of the marginals, the value, its derivatives in all
-points, and an interval (:mod:`..plans.seen`). It costs about three half-steps, so that the error is first estimated
+points, and an interval (:mod:`..plans.bounds.seen`). It costs about three half-steps, so that the error is first estimated
 from some columns.
 """
 

@@ -8,7 +8,7 @@ import torch
 
 import sparseot as so
 from sparseot.engines.tiles import _TileReductions
-from sparseot.transport.plans.interval import value_bounds
+from sparseot.transport.plans.bounds.interval import value_bounds
 from sparseot.transport.solvers.progress import Stopped
 
 ALL, LEAVES = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)

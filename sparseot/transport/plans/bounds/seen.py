@@ -19,9 +19,9 @@ import math
 import torch
 from torch import Tensor
 
-from ...formulas import GroundCost
-from ..problem import Problem
-from ..solution import Seen
+from ....formulas import GroundCost
+from ...problem import Problem
+from ...solution import Seen
 
 __all__ = ["interval_seen"]
 

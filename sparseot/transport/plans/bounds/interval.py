@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...operators.cg import descend
-from ..derivatives.solved import Solved, divergence
-from .sums import PlanSums
+from ....operators.cg import descend
+from ...derivatives.solved import Solved, divergence
+from ..sums import PlanSums
 
 __all__ = ["TIGHT", "UNIT", "Interval", "interval", "scaled_down", "value_bounds"]
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...formulas import GroundCost
-from ...pairs import node_ends
-from ..pruned.clouds import SIZE
-from ..pruned.cuts import block_order
+from ....formulas import GroundCost
+from ....pairs import node_ends
+from ...pruned.clouds import SIZE
+from ...pruned.cuts import block_order
 
 __all__ = ["closing_cost"]
 

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import bad_input
-from ...formulas import GroundCost
-from ...operators.autograd.kernel_sums import kernel_sum
-from ...points import Points
-from ..derivatives.solved import Solved
+from ....errors import bad_input
+from ....formulas import GroundCost
+from ....operators.autograd.kernel_sums import kernel_sum
+from ....points import Points
+from ...derivatives.solved import Solved
+from ..sums import PlanSums, seen_from_target
 from .interval import interval
-from .sums import PlanSums, seen_from_target
 
 __all__ = ["gradient_error"]
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...engines.kept import Boxes, TileRows
-from ...points import CLOSED, Points
-from ..problem import Problem
-from ..pruned.frames import Frame
-from ..pruned.kept_pairs import KeptPairs
+from ....engines.kept import Boxes, TileRows
+from ....points import CLOSED, Points
+from ...problem import Problem
+from ...pruned.frames import Frame
+from ...pruned.kept_pairs import KeptPairs
 
 __all__ = ["minima"]
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import bad_input
-from ...formulas import GroundCost
-from ...points import Points
-from ..problem import Problem
+from ....errors import bad_input
+from ....formulas import GroundCost
+from ....points import Points
+from ...problem import Problem
+from ..sums import PlanSums
 from .closing import closing_cost
 from .interval import UNIT, scaled_down
 from .minima import minima
-from .sums import PlanSums
 
 __all__ = ["Bounds", "unregularised"]
 

@@ -10,8 +10,8 @@ from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.kept import TileRows
 from sparseot.engines.loops.kept_numba import NumbaLoops
 from sparseot.formulas import ground_cost
-from sparseot.transport.plans.closing import closing_cost
-from sparseot.transport.plans.minima import minima
+from sparseot.transport.plans.bounds.closing import closing_cost
+from sparseot.transport.plans.bounds.minima import minima
 from sparseot.transport.plans.sums import PlanSums
 from sparseot.transport.pruned.kept_pairs import KeptPairs
 from tests.references.clouds import cloud

@@ -1,0 +1,1 @@
+"""Bounds of a value, of its gradient, and of transport without regularisation."""
