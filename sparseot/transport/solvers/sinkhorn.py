@@ -224,7 +224,7 @@ class Sinkhorn(Solver):
             pairs = problem.source.weights.numel() * problem.target.weights.numel()
             wanted = pairs >= LEAVES
         if wanted and start is None and not problem.symmetric and self._has_leaves(problem):
-            from .nested import solve_nested  # here, for a light import of the library
+            from .nested.leaves import solve_nested  # here, for a light import of the library
 
             return solve_nested(course, why=why)
         return solve_all_pairs(course, start, asked=self._asked, why=why)

@@ -16,15 +16,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...points import Points
-from ..problem import Problem
-from ..pruned.coarse import Cells
-from ..solution import Level
-from .all_pairs import DenseSoftmins
-from .course import Course, Found
+from ....points import Points
+from ...problem import Problem
+from ...pruned.coarse import Cells
+from ...solution import Level
+from ..all_pairs import DenseSoftmins
+from ..course import Course, Found
+from ..progress import Stopped
+from ..relaxation import PLAIN, alternate
 from .last_pass import LastPass
-from .progress import Stopped
-from .relaxation import PLAIN, alternate
 
 __all__ = ["solve_nested"]
 

@@ -2,7 +2,7 @@ r"""The last half-step of a solve over all pairs, and what it brings along.
 
 Of the plan P of the last two potentials it takes both marginals, and the means :math:`\sum_j P_{ij} y_j` and
 :math:`\sum_i P_{ij} x_i`, with one exponential a pair: the error of the marginals, the value, its derivatives in all
-points, and an interval (:mod:`..plans.bounds.seen`). It costs about three half-steps, so that the error is first estimated
+points, and an interval (:mod:`...plans.bounds.seen`). It costs about three half-steps, so that the error is first estimated
 from some columns.
 """
 
@@ -14,15 +14,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...engines.choose import load
-from ...formulas import GroundCost
-from ...points import Points
-from ..problem import Problem
-from ..softmins import Outcome
-from ..solution import Seen
-from .all_pairs import DenseSoftmins
-from .course import Found
-from .relaxation import close
+from ....engines.choose import load
+from ....formulas import GroundCost
+from ....points import Points
+from ...problem import Problem
+from ...softmins import Outcome
+from ...solution import Seen
+from ..all_pairs import DenseSoftmins
+from ..course import Found
+from ..relaxation import close
 
 __all__ = ["LastPass"]
 
