@@ -25,6 +25,12 @@ class Cost(nn.Module, ABC):
     """A ground cost ``c(prepare(x), prepare(y))``; called with two clouds, it gives their costs.
 
     A module, so that what it has to learn (a ``torch.nn.Parameter`` that it was given) is found by optimisers.
+
+    Example:
+        >>> from sparseot import costs
+        >>> x, y = torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+        >>> costs.Cosine()(x, y)
+        tensor([[0., 1.]])
     """
 
     moves = True  # whether points are moved
