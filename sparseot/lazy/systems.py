@@ -8,23 +8,19 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, like
 from ..operators.autograd.trees.solve import tree_solve
-from ..operators.scipy_operator import scipy_operator
+from ..operators.scipy_operator import ScipyNames
 from .matrix import LazyMatrix
 from .reductions import Reductions, in_order
 
 __all__ = ["Systems"]
 
 
-class Systems(Reductions):
+class Systems(Reductions, ScipyNames):
     """What a LazyTensor is to linear algebra: an operator, and the matrix of a system."""
 
     def as_operator(self) -> LazyMatrix:
         """The matrix of a formula of numbers, for this library's ``eigsh`` and its like."""
         return LazyMatrix(self)
-
-    def aslinearoperator(self) -> Any:
-        """The matrix as an instance of SciPy's LinearOperator class, which multiplies blocks as blocks."""
-        return scipy_operator(self)
 
     @own_settings
     def solve(self, b: Any, alpha: float = 1e-10, eps: float = 1e-6, **hints: Any) -> Array:

@@ -32,13 +32,13 @@ NEAREST = {  # what pykeops has and this class has not, and what is nearest
     "bspline": "formulas are written with arithmetic, step and powers",
     "keops_tensordot": "matvecmult, vecmatmult and tensorprod multiply matrices and vectors",
     "keops_kron": "tensorprod gives all products of coordinates",
-    "laplacian": "autograd differentiates sums over i or j, and grad differentiates formulas",
-    "divergence": "autograd differentiates sums over i or j, and grad differentiates formulas",
-    "trace_operator": "autograd differentiates sums over i or j, and grad differentiates formulas",
-    "tanh": "(1 - (-2 * x).exp()) / (1 + (-2 * x).exp())",
     "sigmoid": "1 / (1 + (-x).exp())",
     "conj": "formulas are real: use two variables for .real and .imag",
     "exp1j": "formulas are real: x.cos() and x.sin() are its two parts",
+    **dict.fromkeys(
+        ("laplacian", "divergence", "trace_operator"),
+        "autograd differentiates sums over i or j, and grad differentiates formulas",
+    ),
 }
 
 
@@ -236,18 +236,6 @@ class LazyTensor(Systems):
     def t(self) -> Self:
         """Rows and columns exchanged."""
         return self.T
-
-    def matvec(self, v: Array) -> Array:
-        """``self @ v``, SciPy's name."""
-        return self @ v
-
-    matmat = matvec
-
-    def rmatvec(self, v: Array) -> Array:
-        """``self.T @ v``, SciPy's name."""
-        return self.T @ v
-
-    rmatmat = rmatvec
 
     def __repr__(self) -> str:
         size = " x ".join(f"{n:,}" for n in self.shape)

@@ -16,9 +16,9 @@ class ScipyNames:
     """What an operator is called by SciPy, so that ``scipy.sparse.linalg`` accepts it as it is."""
 
     def aslinearoperator(self) -> Any:
-        """The operator as an instance of SciPy's LinearOperator class.
+        """The matrix as an instance of SciPy's LinearOperator class.
 
-        SciPy's functions take operators as they are, but then multiply one vector at a time;
+        SciPy's functions take such matrices as they are, but then multiply one vector at a time;
         through this one, blocks stay blocks.
         """
         return scipy_operator(self)

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from .frames import STILL
-from .test_lab import READY, SETTLED, change_theme, lab, page  # noqa: F401
+from .jupyter import READY, change_theme
+from .test_lab import SETTLED
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,7 +39,7 @@ PIXELS = "canvas => canvas.toDataURL()"
 
 
 @pytest.fixture
-def opened(lab, page):  # noqa: F811
+def opened(lab, page):
     """A notebook that was run and shows two linked viewers."""
     cell = {"cell_type": "code", "metadata": {}, "source": CELL, "outputs": [], "id": "one"}
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -55,12 +56,12 @@ def opened(lab, page):  # noqa: F811
     return page
 
 
-def said(page, code: str) -> str:  # noqa: F811
+def said(page, code: str) -> str:
     return page.evaluate(SAID, code)
 
 
 def test_hand_and_python_select_the_same_rows(opened, artefacts):
-    page = opened  # noqa: F811
+    page = opened
     canvas = page.locator(".sov canvas").first
     canvas.scroll_into_view_if_needed()
     page.locator("body").evaluate(STILL)

@@ -195,7 +195,7 @@ REFUSED = {
     "a row": (lambda: LazyTensor(A)[0:2, :, :], "coordinates only"),
     "coordinate": (lambda: LazyTensor(A)[3], "some of 0 to 3"),
     "view": (lambda: LazyTensor(A).view(3), "reshaped before they become LazyTensors"),
-    "tanh": (lambda: LazyTensor(A).tanh(), r"\(1 - \(-2"),
+    "sigmoid": (lambda: LazyTensor(A).sigmoid(), r"1 / \(1 \+ \(-x"),
     "anything": (lambda: LazyTensor(A).fft(), "no attribute 'fft'"),
     "matrix": (lambda: LazyTensor(A).matvecmult(B3[..., :2]), "a multiple of 2"),
     "weights": (lambda: LazyTensor(A).weightedsqnorm(B3[..., :2]), "1, 3 or 9 numbers"),
