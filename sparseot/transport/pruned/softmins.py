@@ -24,7 +24,7 @@ from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
 from .frames import Frame
 from .memory import check_memory
-from .rows import extent, softmins_of
+from .rows import extent, softmins_of, times_squares
 from .scales import scale_of
 from .tile_lists import Tiles
 
@@ -279,22 +279,13 @@ class PrunedSoftmins(Softmins):
         """
         if power and self.cost.power == 2:
             assert power == 2
-            return self._times_squares(side, row, col, v)
+            points = (self.clouds[k].points for k in (side, 1 - side))
+            return times_squares(lambda v: self.products(side, row, col, v), *points, v)
         cloud, other = self.clouds[side], self.clouds[1 - side]
         values = other.fill(v).view(other.blocks, SIZE, -1).mT.to(self.dtype)
         given = self._given(side, row, col, other.filled_in)
         out = self._run(self.loops.products, side, *given, values, power)
         return out.mT.reshape(-1, v.shape[1])[: cloud.n] / self.scale.length**power
-
-    def _times_squares(self, side: int, row: Tensor, col: Tensor, v: Tensor) -> Tensor:
-        """Products with ``|x_i - y_j|^2 = |x_i|^2 - 2 x_i . y_j + |y_j|^2``, about the centre of y."""
-        x, y = self.clouds[side].points, self.clouds[1 - side].points
-        x, y = x - y.mean(0), y - y.mean(0)
-        columns = torch.cat((torch.ones_like(y[:, :1]), y, y.square().sum(1, keepdim=True)), 1)
-        sums = self.products(side, row, col, (columns[:, :, None] * v[:, None]).flatten(1))
-        sums = sums.view(len(x), columns.shape[1], -1)
-        factors = torch.cat((x.square().sum(1, keepdim=True), -2 * x, torch.ones_like(x[:, :1])), 1)
-        return (factors[:, :, None] * sums).sum(1)
 
     def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
         """Softmins of single rows over all columns, where the kept tiles held nothing."""
