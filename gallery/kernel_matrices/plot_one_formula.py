@@ -18,6 +18,7 @@ from scipy.sparse.linalg import aslinearoperator, eigsh
 from skimage import data
 
 from sparseot import LazyTensor
+from sparseot_widgets import CloudViewer
 from sparseot_widgets.figures import pictures, use_style
 
 use_style()
@@ -133,6 +134,12 @@ plt.show()
 # **What to see.** Each function, drawn in ranks, changes slowly on what holds together and jumps where it does not: at
 # the rim, at the edge of the saucer, where the dark corner begins. The constant, of eigenvalue 1, is not shown.
 #
+# Below, the pixels as a cloud of colours, painted by the first function. Turn it, or draw a lasso around the bright end.
+
+names = ["red", "green", "blue"]
+CloudViewer(colour, values=ranks[:, -2], names=names, title="26,600 pixels as colours")
+
+# %%
 # **What to try next.** Another formula: ``(LazyTensor(f[:, None]) - LazyTensor(g[None])).abs().sum(-1)`` sums
 # absolute differences. :doc:`/guide/coming-from-keops` lists what can be written; for plain kernels
 # :class:`sparseot.KernelMatrix` knows more, see

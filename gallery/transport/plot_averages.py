@@ -22,6 +22,7 @@ from skimage import data
 
 import sparseot as so
 from sparseot.datasets import sample_image
+from sparseot_widgets import CloudViewer
 from sparseot_widgets.figures import curves, pictures, place, scatter, use_style
 
 use_style()
@@ -130,6 +131,11 @@ for k, x in enumerate((ring, between[0], knot, between[1], box)):
     ax.set_box_aspect((1, 1, 1), zoom=1.4)
     ax.set_axis_off()
 plt.show()
+
+# %%
+# Turn the average of ring and knot, and look at it from above and from the side.
+
+CloudViewer(between[0], title="Half way between a ring and a knot")
 
 # %%
 # Where to go next: :doc:`the guide </guide/averages>` says what happens where masses differ, and what is inside.
