@@ -221,16 +221,18 @@ def enough_digits(
     return source, target
 
 
-def lacks_digits(source: Points, target: Points, p: float, blur: float, share: float) -> bool:
+def lacks_digits(
+    source: Points, target: Points, p: float, blur: float, share: float, beyond: float = 0.0
+) -> bool:
     """Whether single precision would lose the exponents.
 
     The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding: is that more
-    than a ``share`` of an entry of the plan?
+    than a ``share`` of an entry of the plan? ``beyond`` is the size of costs that are no distances.
     """
     if source.positions.dtype == torch.float64:
         return False
     diameter = float(bounding_diameter(source, target).max())
-    return (diameter / blur) ** p / p * 6e-8 > share
+    return ((diameter / blur) ** p / p + beyond / blur**p) * 6e-8 > share
 
 
 def check_balanced(source: Points, target: Points, freed: str = "reach") -> None:

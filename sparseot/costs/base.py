@@ -10,21 +10,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..clouds import points_pair
 from ..errors import bad_input
 from ..formulas.functions import Opaque
 from ..formulas.ground import GroundCost
-from ..points import numbers
+from ..operators.arrays import Array, of_one_kind, refuse_learnt, shown
+from ..points import numbers, refuse_map
 
-__all__ = ["Cost", "as_parameter"]
+__all__ = ["EVEN", "Cost", "as_parameter"]
+
+EVEN = 1e-5  # difference of a matrix and its transpose that may be rounding, relative
 
 
 class Cost(nn.Module, ABC):
     """A ground cost ``c(prepare(x), prepare(y))``; called with two clouds, it gives their costs.
 
     A module, so that what it has to learn (a ``torch.nn.Parameter`` that it was given) is found by optimisers.
+    Points are moved in their own precision; the interval is that of the moved points.
 
     Example:
         >>> from sparseot import costs
@@ -35,12 +41,30 @@ class Cost(nn.Module, ABC):
 
     moves = True  # whether points are moved
 
+    @property
+    def held(self) -> list[Tensor]:
+        """The tensors that it was made of, learnt or not."""
+        own = [value for value in vars(self).values() if isinstance(value, Tensor)]
+        return [*own, *self.parameters(), *self.buffers()]
+
+    @property
+    def beyond(self) -> float:
+        """The largest cost that comes on top of what moved points show by their distances."""
+        return 0.0
+
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
         """Points ``(..., N, D)`` as the formula wants them, ``(..., N, D')``, with derivatives.
 
         ``name`` is what errors call them.
         """
         return points
+
+    def lost(self, points: Tensor) -> Tensor | None:
+        """Which points ``(..., N)`` cannot be moved, and may be there without weight only; None if all can."""
+        return None
+
+    def refuse_uneven(self) -> None:
+        """Raises ValueError where it is known not to be symmetric, as divergences want it."""
 
     @abstractmethod
     def formula(self, p: int) -> GroundCost | Opaque:
@@ -50,23 +74,38 @@ class Cost(nn.Module, ABC):
         """That of the temperature ``blur ** exponent``, in a call with the exponent p."""
         return p
 
-    def forward(self, x: Tensor, y: Tensor, p: int = 2) -> Tensor:
-        """All costs ``(..., N, M)`` of two clouds ``(..., N, D)`` and ``(..., M, D)``, stored."""
-        single = x.dim() == 2
-        pair = [
-            self.prepare(t[None] if single else t, n) for t, n in zip((x, y), "xy", strict=True)
-        ]
+    def forward(self, x: Array, y: Array, p: int = 2) -> Array:
+        """All costs of two clouds, stored.
+
+        Args:
+            x: ``(N, D)`` or ``(B, N, D)`` points, tensor or NumPy array.
+            y: ``(M, D)`` or ``(B, M, D)`` points, of the same kind.
+            p: exponent, 1 or 2.
+
+        Returns:
+            ``(N, M)`` or ``(B, N, M)``, of the kind of the points.
+
+        Raises:
+            ValueError, TypeError: if an argument is not as described.
+        """
+        (x, y), first = of_one_kind(x=x, y=y)
+        source, target, batched = points_pair(x, y)
         formula = self.formula(p)
-        found = formula.matrix(*pair)
-        return found[0] if single else found
+        clouds = zip((source, target), "xy", strict=True)
+        found = formula.matrix(*(self.prepare(cloud.positions, name) for cloud, name in clouds))
+        refuse_learnt(first, found)
+        return shown(found if batched else found[0], first)
 
 
 def as_parameter(name: str, value: Any, dims: tuple[int, ...]) -> Tensor:
     """Numbers of a cost as a tensor of so many axes, finite; a tensor keeps its graph."""
     try:
-        found = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+        found = value
+        if not isinstance(value, Tensor):
+            found = torch.from_numpy(np.array(value, dtype=np.float64))  # a copy
     except (TypeError, ValueError, RuntimeError) as error:
         raise bad_input(name, type(value).__name__, "numbers", kind=TypeError) from error
+    refuse_map(found, f"{name}, which a cost holds")
     if not found.is_floating_point():
         found = found.double()
     if found.dim() not in dims:

@@ -10,8 +10,9 @@ from torch import Tensor
 from ..errors import bad_input
 from ..formulas.functions import Opaque
 from ..formulas.given import ground_cost
+from ..held import Watch
 from ..points import numbers
-from .base import Cost, as_parameter
+from .base import EVEN, Cost, as_parameter
 
 __all__ = ["Labels"]
 
@@ -50,6 +51,23 @@ class Labels(Cost):
             fix = "A constant that is added to all entries changes no plan."
             raise bad_input("matrix", f"the cost {least:g}", "costs that are not negative", fix)
 
+    @property
+    def beyond(self) -> float:
+        """The largest of the costs between classes."""
+        return float(numbers(self.matrix).max())
+
+    def refuse_uneven(self) -> None:
+        """Looks at the matrix itself, whatever places cost beside it."""
+        W = numbers(self.matrix)
+        gap = (W - W.T).abs()
+        if bool(gap.max() <= EVEN * W.max()):
+            return
+        k, m = divmod(int(gap.argmax()), len(W))
+        got = f"one that is {W[k, m].item():g} from class {k} to class {m} and {W[m, k].item():g} back"
+        fix = "Solve with debias=False, or take the mean of both ways: (W + W.T) / 2."
+        wanted = "a symmetric one: a divergence compares each cloud with itself"
+        raise bad_input("cost", got, wanted, fix)
+
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
         """Places, and for each class whether it is that of the point."""
         count = len(self.matrix)
@@ -69,8 +87,10 @@ class Labels(Cost):
         """The cost of places and classes."""
         ground_cost(p)  # checks it
         matrix, count = self.matrix, len(self.matrix)
+        watch = Watch(matrix)
 
         def function(x: Any, y: Any) -> Any:
+            watch.check("cost", "the matrix of Labels was")
             squares = ((x[:, :, None, :-count] - y[:, None, :, :-count]) ** 2).sum(-1)
             places = squares / 2 if p == 2 else _root(squares)
             return places + (x[..., -count:] @ matrix.to(x)) @ y[..., -count:].mT

@@ -11,11 +11,9 @@ from ..errors import bad_input
 from ..formulas.given import ground_cost
 from ..formulas.ground import GroundCost
 from ..points import check_integer, numbers
-from .base import Cost, as_parameter
+from .base import EVEN, Cost, as_parameter
 
 __all__ = ["Features", "Mahalanobis", "Scaled"]
-
-EVEN = 1e-5  # difference of a matrix and its transpose that may be rounding, relative
 
 
 class _Linear(Cost):
@@ -86,19 +84,20 @@ class Mahalanobis(_Linear):
             raise bad_input("matrix", got, "a symmetric (D, D) matrix, or (D,) its diagonal")
 
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
-        """The points times Cholesky's factor of the matrix."""
+        """The points times Cholesky's factor of the matrix, which is found in double precision."""
         _of_dimension("matrix", self.matrix, points, name)
-        matrix = self.matrix.to(points)
+        matrix = self.matrix.double()
         if matrix.dim() == 1:
             _positive("matrix", matrix)
-            return points * matrix.sqrt()
-        factor, wrong = torch.linalg.cholesky_ex((matrix + matrix.mT) / 2)
+            return points * matrix.sqrt().to(points)
+        matrix = (matrix + matrix.mT) / 2
+        factor, wrong = torch.linalg.cholesky_ex(matrix)
         if bool(numbers(wrong)):
-            least = float(torch.linalg.eigvalsh(numbers(matrix).double())[0])
+            least = float(torch.linalg.eigvalsh(numbers(matrix))[0])
             fix = "It is A @ A.T, with a multiple of the identity where it is singular."
             got = f"one with the eigenvalue {least:.3g}"
             raise bad_input("matrix", got, "a positive definite one", fix)
-        return points @ factor
+        return points @ factor.to(points)
 
     def extra_repr(self) -> str:
         """The shape."""

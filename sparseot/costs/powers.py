@@ -53,6 +53,7 @@ class Power(Cost):
 
     def formula(self, p: int) -> GroundCost | Opaque:
         """The distance, half of its square, or a function between both."""
+        ground_cost(p)  # checks it
         if self.q in (1, 2):
             return ground_cost(int(self.q))
         q = self.q

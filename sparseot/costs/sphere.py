@@ -24,9 +24,13 @@ TERMS = {torch.float32: 9, torch.float64: 19}  # of a power series that is right
 class _Directions(Cost):
     """A cost of points divided by their norms."""
 
+    def lost(self, points: Tensor) -> Tensor:
+        """Zero vectors, which have no direction."""
+        return (numbers(points) == 0).all(-1)
+
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
         """Unit vectors; those without direction are refused."""
-        zero = (numbers(points) == 0).all(-1)
+        zero = self.lost(points)
         if bool(zero.any()):
             *item, i = zero.nonzero()[0].tolist()
             where = f"{name}[{i}]" + (f", item {item[0]}" if item and len(zero) > 1 else "")
@@ -44,7 +48,7 @@ class Cosine(_Directions):
     Points are divided by their norms.
 
     Raises:
-        ValueError: for a vector that is zero.
+        ValueError: for a vector that is zero, unless its weight is.
 
     Example:
         >>> import torch, sparseot as so
@@ -55,6 +59,7 @@ class Cosine(_Directions):
 
     def formula(self, p: int) -> GroundCost:
         """Half of the squared distance of unit vectors."""
+        ground_cost(p)  # checks it
         return GroundCost(0.5, 2)
 
 
@@ -70,7 +75,7 @@ class Geodesic(_Directions):
     All pairs are visited: boxes know no bound on angles.
 
     Raises:
-        ValueError: for a vector that is zero.
+        ValueError: for a vector that is zero, unless its weight is.
 
     Example:
         >>> import torch, sparseot as so

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import bad_input
-from ..points import Points, numbers, refuse_tensor
+from ..held import Watch
+from ..points import Points, numbers, refuse_map, refuse_tensor, transformed
 from .base import Mixture, Single
 from .functions import Opaque, Symbolic
 from .ground import GroundCost
@@ -59,11 +60,21 @@ def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
 
 @dataclass(frozen=True)
 class Moved:
-    """Two clouds as they came, before a cost object moved them: copies, ``(B, N, D)`` and ``(B, M, D)``."""
+    """Two clouds as they came, before a cost object moved them: copies, ``(B, N, D)`` and ``(B, M, D)``.
+
+    ``watch`` sees whether the cost is still what moved them.
+    """
 
     cost: Any
     x: Tensor
     y: Tensor
+    watch: Watch
+
+    def moved(self, points: Tensor, name: str) -> Tensor:
+        """Other points, moved likewise; RuntimeError if what the cost holds was changed in place since."""
+        self.watch.check("map", "the cost of a result was")
+        found: Tensor = self.cost.prepare(points, name)
+        return found.detach()
 
     def item(self, k: int, n: int, m: int) -> Moved:
         """Those of one item, without its padding."""
@@ -74,7 +85,8 @@ class Moved:
 class Posed:
     """Two clouds where a cost wants them, and what it is there.
 
-    ``p`` is the exponent of the temperature; ``came`` are the clouds as they came, if the cost moved them.
+    ``p`` is the exponent of the temperature; ``came`` are the clouds as they came, if the cost moved them;
+    ``beyond`` is the largest cost that comes on top of distances, if it is known.
     """
 
     source: Points
@@ -82,20 +94,49 @@ class Posed:
     cost: GroundCost | Opaque | Symbolic
     p: float
     came: Moved | None = None
+    beyond: float = 0.0
 
 
-def posed(cost: Any, p: int, source: Points, target: Points) -> Posed:
-    """What a user gives as a cost, for two clouds that were checked."""
+def posed(cost: Any, p: int, source: Points, target: Points, own: bool = False) -> Posed:
+    """What a user gives as a cost, for two clouds that were checked.
+
+    ``own`` says that each is compared with itself as well.
+    """
     if not is_object(cost):
         return Posed(source, target, as_cost(cost, p), p)
-    came = None
+    formula, came = _formula(cost, p, own), None
     if cost.moves:
-        came = Moved(cost, *(numbers(c.positions).clone() for c in (source, target)))
+        x, y = (numbers(c.positions).clone() for c in (source, target))
+        came = Moved(cost, x, y, Watch(*cost.held))
         source, target = (
-            replace(cloud, positions=cost.prepare(cloud.positions, name))
+            replace(cloud, positions=cost.prepare(_with_a_place(cost, cloud), name))
             for cloud, name in ((source, "x"), (target, "y"))
         )
-    return Posed(source, target, cost.formula(p), cost.exponent(p), came)
+    return Posed(source, target, formula, cost.exponent(p), came, cost.beyond)
+
+
+def _formula(cost: Any, p: int, own: bool) -> GroundCost | Opaque:
+    """That of a cost object, where its tensors can be seen through."""
+    for held in cost.held:
+        refuse_map(held, "what a cost holds")
+    formula: GroundCost | Opaque = cost.formula(p)
+    if not isinstance(formula, GroundCost) and transformed(*cost.held):
+        got = f"a derivative in what {type(cost).__name__} holds"
+        fix = "Use torch.autograd: backward() and grad() reach it."
+        raise bad_input("torch.func", got, "one in points, weights, or what moves points", fix)
+    if own:
+        cost.refuse_uneven()
+    return formula
+
+
+def _with_a_place(cost: Any, cloud: Points) -> Tensor:
+    """The positions; points without weight that the cost cannot move stand where the heaviest one does."""
+    lost, weights = cost.lost(cloud.positions), numbers(cloud.weights)
+    if lost is None or not bool((lost := lost & (weights == 0)).any()):
+        return cloud.positions
+    heaviest = weights.argmax(-1)[:, None, None].expand(-1, 1, cloud.positions.shape[-1])
+    there = cloud.positions.detach().gather(1, heaviest)
+    return there.where(lost[..., None], cloud.positions)
 
 
 def as_kernel(kernel: Any) -> Radial | Opaque:

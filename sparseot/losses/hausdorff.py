@@ -104,7 +104,7 @@ def hausdorff_divergence(
     refuse_transforms(x, y, a, b)
     check_positive(blur=blur, reach=reach)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
-    found = posed(cost, p, source, target)
+    found = posed(cost, p, source, target, own=True)
     source, target, formula = found.source, found.target, found.cost
     refuse_learnt(reference, source.positions, target.positions)
     penalty, eps = marginals(reach, found.p), blur**found.p

@@ -128,7 +128,7 @@ class SolvedPlan(Answer):
         )
         if inverse:
             problem, f, g, here, there = problem.swapped(), g, f, there, here
-        values = None if came is None else there
+        values = None if came is None else there.to(problem.target.positions)
         if points is None:
             return self._of_points(mapped(problem, f, g, values), int(inverse))
         points, spread = listed(points, "points"), None
@@ -136,7 +136,7 @@ class SolvedPlan(Answer):
             points, spread = self.spreads[0].beside("points", points)
         new = as_new_points(points, here, self.batched)
         if came is not None:
-            new = came.cost.prepare(new, "points").detach().to(problem.source.positions)
+            new = came.moved(new, "points").to(problem.source.positions)
         found = mapped_points(problem, f, g, new, values).to(self._dtype)
         found = like(found if self.batched else found[0], points)
         return found if spread is None else spread.own(found)

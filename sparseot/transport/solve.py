@@ -167,13 +167,13 @@ def solve_clouds(
     source, target, batched = points_pair(x, y, a, b)
     reference = source.positions.detach().new_empty(0)
     check_positive(blur=blur)
-    found = posed(cost, p, source, target)
+    found = posed(cost, p, source, target, own=debias)
     source, target, formula = found.source, found.target, found.cost
     refuse_learnt(first, source.positions, target.positions)
     if isinstance(formula, Opaque) and not isinstance(first, Tensor):
         refuse_learnt(first, formula(source.positions[:, :1], target.positions[:, :1]))
     how: dict[str, Any] = {"blur": blur, "p": found.p, "reach": reach, "debias": debias}
-    how |= {"solver": solver, "init": init, "came": found.came}
+    how |= {"solver": solver, "init": init, "came": found.came, "beyond": found.beyond}
     solved = solve_points(source, target, formula, **how)
     return solved, batched, like(reference, first)
 
@@ -190,10 +190,12 @@ def solve_points(
     solver: Solver,
     init: Init = None,
     came: Moved | None = None,
+    beyond: float = 0.0,
 ) -> list[Solved]:
     """The problem of two clouds that were checked and, debiased, those of each and itself, solved.
 
-    ``came`` are the clouds of the caller, where a cost moved them.
+    ``came`` are the clouds of the caller, where a cost moved them; ``beyond`` is the size of costs that distances
+    do not show.
     """
     penalty, dtype = marginals(reach, p), source.positions.dtype
     penalty.check(source, target)
@@ -207,7 +209,7 @@ def solve_points(
     blur = float(blur)  # powers of NumPy's numbers have their few digits
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told)
     share = solver.rounding(problem)
-    if outside(lambda: lacks_digits(*plain, p, blur, share), source.positions):
+    if outside(lambda: lacks_digits(*plain, p, blur, share, beyond), source.positions):
         new = dtype != torch.float64
         source, target = source.double(), target.double()
         if penalty.imposed:
@@ -240,8 +242,8 @@ def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:
     return replace(solver, tol=float(solver.tol or tol))
 
 
-def say_what_failed(solved: list[Solved]) -> None:
-    """One warning where a tolerance was asked for and not met."""
+def say_what_failed(solved: list[Solved], temperature: str = "blur") -> None:
+    """One warning where a tolerance was asked for and not met; ``temperature`` is the argument that sets it."""
     reports = [report for part in solved for report in part.solution.reports]
     failed = [report for report in reports if not report.converged]
     if failed:
@@ -249,7 +251,7 @@ def say_what_failed(solved: list[Solved]) -> None:
         warn_user(
             f"The marginals are off by {worst.residual:.1e} of the mass after {worst.n_iter} sweeps, "
             f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
-            "with solver=Sinkhorn(max_sweeps=...), or take a larger blur."
+            f"with solver=Sinkhorn(max_sweeps=...), or take a larger {temperature}."
         )
 
 

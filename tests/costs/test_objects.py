@@ -1,5 +1,6 @@
 """Cost objects: their matrices, digits near and far, what they learn, and what they refuse."""
 
+import copy
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import sparseot as so
 from sparseot import costs
 from sparseot.formulas.trees.tracing import traced
+from sparseot.operators.autograd.over_ranks import _said
 
 from .objects import AXES, CLASSES, COSTS, clouds
 
@@ -123,14 +125,19 @@ BAD = {
     "matrix: got the cost -1": lambda: costs.Labels([[0.0, -1.0], [1.0, 0.0]]),
     "x: got the class 0.5, its last coordinate, wanted whole numbers from 0 to 2": lambda: costs.Labels(
         CLASSES
-    )(torch.tensor([[0.0, 0.5]]), X),
+    )(X[:, :2] * 0 + 0.5, X[:, :2]),
     "y: got the class 3, ": lambda: costs.Labels(CLASSES)(
         torch.zeros(1, 2), torch.tensor([[0.0, 3.0]])
     ),
-    "x: got points of one coordinate": lambda: costs.Labels(CLASSES)(torch.zeros(1, 1), X),
-    r"x: got a zero vector, x\[1\], wanted vectors": lambda: costs.Cosine()(torch.eye(3)[[0, 2]] * 0 + torch.tensor([[1.0], [0.0]]), X),
+    "x: got points of one coordinate": lambda: costs.Labels(CLASSES)(X[:, :1], X[:, :1]),
+    r"x: got a zero vector, x\[1\], wanted vectors": lambda: costs.Cosine()(X[:2] * torch.tensor([[1.0], [0.0]]), X),
     "q: got 2.5, wanted an exponent from 1 to 2": lambda: costs.Power(2.5),
     "q: got 0, wanted a positive": lambda: costs.Power(0),
+    r"y: got points of dimension 2, .* wanted dimension 3": lambda: costs.Cosine()(X, X[:, :2]),
+    r"y: got shape \(1, 5, 3\), wanted": lambda: costs.Scaled(1.0)(X, X[None]),
+    r"x: got .*shape \(1, 1, 5, 3\)": lambda: costs.Geodesic()(X[None, None], X[None, None]),
+    "y: got an array, wanted a torch tensor": lambda: costs.Power(1.5)(X, X.numpy()),
+    "arrays, beside a kernel or a cost": lambda: costs.Scaled(torch.ones(3).requires_grad_())(X.numpy(), X.numpy()),
 }  # fmt: skip
 
 
@@ -138,3 +145,52 @@ BAD = {
 def test_refusals(said):
     with pytest.raises((ValueError, TypeError), match=said):
         BAD[said]()
+
+
+@pytest.mark.parametrize("p", [3, 0, "2", None])
+@pytest.mark.parametrize("name", COSTS)
+def test_p_is_checked_by_all(name, p):
+    x, y, *_ = clouds(name)
+    for call in (
+        COSTS[name][0](),
+        lambda x, y, p: so.solve_sample(x, y, p=p, blur=0.3, cost=COSTS[name][0]()),
+    ):
+        with pytest.raises(ValueError, match=f"p: got {p!r}, wanted 1 or 2"):
+            call(x, y, p=p)
+
+
+def test_matrices_of_arrays_are_arrays():
+    x, y, *_ = clouds("Cosine")
+    found = costs.Geodesic()(x.numpy(), y.numpy(), 1)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, costs.Geodesic()(x, y, 1).numpy())
+
+
+def test_arrays_are_copied():
+    given = np.array([1.0, 2.0])
+    cost = costs.Scaled(given)
+    given[:] = -1
+    assert cost.scales.tolist() == [1.0, 2.0]
+
+
+def test_factors_have_the_digits_of_double_precision():
+    """Of matrices whose least eigenvalue single precision does not see."""
+    near = torch.tensor([[1.0, 1 - 1e-9], [1 - 1e-9, 1.0]], dtype=torch.float64)
+    x, y = torch.rand(6, 2).double(), torch.rand(5, 2).double()
+    wanted = costs.Mahalanobis(near)(x, y)
+    found = costs.Mahalanobis(near)(x.float(), y.float())
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_ranks_compare_numbers():
+    """Those of costs that read alike: digits that are not shown, and classes of one shape."""
+    one, other = costs.Scaled([1.0, 2.0]), costs.Scaled([1.0, 2.000001])
+    assert repr(one) == repr(other)
+    pairs = [
+        (one, other),
+        (costs.Labels(CLASSES), costs.Labels(2 * CLASSES)),
+        (costs.Power(1.5), costs.Power(1.500001)),
+    ]
+    for one, other in pairs:
+        said = [_said({"cost": cost}) for cost in (one, other, copy.deepcopy(one))]
+        assert said[0] != said[1] and said[0] == said[2]

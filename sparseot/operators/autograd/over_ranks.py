@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
+from hashlib import sha256
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from ...engines.ranks.group import Ranks
 from ...engines.ranks.rows import SharedRows
 from ...errors import bad_input
+from ...formulas import is_object
 from ...points import unwrap
 from ..arrays import like, of_one_kind
 from .spread import Spread, group_of, local_rows, mesh_of, put_together
@@ -125,6 +127,18 @@ def _said(options: dict[str, Any]) -> dict[str, str]:
         elif is_dataclass(value):
             inner = _said({field.name: getattr(value, field.name) for field in fields(value)})
             said[name] = f"{type(value).__name__}({inner})"
+        elif is_object(value):
+            said[name] = f"{type(value).__name__} with the numbers {_digest(value)}"
         else:
             said[name] = type(value).__name__
     return said
+
+
+def _digest(cost: Any) -> str:
+    """A word for all numbers that a cost object holds, the same for the same numbers only."""
+    own = {name: v for name, v in vars(cost).items() if isinstance(v, (bool, int, float, str))}
+    del own["training"]  # a mode of modules, which changes no cost
+    digest = sha256(repr(_said(own)).encode())
+    for t in cost.held:
+        digest.update(f"{tuple(t.shape)}".encode() + t.detach().cpu().double().numpy().tobytes())
+    return digest.hexdigest()[:8]

@@ -45,14 +45,14 @@ class _MatrixReductions(Reductions):
     ) -> Tensor:
         x, y = self.given
         whole = isinstance(cost, StoredCost) and cost.covers(x, y)
-        if not whole or col.dtype != self.matrix.costs.dtype or col.device.type != "cpu":
+        if not whole or col.device.type != "cpu":
             return self.tiles.logsumexp(cost, eps, col, guess)
         assert isinstance(cost, StoredCost)
         real = col.numpy().dtype.type
         start = torch.zeros(x.shape[:2], dtype=col.dtype) if guess is None else guess
         out = np.empty(tuple(x.shape[:2]), real)
         for i, k in enumerate(items(x)):
-            rows = cost.rows(k).numpy()
+            rows = cost.rows(k).to(col.dtype).numpy()
             scalings = (t[i].numpy() * real(LOG2E) for t in (col, start))
             args = rows, *scalings, real(LOG2E / float(eps[i])), out[i]
             share(matrix_rows().logsumexp, even(len(rows), None), *args)

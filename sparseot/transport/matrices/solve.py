@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...engines.openmp import own_settings
 from ...errors import bad_input
+from ...held import Watch
 from ...operators.arrays import Array, like, of_one_kind
 from ...operators.autograd.compiled import eagerly
 from ...operators.autograd.unchanged import of_unchanged
@@ -19,11 +20,11 @@ from ..marginals import Reach
 from ..result import Transport
 from ..solve import say_what_failed, solve_points, with_tolerance
 from ..solvers.progress import deferred
-from ..solvers.sinkhorn import Sinkhorn
+from ..solvers.sinkhorn import BLIND, ROUNDING, Sinkhorn
 from ..solvers.small import STORED_PAIRS
 from .derivatives import Solved, plan_of, potentials_of, value_of
 from .engine import MatrixEngine
-from .matrix import as_matrix
+from .matrix import Matrix, as_matrix
 
 __all__ = ["MatrixTransport", "solve"]
 
@@ -81,8 +82,7 @@ def solve(
         (torch.Size([2, 3]), True)
     """
     check_positive(reg=reg)
-    for price in unbalanced if isinstance(unbalanced, tuple) else (unbalanced,):
-        check_positive(unbalanced=price)
+    _check_prices(unbalanced)
     if transformed(C, a, b):
         fix = "torch.autograd differentiates the value; a batch is (B, N, M)."
         raise bad_input("torch.func", "a matrix inside of a transform", "a plain tensor", fix)
@@ -93,14 +93,38 @@ def solve(
     how = with_tolerance(Sinkhorn() if solver is None else solver, tol)
     if init is not None and not isinstance(init, MatrixTransport):
         raise bad_input("init", type(init).__name__, "an earlier result of solve", kind=TypeError)
+    _check_digits(matrix, reg)
     options: dict[str, Any] = {"blur": float(reg), "p": 1, "reach": unbalanced, "debias": False}
+    options["beyond"] = float(
+        matrix.costs.abs().max()
+    )  # points are on a line as long as costs differ
     large = C.shape[1] * C.shape[2] > STORED_PAIRS and C.device.type == "cpu"
     by = how.on(MatrixEngine(matrix)) if large and how.engine == "auto" else how
     with deferred():
         found = solve_points(source, target, matrix.formula, **options, solver=by, init=init)
-        say_what_failed(found)
+        say_what_failed(found, "reg")
         reference = like(C.detach().new_empty(0), first)
         return MatrixTransport((C, *weights), found, first.ndim == 3, reference, how)
+
+
+def _check_prices(unbalanced: Any) -> None:
+    """Refuses what is neither a price nor a pair of them."""
+    pair = isinstance(unbalanced, tuple | list)
+    if pair and len(unbalanced) != 2:
+        raise bad_input("unbalanced", f"{len(unbalanced)} prices", "one price, or a pair of them")
+    for price in unbalanced if pair else (unbalanced,):
+        check_positive(unbalanced=price)
+
+
+def _check_digits(matrix: Matrix, reg: float) -> None:
+    """Refuses a temperature at which exponents have no digits left, even in double precision."""
+    low, high = matrix.costs.flatten(1).aminmax(dim=1)
+    span = float((high - low).max())
+    least = span * ROUNDING / BLIND
+    if reg < least:
+        wanted = f"at least {least:.2g} for costs that differ by up to {span:.3g}"
+        fix = "Below, rounding alone changes the plan: take a larger reg, or smaller costs."
+        raise bad_input("reg", f"{reg:g}", wanted, fix)
 
 
 class MatrixTransport(Transport):
@@ -126,7 +150,7 @@ class MatrixTransport(Transport):
         solver: Sinkhorn,
     ) -> None:
         problem, found = solved[0].problem, solved[0].solution
-        self.given = given
+        self.given, self.watch = given, Watch(*given)
         self.found = Solved(found.f.double(), found.g_prev.double(), problem.eps, problem.penalty)
         super().__init__(solved, batched, reference, solver)
 
@@ -181,7 +205,7 @@ class MatrixTransport(Transport):
     @property
     def _doubled(self) -> tuple[Tensor, Tensor, Tensor]:
         if torch.is_grad_enabled() and any(t.requires_grad for t in self.given):
-            self.solved[0].watch.check("potentials", "the weights of a result were")
+            self.watch.check("potentials", "the costs or weights of a result were")
             C, a, b = self.given
             return C.double(), a.double(), b.double()
         problem = self.solved[0].problem

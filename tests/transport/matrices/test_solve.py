@@ -178,6 +178,66 @@ def test_results_keep_what_was_solved():
     C.add_(torch.rand_like(C))
     assert torch.equal(result.plan, before)
     assert "7 x 5 costs" in repr(result) and "reg 0.3, Balanced" in repr(result)
+    C = C.requires_grad_()
+    result = so.solve(C, a, b, reg=REG)
+    with torch.no_grad():
+        C.mul_(3)
+    for ask in (lambda: result.plan, lambda: result.potentials):
+        with pytest.raises(RuntimeError, match="the costs or weights of a result were changed"):
+            ask()
+    with torch.no_grad():
+        torch.testing.assert_close(result.plan.sum(0), b, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5, -1e5])
+@pytest.mark.parametrize("size", [40, 270])
+def test_large_costs_in_single_precision(size, offset):
+    """Costs that are large beside their differences: marginals are what the report says."""
+    C = (torch.rand(size, size) + offset).requires_grad_()
+    result = so.solve(C, reg=0.01)
+    exact = so.solve(C.detach().double(), reg=0.01)
+    errors = [(result.plan.double().sum(k) * size - 1).abs().mean() for k in (0, 1)]
+    assert result.converged and max(errors) < 1e-3
+    assert result.plan.dtype == result.value.dtype == torch.float32
+    torch.testing.assert_close(result.plan.double(), exact.plan, rtol=0.02, atol=1e-7)
+    (slope,) = torch.autograd.grad(result.value, C)
+    assert float(slope.sum()) == pytest.approx(1, abs=1e-3)
+    assert size < 256 or result.reports[0].engine.startswith("matrix")
+
+
+def test_intervals_of_negative_costs():
+    """Zero is no bound on them."""
+    for seed in range(5):
+        C = torch.rand(30, 30, generator=torch.Generator().manual_seed(seed)).double() - 2
+        result = so.solve(C, reg=0.2, tol=1e-2, solver=so.Sinkhorn(max_sweeps=3))
+        exact = so.solve(C, reg=0.2, tol=1e-13).value
+        assert result.lower < exact < result.upper
+        assert result.lower < result.value
+
+
+def test_pairs_of_prices_may_be_lists():
+    C, a, b = problem()
+    one, two = (so.solve(C, a, b, reg=REG, unbalanced=kind((0.5, 2.0))) for kind in (list, tuple))
+    assert torch.equal(one.value, two.value)
+
+
+def test_warnings_name_its_arguments():
+    C, a, b = problem()
+    with pytest.warns(RuntimeWarning, match="or take a larger reg."):
+        so.solve(C, a, b, reg=0.02, tol=1e-9, solver=so.Sinkhorn(max_sweeps=1))
+
+
+@pytest.mark.parametrize("unbalanced", [None, 0.5])
+def test_gradients_in_weights(unbalanced):
+    """What the guide says of them."""
+    C, a, b = problem(grad=True)
+    result = so.solve(C, a, b, reg=REG, unbalanced=unbalanced, tol=1e-12)
+    (slope,) = torch.autograd.grad(result.value, a)
+    f = result.potential_a.detach()
+    wanted = f - f.mean()
+    if unbalanced:
+        wanted = unbalanced + REG * b.sum() - (unbalanced + REG) * (-f / unbalanced).exp()
+    torch.testing.assert_close(slope, wanted.detach(), rtol=1e-8, atol=1e-10)
 
 
 C = torch.rand(4, 3).double()
@@ -191,6 +251,8 @@ BAD = {
     r"a: got shape \(3,\), wanted shape \(4,\)": lambda: so.solve(C, C[0], reg=REG),
     "a: got a negative weight": lambda: so.solve(C, -C[:, 0], reg=REG),
     "unbalanced: got -1, wanted a positive": lambda: so.solve(C, reg=REG, unbalanced=-1.0),
+    "unbalanced: got 3 prices": lambda: so.solve(C, reg=REG, unbalanced=[1.0, 1.0, 1.0]),
+    "reg: got 1e-18, wanted at least .* for costs that differ by": lambda: so.solve(C, reg=1e-18),
     "a matrix inside of a transform": lambda: torch.func.grad(lambda C: so.solve(C, reg=REG).value)(C),
     "equal masses for balanced transport. .* with unbalanced=": lambda: so.solve(C, 2 * C[:, 0], reg=REG),
     "init: got str": lambda: so.solve(C, reg=REG, init="before"),

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ....formulas import GroundCost
 from ....operators.cg import descend
 from ...derivatives.solved import Solved, divergence
 from ..sums import PlanSums
@@ -107,9 +108,10 @@ def _one(part: Solved, item: int, steps: int) -> Interval:
 def _lower(sums: PlanSums) -> float:
     """The dual objective after an exact update of f, with all that may have been left out."""
     eps, rho, penalty = sums.eps, sums.rhos[0], sums.problem.penalty
-    floor = 0.0 if penalty.imposed else -math.inf
+    known = penalty.imposed and isinstance(sums.problem.cost, GroundCost)  # to be positive
+    floor = 0.0 if known else -math.inf
     if not sums.sound:
-        return sums.whole(floor) if floor == 0 else floor
+        return sums.whole(floor) if penalty.imposed else floor
     some = sums.a > 0
     raised = torch.where(some, sums.r / torch.where(some, sums.a, 1) + sums.w + TINY, 1.0)
     move = -eps * raised.log() / (1 + eps / rho) - sums.f / (1 + rho / eps)
