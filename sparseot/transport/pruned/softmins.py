@@ -279,8 +279,8 @@ class PrunedSoftmins(Softmins):
         """
         if power and self.cost.power == 2:
             assert power == 2
-            points = (self.clouds[k].points for k in (side, 1 - side))
-            return times_squares(lambda v: self.products(side, row, col, v), *points, v)
+            x, y = (self.clouds[k].points for k in (side, 1 - side))
+            return times_squares(lambda v: self.products(side, row, col, v), x, y, v)
         cloud, other = self.clouds[side], self.clouds[1 - side]
         values = other.fill(v).view(other.blocks, SIZE, -1).mT.to(self.dtype)
         given = self._given(side, row, col, other.filled_in)
