@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 from dataclasses import dataclass
 from itertools import pairwise
@@ -90,21 +91,20 @@ def write_rows(folder: Path, name: str, values: Array, rank: int, size: int) -> 
 
 
 def write_json(path: Path, told: dict[str, Any]) -> None:
-    """All of it or nothing: beside the old file, whose name it takes then."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    """All of it or nothing: beside the old file, whose name it takes then. Numbers that are not finite are null."""
+    new, finite = path.with_suffix(".new"), {name: _finite(value) for name, value in told.items()}
+    new.write_text(json.dumps(finite, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(new, path)
 
 
+def _finite(value: Any) -> Any:
+    """The value; None for a number that JSON has no word for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _opened(name: str, file: Path) -> Array:
-    try:
-        found: Array = np.load(file, mmap_mode="r", allow_pickle=False)
+    try:  # not numpy.load, which reads archives too and leaves broken ones open
+        return np.lib.format.open_memmap(file, mode="r")
     except (OSError, ValueError) as error:
-        raise bad_input(
-            name, f"{str(file)!r}, which NumPy does not read ({error})", "a .npy file"
-        ) from None
-    if not isinstance(found, np.ndarray):
-        raise bad_input(
-            name, f"{str(file)!r}, an archive", "a .npy file", "Save each array with numpy.save."
-        )
-    return found
+        got = f"{str(file)!r}, which NumPy does not read ({error})"
+        raise bad_input(name, got, "a .npy file", "Save each array with numpy.save.") from None

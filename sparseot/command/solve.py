@@ -33,7 +33,9 @@ and plan.json, which tells the value, its bounds, and which rows are in which fi
 on one machine:     python -m sparseot.command solve x.npy y.npy --blur 0.01 --out plan/
 by four processes:  torchrun --nproc-per-node 4 -m sparseot.command solve x.npy y.npy --blur 0.01 --out plan/
 
-exit code 0: solved; 1: written, but the tolerance is not met; 2: an error, told in one sentence; 130: interrupted."""
+exit code 0: solved; 1: written, but the tolerance is not met; 2: an error, told in one sentence; 130: interrupted twice, or by
+torchrun. torchrun itself ends with 1 where a process does not end with 0, and adds a report of its own: scripts read
+"converged" in plan.json."""
 
 
 def main(words: list[str]) -> int:

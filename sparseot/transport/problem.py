@@ -58,6 +58,11 @@ class Problem:
         """The temperature."""
         return self.blur**self.p
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many points the clouds have, padding among them."""
+        return self.source.weights.shape[1], self.target.weights.shape[1]
+
     def of(self, source: Points, target: Points) -> Problem:
         """The same between other clouds: copies of these with a graph, or in another precision."""
         return replace(self, source=source, target=source if self.symmetric else target)

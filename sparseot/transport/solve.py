@@ -88,8 +88,8 @@ def solve_sample(
         tol: L1 error of the marginals of the plan, relative to the mass.
         cost: another ground cost, as in :func:`sparseot.sinkhorn_divergence`.
         solver: options, as ``Sinkhorn(max_sweeps=..., progress=True)``.
-        init: an earlier result for clouds of the same sizes, to start from; or the folder in which
-            ``Sinkhorn(checkpoint=folder)`` kept its potentials.
+        init: an earlier result for clouds of the same sizes, to start from; or, for one pair, the folder in
+            which ``Sinkhorn(checkpoint=folder)`` kept its potentials.
         group: processes of ``torch.distributed``, each of which gives its rows of x and y, and calls alike
             whatever it asks of the result (see "On many machines" in the guide).
 
@@ -263,7 +263,11 @@ def _starts(init: Init, problem: Problem, debias: bool) -> list[Potentials | Non
     if isinstance(init, (str, os.PathLike)):
         from .solvers.checkpoint import read_checkpoint  # here, for a light import of the library
 
-        n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
+        if len(problem.source.positions) > 1:
+            raise bad_input(
+                "init", "a folder, with a batch of clouds", "one pair", "Solve one by one."
+            )
+        n, m = problem.sizes
         return read_checkpoint(init, [(n, m), (n, n), (m, m)][:count], problem.source.positions)
     if not isinstance(init, Transport):
         raise bad_input(

@@ -103,7 +103,7 @@ def wasserstein_distance(
         b: ``(M,)`` or ``(B, M)`` weights, of the same mass.
         p: exponent, 1 or 2.
         cost: an object of :mod:`sparseot.costs` whose distance takes the place of :math:`|x - y|`: ``Scaled``,
-            ``Mahalanobis``, ``Features``; or ``Cosine``, which is that of unit vectors, the chord.
+            ``Mahalanobis``, ``Features``; or ``Cosine``, which is that of unit vectors, the chord, and takes p = 2.
         rtol: width of the interval that is asked for, relative to its upper end.
         max_solves: how many temperatures are tried.
         solver: options, as ``Sinkhorn(max_sweeps=...)``; its tolerance is that of the first solve.
@@ -155,7 +155,7 @@ class _Search:
             clouds = [*(like(moved, self.kind) for moved in positions), *clouds[2:]]
         self.clouds = clouds
         at = posed(self.cost, p, source, target)
-        self.p = p if cost is None else int(at.cost.power)  # type: ignore[union-attr]
+        self.p = p
         self.diameter = float(bounding_diameter(at.source, at.target).max()) or 1.0
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
@@ -234,7 +234,10 @@ class _Search:
 
 def _distance(cost: Any, p: int) -> Any:
     """A cost, if it is a power of a distance of points, moved or not."""
-    if cost is None or (is_object(cost) and isinstance(cost.formula(p), GroundCost)):
+    formula = cost.formula(p) if is_object(cost) else None
+    if isinstance(formula, GroundCost) and formula.power != p:
+        raise bad_input("p", str(p), f"{formula.power} with costs.{cost!r}, the chord")
+    if cost is None or isinstance(formula, GroundCost):
         return cost
     fix = "solve_sample and sinkhorn_divergence take all others."
     wanted = "None, or Scaled, Mahalanobis, Features or Cosine of sparseot.costs"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sparseot as so
-from sparseot.command.shards import Shards, part_of
+from sparseot.command.shards import Shards, part_of, write_json
 from sparseot.command.solve import main
 
 
@@ -84,12 +84,16 @@ def test_two_processes(folder):
         (["--b", "nothing-*.npy"], "b: got 'nothing-*.npy', where no file is"),
         (["--b", "FOLDER/x.npy"], "b: got 700 weights, wanted 500"),
         (["--a", "FOLDER/notes.txt"], "notes.txt', which NumPy does not read"),
+        (["--a", "FOLDER/empty.npy"], "empty.npy', which NumPy does not read"),
+        (["--a", "FOLDER/zip.npy"], "zip.npy', which NumPy does not read"),
         (["--blur", "-1"], "blur"),
         (["--a", "FOLDER/parts"], "rows as in"),
     ],
 )
 def test_errors_are_one_sentence(folder, capsys, words, sentence):
     (folder / "notes.txt").write_text("no array")
+    (folder / "empty.npy").write_bytes(b"")
+    (folder / "zip.npy").write_bytes(b"PK\x03\x04junk")
     (folder / "parts").mkdir()
     np.save(folder / "parts" / "0.npy", np.ones(3))
     np.save(folder / "parts" / "1.npy", np.ones((3, 2)))
@@ -103,6 +107,16 @@ def test_what_is_not_met_is_told(folder):
     with pytest.warns(RuntimeWarning, match="marginals are off"):
         assert main(command(folder, "--tol", "1e-9", "--max-sweeps", "1")) == 1
     assert json.loads((folder / "plan" / "plan.json").read_text())["converged"] is False
+
+
+def test_json_has_no_words_for_what_is_not_finite(tmp_path):
+    write_json(tmp_path / "plan.json", {"upper": float("inf"), "value": float("nan"), "lower": 1.5})
+    text = (tmp_path / "plan.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "upper": None,
+        "value": None,
+        "lower": 1.5,
+    }
 
 
 def test_help_says_what_is_written(capsys):

@@ -181,9 +181,11 @@ def test_wasserstein_distances():
     moved = so.wasserstein_distance(x / torch.tensor(scales), y / torch.tensor(scales), rtol=0.05)
     torch.testing.assert_close(found.value, moved.value)
     unit = torch.nn.functional.normalize
-    found = so.wasserstein_distance(3 * x, y, p=1, cost=costs.Cosine(), rtol=0.05)
+    found = so.wasserstein_distance(3 * x, y, cost=costs.Cosine(), rtol=0.05)
     chords = so.wasserstein_distance(unit(x, dim=-1), unit(y, dim=-1), rtol=0.05)
     torch.testing.assert_close(found.value, chords.value)
+    with pytest.raises(ValueError, match=r"p: got 1, wanted 2 with costs.Cosine\(\), the chord"):
+        so.wasserstein_distance(x, y, p=1, cost=costs.Cosine())
     for cost in (costs.Geodesic(), torch.cdist):
         with pytest.raises(ValueError, match="cost: got .* wanted None, or Scaled, Mahalanobis"):
             so.wasserstein_distance(x, y, cost=cost)

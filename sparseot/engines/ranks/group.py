@@ -173,13 +173,17 @@ class Ranks:
         try:
             exchange()
         except RuntimeError as error:
-            from .silence import silent_ranks  # here, for a light import of the library
+            from .silence import WAIT, silent_ranks  # here, for a light import of the library
 
             self.lost = True
             silent = ", ".join(map(str, silent_ranks(self.group)))
-            which = f"rank {silent} does not answer" if silent else "one of them"
+            heard = (
+                f"nothing was heard within {WAIT} s from rank {silent}"
+                if silent
+                else "one of them failed"
+            )
             raise RuntimeError(
-                f"{self.what}: rank {self.rank} of {self.size} lost the others while it exchanged {what}: {which}; it "
+                f"{self.what}: rank {self.rank} of {self.size} lost the others while it exchanged {what}: {heard}; it "
                 f"has ended, is held up, or has not called the same. torch.distributed says: {error}"
             ) from error
 

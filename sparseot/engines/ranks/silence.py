@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["silent_ranks"]
+__all__ = ["WAIT", "silent_ranks"]
 
-WAIT = 3.0  # seconds that the others have to say that they are there
+WAIT = 3  # seconds that the others have to say that they are there
 LOOK = 0.05  # seconds from look to look
 
 

@@ -120,12 +120,13 @@ class SharedTiles(TileLoops):
         assert isinstance(tiles, _Share)
         with self.ranks.telling():
             turned, _ = self.inner.transpose(tiles, columns)
-        counts = self.ranks.rows(turned.starts.diff()[None], what="tiles")
-        starts = TileRows.of(counts.sum(0), turned.blocks).starts
-        ends = self._ends(starts)
-        coming = self.ranks.exchange(_cut(turned.blocks, turned.starts[ends]), "tiles")
-        mine = slice(*ends[self.ranks.rank : self.ranks.rank + 2])
-        return self._shared(starts.diff(), _merged(coming, counts[:, mine]), ends)
+        counts = turned.starts.diff()  # those of all ranks would be many: each adds up its share
+        shares = self.ranks.exchange(_cut(counts, self._even(columns)), "tiles")
+        total = self.ranks.rows(torch.stack(shares).sum(0), what="tiles")
+        ends = self._ends(TileRows.of(total, turned.blocks).starts)
+        coming = self.ranks.exchange(_cut(turned.blocks, turned.starts[ends].tolist()), "tiles")
+        mine = torch.stack(self.ranks.exchange(_cut(counts, ends), "tiles"))
+        return self._shared(total, _merged(coming, mine), ends)
 
     def whole(self, tiles: TileRows) -> TileRows:
         if not isinstance(tiles, _Share):
@@ -150,7 +151,7 @@ class SharedTiles(TileLoops):
         told = torch.cat(self.ranks.exchange(going, "marks")).view(torch.bool)
         keep, kept = marks[0].clone(), torch.empty_like(marks[1])
         keep[places] = told = told | keep[places]
-        answers = _cut(told.view(torch.uint8), turned.starts[cols.ends])
+        answers = _cut(told.view(torch.uint8), turned.starts[cols.ends].tolist())
         for some, answer in zip(theirs, self.ranks.exchange(answers, "marks"), strict=True):
             kept[some] = answer.view(torch.bool)
         return keep, kept
@@ -165,7 +166,7 @@ class SharedTiles(TileLoops):
         new = self._ends(TileRows.of(counts, found.blocks).starts)
         first, last = ends[self.ranks.rank : self.ranks.rank + 2]
         places = [min(max(end, first), last) - first for end in new]
-        coming = self.ranks.exchange(_cut(found.blocks, found.starts[places]), "tiles")
+        coming = self.ranks.exchange(_cut(found.blocks, found.starts[places].tolist()), "tiles")
         return self._shared(counts, torch.cat(coming), new)
 
     def _shared(self, counts: Tensor, blocks: Tensor, ends: list[int]) -> _Share:
@@ -191,9 +192,9 @@ class SharedTiles(TileLoops):
         return [rows * k // self.ranks.size for k in range(self.ranks.size + 1)]
 
 
-def _cut(t: Tensor, ends: Tensor) -> list[Tensor]:
+def _cut(t: Tensor, ends: list[int]) -> list[Tensor]:
     """The parts of a tensor between places."""
-    return [t[first:last] for first, last in pairwise(ends.tolist())]
+    return [t[first:last] for first, last in pairwise(ends)]
 
 
 def _merged(parts: list[Tensor], counts: Tensor) -> Tensor:

@@ -106,8 +106,11 @@ def solve_own(course: Course, softmins: Softmins, start: Start, levels: list[Lev
     """A cloud and itself, at the last temperature only."""
     began, h = time.perf_counter(), torch.zeros_like(softmins.a)
     h = softmins.step(0, h, h).value / 2 if start is None else start[0]
-    run = compiled_fixed_point if isinstance(softmins, StoredSoftmins) else self_fixed_point
-    watch = course.watch(softmins.eps)
-    outcome = run(softmins, h, tol=course.tol, budget=course.max_sweeps, watch=watch)  # type: ignore[arg-type]
+    how: dict[str, Any] = {"tol": course.tol, "budget": course.max_sweeps}
+    how["watch"] = course.watch(softmins.eps)
+    if isinstance(softmins, StoredSoftmins):
+        outcome = compiled_fixed_point(softmins, h, **how)
+    else:
+        outcome = self_fixed_point(softmins, h, keep=course.keep(softmins.eps), **how)
     levels.append(course.level(softmins.eps, (len(h), len(h)), outcome, 1.0, began))
     return outcome

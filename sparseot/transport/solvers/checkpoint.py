@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
+from ...points import padded
 from ..solution import Potentials
 
 __all__ = ["Checkpoint", "read_checkpoint"]
@@ -31,13 +32,20 @@ class Checkpoint:
         folder: where; it is made if there is none.
         number: of the problem among those of a divergence.
         blur: at which they are found, told in the file.
+        sizes: of both clouds; potentials of those without padding are those of what it repeats.
         writes: whether it is this process that writes.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], number: int, blur: float, writes: bool
+        self,
+        folder: str | os.PathLike[str],
+        number: int,
+        blur: float,
+        sizes: tuple[int, int],
+        writes: bool,
     ) -> None:
-        self.path, self.blur, self.writes = _file(folder, number), blur, writes
+        self.path, self.blur = _file(folder, number), blur
+        self.sizes, self.writes = sizes, writes
         self.last = time.monotonic()
         if writes:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +60,7 @@ class Checkpoint:
         if not self.writes:
             return
         new = self.path.with_suffix(".new")
+        f, g = (padded([h], size)[0] for h, size in zip((f, g), self.sizes, strict=True))
         with open(new, "wb") as file:
             np.savez(file, f=f.numpy(force=True), g=g.numpy(force=True), blur=self.blur)
             file.flush()

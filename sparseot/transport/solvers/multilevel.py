@@ -200,17 +200,15 @@ class Multilevel:
         """At the last temperature only, which is enough for a cloud and itself."""
         X = self.whole[0].blocks
         first = self._softmins(self.blocks, self.eps, self.tol, self.dtype)
+        state = [torch.zeros_like(X.weights) if start is None else start[0][X.order]]
         if start is None:
-            zero = torch.zeros_like(X.weights)
             first.diagonal()
-            h = first.step(0, zero, zero).value / 2
-        else:
-            h = start[0][X.order]
-        state = [h]
+            state[0] = first.step(0, state[0], state[0]).value / 2
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
-            watch = self.course.watch(self.eps)
-            return self_fixed_point(softmins, state[0], tol=tol, budget=budget, watch=watch)
+            how: dict[str, Any] = {"watch": self.course.watch(self.eps), "tol": tol}
+            how["keep"] = self.course.keep(self.eps, (X.inverse, X.inverse))
+            return self_fixed_point(softmins, state[0], budget=budget, **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:
             state[0] = (found.f_prev + 2 * checked.f) / 3

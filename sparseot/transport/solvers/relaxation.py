@@ -237,17 +237,20 @@ def self_fixed_point(
     tol: float,
     budget: float,
     watch: Watch = lambda error: None,
+    keep: Keep | None = None,
 ) -> Outcome:
     """The potential of a cloud with itself, by Chebyshev steps that divide its error by six.
 
     The errors of ``h - softmin(h)`` are those of h times numbers between 1 and 2, whatever the
     temperature (Golub and Varga, 1961, for that interval). ``watch`` is called with the error after
-    each step; where it raises Stopped, that step is the last.
+    each step, and ``keep`` with the potential before it; where watch raises Stopped, that step is the last.
     """
     sweeps, omega, before, stopped = 0.0, 1.0, h, False
     while True:
         new, (error,) = _self_step(softmins, h)
         sweeps += 0.5
+        if keep is not None:
+            keep(h, h)
         try:
             watch(error)
         except Stopped:

@@ -127,7 +127,7 @@ class Sinkhorn(Solver):
         from .checkpoint import Checkpoint  # here, for a light import of the library
 
         shared = isinstance(self.engine, SharedRows) and self.engine.ranks.rank > 0
-        return Checkpoint(self.checkpoint, number, problem.blur, not shared)
+        return Checkpoint(self.checkpoint, number, problem.blur, problem.sizes, not shared)
 
     def _batch(
         self,
@@ -148,7 +148,7 @@ class Sinkhorn(Solver):
         parts, reports = [found for found, _ in solved], [report for _, report in solved]
         if kept is not None:
             kept.write(parts[0].outcome.f_prev, parts[0].outcome.g)
-        n, m = (cloud.weights.shape[1] for cloud in (problem.source, problem.target))
+        n, m = problem.sizes
         f, g, f_prev, g_prev = (
             padded([getattr(part.outcome, name) for part in parts], size).to(
                 problem.source.positions
@@ -157,10 +157,12 @@ class Sinkhorn(Solver):
         )
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None
-        on_x, on_y = (
-            _stacked(side, f) for side in zip(*(part.slopes for part in parts), strict=True)
+        slopes = zip(*(part.slopes for part in parts), strict=True)
+        on_x, on_y = (_stacked(t, f, size) for t, size in zip(slopes, (n, m), strict=True))
+        seen = tuple(  # of no padding
+            part.seen if item.sizes == (n, m) else None
+            for part, item in zip(parts, items, strict=True)
         )
-        seen = tuple(part.seen for part in parts)
         return Solution(f, g, f_prev, g_prev, reports, pairs, seen, slopes=(on_x, on_y))
 
     def _kept(
@@ -272,17 +274,15 @@ class Sinkhorn(Solver):
         return "all pairs, as asked" if self.multilevel is False and why is None else why
 
 
-def _stacked(items: Sequence[Tensor | None], like: Tensor) -> Tensor | None:
-    """What is known of each item, for all of them; None where it is not known of some."""
+def _stacked(items: Sequence[Tensor | None], like: Tensor, size: int) -> Tensor | None:
+    """What is known of the points of each item, for all of them; None where it is not known of some."""
     known = [t for t in items if t is not None]
-    return torch.stack(known).to(like) if len(known) == len(items) else None
+    return padded(known, size).to(like) if len(known) == len(items) else None
 
 
 def _parts(start: Potentials | None, items: list[Problem]) -> list[Start]:
     """The potentials from which each item starts."""
     if start is None:
         return [None] * len(items)
-    sizes = [[c.weights.shape[1] for c in (item.source, item.target)] for item in items]
-    return [
-        (start.f_prev[k, :n].double(), start.g[k, :m].double()) for k, (n, m) in enumerate(sizes)
-    ]
+    sizes = enumerate(item.sizes for item in items)
+    return [(start.f_prev[k, :n].double(), start.g[k, :m].double()) for k, (n, m) in sizes]

@@ -165,6 +165,25 @@ def check_that_tiles_are_shared(here):
                 softmins.trim()
 
 
+def check_bytes_of_turned_tiles(here):
+    """Three numbers a column in all, of which each rank sends its part: none for each rank and column."""
+    from sparseot.engines.choose import tile_loops
+    from sparseot.engines.kept import TileRows
+    from sparseot.engines.ranks.group import Ranks
+    from sparseot.engines.ranks.tiles import SharedTiles
+
+    loops, columns = SharedTiles(tile_loops("numba", 2), Ranks(here.group, "a test")), 6000
+    blocks = (torch.arange(300) * 7 % 300 * 20).int()
+    tiles = TileRows(torch.arange(301), blocks)
+    mine = loops.own(tiles)
+    with traffic() as sent:
+        turned = loops.turned(mine, columns)
+    most = 3 * 8 * columns * (here.size - 1) / here.size + blocks.nbytes
+    assert 0 < sent["tiles"] <= 1.05 * most, (sent, most)
+    whole, (wanted, _) = loops.whole(turned), loops.inner.transpose(tiles, columns)
+    assert torch.equal(whole.starts, wanted.starts) and torch.equal(whole.blocks, wanted.blocks)
+
+
 def check_matrices(here):
     x, y, _, _ = two(200, 150)
     v = torch.randn(150, 2, dtype=torch.float64)

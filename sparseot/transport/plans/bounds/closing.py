@@ -25,13 +25,15 @@ UNIT = 1.1e-16  # of double precision
 def closing_cost(cost: GroundCost, x: Tensor, y: Tensor, u: Tensor, v: Tensor) -> float:
     """The cost of a plan from ``(N,)`` masses at x to ``(M,)`` of the same sum at y, and what rounding may hide.
 
-    Masses are not negative; points without any are left out. All is in double precision.
+    Masses are not negative; points without any are left out. All is in double precision. Sums that differ by
+    their rounding are brought to the larger one, so that nothing is left unmoved.
     """
-    here, there = u > 0, v > 0
+    here, there, points = u > 0, v > 0, torch.cat((x, y))
+    moved = max(float(u.sum()), float(v.sum()))
+    if not (here.any() and there.any()):
+        return moved * cost.largest(float((points.amax(0) - points.amin(0)).norm()))
     x, y, u, v = x[here], y[there], u[here], v[there]
-    if not (len(u) and len(v)):
-        return 0.0
-    moved, v = float(u.sum()), v * (u.sum() / v.sum())
+    u, v = (part * (moved / part.sum()) for part in (u, v))
     points = torch.cat((x, y))
     order, blocks = block_order(points, SIZE), -(-len(points) // SIZE)
     points, first = points[order], order < len(u)

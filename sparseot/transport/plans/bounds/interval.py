@@ -99,7 +99,7 @@ def _one(part: Solved, item: int, steps: int) -> Interval:
     if told is not None:
         from .seen import interval_seen  # here, for a light import of the library
 
-        ends = interval_seen(part.problem, told, item)
+        ends = interval_seen(part.problem, told, item, found.reports[item].tol)
         if ends is not None:
             return Interval(*ends)
     return interval(PlanSums(part.problem, found.f, found.g_prev, item), steps)

@@ -31,13 +31,20 @@ ROOM = 4  # errors of sums, by which columns are scaled down further: what is mi
 SLACK = 4e-15  # rounding of what is added here, in double precision
 
 
-def interval_seen(problem: Problem, seen: Seen, item: int) -> tuple[float, float] | None:
-    """A lower and an upper bound; None where a pass in double precision has to tell."""
+def interval_seen(
+    problem: Problem, seen: Seen, item: int, tol: float
+) -> tuple[float, float] | None:
+    """A lower and an upper bound; None where a pass in double precision has to tell.
+
+    So it is where they are further apart than ``tol`` times the mean cost: errors of sums count by the temperature.
+    """
     if not problem.penalty.imposed or max(seen.entry, seen.sums) > WRONG:
         return None
     found = _Sums(problem, seen, item)
-    upper = found.upper()
-    return None if upper is None else (found.lower(), upper)
+    lower, upper = max(found.lower(), 0.0), found.upper()
+    if upper is None or upper - lower > tol * found.mean_cost():
+        return None
+    return lower, upper
 
 
 class _Sums:
@@ -59,6 +66,13 @@ class _Sums:
         self.x2, self.y2 = self.x.square().sum(1), self.y.square().sum(1)
         size = sum(float(t.abs().max()) for t in (self.f, self.g, self.x2, self.y2))
         self.slack = SLACK * (size + self.eps)
+
+    def mean_cost(self) -> float:
+        """Of the product of both clouds."""
+        squares = float(self.a @ self.x2 + self.b @ self.y2)
+        return (
+            self.mass * self.factor * (squares - 2 * float((self.a @ self.x) @ (self.b @ self.y)))
+        )
 
     def lower(self) -> float:
         """The dual objective after an update of g that leaves a mass of at most one."""

@@ -93,7 +93,8 @@ def _of_means(sums: PlanSums) -> float:
     x, y = (cloud.positions[0] for cloud in (problem.source, problem.target))
     centre = y.mean(0)
     way = float((sums.a @ (x - centre) - sums.b @ (y - centre)).norm())
-    return max(way**problem.p / problem.p - ROUNDING * sums.size, 0.0)
+    assert isinstance(problem.cost, GroundCost)
+    return max(problem.cost.largest(way) - ROUNDING * sums.size, 0.0)
 
 
 def _primal(sums: PlanSums) -> tuple[float, float]:

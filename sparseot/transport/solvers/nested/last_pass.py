@@ -35,17 +35,18 @@ class LastPass:
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.softmins = problem, DenseSoftmins(problem)
-        target, count = problem.target, problem.target.weights.shape[1]
-        draw = torch.Generator().manual_seed(0)
-        some = torch.randperm(count, generator=draw)[:SAMPLE].to(target.weights.device)
-        self.some = some
+        target, draw = problem.target, torch.Generator().manual_seed(0)
+        carrying = (target.weights[0] > 0).nonzero()[:, 0]  # the others have no error
+        order = torch.randperm(len(carrying), generator=draw)[:SAMPLE]
+        self.some = some = carrying[order.to(carrying.device)]
+        self.scale = len(carrying) / max(len(some), 1)
         sample = Points(target.positions[:, some], target.weights[:, some])
         self.sample = DenseSoftmins(replace(problem, target=sample))
 
     def estimate(self, f: Tensor, g: Tensor) -> float:
         """The error of the columns of the plan, from some of them."""
         found = self.sample.step(1, g[self.some], f)
-        share = self.sample.masses[1] * len(g) / len(self.some) / self.softmins.masses[1]
+        share = self.scale * self.sample.masses[1] / self.softmins.masses[1]
         return float(found.error) * share
 
     def close(self, f: Tensor, g: Tensor, sweeps: float) -> Found:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,13 +27,16 @@ from ..progress import Stopped
 from ..relaxation import PLAIN, alternate
 from .last_pass import LastPass
 
-__all__ = ["solve_nested"]
+__all__ = ["principal_axes", "solve_nested"]
 
 LEAF = 8  # points in a leaf, and leaves in one of the next coarser level
 FEWEST = 1000  # leaves, at the coarsest level, about
 LIFTED = 0.002  # tolerance on leaves that is worth reaching
 SURE = 0.9  # share of the tolerance that the estimate must be below
-AXES = 1 << 13  # points from which principal axes are taken
+SAMPLE = 1 << 13  # points of a cloud from which principal axes are taken
+AXES = 64  # that a tree may cut: it has twenty levels or so
+DIRECT = 512  # dimensions up to which all axes are found
+ROUNDS = 4  # of subspace iteration
 
 
 def solve_nested(course: Course, *, why: str) -> Found:
@@ -50,14 +54,16 @@ def _on_leaves(course: Course, levels: list[Level]) -> tuple[Tensor, Tensor, boo
     problem, stopped = course.problem, False
     clouds = [c.positions[0].double() for c in (problem.source, problem.target)]
     weights = [c.weights[0].double() for c in (problem.source, problem.target)]
-    axes, count = _principal_axes(*clouds), min(map(len, clouds))
+    axes, count = principal_axes(*clouds), min(map(len, clouds))
+    along = [x @ axes for x in clouds]
     sizes = [LEAF]
     while count >= FEWEST * LEAF * sizes[-1]:
         sizes.append(LEAF * sizes[-1])
     pair: list[Cells] = []
     f = g = torch.empty(0)
     for size in [*sizes[::-1], 1]:
-        new = [Cells.in_tree(x, w, x @ axes, size) for x, w in zip(clouds, weights, strict=True)]
+        trees = zip(clouds, weights, along, strict=True)
+        new = [Cells.in_tree(*tree, size) for tree in trees]
         if pair:
             f, g = _carried(problem, pair, new, f, g)
         else:
@@ -101,11 +107,21 @@ def _between(problem: Problem, X: Cells, Y: Cells) -> Problem:
     return replace(problem, source=x, target=y)
 
 
-def _principal_axes(x: Tensor, y: Tensor) -> Tensor:
-    """An orthonormal basis ``(D, D)`` along which both clouds together vary most, then less."""
-    some = torch.cat([c[:: max(1, len(c) // AXES)] for c in (x, y)])
-    some = some - some.mean(0)
-    axes: Tensor = torch.linalg.eigh(some.mT @ some)[1].flip(1)
+def principal_axes(x: Tensor, y: Tensor) -> Tensor:
+    """Orthonormal directions ``(D, at most 64)`` along which both clouds together vary most, then less.
+
+    In many dimensions by subspace iteration (Halko, Martinsson and Tropp, 2011, algorithm 4.4): a tree asks for no more.
+    """
+    some = torch.cat([c[:: max(1, len(c) // SAMPLE)] for c in (x, y)])
+    some, dim = some - some.mean(0), x.shape[1]
+    if dim <= DIRECT:
+        return torch.linalg.eigh(some.mT @ some)[1].flip(1)[:, :AXES]
+    draw = torch.Generator().manual_seed(0)
+    basis = torch.randn(dim, AXES, generator=draw, dtype=some.dtype).to(some.device)
+    for _ in range(ROUNDS):
+        basis = torch.linalg.qr(some.mT @ (some @ basis))[0]
+    seen = some @ basis
+    axes: Tensor = basis @ torch.linalg.eigh(seen.mT @ seen)[1].flip(1)
     return axes
 
 
@@ -114,7 +130,8 @@ def _on_points(
 ) -> Found:
     """Plain sweeps over all pairs; over-relaxed ones where these are not enough."""
     problem, tol = course.problem, course.tol
-    began, watch = time.perf_counter(), course.watch(problem.eps)
+    watch, keep = course.watch(problem.eps), course.keep(problem.eps)
+    began = time.perf_counter()
     softmins, sweeps, found = ends.softmins, 0.0, None
     try:
         g = softmins.step(1, g, f).value
@@ -124,6 +141,8 @@ def _on_points(
         while not (stopped or sweeps >= min(plain, course.max_sweeps)):
             here = softmins.step(0, f, g)
             f, sweeps = here.value, sweeps + 1
+            if keep is not None:
+                keep(f, g)
             watch(float(here.error))
             if ends.estimate(f, g) <= SURE * tol:
                 found = ends.close(f, g, sweeps)
@@ -135,7 +154,8 @@ def _on_points(
         if found is None or found.outcome.error > tol:
             budget = 1 if stopped else max(course.max_sweeps - sweeps, 1)
             rate = course.rate(problem.eps)
-            outcome = alternate(softmins, f, g, tol=tol, budget=budget, rho2=rate, watch=watch)
+            how: dict[str, Any] = {"rho2": rate, "watch": watch, "keep": keep}
+            outcome = alternate(softmins, f, g, tol=tol, budget=budget, **how)
             sweeps, stopped = sweeps + outcome.sweeps, stopped or outcome.interrupted
             found = ends.close(outcome.f_prev, outcome.g_prev, sweeps)
     except Stopped:

@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 import sparseot as so
+from sparseot import costs, kernels
 from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.kept import TileRows
 from sparseot.engines.loops.kept_numba import NumbaLoops
@@ -114,8 +115,37 @@ def test_closing_costs_are_those_of_plans(p, dim):
     near = closing_cost(ground_cost(p), x, x, u / u.sum(), v / v.sum())
     product = float((torch.cdist(x, x) ** p / p).mean())
     assert 0 < near < 0.2 * product
-    for some in (u, 0 * u):
-        assert closing_cost(ground_cost(p), x, x, some, 0 * u) == 0
+    assert closing_cost(ground_cost(p), x, x, 0 * u, 0 * u) == 0
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_closing_costs_hide_no_mass(side):
+    """Sums that differ by their rounding, of which one may be zero: the larger one is moved, as far as it may have to."""
+    x, y = torch.zeros(1, 2).double(), torch.tensor([[3.0, 4.0]]).double()
+    masses = [torch.tensor([w]).double() for w in (1.0, 1.001)]
+    assert closing_cost(ground_cost(1), x, y, *masses[:: 1 - 2 * side]) >= 5 * 1.001
+    masses[0] *= 0
+    assert closing_cost(ground_cost(1), x, y, *masses[:: 1 - 2 * side]) >= 5 * 1.001
+
+
+COSTS = [(costs.Cosine(), 1), (kernels.Energy().scaled(-0.1), 2)]
+
+
+@pytest.mark.parametrize(("cost", "p"), COSTS, ids=["cosine, p = 1", "distance, p = 2"])
+@pytest.mark.parametrize("kept", [False, True], ids=["all pairs", "kept pairs"])
+def test_costs_whose_power_is_not_that_of_the_call(cost, p, kept):
+    """The bound of the means is that of the cost: 0.1 |v| where one cloud is the other, moved by v."""
+    x = cloud(40, 2)[0]
+    y = x + torch.tensor([3.0, 4.0]).double()
+    if p == 1:
+        x, y = torch.tensor([[1.0, 0.0], [1, 0.01]]).double(), torch.tensor([[0.0, 1.0], [0.01, 1]])
+        y = y.double()
+    matrix = cost(x, y) if p == 1 else 0.1 * torch.cdist(x, y)
+    true = float(matrix[linear_sum_assignment(matrix.numpy())].mean())
+    solver = so.Sinkhorn(multilevel=kept)
+    found = so.solve_sample(x, y, p=p, blur=0.05, cost=cost, solver=solver)
+    lower, upper = found.unregularised
+    assert 0.9 * true < lower <= true * (1 + 1e-12) and true * (1 - 1e-12) <= upper
 
 
 def test_bounds_meet_as_the_temperature_falls():

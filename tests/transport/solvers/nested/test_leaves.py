@@ -8,7 +8,11 @@ import torch
 
 import sparseot as so
 from sparseot.engines.tiles import _TileReductions
+from sparseot.transport.plans.bounds import interval
 from sparseot.transport.plans.bounds.interval import value_bounds
+from sparseot.transport.plans.sums import PlanSums
+from sparseot.transport.solvers.nested import leaves
+from sparseot.transport.solvers.nested.last_pass import LastPass
 from sparseot.transport.solvers.progress import Stopped
 
 ALL, LEAVES = so.Sinkhorn(multilevel=False), so.Sinkhorn(multilevel=True)
@@ -167,6 +171,80 @@ def test_batches_debiasing_and_zero_weights():
     assert bool(found.potential_a.isfinite().all())
     same = so.solve_sample(x, x, blur=BLUR, debias=True, solver=LEAVES)
     assert same.value.item() == pytest.approx(0, abs=1e-9)
+
+
+def test_padding_changes_nothing():
+    """Alone and in a batch, where other items have none: values, gradients, intervals."""
+    x, y = clouds(1102, 1000, 8)
+    a = torch.full((1102,), 1 / 1100, dtype=torch.float64)
+    x[1100:], a[1100:] = x[1099], 0.0
+    few = x[:1100].clone().requires_grad_()
+    x.requires_grad_()
+    options = {"blur": BLUR, "tol": 1e-2, "solver": LEAVES}
+    plain = so.solve_sample(few, y, **options)
+    whole = torch.full((1102,), 1 / 1102, dtype=torch.float64)
+    pair, weights = (torch.stack((x, x + 1)), y.expand(2, -1, -1)), torch.stack((a, whole))
+    batch = so.solve_sample(*pair, weights, None, **options)
+    (wanted,) = torch.autograd.grad(plain.value, few)
+    for found in (so.solve_sample(x, y, a, None, **options), batch):
+        value = found.value.reshape(-1)[0]
+        torch.testing.assert_close(value, plain.value, rtol=1e-9, atol=0)
+        (got,) = torch.autograd.grad(value, x)
+        torch.testing.assert_close(got[:1100], wanted, rtol=1e-7, atol=1e-12)
+        assert bool((got[1100:] == 0).all())
+        lower, upper = (end.reshape(-1)[0] for end in (found.lower, found.upper))
+        assert 0.9 * value < lower <= value <= upper < 1.1 * value
+
+
+def test_a_target_of_which_few_points_carry_mass():
+    """All of it goes to one of 3,000 points: the only plan is the product."""
+    x, y = clouds(1100, 3000, 8)
+    b = torch.zeros(3000, dtype=torch.float64)
+    b[7] = 1.0
+    found = so.solve_sample(x, y, None, b, blur=BLUR, tol=1e-2, solver=LEAVES)
+    assert found.value.item() == pytest.approx(float((x - y[7]).square().sum(1).mean() / 2))
+
+
+def test_the_error_is_estimated_where_mass_is():
+    """From the tenth of the points that carry it, all of which are asked: the estimate is the error."""
+    x, y = clouds(500, 5000, 8)
+    b = torch.rand(5000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    b[500:] = 0.0
+    problem = so.solve_sample(x, y, None, b / b.sum(), blur=BLUR, solver=LEAVES).solved[0].problem
+    ends, f, g = LastPass(problem), torch.zeros(500).double(), torch.zeros(5000).double()
+    f = ends.softmins.step(0, f, g).value
+    assert ends.estimate(f, g) == pytest.approx(float(ends.softmins.step(1, g, f).error))
+
+
+@pytest.mark.parametrize(("blur", "more"), [(1.0, 0), (30.0, 1)])
+def test_intervals_are_narrow_at_any_temperature(blur, more, monkeypatch):
+    """Where rounding times the temperature is much, products in double precision tell; elsewhere none is taken."""
+    taken = []
+    monkeypatch.setattr(interval, "PlanSums", lambda *given: (taken.append(1), PlanSums(*given))[1])
+    draw = torch.Generator().manual_seed(1)
+    x, y = (torch.randn(n, 12, generator=draw) for n in (1100, 1050))
+    found = so.solve_sample(x, 0.7 * y + 0.5, blur=blur, tol=1e-2, solver=LEAVES)
+    mean = float(torch.cdist(x, 0.7 * y + 0.5).square().mean() / 2)
+    assert 0 <= found.lower <= found.upper <= float(found.lower) + 1e-2 * mean
+    assert len(taken) == more
+
+
+def test_principal_axes_of_very_many_dimensions():
+    """Those that vary most, without all of them: of 700 dimensions, as many as a tree may cut."""
+    draw = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(700, 30, generator=draw, dtype=torch.float64))[0]
+    scales = torch.arange(60.0, 30.0, -1.0).double()
+    x = torch.randn(900, 30, generator=draw, dtype=torch.float64) * scales @ basis.mT
+    x += 0.1 * torch.randn(900, 700, generator=draw, dtype=torch.float64)
+    axes = leaves.principal_axes(x, x[:100])
+    assert axes.shape == (700, 64)
+    torch.testing.assert_close(axes.mT @ axes, torch.eye(64).double())
+    seen = (axes.mT @ basis).square().sum(0)
+    assert float(seen.min()) > 0.99
+    spread = (x @ axes).var(0)
+    assert bool((spread[:30] > 100 * spread[30:].max()).all())
+    few = leaves.principal_axes(x[:, :20], x[:50, :20])
+    torch.testing.assert_close(few.mT @ few, torch.eye(20).double())
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 40), (3, 2), (9, 17)])
