@@ -41,6 +41,11 @@ def markup(name: str) -> str:
         return viewer.markup()
     if name == "space":
         return CloudViewer(_cloud(6_000, 3), values=_cloud(6_000)[:, 0]).markup()
+    if name == "looked at":
+        pair = [CloudViewer(_cloud(200, 3)) for _ in range(2)]
+        link(*pair, "camera")
+        pair[0]._camera = {"camera": [0, 1, 0, 0, 0, 1, 1, 0, 0], "zoom": 3.0, "pan": [0.1, 0]}
+        return pair[0].markup() + pair[1].markup()
     x = _cloud(150)
     graph, other = (GraphViewer(x, k=k).record(method=["brute"]) for k in (3, 6))
     graph.title = "a & <b>"
@@ -236,6 +241,18 @@ def test_linked_viewers_of_a_page(opened):
     after = places(page, "points", "graph", viewer=1)
     np.testing.assert_allclose(np.ptp(after, 0), 1.25 * np.ptp(before, 0), rtol=1e-3)
     np.testing.assert_allclose(after, places(page, "points", "graph"), atol=2e-3)
+
+
+def test_a_page_opens_from_where_linked_viewers_were_looked_at(opened):
+    page = opened("looked at")
+    script = """() => [...document.querySelectorAll(".sov")].map(({ view }) => {
+      const { camera, zoom, pan } = view.lens("cloud");
+      return [camera, zoom, pan];
+    })"""
+    assert page.evaluate(script) == [[[0, 1, 0, 0, 0, 1, 1, 0, 0], 3, [0.1, 0]]] * 2
+    page.locator(".sov canvas").first.press("Home")
+    still(page)
+    assert [zoom for _, zoom, _ in page.evaluate(script)] == [1, 1]
 
 
 def test_viewers_that_are_not_linked_stay_apart(opened):

@@ -103,6 +103,13 @@ def good_files(folder: Path) -> dict[str, np.ndarray]:
     write("molecule.xyz", "\n".join(["30", "a molecule, by hand", *atoms]))
     write("frames.xyz", "\n".join(["30", "first", *atoms, "30", "second", *atoms]))
     write("empty_comment.xyz", "\n".join(["30", "", *atoms]))
+    coloured = [f"{x:.9g},{y:.9g},#ff00{k:02},{z:.9g}" for k, (x, y, z) in enumerate(POINTS)]
+    write("colours.csv", "\n".join(["x,y,colour,z", *coloured]))
+    write("above.csv", "\n".join(["# by hand", "x,y,colour,z", *coloured]))
+    write(
+        "latin.csv",
+        f"name,x,y,z\nCafé,{csv(',').replace(chr(10), chr(10) + 'Café,')}".encode("latin1"),
+    )
     write("one.csv", "x,y\n1,2\n", np.array([[1.0, 2.0]]))
     write("column.txt", "\n".join(f"{x:.9g}" for x in POINTS[:, 0]), POINTS[:, :1])
     missing = POINTS.copy()
@@ -178,6 +185,8 @@ def test_columns_and_colours_are_chosen_by_their_names(opened):
     assert found["mark.csv"]["columns"] == ["x", "y", "z"]
     assert found["quoted.csv"]["columns"] == ["x", "y", "what, of\nwhom", "z"]
     assert set(found["quoted.csv"]["words"]) == {'a "b", c'}
+    assert set(found["latin.csv"]["words"]) == {"Café"}
+    assert found["colours.csv"]["names"] == ["x", "y", "z"]
     assert found["molecule.xyz"]["words"] == ["C", "H", "O"] * 10
     assert found["plain.xyz"]["names"] == ["x", "y", "z"]
     assert found["stored.npz"]["arrays"] == ["weights", "points"]
@@ -187,6 +196,7 @@ def test_columns_and_colours_are_chosen_by_their_names(opened):
 def test_what_was_done_is_said(opened):
     said = {name: "; ".join(tab["notes"]) for name, tab in opened[0].items()}
     assert "2 rows with NaN or infinity left out" in said["missing.csv"]
+    assert "1 line below its first one taken for a remark" in said["percent.txt"]
     assert "first 30 of 62 lines" in said["frames.xyz"]
     assert "its 3 rows are taken as coordinates" in said["turned.npy"]
     assert "5 × 6 × 3 numbers are taken as 30 points" in said["batch.npy"]
@@ -291,6 +301,7 @@ def test_what_cannot_be_shown_gets_a_sentence(node, tmp_path):
         "picture.csv": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it is no text"),
         "words.csv": (b"name,town\nada,london\nemmy,erlangen\n", "none of its columns holds numbers"),
         "names.csv": (b"x,y,z\n", "no points follow"),
+        "colours.csv": (b"c,x,y\n#ff0000,1,2\n#00ff00,3,4\n", "no points follow; 2 lines below its first one taken for remarks"),
         "remarks.txt": (b"# x y\n# z\n", "remarks alone"),
         "prose.txt": (b"It was a dark night.\nThe rain fell in torrents, as 1 2 3.\nEnd.\n", "table|numbers"),
         "grid.asc": (b"ncols 2\nnrows 1\n1 2\n", "grid of heights"),

@@ -16,17 +16,20 @@ from .codec import as_numpy
 __all__ = [
     "as_points",
     "as_weights",
+    "cells",
     "given",
     "some",
     "laid_flat",
     "main_order",
     "main_plane",
+    "moved",
     "named",
     "projection",
     "thinned",
 ]
 
 
+CELLS = 48  # groups of points on each side of a heat map
 MANY = 20_000  # points whose principal axes are not found from themselves
 
 
@@ -72,7 +75,11 @@ def given(transport: so.Transport, *others: Any) -> tuple[tuple[Tensor, ...], di
 
     Raises:
         ValueError: if other clouds stand beside it, or if it is a batch.
+        TypeError: for a result of :func:`sparseot.solve`, which has no points.
     """
+    if isinstance(transport, so.MatrixTransport):
+        got, fix = "the transport of a matrix, which has no points", "Draw its plan as an image."
+        raise bad_input("x", got, "points, or the result of solve_sample", fix, TypeError)
     if any(other is not None for other in others):
         raise bad_input("y, a, b", "a cloud or weights beside a Transport", "one of the two")
     problem = transport.solved[0].problem
@@ -84,6 +91,12 @@ def given(transport: so.Transport, *others: Any) -> tuple[tuple[Tensor, ...], di
     options["reach"] = reach if any(reach) else None
     parts = source.positions, target.positions, source.weights, target.weights
     return tuple(part[0] for part in parts), options
+
+
+def moved(transport: so.Transport) -> str:
+    """What a picture says of clouds that a cost moved before it was a power of their distance."""
+    came = transport.solved[0].came
+    return "" if came is None else f"points as the cost {type(came.cost).__name__} moves them"
 
 
 def some(points: Tensor, weights: Tensor, rows: Any) -> tuple[Tensor, Tensor]:
@@ -155,3 +168,13 @@ def main_order(*clouds: Tensor) -> list[np.ndarray]:
     axis = np.linalg.svd(both - both.mean(0), full_matrices=False)[2][0]
     axis = axis * np.sign(axis[np.abs(axis).argmax()])
     return [(cloud.double().numpy() @ axis).argsort(kind="stable") for cloud in clouds]
+
+
+def cells(matrix: np.ndarray, *orders: np.ndarray) -> np.ndarray:
+    """Means of a matrix over groups of rows (of columns too, with a second order), which count almost alike."""
+    for axis, order in enumerate(orders):
+        starts = np.unique(np.linspace(0, len(order), CELLS + 1).astype(int)[:-1])
+        sizes = np.diff(np.r_[starts, len(order)])
+        sums = np.add.reduceat(np.take(matrix, order, axis), starts, axis)
+        matrix = sums / np.expand_dims(sizes, tuple(k for k in range(matrix.ndim) if k != axis))
+    return matrix

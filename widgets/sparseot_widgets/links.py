@@ -26,7 +26,7 @@ def link(a: BaseViewer, b: BaseViewer, *what: str | Pair) -> Callable[[], None]:
         a: a viewer.
         b: another viewer.
         *what: "selection" (the default): points of the same row are selected together, in clouds of as many
-            points; "camera": pan, zoom and turn; the name of a control of both, such as "blur"; or a pair of
+            points; "camera": pan, zoom and turn, from which a page opens too; the name of a control of both, such as "blur"; or a pair of
             traits, first that of a: ``("selected_target", "selected")``.
 
     Returns:
@@ -64,13 +64,15 @@ def link(a: BaseViewer, b: BaseViewer, *what: str | Pair) -> Callable[[], None]:
 
 def _pairs(a: BaseViewer, b: BaseViewer, what: str | Pair) -> list[Pair]:
     """Which traits of a and b become one."""
-    if isinstance(what, tuple):
+    if isinstance(what, (tuple, list)):
+        if len(what) != 2 or not all(isinstance(name, str) for name in what):
+            raise bad_input("what", repr(what), "a pair of names, first that of a")
         for name, viewer in zip(what, (a, b), strict=True):
             if name not in viewer.controls and name not in viewer._selects:
                 raise bad_input(
                     "what", f"{name!r} of a {_kind(viewer)}", f"one of {_names(viewer)}"
                 )
-        pairs = [what]
+        pairs = [(what[0], what[1])]
     elif what == "camera":
         for viewer in (a, b):
             if not viewer.movable:

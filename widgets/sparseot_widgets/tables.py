@@ -129,6 +129,9 @@ def _result(x: Any) -> tuple[Any, Any]:
     """The points of what the library returned, and the labels that they bring."""
     if isinstance(x, so.Transport):
         (source, target, _, _), _ = given(x)
+        came = x.solved[0].came
+        if came is not None:  # a cost moved them
+            source, target = came.x[0], came.y[0]
         words = np.repeat(["source", "target"], [len(source), len(target)])
         return torch.cat((source, target)), words
     if isinstance(x, so.KernelMatrix):

@@ -1,45 +1,19 @@
 // Files of points in JupyterLab, without JupyterLab: settings, commands and tabs on stand-ins.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { suggested } from "../../../widgets/lab/static/clouds/choice.js";
 import { addCommands, folderOf, pythonKernel } from "../../../widgets/lab/static/clouds/commands.js";
 import { DEFAULTS } from "../../../widgets/lab/static/clouds/files.js";
 import { PageModel } from "../../../widgets/lab/static/clouds/model.js";
 import { watched } from "../../../widgets/lab/static/clouds/plugin.js";
 import { relative } from "../../../widgets/lab/static/clouds/python.js";
 import { classesOf, stateOf } from "../../../widgets/lab/static/clouds/scene.js";
-import { bytesOf, sentence } from "../../../widgets/lab/static/clouds/tab.js";
+import { bytesOf, cloudContent, sentence } from "../../../widgets/lab/static/clouds/tab.js";
 import { openOn } from "../../../widgets/lab/static/pages.js";
-import { cellsOf } from "../../../widgets/lab/static/readers/lines.js";
-import { half } from "../../../widgets/lab/static/readers/numbers.js";
 import { fromBase64, read, Unreadable } from "../../../widgets/lab/static/readers/read.js";
-import { evenly, inBytes, unnamed } from "../../../widgets/lab/static/readers/table.js";
-import { numberOf } from "../../../widgets/lab/static/readers/text.js";
 
 const text = string => new TextEncoder().encode(string);
 const CSV = "x,y,kind\n0,1,a\n2,3,b\n4,5,a\n";
-
-test("half precision: signs, subnormals, the ends", () => {
-  const pairs = [[0x0000, 0], [0x3c00, 1], [0xc000, -2], [0x3555, 0.333251953125], [0x0001, 2 ** -24], [0x7bff, 65504], [0xfc00, -Infinity]];
-  for (const [bits, value] of pairs) assert.equal(half(bits), value);
-  assert(Number.isNaN(half(0x7e00)));
-});
-
-test("numbers in cells", () => {
-  const cells = { "1.5": 1.5, "-2": -2, "+.5": 0.5, "3.": 3, "1e-3": 1e-3, "2E5": 2e5, inf: Infinity, "-Inf": -Infinity };
-  for (const [cell, value] of Object.entries(cells)) assert.equal(numberOf(cell), value);
-  for (const cell of ["", " ", "NA", "nan", "0x10", "1,5", "12 m", "1_000"]) assert(Number.isNaN(numberOf(cell)), cell);
-  assert.equal(numberOf("1,5", true), 1.5);
-  assert.deepEqual(cellsOf('a,"b, ""c""",,3', ","), ["a", 'b, "c"', "", "3"]);
-});
-
-test("rows are taken evenly, each once", () => {
-  const { rows, row } = evenly(10, 4);
-  assert.deepEqual(Array.from({ length: rows }, (_, i) => row(i)), [0, 2, 5, 7]);
-  assert.equal(evenly(3, Infinity).rows, 3);
-  assert.equal(evenly(0, 5).rows, 0);
-  assert.deepEqual([unnamed(0), unnamed(11)], ["x₁", "x₁₂"]);
-  assert.deepEqual([inBytes(999), inBytes(1_200_000_000)], ["999 bytes", "1.2 GB"]);
-});
 
 test("words become classes, the most frequent first, and rare ones are the others", () => {
   const { labels, classes } = classesOf(["b", "a", "b", ""]);
@@ -228,4 +202,46 @@ test("commands: labels, captions, places, and when they are enabled", async () =
   await commands["sparseot:open-cloud"].execute({ selected: true });
   await commands["sparseot:open-cloud"].execute({});
   assert.deepEqual(seen.opened, ["chosen.csv", "two.csv"].map(path => ({ path, factory: "Point cloud" })));
+});
+
+const GAPS = "a,b,c,d\n1,,2,3\n4,,5,6\n7,,8,9\n";
+
+test("a column without a number is no coordinate, unless there is no other", async () => {
+  const choice = async string => suggested((await read("x.csv", text(string))).table);
+  assert.deepEqual((await choice(GAPS)).axes, [0, 2, 3]);
+  assert.deepEqual(await choice("x,y,z,u\n,1,2,\n,3,4,\n"), { axes: [1, 2], principal: false, colour: null });
+  const none = { columns: [{ name: "a" }, { name: "b" }], column: () => [NaN], named: true, source: { form: "npy" } };
+  assert.deepEqual(suggested(none).axes, [0, 1]);
+});
+
+/** As much of an element of a page as a tab asks for. */
+function element() {
+  const children = [];
+  const append = (...more) => children.push(...more);
+  return { children, append, dataset: {}, setAttribute: () => {}, addEventListener: () => {}, replaceChildren: (...all) => children.splice(0, Infinity, ...all) };
+}
+
+test("a tab whose columns have no points says so, and keeps its choosers", async () => {
+  globalThis.document = { createElement: element };
+  try {
+    const Widget = class { node = element(); addClass() {} };
+    const settings = { on: () => {}, off: () => {}, get: () => DEFAULTS };
+    const contents = { get: async (path, { content }) => (content ? { content: Buffer.from("x,y,u\n,1,2\n3,,4\n").toString("base64") } : { size: 9 }) };
+    const Tab = cloudContent({ Widget }, { contents, settings, viewer: async () => ({}) });
+    const tab = new Tab({ path: "a.csv", isReady: true, ready: new Promise(() => {}), fileChanged: { connect: () => {} } });
+    await tab.load();
+    assert.match(tab.view.children[0].children[0], /none of its points has finite coordinates/);
+    assert.equal(tab.bar.children.length, 4, "x, y, z and the colour");
+    assert.deepEqual(tab.shown.choice.axes, [0, 1]);
+  } finally {
+    delete globalThis.document;
+  }
+});
+
+test("values far from zero keep their colours", async () => {
+  const { table } = await read("x.csv", text("x,y,time\n0,1,1700000001\n2,3,1700000002\n4,5,1700000003\n6,7,\n"));
+  const { _scene: { values, of }, notes } = stateOf(table, { axes: [0, 1], principal: false, colour: 2 }, DEFAULTS);
+  const [first, second, third, missing] = new Float32Array(values.buffer);
+  assert.deepEqual([second - first, third - second, missing, of], [1, 1, NaN, "time"]);
+  assert.match(notes.at(-1), /shown are time − 1,700,000,000/);
 });

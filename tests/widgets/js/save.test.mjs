@@ -38,6 +38,19 @@ test("a turned word, and what was saved comes back", () => {
   assert.ok(!to.parts[1].includes("transform"));
 });
 
+test("what is clipped ends where it is restored", () => {
+  const to = pen();
+  to.save();
+  to.beginPath();
+  to.rect(0, 0, 5, 5);
+  to.clip();
+  to.fillRect(0, 0, 9, 9);
+  to.restore();
+  to.fillText("a legend beside it", 9, 2);
+  assert.match(to.parts[1], /clip-path="url\(#sov-clip-\d+\)"/);
+  assert.doesNotMatch(to.parts[2], /clip-path/);
+});
+
 test("very many discs are left to an image", () => {
   const to = pen();
   assert.equal(to.discs(new Float32Array(20_000), "#000000", 1), false);

@@ -68,6 +68,12 @@ test("colour maps end at their anchors", () => {
   }
 });
 
+test("what is missing is grey, and said", () => {
+  const black = new Uint8Array(768);
+  assert.deepEqual([...coloured([0, NaN, 1], [0, 1], black)], [0, 0, 0, 128, 128, 128, 0, 0, 0]);
+  assert.deepEqual([NaN, Infinity, -Infinity].map((value) => words(value)), ["none", "∞", "−∞"]);
+});
+
 test("discs are round, clipped at the edges, and the last one lies on top", () => {
   const image = new Uint8ClampedArray(4 * 100);
   splat(image, 10, 10, [5, 5, 0, 0], [255, 0, 0], 2);

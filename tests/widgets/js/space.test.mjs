@@ -97,6 +97,19 @@ test("a zoom leaves the point under the pointer where it is, a drag takes it alo
   }
 });
 
+test("the first look, in space too, begins where a link stands, and Home leaves it", () => {
+  for (const dim of [2, 3]) {
+    const start = { camera: camera(0.3, 0.2), zoom: 3, pan: [0.1, -0.2] };
+    const points = Float32Array.from({ length: 6 * dim }, (_, k) => Math.cos(3 * k));
+    const lens = new Lens(start).fit([points], dim);
+    assert.deepEqual([lens.camera, lens.zoom, lens.pan], [start.camera, 3, [0.1, -0.2]]);
+    lens.gesture({ type: "zoom", x: 90, y: 80, factor: 2 }, (lens.look(plot()), plot()));
+    assert.deepEqual(start.pan, [0.1, -0.2]);
+    lens.reset();
+    assert.equal(lens.fit([points.slice()], dim).zoom, 1);
+  }
+});
+
 test("one point, and points on a line, have a place", () => {
   for (const points of [[3, 4], [1e-30, 0], [0, 0, 5, 0], [2, 2, 2, 9]]) {
     const there = plot();

@@ -6,7 +6,7 @@ import torch
 
 import sparseot as so
 from sparseot.nn import KNNGraph
-from sparseot_widgets import CloudViewer, PlanViewer
+from sparseot_widgets import CloudViewer, HessianViewer, PlanViewer
 from sparseot_widgets.viewers import cloud as room
 
 
@@ -117,6 +117,39 @@ def test_results_of_the_library():
 
 
 @pytest.mark.parametrize(
+    "cost",
+    [so.costs.Scaled([1.0, 10.0, 2.0]), so.costs.Labels([[0.0, 1.0], [1.0, 0.0]])],
+    ids=["scaled", "labels"],
+)
+def test_points_that_a_cost_moved_are_shown_where_they_were(cost):
+    x, y = torch.rand(12, 3), torch.rand(15, 3)
+    x[:, 2], y[:, 2] = x[:, 2].round(), y[:, 2].round()
+    found = so.solve_sample(x, y, blur=0.3, cost=cost)
+    np.testing.assert_allclose(placed(CloudViewer(found)), torch.cat((x, y)), atol=1e-4)
+    assert PlanViewer(found).shown["note"].startswith(f"points as the cost {type(cost).__name__}")
+
+
+@pytest.mark.parametrize("viewer", [CloudViewer, PlanViewer, HessianViewer])
+def test_the_transport_of_a_matrix_has_no_points(viewer):
+    found = so.solve(torch.rand(6, 7), reg=0.1)
+    with pytest.raises(TypeError, match="x: got the transport of a matrix, which has no points"):
+        viewer(found)
+
+
+def test_values_far_from_zero_keep_their_colours(tmp_path):
+    seconds = 1.7e9 + np.arange(50.0)
+    viewer = CloudViewer(rand(50, 2), values=seconds)
+    part = viewer._scene["values"]
+    assert len(np.unique(part["levels"])) == 50 and (part["lo"], part["hi"]) == (0, 49)
+    assert viewer._scene["of"] == "value − 1,700,000,000"
+    frame = Frame(x=rand(50), y=rand(50), time=-seconds.astype(int))
+    viewer = CloudViewer(frame, values="time")
+    assert viewer._scene["of"] == "time + 1,700,000,100"
+    np.testing.assert_array_equal(viewer._cloud["values"], 100 - np.arange(50.0))
+    assert viewer.poster(tmp_path / "poster.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"labels": np.arange(9)}, r"labels: got shape \(9,\), wanted \(10,\), one a point"),
@@ -126,6 +159,10 @@ def test_results_of_the_library():
             "values: got dtype <U1, wanted numbers. Words are labels",
         ),
         ({"values": "height"}, "values: got a name"),
+        (
+            {"values": np.full(10, 1e300)},
+            r"values: got numbers up to 1e\+300, wanted at most 1e\+38",
+        ),
         ({"names": ["east"]}, "names: got 1 names, wanted 2"),
         ({"size": 0.0}, "size: got 0"),
     ],

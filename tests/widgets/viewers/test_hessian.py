@@ -36,6 +36,16 @@ def test_matrices_are_those_of_the_library(wrt):
         assert shown["errors"][k] == pytest.approx(np.log10(largest), abs=1e-2)
 
 
+def test_no_hessian_in_points_that_a_cost_moved():
+    cost = so.costs.Scaled([1.0, 10.0])
+    found = so.solve_sample(cloud(8), cloud(9, seed=1), blur=0.3, cost=cost, tol=1e-6)
+    with pytest.raises(ValueError, match="which moves points, wanted one of the points as they"):
+        HessianViewer(found)
+    viewer = HessianViewer(found, wrt="a")
+    assert viewer.controls["wrt"].stops == ("a", "b")
+    assert viewer.shown["note"] == "points as the cost Scaled moves them"
+
+
 def test_a_transport_brings_its_cost_and_reach():
     x, y = cloud(8), cloud(9, seed=1)
     found = so.solve_sample(x, y, blur=0.2, p=1, reach=(0.5, None))

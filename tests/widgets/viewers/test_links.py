@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot_widgets import GraphViewer, HessianViewer, KernelViewer, PlanViewer, link
+from sparseot_widgets import (
+    CloudViewer,
+    GraphViewer,
+    HessianViewer,
+    KernelViewer,
+    PlanViewer,
+    link,
+)
+from sparseot_widgets.viewers import cloud as room
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +90,25 @@ def test_pages_know_their_links(cloud, graph):
     assert set(states[0]["_shared"]) == {"selected", "k"} and states[1]["k"] == 3
 
 
+def test_linked_crowds_in_pages_know_their_rows(cloud, monkeypatch):
+    """Each stands in an order of its own; what the link carries are rows."""
+    monkeypatch.setattr(room, "WHOLE", 1_000)
+    generator = np.random.default_rng(0)
+    crowds = [CloudViewer(generator.random((1_500, dim))) for dim in (3, 2)]
+    unlink = link(*crowds)
+    crowds[0].selected = [3, 1_200]
+    for viewer in crowds:
+        scene = viewer.page_scene()
+        assert "shuffled" not in scene and sorted(scene["index"]) == list(range(1_500))
+        assert viewer.page_selection("selected").tolist() == [3, 1_200]
+        block = np.flatnonzero(scene["index"] == 1_200)[0] // scene["points"]["each"]
+        point = viewer._cloud["points"][1_200]
+        lo, hi = scene["points"]["lo"][block], scene["points"]["hi"][block]
+        assert (lo <= point + 1e-6).all() and (point <= hi + 1e-6).all(), "its row is that point"
+    unlink()
+    assert crowds[0].page_scene()["shuffled"]
+
+
 def test_what_cannot_be_linked(cloud, graph, plan):
     small = GraphViewer(cloud[:20], k=3)
     hessian = HessianViewer(cloud[:6], cloud[:5], blur=0.3)
@@ -93,6 +120,9 @@ def test_what_cannot_be_linked(cloud, graph, plan):
         ((plan, hessian, "camera"), ValueError, "the camera of a HessianViewer"),
         ((plan, graph, ("selected", "k")), ValueError, "two selections, or two controls"),
         ((plan, graph, ("selected", "colour")), ValueError, "'colour' of a GraphViewer"),
+        ((plan, graph, ("selected",)), ValueError, r"got \('selected',\), wanted a pair of names"),
+        ((plan, graph, ("k", "k", "k")), ValueError, "wanted a pair of names, first that of a"),
+        ((plan, graph, ["selected", "colour"]), ValueError, "'colour' of a GraphViewer"),
     ]
     for arguments, kind, message in wrong:
         with pytest.raises(kind, match=message):

@@ -230,6 +230,45 @@ def test_javascript_computes_the_image_of_a_recorded_page(two_clouds, node, tmp_
             assert said[name] == pytest.approx(python[name], rel=1e-2, abs=1e-4), name
 
 
+SHARES = """
+import { readFileSync } from "node:fs";
+const js = new URL("%s/", "file://");
+const { decode } = await import(new URL("codec.mjs", js));
+const { imageOf } = await import(new URL("partners.mjs", js));
+const pages = decode(JSON.parse(readFileSync("%s", "utf8")));
+console.log(JSON.stringify(pages.map(({ scene, answer, masks }) => {
+  const selection = { maskOf: (name) => masks[name] ?? null };
+  const { share, mass } = imageOf({ scene, answer, selection, memory: {}, get: () => null });
+  return { share: [...share], mass };
+})));
+"""
+
+
+def test_a_page_knows_small_masses_as_well_as_large_ones(node, tmp_path):
+    """Unbalanced, masses span many powers of ten: cut to steps, a share would be any number."""
+    from sparseot_widgets import pages
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(60, 2, generator=generator), 2 * torch.rand(50, 2, generator=generator)
+    viewer = PlanViewer(x, y, blur=0.05, reach=0.1)
+    masses = torch.as_tensor(viewer.transport.plan).sum(0)
+    assert masses.max() > 1e6 * masses.min(), "the smallest of them are no step of the largest"
+    viewer.selected, viewer.selected_target = np.flatnonzero(x[:, 0] < 0.5), np.arange(0, 50, 2)
+    live = viewer.answer(viewer.state, False, lambda: None) | {"result": None}
+    chosen = {"source": (60, viewer.selected), "target": (50, viewer.selected_target)}
+    cases = []
+    for answer in (live, quantised(live)):
+        for name, (count, rows) in chosen.items():
+            masks = {name: np.isin(np.arange(count), rows).astype("uint8")}
+            cases.append({"scene": viewer._scene, "answer": answer, "masks": masks})
+    (tmp_path / "cases.json").write_text(json.dumps(to_text(to_wire(cases))))
+    (tmp_path / "run.mjs").write_text(SHARES % (pages.JS, tmp_path / "cases.json"))
+    said = json.loads(node(str(tmp_path / "run.mjs")))
+    for found, python in zip(said, [viewer.image, viewer.preimage] * 2, strict=True):
+        np.testing.assert_allclose(found["share"], python["shares"], atol=2e-3)
+        assert found["mass"] == pytest.approx(python["mass"], rel=1e-3)
+
+
 def test_a_cost_of_ones_own_is_answered_by_python(two_clouds):
     x, y = two_clouds
 

@@ -49,12 +49,17 @@ export function maps(dark) {
   };
 }
 
-/** The bytes of the colours of some values between lo and hi. */
+/** The bytes of the colours of some values between lo and hi; grey of what is missing. */
 export function coloured(values, [lo, hi], table) {
   const out = new Uint8Array(3 * values.length);
   const slope = 255 / (hi - lo || 1);
   for (let k = 0; k < values.length; k++) {
-    const level = 3 * Math.max(0, Math.min(255, Math.round((values[k] - lo) * slope)));
+    const place = Math.round((values[k] - lo) * slope);
+    if (place !== place) { // no number
+      out.fill(128, 3 * k, 3 * k + 3);
+      continue;
+    }
+    const level = 3 * Math.max(0, Math.min(255, place));
     out[3 * k] = table[level];
     out[3 * k + 1] = table[level + 1];
     out[3 * k + 2] = table[level + 2];

@@ -36,7 +36,7 @@ export function desk({ model, view, viewer, root, draw, redraw, lens }) {
     const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
     keep(model.get("title"), "svg", url);
     setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    if (images) tools.tell(`In the SVG ${images === 1 ? "one cloud is an image" : `${images} clouds are images`}: so many circles would be too many.`);
+    if (images) tools.tell(`In the SVG ${images === 1 ? "one cloud is an image" : images + " clouds are images"}: so many circles would be too many.`);
   };
   const { screen, clean } = screenButton(root);
   const seen = () => {

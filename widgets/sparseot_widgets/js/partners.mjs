@@ -74,8 +74,9 @@ function partOf({ scene, answer, get }, mask, side) {
   }
   const found = given({ problem: scene.problem, potentials: answer.potentials }, mask, side === 1);
   const share = new Float32Array(count);
-  answer.potentials[other].forEach((j, n) => { share[j] = found.got[j] / (answer.masses[other][n] || 1); });
-  return { ...found, share, mass: found.mass / answer.masses.x.reduce((sum, v) => sum + v, 0) };
+  const masses = { x: exact(answer.masses.x), y: exact(answer.masses.y) };
+  answer.potentials[other].forEach((j, n) => { share[j] = found.got[j] / (masses[other][n] || 1); });
+  return { ...found, share, mass: found.mass / masses.x.reduce((sum, v) => sum + v, 0) };
 }
 
 /**

@@ -21,7 +21,7 @@ export class SvgPen {
     this.real = real; // it knows how wide words are
     this.parts = [];
     this.images = 0; // clouds that became an image
-    Object.assign(this, { ink: "#000000", edge: "#000000", lineWidth: 1, globalAlpha: 1, textAlign: "left", textBaseline: "alphabetic", transform: "", dash: [] });
+    Object.assign(this, { ink: "#000000", edge: "#000000", lineWidth: 1, globalAlpha: 1, textAlign: "left", textBaseline: "alphabetic", transform: "", dash: [], clipped: null });
     this.font = real.font;
   }
 

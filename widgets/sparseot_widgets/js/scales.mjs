@@ -57,6 +57,7 @@ const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴",
 /** A number in few letters: 0.05, 1,000, 2.5·10⁻⁷. */
 export function words(value, digits = 3) {
   if (value === 0) return "0";
+  if (!Number.isFinite(value)) return value !== value ? "none" : value < 0 ? "−∞" : "∞";
   const size = Math.abs(value);
   if (size >= 1e-3 && size < 1e6) {
     const text = Number(value.toPrecision(size >= 1000 ? Math.max(digits, 6) : digits));

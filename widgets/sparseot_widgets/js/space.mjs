@@ -78,7 +78,9 @@ function farthest(clouds, centre) {
  * two fingers zoom, as + and - do; arrow keys do what a drag does, Home and 0 go back.
  */
 export class Lens {
-  constructor() {
+  /** `start`, if given, is { camera, zoom, pan } for the first look. */
+  constructor(start = null) {
+    this.start = structuredClone(start);
     this.dim = 2;
     this.clouds = [];
     this.reset();
@@ -93,6 +95,7 @@ export class Lens {
   fit(clouds, dim) {
     if (clouds.length === this.clouds.length && clouds.every((cloud, k) => cloud === this.clouds[k])) return this;
     if (dim !== this.dim) this.reset();
+    Object.assign(this, this.start, { start: null });
     const ranges = Array.from({ length: dim }, (_, k) => extent(clouds, k, dim));
     this.centre = ranges.map(([lo, hi]) => (lo + hi) / 2);
     this.half = ranges.map(([lo, hi]) => (hi - lo) / 2);

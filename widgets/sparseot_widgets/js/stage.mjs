@@ -78,7 +78,8 @@ export function mount({ model, el }, viewer) {
   const answers = new Answers(model);
   const lenses = {};
   const view = { plots: {}, places: {}, tool: null, alone: Boolean(model.recordedOnly), get: (name) => model.get(name), memory: {} };
-  view.lens = (panel) => (lenses[panel] ??= new Lens());
+  // The first lens is the one that links share: it begins where they stand.
+  view.lens = (panel) => (lenses[panel] ??= new Lens(Object.keys(lenses).length ? null : model.get("_camera")));
   const off = [];
   let controls = [];
   let waiting = 0;

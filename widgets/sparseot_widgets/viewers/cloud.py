@@ -10,6 +10,7 @@ import torch
 import traitlets
 from matplotlib.figure import Figure
 
+from sparseot.errors import bad_input
 from sparseot.points import check_positive
 
 from ..base import BaseViewer
@@ -24,7 +25,8 @@ __all__ = ["CloudViewer"]
 
 DRAWN = 1_000_000  # points at most
 WHOLE = 100_000  # points of a page with 16 bits a coordinate and the numbers of their rows
-FAR = 1_000  # times its size that a cloud may be away from zero
+FAR = 1_000  # times its size that a cloud, or values, may be away from zero
+LARGEST = 1e38  # of values: single precision holds a range of twice it
 PRINTED = 20_000  # points of a poster
 SIZES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)  # factors of the size that suits so many
 
@@ -39,7 +41,8 @@ class CloudViewer(BaseViewer):
             ``Transport`` (both clouds), a ``KernelMatrix``, a ``Barycenter``. One coordinate makes a
             line; more than three are laid into their first three principal axes, and the picture
             says so. Rows with NaN or infinity are left out, which it says too.
-        values: ``(N,)`` numbers for the colour, or the name of a column of the data frame.
+        values: ``(N,)`` numbers for the colour, or the name of a column of the data frame. Far from zero
+            their colour bar has an origin of its own, which it says.
         labels: ``(N,)`` words or numbers, a class for each point, or the name of a column.
         names: what the coordinates are called. Of a data frame: which columns they are, by default all
             that hold numbers, but for the two above.
@@ -51,7 +54,7 @@ class CloudViewer(BaseViewer):
         ValueError, TypeError: if an argument is not as described.
 
     Above a million points, a million of them, drawn at random, is shown, and the picture says so. A
-    page of so many takes four to seven megabytes.
+    page of so many takes four to seven megabytes, and five more where its selection is linked.
 
     Example:
         >>> x = np.random.rand(500, 3)
@@ -90,7 +93,7 @@ class CloudViewer(BaseViewer):
         if len(kept) < table.total:
             scene["index"] = table.rows[kept]
         if table.values is not None:
-            scene |= {"values": table.values[kept].astype("float32"), "of": table.of}
+            scene |= _shaded(table.values[kept], table.of)
         if table.labels is not None:
             codes, words = named(table.labels, len(table.labels), kept)
             scene |= {"labels": codes.astype(_least(len(words))), "classes": words}
@@ -121,19 +124,26 @@ class CloudViewer(BaseViewer):
         return dict(self._said)
 
     def page_scene(self) -> dict[str, Any]:
-        """The scene; of very many points in bytes, block by block, without the numbers of rows."""
+        """The scene; of very many points in bytes, block by block.
+
+        Without the numbers of rows, unless a link needs them.
+        """
         scene = dict(self._cloud)
         if len(scene["points"]) > WHOLE:
             rows = scene.pop("index", np.arange(len(scene["points"])))
             scene["points"], order = blocked(scene["points"])
-            scene["shuffled"], self._page_rows = True, rows[order]
+            self._page_rows = rows[order]
+            if self._shared.get("selected"):  # another viewer has another order
+                scene["index"] = self._page_rows.astype("int32")
+            else:
+                scene["shuffled"] = True
             for name in {"values", "labels"} & set(scene):
                 scene[name] = quantised(scene[name][order], bits=8)
         return scene
 
     def page_selection(self, name: str) -> Any:
         """The places of what is selected, where a page forgot the rows."""
-        if len(self._cloud["points"]) <= WHOLE:
+        if len(self._cloud["points"]) <= WHOLE or self._shared.get("selected"):
             return self.selected
         return np.flatnonzero(np.isin(self._page_rows, self.selected))
 
@@ -179,12 +189,32 @@ def _placed(table: Table, kept: np.ndarray) -> tuple[np.ndarray, list[str]]:
     lows = [float(column.min()) for column in points.T]
     size = max(float(column.max()) - low for column, low in zip(points.T, lows, strict=True))
     for k, low in enumerate(lows):
-        if size and abs(low) > FAR * size:  # single precision would see steps
-            step = 10.0 ** np.ceil(np.log10(size))
-            start = float(np.floor(low / step) * step)
-            points[:, k] -= start
-            names[k] += f" {'−' if start > 0 else '+'} {abs(start):,.12g}"
+        start, told = _origin(low, size)
+        points[:, k] -= start
+        names[k] += told
     return points, names
+
+
+def _origin(low: float, size: float) -> tuple[float, str]:
+    """A round number near those from ``low`` on, where they are far from zero, and what is said of it."""
+    if not size or abs(low) <= FAR * size:
+        return 0.0, ""
+    step = 10.0 ** np.ceil(np.log10(size))  # single precision would see steps
+    start = float(np.floor(low / step) * step)
+    return start, f" {'−' if start > 0 else '+'} {abs(start):,.12g}"
+
+
+def _shaded(values: np.ndarray, name: str) -> dict[str, Any]:
+    """Values as they travel, near zero, and what they are called."""
+    values = values.astype(np.float64)
+    most = float(abs(values).max())
+    if most > LARGEST:
+        raise bad_input(
+            "values", f"numbers up to {most:.2g}", f"at most {LARGEST:.1g}", "Scale them."
+        )
+    low = float(values.min())
+    start, told = _origin(low, float(values.max()) - low)
+    return {"values": values - start, "of": (name or "value") + told if told else name}
 
 
 def _told(table: Table, drawn: int) -> dict[str, Any]:

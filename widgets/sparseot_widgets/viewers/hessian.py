@@ -22,6 +22,7 @@ from ..clouds import (
     laid_flat,
     main_order,
     main_plane,
+    moved,
     some,
     thinned,
 )
@@ -59,6 +60,8 @@ class HessianViewer(BaseViewer):
     Raises:
         ValueError, TypeError: if an argument is not as described.
 
+    Where the cost of a Transport moves its points, derivatives are those in the weights alone.
+
     Clouds above 40 points are thinned, and the picture says so. Points are shown in their order
     along the main axis of both clouds.
 
@@ -93,8 +96,13 @@ class HessianViewer(BaseViewer):
         title: str = "",
     ) -> None:
         self._options: dict[str, Any] = {"debias": debias}
+        arguments, self._moved = tuple(ARGUMENTS), ""
         if isinstance(x, so.Transport):
             blur = x.solved[0].problem.blur if blur is None else blur
+            self._moved = moved(x)
+            if self._moved:
+                x.refuse_moved(wrt)
+                arguments = ("a", "b")
             (x, y, a, b), self._options = given(x, y, a, b)
         elif y is None:
             raise bad_input("y", "None", "the target cloud", "Or give one Transport.", TypeError)
@@ -115,7 +123,7 @@ class HessianViewer(BaseViewer):
         flat = laid_flat(x, y)
         diameter = float(np.ptp(np.concatenate(flat), 0).max()) or 1.0
         stops = geometric(diameter / 50, diameter, 25)
-        chooser = Choice("wrt", "derivatives in", tuple(ARGUMENTS))
+        chooser = Choice("wrt", "derivatives in", arguments)
         chooser.nearest(wrt)
         rows = tuple(float(k) for k in range(max(len(x), len(y)) * x.shape[1]))
         controls: list[Control] = [
@@ -177,6 +185,7 @@ class HessianViewer(BaseViewer):
         note = f"sketch: {count} points" if coarse else ""
         if not coarse and size > LIMIT:
             note = f"{count} of {size:,} points"
+        note = "; ".join(part for part in (note, self._moved) if part)
         summary = f"Hessian of the {what} in {where}, {count} points, blur {state['blur']:.3g}"
         return {"readout": readout, "summary": summary, "note": note}
 

@@ -19,7 +19,18 @@ from sparseot.errors import bad_input
 from sparseot.formulas.ground import GroundCost
 
 from ..base import BaseViewer
-from ..clouds import as_points, as_weights, given, laid_flat, main_order, projection, some, thinned
+from ..clouds import (
+    as_points,
+    as_weights,
+    cells,
+    given,
+    laid_flat,
+    main_order,
+    moved,
+    projection,
+    some,
+    thinned,
+)
 from ..codec import Message, exact
 from ..controls import Slider, geometric
 from ..figures import BLUE, RED
@@ -30,7 +41,6 @@ __all__ = ["PlanViewer"]
 LIMIT = 2_000  # points of a cloud that is solved for
 SKETCH = 250  # points while a slider moves
 LINES = 600  # pairs that are drawn
-CELLS = 48  # groups of points on each side of the heat map
 WRITTEN = 16  # coordinates from which JavaScript computes where a selection goes
 
 
@@ -94,8 +104,10 @@ class PlanViewer(BaseViewer):
         title: str = "",
     ) -> None:
         self._options: dict[str, Any] = {"p": p}
+        self._moved = ""
         if isinstance(x, so.Transport):
             blur = x.solved[0].problem.blur if blur is None else blur
+            self._moved = moved(x)
             (x, y, a, b), self._options = given(x, y, a, b)
             there = self._options.pop("reach") or (None, None)
             if there[0] != there[1]:
@@ -161,11 +173,11 @@ class PlanViewer(BaseViewer):
         orders = main_order(x, y)
         answer = {
             **_lines(plan, kept),
-            "heat": _cells(plan, *orders),
-            "rows": _cells(np.c_[plan.sum(1), a], orders[0]),
-            "columns": _cells(np.c_[plan.sum(0), b], orders[1]),
+            "heat": cells(plan, *orders),
+            "rows": cells(np.c_[plan.sum(1), a], orders[0]),
+            "columns": cells(np.c_[plan.sum(0), b], orders[1]),
             "result": None if coarse else found,
-            "masses": {"x": plan.sum(1), "y": plan.sum(0)},
+            "masses": {"x": exact(plan.sum(1)), "y": exact(plan.sum(0))},
             "potentials": self._potentials(found, kept),
         }
         return answer | self._words(found, state, coarse, len(x))
@@ -245,7 +257,7 @@ class PlanViewer(BaseViewer):
         note = f"sketch: {drawn:,} points" if coarse else ""
         if not coarse and max(self._sizes) > LIMIT:
             note = f"{LIMIT:,} of {max(self._sizes):,} points"
-        note = "; ".join(part for part in (note, projection(self._dim)) if part)
+        note = "; ".join(part for part in (note, self._moved, projection(self._dim)) if part)
         return {"readout": readout, "summary": summary, "note": note}
 
     def poster_figure(self, figure: Figure) -> None:
@@ -283,13 +295,3 @@ def _lines(plan: np.ndarray, kept: list[Tensor]) -> dict[str, np.ndarray]:
     chosen = chosen[np.argsort(plan.ravel()[chosen])[::-1]][:LINES]
     i, j = np.unravel_index(chosen, plan.shape)
     return {"from": kept[0].numpy()[i], "to": kept[1].numpy()[j], "mass": plan.ravel()[chosen]}
-
-
-def _cells(matrix: np.ndarray, *orders: np.ndarray) -> np.ndarray:
-    """Means over groups of rows (and of columns, with a second order), which count almost alike."""
-    for axis, order in enumerate(orders):
-        starts = np.unique(np.linspace(0, len(order), CELLS + 1).astype(int)[:-1])
-        sizes = np.diff(np.r_[starts, len(order)])
-        sums = np.add.reduceat(np.take(matrix, order, axis), starts, axis)
-        matrix = sums / np.expand_dims(sizes, tuple(k for k in range(matrix.ndim) if k != axis))
-    return matrix

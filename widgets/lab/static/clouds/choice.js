@@ -19,23 +19,31 @@ export function ownColours({ columns }) {
 /** The columns of numbers of a table. */
 export const numeric = ({ columns }) => [...columns.keys()].filter(k => !columns[k].text);
 
+/** The first so many columns that pass; if none does, the first ones. */
+function firstOf(columns, passes, count) {
+  const found = [];
+  for (let k = 0; k < columns.length && found.length < count; k++) if (passes(columns[k])) found.push(columns[k]);
+  return found.length ? found : columns.slice(0, count);
+}
+
 /**
  * What is shown at first: { axes, principal, colour }.
  *
- * The coordinates are the columns called x, y, z, or the first three that hold numbers; a matrix without
+ * The coordinates are the columns called x, y, z, or the first three that hold a finite number; a matrix without
  * names and with more of them is seen along its principal axes. The colour is that of the file ("own"), or a column of few words, or the
  * only number that is left.
  */
 export function suggested(table) {
   const numbers = numeric(table);
-  const named = AXES.map(pattern => numbers.find(k => pattern.test(bare(table.columns[k].name))));
+  const finite = k => table.column(k).some(Number.isFinite);
+  const named = AXES.map(pattern => numbers.find(k => pattern.test(bare(table.columns[k].name)) && finite(k)));
   const found = named[0] !== undefined && named[1] !== undefined;
-  const axes = found ? named.filter(k => k !== undefined) : numbers.slice(0, 3);
+  const axes = found ? named.filter(k => k !== undefined) : firstOf(numbers, finite, 3);
   const principal = !table.named && !found && table.source.form === "npy" && numbers.length > 3;
   const rest = numbers.filter(k => !axes.includes(k));
   const words = [...table.columns.keys()].find(k => table.columns[k].text && new Set(table.column(k)).size <= CLASSES);
   if (ownColours(table)) return { axes, principal, colour: "own" };
-  const colour = words ?? (!principal && rest.length === 1 ? rest[0] : null);
+  const colour = words ?? (!principal && rest.length === 1 && finite(rest[0]) ? rest[0] : null);
   return { axes, principal, colour };
 }
 
@@ -88,13 +96,16 @@ export function principalAxes(columns, kept) {
   return { centre, axes };
 }
 
-/** Points as they are drawn, near zero where single precision would round them: { points, notes }. */
-function nearZero(columns, kept, names) {
+/** Points, or values, as they are drawn, near zero where single precision would round them: { points, notes }. */
+export function nearZero(columns, kept, names) {
   const points = new Float32Array(columns.length * kept.length);
   const moved = [];
   columns.forEach((column, k) => {
     let [lo, hi] = [Infinity, -Infinity];
-    for (const i of kept) [lo, hi] = [Math.min(lo, column[i]), Math.max(hi, column[i])];
+    for (const i of kept) { // NaN is neither
+      if (column[i] < lo) lo = column[i];
+      if (column[i] > hi) hi = column[i];
+    }
     const size = Math.max(Math.abs(lo), Math.abs(hi));
     const shift = hi > lo && size > FAR * (hi - lo) ? Number(((lo + hi) / 2).toPrecision(6)) : 0;
     if (shift) moved.push(`${names[k]} ${shift < 0 ? "+" : "−"} ${Math.abs(shift).toLocaleString("en-US")}`);

@@ -44,12 +44,13 @@ function fromBytes(path, { source, columns }, chosen, step) {
 }
 
 function fromText(path, { source }, chosen, step, missing) {
-  const { delimiter, comma, ragged, signs = [], quoted: quotes, encoding, skip, most } = source;
+  const { delimiter, comma, ragged, signs = [], hashed, quoted: quotes, encoding, skip, most } = source;
   const free = missing || ragged; // only genfromtxt takes cells that are empty or words
   if (free && quotes) throw new Unreadable("it has quotation marks and cells without numbers: load it by pandas.read_csv");
   const options = [delimiter !== " " && `delimiter=${quoted(delimiter)}`, skip && `${free ? "skip_header" : "skiprows"}=${skip}`];
   options.push(most !== null && `max_rows=${most}`, `usecols=${tuple(chosen)}`, "ndmin=2");
-  if (signs.some(sign => sign !== "#")) options.push(`comments=${free ? quoted(signs[0]) : JSON.stringify(signs)}`);
+  if (hashed) options.push("comments=None");
+  else if (signs.some(sign => sign !== "#")) options.push(`comments=${free ? quoted(signs[0]) : JSON.stringify(signs)}`);
   if (quotes) options.push(`quotechar='"'`);
   if (encoding) options.push(`encoding=${quoted(encoding)}`);
   if (comma) options.push(`converters=${free ? `dict.fromkeys(${tuple(chosen)}, ` : ""}lambda cell: float(cell.replace(",", "."))${free ? ")" : ""}`);

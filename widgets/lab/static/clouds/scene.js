@@ -1,6 +1,6 @@
 // A table and a choice of its columns, as js/cloud.mjs takes them.
 import { grouped, Unreadable } from "../readers/table.js";
-import { ownColours, placed } from "./choice.js";
+import { nearZero, ownColours, placed } from "./choice.js";
 
 export const SIZES = [0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4]; // of the points, as in viewers/cloud.py
 const MAPS = { viridis: "place", "orange to blue": "poles" };
@@ -60,7 +60,11 @@ export function stateOf(table, choice, settings, before = null) {
     if (text) {
       const { labels, classes } = classesOf(Array.from(kept, i => column[i]));
       Object.assign(scene, { labels: wire(labels, "uint8", [kept.length]), classes });
-    } else Object.assign(scene, { values: wire(Float32Array.from(kept, i => column[i]), "float32", [kept.length]), of: name });
+    } else {
+      const { points: values, notes: moved } = nearZero([column], kept, [name]);
+      Object.assign(scene, { values: wire(values, "float32", [kept.length]), of: name });
+      notes.push(...moved);
+    }
   }
   paints.push(...names.filter(Boolean).map(name => `along ${name}`));
   const [colour, size] = ["colour", "size"].map(name => before?.get(name));

@@ -101,7 +101,9 @@ export const cloudContent = (lab, { contents, settings, viewer }) => class exten
       const columns = JSON.stringify([array, table.columns]);
       const choice = columns === this.columns ? this.found.choice : suggested(table);
       Object.assign(this, { arrays, array, columns, found: { table, choice } });
-      await this.show();
+      await this.show().catch(error => { // other columns may do
+        if (!this.isDisposed) this.fail(error, true);
+      });
     } catch (error) {
       if (asked === this.asked && !this.isDisposed) this.fail(error);
     }

@@ -2,11 +2,29 @@
 
 const [TAB, NEWLINE, RETURN, SPACE, QUOTE, HASH, PERCENT, SLASH] = [9, 10, 13, 32, 34, 35, 37, 47];
 
-/** The bytes of a text as UTF-8, without a mark of the byte order. */
+const PIECE = 1 << 20; // bytes that become words at once
+
+/** Whether bytes are UTF-8. */
+function isUtf8(bytes) {
+  if (bytes.every(byte => byte < 128)) return true;
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  try {
+    for (let at = 0; at < bytes.length; at += PIECE) decoder.decode(bytes.subarray(at, at + PIECE), { stream: true });
+    decoder.decode();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A text as the bytes of UTF-8 without a mark of the byte order, and what Python calls its encoding (null: UTF-8). */
 export function asUtf8(bytes) {
+  const written = name => new TextEncoder().encode(new TextDecoder(name).decode(bytes));
   const wide = { "255 254": "utf-16le", "254 255": "utf-16be" }[bytes.subarray(0, 2).join(" ")];
-  if (wide) return new TextEncoder().encode(new TextDecoder(wide).decode(bytes));
-  return bytes.subarray(0, 3).join(" ") === "239 187 191" ? bytes.subarray(3) : bytes;
+  if (wide) return { bytes: written(wide), encoding: "utf-16" };
+  if (!isUtf8(bytes)) return { bytes: written("latin1"), encoding: "latin1" };
+  const marked = bytes.subarray(0, 3).join(" ") === "239 187 191";
+  return { bytes: marked ? bytes.subarray(3) : bytes, encoding: marked ? "utf-8-sig" : null };
 }
 
 /** Whether a line is a remark: it begins with #, % or //. */
@@ -55,26 +73,30 @@ function scan(bytes, quoted, found) {
  * The lines of a text that are neither empty nor remarks.
  *
  * Returns their `count`, `text(k)`, the line of the file `before(k)` (how many stand above it), the last remark above the first
- * one (`remark`), and which signs began remarks.
+ * one (`remark`), which signs began remarks, how many remarks stand `below` the first line that is none, and whether a line that is none
+ * holds a `hash`.
  */
 export function indexLines(bytes, { comments = true } = {}) {
-  const quoted = bytes.includes(QUOTE);
+  const [quoted, hashes] = [QUOTE, HASH].map(sign => bytes.includes(sign));
   const index = quotes => {
     const [starts, ends, signs] = [new Growing(), new Growing(), new Set()];
-    let remark = null;
+    let [remark, below, hash] = [null, 0, false];
     const whole = scan(bytes, quotes, (from, to) => {
       if (comments && isComment(bytes, from, to)) {
         signs.add(bytes[from] === SLASH ? "//" : String.fromCharCode(bytes[from]));
-        if (!starts.length) remark = [from, to];
+        if (starts.length) below++;
+        else remark = [from, to];
         return;
       }
+      hash ||= hashes && bytes.subarray(from, to).includes(HASH);
       starts.push(from);
       ends.push(to);
     });
-    return { starts, ends, signs, remark, whole };
+    return { starts, ends, signs, remark, below, hash, whole };
   };
-  let { starts, ends, signs, remark, whole } = index(quoted);
-  if (!whole) ({ starts, ends, signs, remark } = index(false)); // a quotation mark without its second
+  let found = index(quoted);
+  if (!found.whole) found = index(false); // a quotation mark without its second
+  const { starts, ends, signs, remark, below, hash } = found;
   const decoder = new TextDecoder();
   const words = (from, to) => decoder.decode(bytes.subarray(from, to));
   const end = bytes.includes(NEWLINE) ? NEWLINE : RETURN;
@@ -82,6 +104,8 @@ export function indexLines(bytes, { comments = true } = {}) {
     count: starts.length,
     quoted,
     signs: [...signs],
+    below,
+    hash,
     remark: remark && words(...remark).replace(/^(#+|%+|\/\/+)\s*/, ""),
     text: k => words(starts.at(k), ends.at(k)),
     before(k) {

@@ -1,9 +1,9 @@
 // NumPy's .npy: a dictionary in Python's syntax, then the numbers.
 import { numberType, viewOf } from "./numbers.js";
-import { evenly, grouped, inBytes, numbersOf, unnamed, Unreadable } from "./table.js";
+import { checkColumns, evenly, grouped, inBytes, numbersOf, unnamed, Unreadable } from "./table.js";
 
 const MAGIC = "\x93NUMPY";
-const LONG = 16; // a matrix of two or three rows longer than this has its points in columns
+const LONG = 16; // a matrix of up to three rows longer than this has its points in columns
 const NAMES = { b1: "bool", f2: "float16", f4: "float32", f8: "float64" };
 
 export const isNpy = bytes => String.fromCharCode(...bytes.subarray(0, 6)) === MAGIC;
@@ -43,6 +43,7 @@ function structured(fields) {
     const blank = descr.match(/^\|V(\d+)$/);
     if (blank) size += count * Number(blank[1]);
     else {
+      checkColumns(columns.length + count);
       const type = scalar(descr);
       for (let k = 0; k < count; k++, size += type.size) columns.push({ name: sub ? `${name}[${k}]` : name, type, offset: size });
     }
@@ -60,7 +61,7 @@ function plain({ shape, fortran }, size) {
   let step = size;
   for (const axis of order) [steps[axis], step] = [step, step * shape[axis]];
   if (shape.length === 1) return { count: shape[0], dim: 1, leading: shape, steps, along: 0, shift: 0 };
-  const turned = shape.length === 2 && (shape[0] === 2 || shape[0] === 3) && shape[1] > LONG;
+  const turned = shape.length === 2 && [1, 2, 3].includes(shape[0]) && shape[1] > LONG;
   const last = turned ? 0 : shape.length - 1;
   const leading = shape.filter((_, axis) => axis !== last);
   return {
@@ -103,11 +104,12 @@ export function readNpy(bytes, limit) {
   checkLength(bytes, header, record?.size ?? type.size, words);
   const layout = plain(header, record?.size ?? type.size);
   if (record && header.shape.length > 1) throw new Unreadable("it is a structured array of more than one axis");
+  checkColumns(layout.dim);
   const columns = record?.columns ?? Array.from({ length: layout.dim }, (_, k) => ({ name: unnamed(k), type, offset: k * layout.along }));
   const { rows, row } = evenly(layout.count, limit);
   const [view, place] = [viewOf(bytes.subarray(header.start)), placeOf(layout)];
   const notes = [];
-  if (layout.turned) notes.push(`its ${header.shape[0]} rows are taken as coordinates`);
+  if (layout.turned) notes.push(header.shape[0] === 1 ? "its row is taken as points on a line" : `its ${header.shape[0]} rows are taken as coordinates`);
   if (header.shape.length > 2) notes.push(`${header.shape.map(grouped).join(" × ")} numbers are taken as ${grouped(layout.count)} points`);
   return {
     kind: `array of ${words}, ${header.shape.map(grouped).join(" × ")}`,

@@ -1,9 +1,10 @@
 // NumPy's .npz: a zip of .npy files, as they are or deflated.
 import { viewOf } from "./numbers.js";
-import { Unreadable } from "./table.js";
+import { inBytes, Unreadable } from "./table.js";
 
 const [END, ENTRY, LOCAL, WIDE, WIDE_LOCATOR] = [0x06054b50, 0x02014b50, 0x04034b50, 0x06064b50, 0x07064b50];
 const FULL = 0xffffffff; // the number stands elsewhere, in 64 bits
+const MOST_BYTES = 1e9; // of one array, unpacked
 const PREFERRED = ["x", "points", "positions", "xyz", "pos", "coords", "X", "data"];
 
 export const isZip = bytes => bytes.length > 3 && [0x03, 0x05].includes(bytes[2]) && bytes[0] === 0x50 && bytes[1] === 0x4b;
@@ -64,7 +65,8 @@ export function firstArray(arrays) {
 }
 
 /** The .npy file of one array. */
-export async function unpacked(bytes, { name, method, packed, local }) {
+export async function unpacked(bytes, { name, method, packed, size, local }) {
+  if (size > MOST_BYTES) throw new Unreadable(`the array ${name} is ${inBytes(size)} large when it is unpacked, and a page takes ${inBytes(MOST_BYTES)} at most`);
   const view = viewOf(bytes);
   if (local + 30 > bytes.length || view.getUint32(local, true) !== LOCAL) throw new Unreadable(`the array ${name} is not where it should be`);
   const start = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
@@ -73,7 +75,15 @@ export async function unpacked(bytes, { name, method, packed, local }) {
   if (method === 0) return part;
   if (method !== 8) throw new Unreadable(`the array ${name} is packed in a way that browsers do not know`);
   try {
-    const stream = new Blob([part]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    let left = size;
+    const counted = new TransformStream({
+      transform(chunk, to) {
+        left -= chunk.length;
+        if (left < 0) to.error(new Error("more than its list of contents promises"));
+        else to.enqueue(chunk);
+      },
+    });
+    const stream = new Blob([part]).stream().pipeThrough(new DecompressionStream("deflate-raw")).pipeThrough(counted);
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch {
     throw new Unreadable(`the array ${name} is damaged and cannot be unpacked`);

@@ -46,6 +46,8 @@ export function plyHeader(bytes) {
   if (!FORMATS.includes(format)) throw new Unreadable(`its format is ${format || "not given"}, and one of ${FORMATS.join(", ")} is wanted`);
   const odd = elements.find(({ count }) => !Number.isInteger(count) || count < 0);
   if (odd) throw new Unreadable(`its header has no number of ${odd.name} elements`);
+  const many = elements.find(({ count, properties }) => properties.length && count > bytes.length);
+  if (many) throw new Unreadable(`its header promises ${grouped(many.count)} elements ${many.name}, more than the file has bytes: it was cut off or is damaged`);
   return { format, elements, start };
 }
 
@@ -55,8 +57,12 @@ function skipped(view, at, { name, count, properties }) {
   for (; count > 0; count--) {
     for (const { type, list } of properties) {
       if (type) at += type.size;
-      else if (at + list[0].size <= view.byteLength) at += list[0].size + list[0].read(view, at) * list[1].size;
-      else throw new Unreadable(`it ends within its elements ${name}: the file was cut off`);
+      else {
+        if (at + list[0].size > view.byteLength) throw new Unreadable(`it ends within its elements ${name}: the file was cut off`);
+        const length = list[0].read(view, at);
+        if (length < 0) throw new Unreadable(`its elements ${name} have a list of ${length} numbers: it is damaged`);
+        at += list[0].size + length * list[1].size;
+      }
     }
   }
   return at;

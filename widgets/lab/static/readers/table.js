@@ -24,6 +24,13 @@ export function numbersOf(count, at) {
   return numbers;
 }
 
+const MOST_COLUMNS = 100_000; // of which a page can tell
+
+/** Refuse a file of more columns than a page can tell of. */
+export function checkColumns(count) {
+  if (count > MOST_COLUMNS) throw new Unreadable(`it has ${grouped(count)} columns, and a page takes ${grouped(MOST_COLUMNS)} at most`);
+}
+
 /** 12345 as 12,345. */
 export const grouped = count => count.toLocaleString("en-US");
 

@@ -1,6 +1,6 @@
 // Points as text: .xyz, .csv, .tsv, .pts, .asc, .txt. How the cells are divided, which line names them.
 import { asUtf8, cellsOf, indexLines } from "./lines.js";
-import { counted, evenly, grouped, numbersOf, unnamed, Unreadable } from "./table.js";
+import { checkColumns, counted, evenly, grouped, numbersOf, unnamed, Unreadable } from "./table.js";
 
 const LOOKED_AT = 50; // lines that decide what is a column
 const DELIMITERS = ["\t", ";", ",", "|"];
@@ -113,11 +113,14 @@ function cellRows(lines, { first, width, delimiter }, { rows, row }) {
 /** The table of a text; `ending` is that of its name. */
 export function readText(given, limit, ending = "txt") {
   if (given.subarray(0, 4096).includes(0) && given[0] < 0xfe) throw new Unreadable("it is no text: it holds bytes that no text has");
-  const bytes = asUtf8(given);
+  const { bytes, encoding } = asUtf8(given);
   const lines = indexLines(bytes);
   if (!lines.count) throw new Unreadable(bytes.length ? "it holds remarks alone, and no points" : "it is empty");
   const layout = layoutOf(lines, ending);
-  if (layout.count < 1) throw new Unreadable("it names its columns, and no points follow");
+  const remarks = lines.below ? [`${counted(lines.below, "line")} below its first one taken for ${lines.below === 1 ? "a remark" : "remarks"}`] : [];
+  if (layout.count < 1) throw new Unreadable(["it names its columns, and no points follow", ...remarks].join("; "));
+  checkColumns(layout.width);
+  layout.notes.push(...remarks);
   const taken = evenly(layout.count, limit);
   const { cells, ragged } = cellRows(lines, layout, taken);
   if (2 * ragged > taken.rows) {
@@ -141,18 +144,12 @@ export function readText(given, limit, ending = "txt") {
       comma: layout.comma,
       ragged: ragged > 0,
       signs: lines.signs,
+      hashed: lines.hash && !lines.below && !ragged, // what looks like a remark is in cells
       quoted: lines.quoted,
-      encoding: encodingOf(given),
+      encoding,
       skip: lines.before(layout.first),
       most: layout.first + layout.count < lines.count ? layout.count : null,
       count: layout.count,
     },
   };
-}
-
-/** What Python calls the encoding, where it is not UTF-8 without a mark. */
-function encodingOf(bytes) {
-  const marked = asUtf8(bytes);
-  if (marked === bytes) return null;
-  return marked.buffer === bytes.buffer ? "utf-8-sig" : "utf-16";
 }
