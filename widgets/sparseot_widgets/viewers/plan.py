@@ -235,7 +235,7 @@ class PlanViewer(BaseViewer):
 
     def default_record(self) -> dict[str, int]:
         """Enough to see the plan sharpen and give up."""
-        return {"blur": 8, "reach": 3}
+        return {"blur": 6, "reach": 3}
 
     def _words(
         self, found: so.Transport, state: dict[str, Any], coarse: bool, drawn: int
