@@ -164,6 +164,9 @@ def test_a_tab_comes_back_and_follows_its_file(lab, files, page):
     page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
     with page.expect_response(lambda response: "/api/workspaces/again" in response.url):
         pass  # the workspace knows the tab
+    page.wait_for_load_state(
+        "networkidle"
+    )  # who leaves earlier ends requests, which then count as failed
     page.goto(f"{lab.root}lab/workspaces/again?token={TOKEN}")
     page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
     np.save(changing, np.random.default_rng(0).normal(size=(70, 3)))
