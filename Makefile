@@ -28,7 +28,7 @@ say = @printf '\n== %s\n'
 
 help:
 	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
-	@echo "make test             lint, types, import order, fast tests: 5 minutes, 8 at the first time"
+	@echo "make test             lint, types, import order, fast tests: 6 minutes, 9 at the first time"
 	@echo "make check            these and the slow ones: KeOps, Chromium, notebooks; 30 minutes"
 	@echo "make gpu              on a machine with a CUDA device: its tests, and how fast it is; 15 minutes"
 	@echo "make gallery          run the tutorials that changed, build the site: $(SITE)/index.html"
