@@ -160,10 +160,14 @@ def test_a_tab_comes_back_and_follows_its_file(lab, files, page):
     changing = files / "changing.npy"
     np.save(changing, np.random.default_rng(0).normal(size=(50, 2)))
     address = f"{lab.root}lab/workspaces/again/tree/files"
-    page.goto(f"{address}/changing.npy?reset&token={TOKEN}")
-    page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
-    with page.expect_response(lambda response: "/api/workspaces/again" in response.url):
-        pass  # the workspace knows the tab
+
+    def knows_the_tab(response) -> bool:
+        told = response.request.post_data or ""
+        return "/api/workspaces/again" in response.url and "changing.npy" in told
+
+    with page.expect_response(knows_the_tab, timeout=120_000):
+        page.goto(f"{address}/changing.npy?reset&token={TOKEN}")
+        page.locator(f"{DRAWN}[data-drawn='50']").wait_for(timeout=120_000)
     page.wait_for_load_state(
         "networkidle"
     )  # who leaves earlier ends requests, which then count as failed
