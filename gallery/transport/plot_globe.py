@@ -150,27 +150,9 @@ axes[2].set(title="km on average", xlabel="steps")
 plt.show()
 
 # %%
-# Many points
-# -----------
-# The cosine, :math:`1 - \cos \theta`, is half of the squared chord, and for it most pairs are never looked at, as in
-# space. Here are two seas of twenty thousand points each: the density of one is high around the poles, that of the other
-# around the equator.
-
-n = 20_000
-k = torch.arange(n) + 0.5
-height, turn = 1 - 2 * k / n, k * torch.pi * (3 - 5**0.5)
-ring = (1 - height**2).sqrt()
-lattice = torch.stack((ring * turn.cos(), ring * turn.sin(), height), 1)  # a Fibonacci lattice
-poles, equator = (w / w.sum() for w in (height**4 + 0.01, (1 - height**2) ** 4 + 0.01))
-seas = so.solve_sample(lattice, lattice, poles, equator, blur=0.03, cost=so.costs.Cosine())
-print(seas)
-
-# %%
-# Move the sliders on a few of them: ``blur`` is a length of chords.
+# Turn the globe, select some cities with the lasso, and move ``blur``, here an angle: the larger it is, the more hosts share a city.
 #
-# Where to go next: :doc:`the guide </guide/costs>` has the other costs, and what each can do.
+# Where to go next: :doc:`the guide </guide/costs>` has the other costs. One of them, the cosine, is half of a squared chord, so
+# that of twenty thousand directions most pairs are never looked at.
 
-some = torch.randperm(n, generator=torch.Generator().manual_seed(0))[:600]
-shares = [w[some] / w[some].sum() for w in (poles, equator)]
-few = so.solve_sample(lattice[some], lattice[some], *shares, blur=0.05, cost=so.costs.Cosine())
-PlanViewer(few, title="From the poles to the equator")
+PlanViewer(plan, title="From the cities to their hosts")
