@@ -64,6 +64,11 @@ class Marginals(ABC):
         """
         return 1.0 if math.isinf(self.rhos[side]) else _exponential(-h / self.rhos[side])
 
+    def damped(self, side: int, softmin: Tensor, eps: float) -> Tensor:
+        """The update of a potential, told its softmin."""
+        rho = self.rhos[side]
+        return softmin if math.isinf(rho) else softmin / (1 + eps / rho)
+
     def worth(self, side: int, h: Any) -> Any:
         """What a potential adds to the dual objective for a unit of weight: h, or its price.
 

@@ -93,8 +93,7 @@ class Softmins(ABC):
         self, side: int, here: Tensor, softmin: Tensor, ratio: Tensor, sound: Tensor | None = None
     ) -> Step:
         """A step from the softmin, and from how much too large the marginal of the plan is."""
-        rho = self.penalty.rhos[side]
-        damped = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
+        damped = self.penalty.damped(side, softmin, self.eps)
         if self.ahead:
             weights = (self.a, self.b)[side]
             lack = (ratio - self.penalty.wanted(side, here)).abs_()

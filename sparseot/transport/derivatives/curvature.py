@@ -223,7 +223,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
 
     f, g = found.f[k].double(), (found.f if problem.symmetric else found.g_prev)[k].double()
     if count <= STORED_PAIRS and x.device.type == "cpu":
-        few, (n, m) = StoredSoftmins(problem.item(k, padding=False)), (len(f), len(g))
+        few, (n, m) = StoredSoftmins.of(problem.item(k, padding=False)), (len(f), len(g))
         f, g = few.polished(f[: len(few.a)], g[: len(few.b)], problem.symmetric)
         return at(padded([f], n)[0], padded([g], m)[0])
     return _refined(at, f, g) if count <= STORED else at(f, g)

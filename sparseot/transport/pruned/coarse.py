@@ -5,16 +5,18 @@ Cells are cubes, or the leaves of a tree.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ...points import Points
 from .clouds import BlockCloud
 from .cuts import block_order, cells, sums
 
-__all__ = ["Carried", "Cells"]
+__all__ = ["Carried", "Cells", "whole_cells"]
 
 WORTH = 0.5  # cells, as a share of the points, above which the points themselves are taken
 
@@ -82,3 +84,15 @@ class Carried(NamedTuple):
 
     cells: tuple[Cells, Cells]
     values: list[Tensor]
+
+
+def whole_cells(cloud: Points, cut: dict[Hashable, Cells]) -> Cells:
+    """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
+    if id(cloud) not in cut:
+        x, weights = cloud.positions[0], cloud.weights[0].double()
+        support = x.data_ptr(), x.shape, x.stride()
+        if support in cut:
+            cut[id(cloud)] = cut[support].weighing(weights)
+        else:
+            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0)
+    return cut[id(cloud)]

@@ -71,7 +71,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
     """The potentials of a problem; small ones are stored, unless an engine was ``asked`` for."""
     problem, levels = course.problem, list[Level]()
     if is_stored(problem, asked):
-        softmins: Softmins = StoredSoftmins(problem)
+        softmins: Softmins = StoredSoftmins.of(problem)
         how = "numba on a stored matrix"
     else:
         softmins, how = DenseSoftmins(problem), f"{problem.engine.name} on all pairs"

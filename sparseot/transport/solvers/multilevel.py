@@ -19,17 +19,19 @@ import torch
 from torch import Tensor
 
 from ...engines.base import Engine
+from ...engines.ranks.rows import SharedRows
 from ...formulas import GroundCost
-from ...points import Points
 from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
-from ..pruned.coarse import Carried, Cells
+from ..pruned.coarse import Carried, Cells, whole_cells
 from ..pruned.memory import check_memory
+from ..pruned.rows import softmins_at_once
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
+from .small import STORED_PAIRS, StoredSoftmins, newton_sweeps
 
 __all__ = ["Multilevel", "solve_kept_pairs"]
 
@@ -42,6 +44,7 @@ FINER = 1.3  # factor by which cells shrink at the last temperature, while they 
 FEW = 0.15  # of those of the points
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
+AT_ONCE = 1 << 20  # pairs that are summed sooner than some of them are chosen
 FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
 
 Start = tuple[Tensor, Tensor] | None
@@ -87,9 +90,11 @@ class Multilevel:
         assert isinstance(problem.cost, GroundCost)
         self.cost = problem.cost
         self.course, self.engine, self.memory = course, engine, memory
+        inner = engine.asked if isinstance(engine, SharedRows) else engine
+        self.compiled = inner == "numba"  # so that all ranks find the same of few pairs
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
         self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
-        self.whole = _whole(problem.source, cut), _whole(problem.target, cut)
+        self.whole = whole_cells(problem.source, cut), whole_cells(problem.target, cut)
         self.blocks = self.whole[0].blocks, self.whole[1].blocks
         self.levels: list[Level] = []
         self.cells = 0.0, self.whole  # the last, and their width
@@ -138,34 +143,45 @@ class Multilevel:
             values[side] = old.values[side][here.labels[new.heads]]
             if there.whole:  # the first sweep takes that softmin
                 continue
-            X, Y = new.blocks, there.blocks
-            penalty = self.penalty.swapped() if side else self.penalty
-            softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
-            found = softmins.step(0, values[side][X.order], old.values[1 - side][Y.order])
-            values[side] = found.value[X.inverse]
+            values[side] = self._update(side, (new, there), values[side], old.values[1 - side], eps)
         return Carried(cells, values)
+
+    def _update(
+        self, side: int, clouds: tuple[Cells, Cells], guess: Tensor, other: Tensor, eps: float
+    ) -> Tensor:
+        """The update of a potential at the points of one cloud, told that of the other; ``guess`` is what it may be."""
+        if self.compiled and math.prod(len(c.points) for c in clouds) <= AT_ONCE:
+            softmin = softmins_at_once(self.cost, eps, clouds, other, guess)
+            return self.penalty.damped(side, softmin, eps)
+        X, Y = (c.blocks for c in clouds)
+        penalty = self.penalty.swapped() if side else self.penalty
+        softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
+        return softmins.step(0, guess[X.order], other[Y.order]).value[X.inverse]
 
     def _coarse(self, now: Carried, eps: float) -> Carried:
         """The potentials of cells at one temperature."""
         began, cells, (f, g) = time.perf_counter(), now.cells, now.values
-        X, Y = (c.blocks for c in cells)
         tol = max(COARSE, self.tol) if eps > self.eps else self.tol / 2
         if self.course.outliers:  # whose mass is small
             tol = self.tol / 4
-        dtype = torch.float32 if tol >= COARSE else self.dtype
-        softmins = self._softmins((X, Y), eps, tol, dtype)
-        found = alternate(
-            softmins,
-            f[X.order],
-            g[Y.order],
-            tol=tol,
-            budget=1 if self.stopped else min(SWEEPS, self.course.max_sweeps),
-            rho2=self.course.rate(eps),
-            watch=self.course.watch(eps),
-        )
+        budget = 1 if self.stopped else min(SWEEPS, self.course.max_sweeps)
+        how: dict[str, Any] = {"tol": tol, "budget": budget, "rho2": self.course.rate(eps)}
+        how["watch"] = self.course.watch(eps)
+        sizes = len(cells[0].points), len(cells[1].points)
+        if self.compiled and math.prod(sizes) <= STORED_PAIRS:
+            source, target = ((c.points, c.weights) for c in cells)
+            stored = StoredSoftmins(self.cost, self.penalty, eps, source, target)
+            found, kept = alternate(stored, f, g, sweeps=newton_sweeps, **how), 1.0
+            values = [found.f, found.g_prev]
+        else:
+            X, Y = (c.blocks for c in cells)
+            dtype = torch.float32 if tol >= COARSE else self.dtype
+            softmins = self._softmins((X, Y), eps, tol, dtype)
+            found = alternate(softmins, f[X.order], g[Y.order], **how)
+            values, kept = [found.f[X.inverse], found.g_prev[Y.inverse]], softmins.kept_fraction
         self.stopped |= found.interrupted
-        self._note(softmins, found, began)
-        return Carried(cells, [found.f[X.inverse], found.g_prev[Y.inverse]])
+        self.levels.append(self.course.level(eps, sizes, found, kept, began))
+        return Carried(cells, values)
 
     def _last(self, f: Tensor, g: Tensor) -> Found:
         X, Y = (c.blocks for c in self.whole)
@@ -250,7 +266,9 @@ class Multilevel:
             wanted /= 2
             spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
             if checked.error <= self.tol or self.stopped or spent:
-                self._note(softmins, checked, began)
+                sizes = len(self.whole[0].points), len(self.whole[1].points)
+                kept = softmins.kept_fraction
+                self.levels.append(self.course.level(self.eps, sizes, checked, kept, began))
                 how = f"{self.engine} on kept pairs of blocks"
                 return Found(self._in_order(checked), self.levels, how, exact, omitted)
             resume(found, checked)
@@ -279,20 +297,3 @@ class Multilevel:
             X, Y = ([Cells(c.points, c.weights, width), c] for c in self.whole)
             self.cells = width, (X[X[0].whole], Y[Y[0].whole])
         return self.cells[1]
-
-    def _note(self, softmins: PrunedSoftmins, found: Outcome, began: float) -> None:
-        sizes = softmins.clouds[0].n, softmins.clouds[1].n
-        kept = softmins.kept_fraction
-        self.levels.append(self.course.level(softmins.eps, sizes, found, kept, began))
-
-
-def _whole(cloud: Points, cut: dict[Hashable, Cells]) -> Cells:
-    """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
-    if id(cloud) not in cut:
-        x, weights = cloud.positions[0], cloud.weights[0].double()
-        support = x.data_ptr(), x.shape, x.stride()
-        if support in cut:
-            cut[id(cloud)] = cut[support].weighing(weights)
-        else:
-            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0)
-    return cut[id(cloud)]

@@ -15,7 +15,8 @@ from torch import Tensor
 from ...engines.choose import stored_loops
 from ...formulas import GroundCost, Opaque, Symbolic
 from ...pairs import Array
-from ...points import CLOSED, Points
+from ...points import CLOSED
+from ..marginals import Marginals
 from ..problem import Problem
 from ..softmins import Number, Outcome, Softmins, Step, Vector
 from ..solution import Level
@@ -33,6 +34,7 @@ SLICE = 2000  # sweeps, after which who waits for a solve may be heard
 RELAXED = 200  # and over-relaxed ones, from which it sets out again
 Settling = tuple[float, float, float, float]  # a temperature, tolerance, budget, and patience
 Start = tuple[Tensor, Tensor] | None
+Cloud = tuple[Tensor, Tensor]
 EXACT, POLISH = 1e-15, 20  # error, and sweeps, that end a descent to rounding
 
 
@@ -42,29 +44,46 @@ class StoredSoftmins(Softmins):
     The compiled loops see the vectors as NumPy arrays, which share their memory.
 
     Args:
-        problem: a batch of one; the temperature may be lowered between solves.
+        cost: a ground cost; of others the caller fills ``costs`` with values.
+        penalty: how marginals are held.
+        eps: the temperature, which may be lowered between solves.
+        source: points ``(n, D)`` and weights ``(n,)``; ``target`` likewise, None for the same.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        cost, self.penalty, self.eps = problem.cost, problem.penalty, problem.eps
-        assert not isinstance(cost, Symbolic)
-        own = problem.target is problem.source
-        clouds = [_numbers(c) for c in (problem.source, problem.target)[: 2 - own]]
-        (x, self.a), (y, self.b) = clouds[0], clouds[-1]
+    def __init__(
+        self,
+        cost: Any,
+        penalty: Marginals,
+        eps: float,
+        source: Cloud,
+        target: Cloud | None = None,
+    ) -> None:
+        self.penalty, self.eps = penalty, eps
+        (x, self.a), (y, self.b) = _numbers(*source), _numbers(*(target or source))
         self.weights = self.a.numpy(), self.b.numpy()
         self.masses = float(self.weights[0].sum()), float(self.weights[1].sum())
         self.logs = np.empty(len(self.a)), np.empty(len(self.b))
         self.rates = tuple(1 / rho for rho in self.penalty.rhos)
         back = np.empty((len(self.b), len(self.a)))
-        forth = back if own else np.empty(back.shape[::-1])
+        forth = back if target is None else np.empty(back.shape[::-1])
         self.costs, self.loops = (forth, back), stored_loops()
         rule = (float(cost.factor), cost.power) if isinstance(cost, GroundCost) else (0.0, 2)
-        found = forth[: 0 if own else len(forth)], back, *self.logs
+        found = forth[: len(forth) if target else 0], back, *self.logs
         self.loops.prepare(x, y, *self.weights, *rule, CLOSED, *found)
+
+    @staticmethod
+    def of(problem: Problem) -> StoredSoftmins:
+        """Those of a batch of one."""
+        cost, clouds = problem.cost, (problem.source, problem.target)
+        assert not isinstance(cost, Symbolic)
+        parts = [(c.positions[0], c.weights[0]) for c in clouds]
+        target = None if problem.target is problem.source else parts[1]
+        new = StoredSoftmins(cost, problem.penalty, problem.eps, parts[0], target)
         if isinstance(cost, Opaque):  # a function sees the points in their own precision
-            points = (c.positions.detach() for c in (problem.source, problem.target))
-            forth[:] = cost(*points)[0].detach().double().numpy()
+            forth, back = new.costs
+            forth[:] = cost(*(c.positions.detach() for c in clouds))[0].detach().double().numpy()
             back[:] = forth.T
+        return new
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
         out = torch.empty_like(here)
@@ -106,9 +125,8 @@ class StoredSoftmins(Softmins):
         return f, g
 
 
-def _numbers(cloud: Points) -> tuple[Array, Tensor]:
-    """Points, coordinate by coordinate, and weights of a batch of one, in float64."""
-    x, w = cloud.positions[0], cloud.weights[0]
+def _numbers(x: Tensor, w: Tensor) -> tuple[Array, Tensor]:
+    """Points, coordinate by coordinate, and weights, in float64."""
     return x.T.contiguous().double().numpy(), w.double().contiguous()
 
 

@@ -1,10 +1,17 @@
 """From coarse clouds to the points, over kept pairs: the same answers as over all pairs."""
 
+import math
+
 import pytest
 import torch
 
 import sparseot as so
+from sparseot.formulas import GroundCost
 from sparseot.transport.pruned import clouds
+from sparseot.transport.pruned.coarse import Cells
+from sparseot.transport.pruned.rows import softmins_at_once
+from sparseot.transport.solvers import multilevel
+from sparseot.transport.solvers.small import STORED_PAIRS
 from tests.references.dense import cost_matrix
 
 ALL = so.Sinkhorn(multilevel=False)
@@ -196,3 +203,32 @@ def test_many_weights_on_one_support_cut_it_once(monkeypatch):
     found = so.solve_sample(x, y, a, blur=0.05, debias=True, solver=FEW)
     assert sizes.count(700) == sizes.count(600) == 1
     torch.testing.assert_close(found.value, torch.stack(alone), rtol=1e-12, atol=1e-14)
+
+
+def test_cells_of_few_pairs_are_solved_without_choosing_any(monkeypatch):
+    """Each cloud of a kept problem is cut into blocks once; coarse ones of few pairs are not."""
+    made = []
+    kept = multilevel.PrunedSoftmins
+
+    def counted(source, target, *args):
+        made.append(source.n * target.n)
+        return kept(source, target, *args)
+
+    monkeypatch.setattr(multilevel, "PrunedSoftmins", counted)
+    x, y = torch.rand(1500, 2).double(), torch.rand(1200, 2).double() + 0.1
+    levels = so.solve_sample(x, y, blur=0.02, solver=FEW).levels
+    few = [math.prod(level.points) <= STORED_PAIRS for level in levels]
+    assert any(few) and made and min(made) > STORED_PAIRS
+    assert len(made) == len(levels) - sum(few)  # and none for potentials on their way
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_softmins_of_few_pairs_at_once(p):
+    """Those of the other cloud's potential, with points of no weight."""
+    x, y = torch.rand(30, 2).double(), torch.rand(40, 2).double()
+    b, g = weights(40), torch.randn(40).double() * 0.1
+    b[:5] = 0
+    clouds = Cells(x, weights(30), 0.0), Cells(y, b, 0.0)
+    found = softmins_at_once(GroundCost(1 / p, p), 0.01, clouds, g, torch.zeros(30).double())
+    exponents = (g - cost_matrix(x, y, p)) / 0.01 + b.log()
+    torch.testing.assert_close(found, -0.01 * exponents.logsumexp(1), rtol=1e-10, atol=1e-12)
