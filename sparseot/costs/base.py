@@ -53,7 +53,7 @@ class Cost(nn.Module, ABC):
         return 0.0
 
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
-        """Points ``(..., N, D)`` as the formula wants them, ``(..., N, D')``, with derivatives.
+        """Points ``(..., N, D)`` as the formula wants them, ``(..., N, D')``, each by itself and with derivatives.
 
         ``name`` is what errors call them.
         """

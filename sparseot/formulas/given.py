@@ -16,7 +16,16 @@ from .functions import Opaque, Symbolic
 from .ground import GroundCost
 from .radial import Radial
 
-__all__ = ["as_cost", "as_kernel", "as_kernels", "ground_cost", "Moved", "is_object", "posed"]
+__all__ = [
+    "as_cost",
+    "as_kernel",
+    "as_kernels",
+    "ground_cost",
+    "Moved",
+    "is_object",
+    "posed",
+    "with_a_place",
+]
 
 OBJECTS = "sparseot.costs.base"  # loaded where there are any: an import stays light
 
@@ -109,7 +118,7 @@ def posed(cost: Any, p: int, source: Points, target: Points, own: bool = False) 
         x, y = (numbers(c.positions).clone() for c in (source, target))
         came = Moved(cost, x, y, Watch(*cost.held))
         source, target = (
-            replace(cloud, positions=cost.prepare(_with_a_place(cost, cloud), name))
+            replace(cloud, positions=cost.prepare(with_a_place(cost, cloud), name))
             for cloud, name in ((source, "x"), (target, "y"))
         )
     return Posed(source, target, formula, cost.exponent(p), came, cost.beyond)
@@ -129,7 +138,7 @@ def _formula(cost: Any, p: int, own: bool) -> GroundCost | Opaque:
     return formula
 
 
-def _with_a_place(cost: Any, cloud: Points) -> Tensor:
+def with_a_place(cost: Any, cloud: Points) -> Tensor:
     """The positions; points without weight that the cost cannot move stand where the heaviest one does."""
     lost, weights = cost.lost(cloud.positions), numbers(cloud.weights)
     if lost is None or not bool((lost := lost & (weights == 0)).any()):

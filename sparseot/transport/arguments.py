@@ -11,7 +11,7 @@ from ..errors import bad_input
 from ..operators.arrays import tensor_of
 from ..points import check_positive
 from .derivatives.curvature import PLACES
-from .problem import Problem
+from .derivatives.solved import Solved
 
 __all__ = ["as_directions", "as_indices", "as_new_points", "check_entries"]
 
@@ -31,12 +31,11 @@ def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
     return (points if batched else points[None]).detach().to(known)
 
 
-def as_directions(v: Any, wrt: str, problem: Problem, batched: bool) -> Tensor:
+def as_directions(v: Any, wrt: str, solved: Solved, batched: bool) -> Tensor:
     """Directions ``(B, N, ..., R)`` in float64, of the shape of what moves or with one axis more."""
     if wrt not in tuple(PLACES):
         raise bad_input("wrt", repr(wrt), 'one of "x", "y", "a", "b"')
-    cloud = problem.source if wrt in "xa" else problem.target
-    like = cloud.positions if wrt in "xy" else cloud.weights
+    like = solved.moving(wrt)
     like = like if batched else like[0]
     v = tensor_of(v, "v")
     if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:

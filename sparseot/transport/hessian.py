@@ -85,8 +85,8 @@ def hessian(
         raise bad_input("method", repr(method), '"implicit" or "unrolled"')
     if n_iter is not None and method == "implicit":
         raise bad_input("n_iter", repr(n_iter), "None", 'It belongs to method="unrolled".')
-    transport.refuse_moved(wrt)
     if method == "unrolled":
+        transport.refuse_moved(wrt)
         steps = transport.n_iter if n_iter is None else n_iter
         unrolled = UnrolledHessian([part.problem for part in transport.solved], wrt, steps)
         unrolled.reference = like(unrolled.reference, transport.reference)
@@ -102,15 +102,14 @@ class TransportHessian(Operator):
     def __init__(self, transport: Transport, wrt: str) -> None:
         self.transport, self.wrt = transport, wrt
         self.parts = transport.curvatures(wrt)
-        problem = transport.solved[0].problem
-        cloud = problem.source if wrt in "xa" else problem.target
-        moving = cloud.positions if wrt in "xy" else cloud.weights
-        self.of = tuple(moving.shape[1:])  # (N, D) or (N,)
+        self.chain = transport.chain(wrt, self.parts)
+        self.of = tuple(transport.solved[0].moving(wrt).shape[1:])  # (N, D) or (N,)
         self.shape = (math.prod(self.of),) * 2
         self.reference = transport.reference
 
     def product(self, v: Tensor) -> Tensor:
-        found = hessian_product(self.parts, self.wrt, v.detach().double().view(*self.of, -1))
+        times = self.chain.product if self.chain else hessian_product
+        found = times(self.parts, self.wrt, v.detach().double().view(*self.of, -1))
         return found.reshape(v.shape).to(v.dtype)
 
     def transpose(self) -> Operator:
@@ -138,7 +137,8 @@ class TransportHessian(Operator):
         radial = isinstance(self.parts[0].here.e.at.cost, GroundCost)
         stored = all(isinstance(part.here.e, Stored) for part in self.parts)
         if stored and (radial or self.wrt in "ab"):
-            return self._assembled()
+            found = self._assembled()
+            return self.chain.around(found) if self.chain else found
         eye = torch.eye(self.shape[0], dtype=torch.float64, device=self.parts[0].here.a.device)
         columns = [self.product(block) for block in eye.split(COLUMNS, 1)]
         found = torch.cat(columns, 1)

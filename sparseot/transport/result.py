@@ -12,6 +12,7 @@ from ..engines.openmp import own_settings
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, floating, like, listed
 from ..operators.autograd.spread import Spread
+from ..points import Points
 from .arguments import as_directions
 from .derivatives.curvature import Curvature, hessian_product
 from .derivatives.solved import Solved
@@ -23,6 +24,7 @@ from .solution import Level, Report
 from .solvers.sinkhorn import Sinkhorn
 
 if TYPE_CHECKING:
+    from .derivatives.chain import Chain
     from .plans.bounds.unregularised import Bounds
 
 __all__ = ["Transport"]
@@ -195,13 +197,23 @@ class Transport(SolvedPlan):
 
     def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
         """What the Hessian in one argument is made of: the cost's, and that of its cloud and itself."""
-        self.refuse_moved(wrt)
         own = [self.solved[1 if wrt in "xa" else 2]] if self.debias else []
         found = [part.curvatures[item] for part in (self.solved[0], *own)]
         if wrt in "xy":
             for part in found:
                 part.refuse_coincident()
         return found
+
+    def chain(self, wrt: str, parts: list[Curvature], item: int = 0) -> Chain | None:
+        """What leads from the Hessian of moved points to that of those that came; None where none was moved."""
+        first = self.solved[0]
+        if first.came is None or wrt in "ab":
+            return None
+        from .derivatives.chain import Chain  # here, for a light import of the library
+
+        points, weights = first.moving(wrt), first.moving("a" if wrt == "x" else "b")
+        cloud = Points(points, weights).part(item, points.shape[1])
+        return Chain.of(first.came, cloud, parts, wrt)
 
     @own_settings
     def hvp(self, v: Array, wrt: str = "x") -> Array:
@@ -221,10 +233,12 @@ class Transport(SolvedPlan):
         spread = None if self.spreads is None else self.spreads[wrt in ("y", "b")]
         v = listed(v, "v")
         v = floating(v if spread is None else spread.whole("v", v), "v")
-        items = as_directions(v, wrt, self.solved[0].problem, self.batched)
-        products = [
-            hessian_product(self.curvatures(wrt, k), wrt, item) for k, item in enumerate(items)
-        ]
+        items = as_directions(v, wrt, self.solved[0], self.batched)
+        products = []
+        for k, item in enumerate(items):
+            parts = self.curvatures(wrt, k)
+            chain = self.chain(wrt, parts, k)
+            products.append((chain.product if chain else hessian_product)(parts, wrt, item))
         found = torch.stack(products).reshape(v.shape)
         found = like(found.to(as_tensor(v, v).dtype), v)
         return found if spread is None else spread.own(found)

@@ -40,6 +40,16 @@ def angles(x, y):
     return 2 * torch.atan2(apart(x, y).norm(dim=-1), sums.norm(dim=-1))
 
 
+def geodesics(x, y, p):
+    """Where points meet, half of the square is that of the chord, to second order."""
+    x, y = (torch.nn.functional.normalize(t, dim=-1) for t in (x, y))
+    squares = apart(x, y).square().sum(-1)
+    meet = squares == 0
+    chords = torch.where(meet, 1.0, squares).sqrt()
+    found = (2 * torch.atan2(chords, (x[:, None] + y[None]).norm(dim=-1))) ** p / p
+    return torch.where(meet, squares / 2 if p == 2 else 0.0, found)
+
+
 def labels(x, y, p):
     between = CLASSES[x[:, -1].long()][:, y[:, -1].long()]
     return powered(apart(x, y)[..., :-1].square().sum(-1), p) + between
@@ -48,7 +58,7 @@ def labels(x, y, p):
 # a maker, its matrix in a call with p, and whether the last coordinate is a class
 COSTS = {
     "Cosine": (costs.Cosine, lambda x, y, p: 1 - cosines(x, y)),
-    "Geodesic": (costs.Geodesic, lambda x, y, p: angles(x, y) ** p / p),
+    "Geodesic": (costs.Geodesic, geodesics),
     "Scaled": (lambda: costs.Scaled(SCALES), quadratic(torch.diag(SCALES**-2))),
     "Mahalanobis": (lambda: costs.Mahalanobis(AXES @ AXES.T), quadratic(AXES @ AXES.T)),
     "diagonal": (lambda: costs.Mahalanobis(SCALES), quadratic(torch.diag(SCALES))),

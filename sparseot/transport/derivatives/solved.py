@@ -42,6 +42,15 @@ class Solved:
     def __post_init__(self) -> None:
         self.watch = Watch(*(t for c in self.given for t in (c.positions, c.weights)))
 
+    def moving(self, wrt: str) -> Tensor:
+        """What the caller gave of x, y, a or b, ``(B, N, D)`` or ``(B, N)``: positions as they came."""
+        cloud = self.problem.source if wrt in "xa" else self.problem.target
+        if wrt in "ab":
+            return cloud.weights
+        if self.came is not None:
+            return self.came.x if wrt == "x" else self.came.y
+        return cloud.positions
+
     @cached_property
     def numbers(self) -> Tensor:
         """The dual value ``(B,)`` in float64, without a graph, of what was solved to a tolerance."""

@@ -15,6 +15,7 @@ from ...operators.arrays import Array, like, of_one_kind
 from ...operators.autograd.compiled import eagerly
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import check_balanced, check_positive, transformed
+from ..derivatives.curvature import Curvature
 from ..derivatives.solved import Solved as Answered
 from ..marginals import Reach
 from ..result import Transport
@@ -196,6 +197,11 @@ class MatrixTransport(Transport):
         """Refused: rows and columns are no points. ``plan @ y`` takes means of what they stand for."""
         fix = "result.plan_operator @ y are sums of what columns stand for."
         raise bad_input("map", "a matrix of costs, without points", "points: solve_sample", fix)
+
+    def curvatures(self, wrt: str, item: int = 0) -> list[Curvature]:
+        """Refused, as second derivatives in points are."""
+        self.refuse_moved(wrt)
+        return super().curvatures(wrt, item)
 
     def refuse_moved(self, wrt: str) -> None:
         """What is known in points only; derivatives in a, b and C are those of autograd."""
