@@ -2,6 +2,7 @@ r"""``wasserstein_distance``: an interval for W_p itself, without regularisation
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..points import Points, bounding_diameter, check_integer, check_positive
 from ..ragged.forms import refuse_sets
 from .result import Transport
 from .solve import solve_clouds, with_tolerance
+from .solvers.progress import Bar, deferred
 from .solvers.sinkhorn import Sinkhorn
 
 __all__ = ["WassersteinDistance", "wasserstein_distance"]
@@ -25,8 +27,13 @@ __all__ = ["WassersteinDistance", "wasserstein_distance"]
 FIRST = {1: 0.001, 2: 0.01}  # blur, by p, of the diameter
 LEAST = 1e-6  # likewise
 TOL = 1e-3  # of the first solve
-COOLING = 0.05, 0.5  # the least and the largest factor of the temperature from solve to solve
-NEAR = 0.4  # the least one for which the last potentials are a better start than coarse clouds
+NEAR = 0.4  # the least factor of a temperature for which the last potentials are a better start than coarse clouds
+LEAST_FACTOR = {
+    1: NEAR,
+    2: 0.05,
+}  # by p: from solve to solve; cells tell little of a plan with p = 1
+LARGEST_FACTOR = 0.5
+ORDERS = 1.0, 2.0  # of the width in the temperature, as is believed
 LESS = 0.5  # factor of the tolerance, at least, where the temperature stays
 AIM, REST = 0.7, 0.2  # of the width that is asked for: what temperature and tolerance may take
 
@@ -106,7 +113,8 @@ def wasserstein_distance(
             ``Mahalanobis``, ``Features``; or ``Cosine``, which is that of unit vectors, the chord, and takes p = 2.
         rtol: width of the interval that is asked for, relative to its upper end.
         max_solves: how many temperatures are tried.
-        solver: options, as ``Sinkhorn(max_sweeps=...)``; its tolerance is that of the first solve.
+        solver: options; its tolerance is that of the first solve, its ``max_sweeps`` those of all solves together at their
+            last temperatures. Where Ctrl-C or ``progress`` ends the sweeps, as in ``solve_sample``, the interval so far is returned.
 
     Returns:
         A :class:`WassersteinDistance`. It has no derivatives; those of ``solve_sample`` are exact.
@@ -134,9 +142,10 @@ def wasserstein_distance(
     clouds = [t.detach() if isinstance(t, Tensor) else t for t in (x, y, a, b)]
     solver = with_tolerance(Sinkhorn() if solver is None else solver, TOL)
     search = _Search(clouds, p, cost, rtol, solver)
-    search.solve()
-    while bool(search.wide.any()) and len(search.blurs) < max_solves and search.colder():
+    with deferred():
         search.solve()
+        while search.goes_on and len(search.blurs) < max_solves and search.colder():
+            search.solve()
     return search.found()
 
 
@@ -147,6 +156,7 @@ class _Search:
         (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
         source, target, batched = points_pair(x, y, a, b)
         self.rtol, self.solver, self.cost = rtol, solver, _distance(cost, p)
+        self.left = solver.max_sweeps
         if bool((source.weights == 0).any() or (target.weights == 0).any()):
             source, target = _carrying(source), _carrying(target)
             positions = (
@@ -159,7 +169,8 @@ class _Search:
         self.diameter = float(bounding_diameter(at.source, at.target).max()) or 1.0
         self.lower = torch.zeros(len(source.weights), dtype=torch.float64)
         self.upper = torch.full_like(self.lower, torch.inf)
-        self.closing = torch.zeros_like(self.lower)
+        self.closing = torch.zeros_like(self.lower)  # parts of the width: of the last solve
+        self.spreads: list[Tensor] = []  # and of each temperature, all the rest
         self.transport: Transport | None = None
         self.blurs = [FIRST.get(self.p, 1.0) * self.diameter]
 
@@ -167,15 +178,19 @@ class _Search:
         """One solve, and what it adds to the bounds."""
         options: dict[str, Any] = {"p": self.p, "reach": None, "debias": False, "cost": self.cost}
         blur, last = self.blurs[-1], self.blurs[-2:][0]
-        if len(self.blurs) > 1 and (blur / last) ** self.p >= NEAR:
+        if len(self.blurs) > 1 and (blur / last) ** self.p >= NEAR * (1 - 1e-9):
             options["init"] = self.transport
-        found = solve_clouds(*self.clouds, blur=blur, solver=self.solver, **options)
-        self.transport = Transport(*found, self.solver)
+        solver = replace(self.solver, max_sweeps=self.left)
+        found = solve_clouds(*self.clouds, blur=blur, solver=solver, **options)
+        self.transport = Transport(*found, solver)
+        reports = self.transport.solved[0].solution.reports
+        self.left -= max(math.ceil(report.levels[-1].sweeps) for report in reports)
         bounds = self.transport.unregularised_bounds
         lower, upper, self.closing = (
             torch.tensor([getattr(bound, name) for bound in bounds], dtype=torch.float64)
             for name in ("lower", "upper", "closing")
         )
+        self.spreads.append((upper - lower - self.closing).clamp(min=0))
         self.lower, self.upper = self.lower.maximum(lower), self.upper.minimum(upper)
 
     @property
@@ -189,27 +204,40 @@ class _Search:
         """Whose interval is wider than was asked for, ``(B,)``."""
         return _width(*self.ends) > self.rtol
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to be found, sweeps to find it with, and nobody who ended them."""
+        return bool(self.wide.any()) and self.left > 0 and not Bar(False).ended
+
     def colder(self) -> bool:
         """Chooses the next temperature and tolerance by the shares of the width; False if there is none."""
         wanted = (self.p * self.rtol * self.upper)[self.wide]
-        closing = self.closing[self.wide]
-        spread = (self.upper - self.lower)[self.wide] - closing
+        closing, spread = self.closing[self.wide], self.spreads[-1][self.wide]
         share = float((wanted / spread.clamp(min=1e-300)).min())
-        stays = share >= 1 / (1 - REST)
+        factor, near, stays = 1.0, True, share >= 1 / (1 - REST)
         if not stays:
-            factor = min(max(AIM * share, COOLING[0]), COOLING[1])
-            self.blurs.append(self.blurs[-1] * factor ** (1 / self.p))
-        else:
-            self.blurs.append(self.blurs[-1])
-        share = float((REST * wanted / closing.clamp(min=1e-300)).min())
-        tol = max(
-            float(self.solver.tol or TOL) * min(max(share, 1e-3), LESS if stays else 1.0), 1e-12
-        )
-        self.solver = replace(self.solver, tol=tol)
+            least = LEAST_FACTOR[self.p]
+            factor = min((AIM * share) ** (1 / self.order), LARGEST_FACTOR)
+            near, factor = factor >= least or least < NEAR, max(factor, least)
+        self.blurs.append(self.blurs[-1] * factor ** (1 / self.p))
+        if near:  # it may be the last one, as one that starts anew should be
+            share = factor * float((REST * wanted / closing.clamp(min=1e-300)).min())
+            share = min(max(share, 1e-3), LESS if stays else 1.0)
+            self.solver = replace(self.solver, tol=max(float(self.solver.tol or 0) * share, 1e-12))
         if self.blurs[-1] < LEAST * self.diameter:
             self.blurs.pop()
             return False
         return True
+
+    @property
+    def order(self) -> float:
+        """By what power of the temperature the width falls, but for what closes marginals."""
+        if len(self.blurs) < 2 or self.blurs[-1] == self.blurs[-2]:
+            return ORDERS[0]
+        fall = math.log(self.blurs[-2] / self.blurs[-1]) * self.p
+        before, now = (spread.clamp(min=1e-300) for spread in self.spreads[-2:])
+        found = float((before / now)[self.wide].log().amin()) / fall
+        return min(max(found, ORDERS[0]), ORDERS[1])
 
     def found(self) -> WassersteinDistance:
         """The answer, and a warning if it is wider than was asked for."""

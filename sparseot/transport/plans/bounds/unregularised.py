@@ -2,8 +2,11 @@ r"""An interval that contains the cost without regularisation, :math:`\min \lang
 
 From below, the dual objective of potentials that are feasible: :math:`f_i = \min_j C_{ij} - g_j` over all pairs, and
 g from f alike (the c-transforms of Villani, 2009, "Optimal transport: old and new", chapter 5). From above, the cost of a plan
-with exactly the right marginals, that of the potentials scaled down (:mod:`.interval`), and closed by one
+with exactly the right marginals, that of the potentials scaled down, and closed by one
 between neighbours (:mod:`.closing`). Both are valid for whatever potentials, and as the temperature falls they meet.
+
+What marginals lack is often far from where they have too much, and dear to close: then potentials that repair them
+to first order are tried, some steps of conjugate gradients for Newton's on the dual.
 """
 
 from __future__ import annotations
@@ -20,18 +23,24 @@ from ....points import Points
 from ...problem import Problem
 from ..sums import PlanSums
 from .closing import closing_cost
-from .interval import UNIT, scaled_down
+from .interval import UNIT, first_order
 from .minima import minima
 
 __all__ = ["Bounds", "unregularised"]
 
 ROUNDING = 1e-14  # of sums, relative to potentials and costs
 NEARLY = 1e-10  # the relative difference of means, above which clouds are two
+ROUNDS, STEPS = 3, 10  # of Newton's method, at most, and of conjugate gradients in each:
+WORTH = 0.1  # as long as closing takes more than this share of the width
+LEAST = 1e-250  # sums of rows, below which they are not brought to their weights
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds of the cost without regularisation, and the part of the upper one that closes the marginals."""
+    """Bounds of the cost without regularisation, and the part of the width that closes the marginals.
+
+    That is what the closing costs beyond the worth that the potentials give to what it moves; the rest is of the temperature.
+    """
 
     lower: float
     upper: float
@@ -51,8 +60,18 @@ def unregularised(problem: Problem, f: Tensor, g: Tensor, item: int) -> Bounds:
     if problem.pairs is None:
         problem, f, g, item = _carrying(problem.of(x, y), f[item], g[item])
     sums = PlanSums(problem, f, g, item)
-    lower = max(_dual(sums), _of_means(sums), 0.0)
-    upper, closing = _primal(sums)
+    hard = _feasible(sums)
+    lower = max(_dual(sums, *hard), _of_means(sums), 0.0)
+    upper, closing = _primal(sums, *hard)
+    plan = sums
+    for _ in range(ROUNDS):
+        moved = _repaired(plan) if closing > WORTH * (upper - lower) else None
+        if moved is None:
+            break
+        plan, found = moved, _primal(moved, *hard)
+        if found[0] >= upper:
+            break
+        upper, closing = found
     return Bounds(sums.mass * lower, sums.mass * upper, sums.mass * closing)
 
 
@@ -78,13 +97,17 @@ def _equal(x: Points, y: Points) -> bool:
     return float(excess.abs().sum()) <= ROUNDING * float(sums[0][-1])
 
 
-def _dual(sums: PlanSums) -> float:
-    """The dual objective of feasible potentials, less what rounding may add."""
+def _feasible(sums: PlanSums) -> tuple[Tensor, Tensor]:
+    """Potentials of the dual without regularisation: c-transforms, one of the other."""
     f = minima(sums.problem, sums.f, sums.g, sums.b, sums.size)
     g = minima(sums.back, sums.g, f, sums.a, sums.size)
-    parts = [(w, h.where(w > 0, 0.0)) for w, h in ((sums.a, f), (sums.b, g))]
-    size = sums.size + sum(float(h.abs().max()) for _, h in parts)
-    return sum(float(w @ h) for w, h in parts) - ROUNDING * size
+    return f.where(sums.a > 0, 0.0), g.where(sums.b > 0, 0.0)
+
+
+def _dual(sums: PlanSums, f: Tensor, g: Tensor) -> float:
+    """The dual objective of feasible potentials, less what rounding may add."""
+    size = sums.size + float(f.abs().max()) + float(g.abs().max())
+    return float(sums.a @ f) + float(sums.b @ g) - ROUNDING * size
 
 
 def _of_means(sums: PlanSums) -> float:
@@ -97,18 +120,37 @@ def _of_means(sums: PlanSums) -> float:
     return max(problem.cost.largest(way) - ROUNDING * sums.size, 0.0)
 
 
-def _primal(sums: PlanSums) -> tuple[float, float]:
-    """The cost of a plan with the right marginals, and the part of it that closes them."""
+def _repaired(sums: PlanSums) -> PlanSums | None:
+    """The plan of potentials after some steps towards the right marginals; None where they lead nowhere."""
+    problem, f, g, item = sums.given
+    moves = first_order(sums, STEPS)
+    if not all(bool(move.isfinite().all()) for move in moves):
+        return None
+    moved = f.double().clone(), g.double().clone()
+    for h, move in zip(moved, moves, strict=True):
+        h[item] += sums.eps * move
+    return PlanSums(problem, *moved, item)
+
+
+def _primal(sums: PlanSums, f: Tensor, g: Tensor) -> tuple[float, float]:
+    """The cost of a plan with the right marginals, and what its closing adds to the width."""
     x, y = (cloud.positions[0] for cloud in (sums.problem.source, sums.problem.target))
     cost = sums.problem.cost
     assert isinstance(cost, GroundCost)
+
+    def closed(u: Tensor, v: Tensor) -> tuple[float, float]:
+        found = closing_cost(cost, x, y, u, v)
+        return found, max(found - float(u @ f) - float(v @ g), 0.0)
+
     if sums.sound:
-        X, Y, rows, cols = scaled_down(sums)
-        missing, lacking = (sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0)
-        closing = closing_cost(cost, x, y, missing, lacking)
+        X = torch.where(sums.r > LEAST, sums.a / sums.r, 1.0)
+        cols = sums.b * sums.cols(X)
+        Y = torch.where(cols > sums.b, sums.b / cols, 1.0)
+        rows, cols = sums.a * X * sums.rows(Y), cols * Y
+        closing, excess = closed((sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0))
         total = float((sums.a * X) @ sums.costs(Y)) + closing
         total += (ROUNDING + UNIT * sums.size / sums.eps) * sums.size
         if math.isfinite(total):
-            return total, closing
-    whole = closing_cost(cost, x, y, sums.a, sums.b) + ROUNDING * sums.size
-    return whole, whole
+            return total, excess
+    whole, excess = closed(sums.a, sums.b)
+    return whole + ROUNDING * sums.size, excess

@@ -11,6 +11,7 @@ from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.kept import TileRows
 from sparseot.engines.loops.kept_numba import NumbaLoops
 from sparseot.formulas import ground_cost
+from sparseot.transport.plans.bounds import unregularised as bounds
 from sparseot.transport.plans.bounds.closing import closing_cost
 from sparseot.transport.plans.bounds.minima import minima
 from sparseot.transport.plans.sums import PlanSums
@@ -56,6 +57,34 @@ def test_bounds_are_never_violated(seed, kept):
         lower, upper = (float(end) for end in found.unregularised)
         margin = 1e-6 * true if trial % 3 == 0 else 1e-11 * (1 + true)  # of weights in float32
         assert lower <= true + margin and true - margin <= upper, (seed, trial)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("kept", [False, True], ids=["all pairs", "kept pairs"])
+def test_repaired_potentials_close_with_less(p, kept, monkeypatch):
+    """Potentials wrong by long waves, as sweeps leave them; weights differ, points are equal, some have no weight."""
+    parts = {0: 0.0, 3: 0.0}
+    monkeypatch.setattr(bounds, "WORTH", 0.0)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x, y = (torch.from_numpy(rng.random((60, 2))) for _ in range(2))
+        x[1], y[1], y[2] = x[0], y[0], x[0]
+        k, l = shares(rng, 60, 150), shares(rng, 60, 150)
+        a, b = (torch.from_numpy(s / 150) for s in (k, l))
+        true = exact(x, y, k, l, p)
+        options = {"blur": {1: 0.02, 2: 0.1}[p], "p": p, "debias": False}
+        solved = so.solve_sample(x, y, a, b, solver=FEW if kept else ALL, **options).solved[0]
+        f, g = solved.solution.f, solved.solution.g_prev
+        f = f + 0.1 * solved.problem.eps * torch.sin(rng.uniform(1, 5) * x.sum(1))
+        uppers = []
+        for rounds in parts:
+            monkeypatch.setattr(bounds, "ROUNDS", rounds)
+            ends = bounds.unregularised(solved.problem, f, g, 0)
+            assert ends.lower <= true * (1 + 1e-11) and true * (1 - 1e-11) <= ends.upper, seed
+            parts[rounds] += ends.closing
+            uppers.append(ends.upper)
+        assert uppers[1] <= uppers[0]
+    assert parts[3] < 0.3 * parts[0], parts
 
 
 @pytest.mark.parametrize("p", [1, 2])

@@ -79,7 +79,7 @@ def test_solves_start_from_the_last_one(monkeypatch):
     for near in (wasserstein.NEAR, 2.0):
         monkeypatch.setattr(wasserstein, "NEAR", near)
         solved.clear()
-        found = so.wasserstein_distance(x, y, a, b, rtol=2e-4, solver=ALL)
+        found = so.wasserstein_distance(x, y, a, b, p=1, rtol=2e-4, solver=ALL)
         assert found.converged and len(solved) == len(found.blurs) > 1
         sums.append(sum(solved))
     assert sums[0] < sums[1]
@@ -134,6 +134,45 @@ def test_what_cannot_be_reached_is_a_warning():
     true = math.sqrt(cost[linear_sum_assignment(cost)].mean())
     assert not found.converged and found.lower <= true <= found.upper and len(found.blurs) == 1
     assert "NOT CONVERGED" in repr(found)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("multilevel", [False, True], ids=["all pairs", "kept pairs"])
+def test_sweeps_of_all_solves_are_one_budget(p, multilevel, monkeypatch):
+    """But for those that end a solve; the interval so far holds."""
+    (x, _), (y, _) = cloud(200, 2), cloud(200, 2, shift=0.1)
+    cost = torch.cdist(x, y).pow(p).numpy()
+    true = cost[linear_sum_assignment(cost)].mean() ** (1 / p)
+    solve, swept = wasserstein.solve_clouds, []
+
+    def solve_clouds(*given, **options):
+        found = solve(*given, **options)
+        swept.append(found[0][0].solution.reports[0].levels[-1].sweeps)
+        return found
+
+    monkeypatch.setattr(wasserstein, "solve_clouds", solve_clouds)
+    solver = so.Sinkhorn(max_sweeps=40, multilevel=multilevel, tol=0.05)
+    with pytest.warns(RuntimeWarning, match="wider than rtol=1e-06"):
+        found = so.wasserstein_distance(x, y, p=p, rtol=1e-6, solver=solver)
+    assert not found.converged and found.lower <= true <= found.upper
+    assert len(swept) < 8 and sum(swept) <= 40 + 4 * len(swept)
+
+
+def test_who_watches_may_end_the_search():
+    """Within the first solve: no other begins, and the interval so far is returned."""
+    (x, _), (y, _) = cloud(200, 2), cloud(200, 2, shift=0.1)
+    cost = torch.cdist(x, y).numpy()
+    true, seen = cost[linear_sum_assignment(cost)].mean(), []
+
+    def progress(blur, error, tol):
+        seen.append(blur)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    solver = so.Sinkhorn(progress=progress, multilevel=False)
+    with pytest.warns(RuntimeWarning, match="wider than rtol=0.0001 after 1 solves"):
+        found = so.wasserstein_distance(x, y, p=1, rtol=1e-4, solver=solver)
+    assert found.lower <= true <= found.upper < torch.inf and len(found.blurs) == 1
 
 
 def test_bad_arguments():
