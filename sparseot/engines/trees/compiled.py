@@ -106,7 +106,7 @@ class Compiled(TreeEngine):
         items, n, m = extent(reduction.slots, tensors)
         bits = BITS[tensors[0].dtype]
         program, lanes = _row_program(reduction, bits, self.machine)
-        tiles = tiles_of(items, n, m, lanes, ranges)
+        tiles, tensors = _visited(reduction, tensors, ranges, lanes)
         xs, ys, ps = _packed(reduction.slots, tensors, tiles, (items, n, m))
         out = xs.new_empty(len(tiles), reduction.width, lanes)
         least = reduction.kind == "least"
@@ -173,6 +173,18 @@ def _affordable(reduction: Reduction, tensors: Sequence[Tensor]) -> bool:
     """Whether each share may have column sums of its own."""
     items, _, m = extent(reduction.slots, tensors)
     return items * _shares(items) * m * COLUMN_SUMS <= NUMBERS
+
+
+def _visited(
+    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None, lanes: int
+) -> tuple[Tiles, Sequence[Tensor]]:
+    """The tiles, and tensors whose columns stand in the order of their runs."""
+    if ranges is not None:
+        from .screens import screened
+
+        if (found := screened(reduction, tensors, ranges, lanes)) is not None:
+            return found
+    return tiles_of(*extent(reduction.slots, tensors), lanes, ranges), tensors
 
 
 def _packed(

@@ -1,0 +1,278 @@
+"""Kept pairs of which some cannot matter: a product leaves out tiles that are lost in its rounding.
+
+Points of each range are put in the order of a kd-tree, which makes small blocks of neighbours; a formula
+is bounded between the boxes of blocks once, and each product compares these bounds with its vector. What
+a sum leaves out is at most ``2^-24 sum_j |K_ij v_j|``, a float32's rounding of its terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...formulas.trees.algebra import is_const
+from ...formulas.trees.expressions import Expr, I, J, P, pairwise, rebuilt
+from ...formulas.trees.slots import leaves, slot
+from ...pairs import partition
+from ..threads import even, share
+from . import cuts
+from .base import Ranges, Reduction
+from .bounds import Unbounded, interval
+from .rows import Tiles
+
+__all__ = ["screened"]
+
+Array = np.ndarray[Any, Any]
+
+BLOCK, LARGE = 32, 64  # points in a block: more of them, and half as many tiles a side,
+MANY = 1 << 35  # from so many pairs on
+WORTH = 1 << 26  # pairs that are worth the search
+FEWEST = 256  # pairs in a tile, on average
+TILES = 1 << 27  # whose bounds fill 1 GiB
+COORDINATES = 8  # in which boxes are small
+CHUNK = 1 << 17  # tiles that are bounded at once
+BUDGET = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
+SAFE = 1.001  # bounds are computed otherwise than entries
+TINY = 1e-37  # below normal numbers
+
+
+@dataclass
+class Screen:
+    """Blocks of rows and columns, and the bounds of their tiles.
+
+    Attributes:
+        rows: ``(pieces, size)`` numbers of rows; the last one is repeated.
+        heights: ``(pieces,)`` rows of each.
+        columns: ``(M',)`` numbers of columns, block after block.
+        ends: ``(C + 1,)`` where column blocks begin.
+        tiles: the owners of pieces, their column blocks, and where the bounds of each piece begin.
+        most, least: bounds.
+    """
+
+    rows: Array
+    heights: Array
+    columns: Tensor
+    ends: Array
+    tiles: tuple[Array, Array, Array, Array]
+    most: Array
+    least: Array
+
+
+def screened(
+    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges, lanes: int
+) -> tuple[Tiles, list[Tensor]] | None:
+    """The tiles that a sum over ranges has to visit, and tensors whose columns stand in their order.
+
+    None for formulas without bounds, and at the first sum of some numbers: bounds cost as much as one.
+    """
+    split = _split(reduction)
+    if split is None or len(tensors[0]) > 1 or ranges.pairs < WORTH:
+        return None
+    formula, factor = split
+    given = leaves(formula)
+    names = {s: slot(k, s.dim, s.on) for k, s in enumerate(given)}  # whatever stands beside them
+    (formula,) = rebuilt([formula], names)
+    numbers = {names[s]: tensors[s.attr] for s in given}
+    screen = _known(formula, numbers, ranges)
+    if screen is None:
+        return None
+    v = tensors[0].new_ones(1, len(screen.columns), 1) if factor is None else tensors[factor.attr]
+    masses = np.add.reduceat(v[0, screen.columns].double().abs().numpy(), screen.ends[:-1])
+    if not np.isfinite(masses).all():
+        return None
+    moved = [
+        t[:, screen.columns] if s.on == J else t
+        for s, t in zip(reduction.slots, tensors, strict=True)
+    ]
+    return _tiles(screen, masses, BUDGET[v.dtype], lanes), moved
+
+
+def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
+    """The formula and the leaf of columns that it is multiplied by, if that is what is summed."""
+    if reduction.kind != "sum" or len(reduction.outputs) != 1:
+        return None
+    e = reduction.outputs[0]
+    while e.op in ("neg", "expand") or (e.op == "mul" and is_const(e.args[0])):
+        e = e.args[-1]
+    factor = None
+    if e.op == "mul":
+        for one, other in (e.args, e.args[::-1]):
+            if one.op == "leaf" and one.on == J and other.dim == 1:
+                e, factor = other, one
+                break
+    fits = e.dim == 1 and pairwise(e) and factor not in leaves(e)
+    return (e, factor) if fits else None
+
+
+def _known(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen | None:
+    """The screen of a formula of these numbers, from the second time on that they are met."""
+    met: dict[Expr, Any] = ranges.__dict__.setdefault("screens", {})
+    known, screen = met.get(formula, (None, None))
+    if known is None or not all(map(torch.equal, known, numbers.values())):
+        met.clear()
+        met[formula] = [t.clone() for t in numbers.values()], False
+        return None
+    if screen is False:
+        screen = _made(formula, numbers, ranges)
+        met[formula] = known, screen
+    return screen
+
+
+def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen | None:
+    """The screen, or None where it would not pay."""
+    sides = {
+        side: torch.cat([t[0] for s, t in numbers.items() if s.on == side], -1).double().numpy()
+        for side in (I, J)
+    }
+    if any(points.shape[1] > COORDINATES for points in sides.values()):
+        return None
+    size = BLOCK if ranges.pairs < MANY else LARGE
+    columns, ends, firsts = _columns(sides[J], ranges, size)
+    rows, heights, owners = _rows(sides[I], ranges, size)
+    starts, blocks = _candidates(ranges, firsts)
+    counts = np.diff(starts)[owners]
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    if not 0 < FEWEST * offsets[-1] <= ranges.pairs or offsets[-1] > TILES:
+        return None
+    boxes = {
+        I: _corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
+        J: _corners(sides[J][columns], ends[:-1]),
+    }
+    tiles = owners, starts, blocks, offsets
+    try:
+        most, least = _bounds(formula, numbers, boxes, tiles)
+    except Unbounded:
+        return None
+    return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least)
+
+
+def _columns(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, dict[int, int]]:
+    """Columns in order, where their blocks begin, and the block that begins at each end of a run."""
+    cuts = np.unique(np.concatenate(([0, len(points)], ranges.columns.ravel())))
+    orders, sizes, firsts, count = [], [], {0: 0}, 0
+    for lo, hi in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        part = partition(points[lo:hi], size)
+        orders.append(lo + part.order)
+        sizes.append(np.diff(part.starts))
+        count += len(part)
+        firsts[hi] = count
+    ends = np.concatenate(([0], np.cumsum(np.concatenate(sizes))))
+    return np.concatenate(orders), ends, firsts
+
+
+def _rows(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, Array]:
+    """Pieces of the blocks of rows, how many rows each has, and its block."""
+    members, heights, owners = [], [], []
+    for b, (lo, hi) in enumerate(ranges.rows.tolist()):
+        if lo < hi:
+            part = partition(points[lo:hi], size)
+            members.append(_padded(lo + part.order, size))
+            heights.append(np.diff(part.starts))
+            owners.append(np.full(len(part), b))
+    return np.concatenate(members), np.concatenate(heights), np.concatenate(owners)
+
+
+def _padded(order: Array, size: int) -> Array:
+    places = np.minimum(np.arange(-(-len(order) // size) * size), len(order) - 1)
+    return order[places].reshape(-1, size)
+
+
+def _candidates(ranges: Ranges, firsts: dict[int, int]) -> tuple[Array, Array]:
+    """The column blocks that each block of rows meets, as a CSR matrix."""
+    first, last = (
+        np.array([firsts[c] for c in ranges.columns[:, k].tolist()], np.int64) for k in (0, 1)
+    )
+    lengths = last - first
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    all_blocks = np.arange(ends[-1]) - np.repeat(ends[:-1] - first, lengths)
+    parts = [
+        all_blocks[ends[a] : ends[b]] for a, b in zip(ranges.opens, ranges.slices, strict=True)
+    ]
+    counts = [len(part) for part in parts]
+    return np.concatenate(([0], np.cumsum(counts))), np.concatenate(parts).astype(np.int32)
+
+
+def _corners(points: Array, starts: Array) -> tuple[Tensor, Tensor]:
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    return torch.from_numpy(low), torch.from_numpy(high)
+
+
+def _bounds(
+    formula: Expr,
+    numbers: dict[Expr, Tensor],
+    boxes: dict[int, tuple[Tensor, Tensor]],
+    tiles: tuple[Array, ...],
+) -> tuple[Array, Array]:
+    """The most and the least that the absolute value of an entry is, in each tile."""
+    owners, starts, blocks, offsets = tiles
+    most, least = (np.empty(offsets[-1], np.float32) for _ in range(2))
+    pieces = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1], CHUNK)))
+    for lo, hi in zip(pieces, [*pieces[1:], len(owners)], strict=True):
+        counts = np.diff(offsets[lo : hi + 1])
+        row = np.repeat(np.arange(lo, hi), counts)
+        place = np.arange(offsets[lo], offsets[hi])
+        met = place - np.repeat(offsets[lo:hi] - starts[owners[lo:hi]], counts)
+        where = {I: torch.from_numpy(row), J: torch.from_numpy(blocks[met]).long()}
+        given, used = {}, {I: 0, J: 0}
+        for s, t in numbers.items():
+            if s.on == P:
+                given[s] = (t[0].double(),) * 2
+                continue
+            span = slice(used[s.on], used[s.on] + s.dim)
+            used[s.on] += s.dim
+            low, high = boxes[s.on]
+            given[s] = low[where[s.on], span], high[where[s.on], span]
+        low, high = (b.expand(len(row), 1)[:, 0] for b in interval(formula, given))
+        large = torch.maximum(-low, high).nan_to_num(nan=torch.inf)
+        small = torch.maximum(low, -high).clamp(min=0).nan_to_num(nan=0.0)
+        most[place] = (large * SAFE).clamp(min=TINY).float().numpy()
+        least[place] = (small / SAFE).float().numpy()
+    return most, least
+
+
+def _tiles(screen: Screen, masses: Array, budget: float, lanes: int) -> Tiles:
+    """Tiles of as many rows as there are lanes, and the runs of columns that they meet."""
+    owners, *_ = screen.tiles
+    pieces = len(owners)
+    floor = np.zeros((pieces, masses.shape[1]))
+    bins, counts = np.zeros(pieces, np.int64), np.zeros(pieces, np.int64)
+    shares = even(pieces, 64)
+    share(
+        cuts.cut,
+        shares,
+        *screen.tiles,
+        screen.most,
+        screen.least,
+        masses,
+        budget,
+        floor,
+        bins,
+        counts,
+    )
+    places = np.concatenate(([0], np.cumsum(counts)))
+    runs = np.empty((places[-1], 2), np.int64)
+    share(
+        cuts.fill,
+        shares,
+        *screen.tiles,
+        screen.most,
+        masses,
+        floor,
+        bins,
+        screen.ends,
+        places,
+        runs,
+    )
+    first = np.arange(0, screen.rows.shape[1], lanes)
+    rows = screen.rows.reshape(pieces, len(first), lanes)
+    kept = first < screen.heights[:, None]
+    true = (first[:, None] + np.arange(lanes)) < screen.heights[:, None, None]
+    number = np.repeat(np.arange(pieces), kept.sum(1))
+    table = np.stack((places[number], places[number + 1], np.zeros_like(number)), 1)
+    arrays = rows[kept], true[kept], table, runs
+    return Tiles(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
