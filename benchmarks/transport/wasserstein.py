@@ -1,11 +1,12 @@
 """wasserstein_distance against POT's exact solvers: the relative width of an interval against seconds.
 
-cd benchmarks && PYTHONPATH=. python transport/wasserstein.py [N ...] [p1] [peers] [wide]
+cd benchmarks && PYTHONPATH=. python transport/wasserstein.py [N ...] [p1] [plane] [peers] [wide]
 
 Two clouds in the unit cube, one of them bent and pushed towards a corner. Each width that is asked for is a call of its
 own, after a small one that compiles, so that seconds of one row are not those of another. ``peers`` adds POT's exact solvers, the dense one up to
 10,000 points, as it stores the costs of all pairs, and the lazy one, up to LAZY, which does not; their distance is compared with the
-interval. ``wide`` asks for 1 % only, and ``p1`` for W_1 instead of W_2.
+interval. ``wide`` asks for 1 % only, ``p1`` for W_1 instead of W_2, and ``plane`` for
+clouds of the unit square.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ DENSE, LAZY = 10_000, 10_000  # points, up to which POT's solvers are run
 Cloud = np.ndarray
 
 
-def clouds(n: int) -> tuple[Cloud, Cloud]:
-    """Points of the cube, and others of it, bent and pushed."""
+def clouds(n: int, dim: int) -> tuple[Cloud, Cloud]:
+    """Points of the cube, or of the square, and others of it, bent and pushed."""
     random = np.random.default_rng(0)
-    return random.random((n, 3)), 0.1 + 0.9 * random.random((n, 3)) ** 1.2
+    return random.random((n, dim)), 0.1 + 0.9 * random.random((n, dim)) ** 1.2
 
 
 def timed(run: Callable[[], object]) -> tuple[str, object]:
@@ -56,9 +57,9 @@ def peers(x: Cloud, y: Cloud, p: int) -> list[tuple[str, str, float]]:
     return rows
 
 
-def table(n: int, p: int, widths: tuple[float, ...], beside: bool) -> None:
+def table(n: int, dim: int, p: int, widths: tuple[float, ...], beside: bool) -> None:
     """Rows of one size."""
-    x, y = clouds(n)
+    x, y = clouds(n, dim)
     for rtol in widths:
         seconds, found = timed(lambda rtol=rtol: so.wasserstein_distance(x, y, p=p, rtol=rtol))
         width = (found.upper - found.lower) / found.upper
@@ -83,12 +84,13 @@ def main(words: list[str]) -> None:
     """A table for each size."""
     p = 1 if "p1" in words else 2
     sizes = [int(word) for word in words if word.isdigit()] or [10_000, 100_000]
-    small = clouds(3_000)
+    dim = 2 if "plane" in words else 3
+    small = clouds(3_000, dim)
     so.wasserstein_distance(*small, p=p, rtol=0.05, solver=so.Sinkhorn(multilevel=True))  # compiles
-    print(f"\nIntervals for W_{p} in three dimensions ({machine()}, {time.strftime('%Y-%m-%d')})\n")
+    print(f"\nIntervals for W_{p}, D = {dim} ({machine()}, {time.strftime('%Y-%m-%d')})\n")
     print("| points | | | seconds | of all cores | width | distance | solves |\n|" + " --- |" * 8)
     for n in sizes:
-        table(n, p, (0.01,) if "wide" in words else WIDTHS, "peers" in words)
+        table(n, dim, p, (0.01,) if "wide" in words else WIDTHS, "peers" in words)
 
 
 if __name__ == "__main__":

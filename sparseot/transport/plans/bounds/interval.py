@@ -29,7 +29,7 @@ from ....operators.cg import descend
 from ...derivatives.solved import Solved, divergence
 from ..sums import PlanSums
 
-__all__ = ["TIGHT", "UNIT", "Interval", "interval", "scaled_down", "value_bounds"]
+__all__ = ["TIGHT", "UNIT", "Interval", "first_order", "interval", "value_bounds"]
 
 TINY = 1e-290  # added to sums under the logarithm of a lower bound: none may underflow
 ROUNDING = 4e-15  # relative to the largest potential and cost
@@ -141,12 +141,12 @@ def _trivial(sums: PlanSums) -> float:
 
 def _rounded(sums: PlanSums) -> float:
     """The plan scaled down to at most the marginals, plus the product of what is missing."""
-    X, Y, rows, cols = scaled_down(sums)
+    X, Y, rows, cols = _scaled_down(sums)
     value = rows @ (sums.f + sums.eps * X.log()) + cols @ (sums.g + sums.eps * Y.log())
     return _closed(sums, float(value), rows, cols)
 
 
-def scaled_down(sums: PlanSums) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _scaled_down(sums: PlanSums) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Factors of rows and columns that leave a plan of at most the marginals, and those of that plan."""
     X = _at_most(sums.a, sums.r)
     cols = sums.b * sums.cols(X)
