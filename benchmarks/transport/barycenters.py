@@ -1,8 +1,9 @@
 """Averages of three clouds against POT's, at the objective that POT reaches.
 
-cd benchmarks && PYTHONPATH=. python transport/barycenters.py [sinkhorn] [emd] [N ...]
+cd benchmarks && PYTHONPATH=. python transport/barycenters.py [sinkhorn] [emd] [support=K] [dim=D] [steps=S] [N ...]
 
-``sinkhorn`` is ``ot.bregman.free_support_sinkhorn_barycenter``, of 30 steps at most (5 from 2,000 points on), against
+Clouds have N points, 1.1 N and 0.9 N, in the plane or in dimension D, and the average K, or N.
+``sinkhorn`` is ``ot.bregman.free_support_sinkhorn_barycenter``, of 30 steps at most (5 from 2,000 x 2,000 pairs on; or S), against
 ``debias=False``: both minimise the mean entropic cost. ``emd`` is ``ot.lp.free_support_barycenter``, which minimises the mean of W_2^2 without entropy,
 against the debiased average; there both are judged by exact costs. All start from the same points. POT stops by its own
 rule; ours is stopped by the step whose objective is as low, told by its ``progress``. One call of each is counted,
@@ -27,25 +28,28 @@ TOL = {"sinkhorn": 1e-2, "emd": 0.1}  # no blur agrees with exact costs to more 
 Cloud = np.ndarray
 
 
-def clouds(n: int) -> list[Cloud]:
-    """A ring, three blobs and a square, of nearly as many points."""
+def clouds(n: int, dim: int = 2) -> list[Cloud]:
+    """A ring, three blobs and a cube, of nearly as many points."""
     random = np.random.default_rng(0)
     angle = 2 * np.pi * random.random(n)
-    ring = 0.5 + 0.4 * np.stack((np.cos(angle), np.sin(angle)), 1)
-    centres = np.array([[0.2, 0.2], [0.8, 0.3], [0.5, 0.9]])
+    ring, centres = np.full((n, dim), 0.5), np.full((3, dim), 0.5)
+    ring[:, :2] += 0.4 * np.stack((np.cos(angle), np.sin(angle)), 1)
+    centres[:, :2] = [[0.2, 0.2], [0.8, 0.3], [0.5, 0.9]]
     blobs = centres[random.integers(3, size=n + n // 10)]
-    parts = [ring, blobs, 0.6 * random.random((n - n // 10, 2))]
+    parts = [ring, blobs, 0.6 * random.random((n - n // 10, dim))]
     return [x + 0.03 * random.standard_normal(x.shape) for x in parts]
 
 
-def pot(name: str, given: list[Cloud], start: Cloud) -> Cloud:
+def pot(name: str, given: list[Cloud], start: Cloud, steps: int) -> Cloud:
     """What POT finds."""
     masses = [np.full(len(y), 1 / len(y)) for y in given]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its inner solves need not converge
         if name == "emd":
-            return ot.lp.free_support_barycenter(given, masses, start)
-        options = {"numItermax": 30 if len(start) < 2000 else 5, "numInnerItermax": 200}
+            options = {"numItermax": steps} if steps else {}
+            return ot.lp.free_support_barycenter(given, masses, start, **options)
+        few = len(start) * len(given[0]) < 2000**2
+        options = {"numItermax": steps or (30 if few else 5), "numInnerItermax": 200}
         reg = 2 * BLUR[name] ** 2
         return ot.bregman.free_support_sinkhorn_barycenter(given, masses, start, reg, **options)
 
@@ -69,12 +73,12 @@ def ours(name: str, given: list[Cloud], start: Cloud, stop: Callable[..., None])
         return so.barycenter(given, support=start, tol=TOL[name], **common)
 
 
-def compare(name: str, n: int) -> None:
+def compare(name: str, n: int, size: int, dim: int, steps: int) -> None:
     """One row of the table."""
-    given = clouds(n)
-    start = given[1][:n].copy()
+    given = clouds(n, dim)
+    start = given[1][: size or n].copy()
     began = time.perf_counter()
-    theirs = pot(name, given, start)
+    theirs = pot(name, given, start, steps)
     seconds = time.perf_counter() - began
     aim = objective(name, given, theirs)
 
@@ -87,7 +91,7 @@ def compare(name: str, n: int) -> None:
     mine = time.perf_counter() - began
     reached, last = objective(name, given, found.points), found.report[-1]
     print(
-        f"| {name} | {n:,} | {seconds:.2f} s | {aim:.7f} | {mine:.2f} s | {reached:.7f} | "
+        f"| {name} | {n:,} | {len(start):,} | {dim} | {seconds:.2f} s | {aim:.7f} | {mine:.2f} s | {reached:.7f} | "
         f"{seconds / mine:.1f} | {len(found.report) - 1} | {last.solves} | {last.sweeps} |",
         flush=True,
     )
@@ -96,18 +100,20 @@ def compare(name: str, n: int) -> None:
 def main(asked: list[str]) -> None:
     """A row for each method and size."""
     names = [name for name in asked if name in BLUR] or list(BLUR)
-    sizes = [int(size) for size in asked if size not in BLUR] or [1_000]
+    set_to = dict(word.split("=") for word in asked if "=" in word)
+    size, dim, steps = (int(set_to.get(*one)) for one in (("support", 0), ("dim", 2), ("steps", 0)))
+    sizes = [int(word) for word in asked if word.isdigit()] or [1_000]
     for name in names:  # compiles
         small = clouds(100)
         ours(name, small, small[1][:100], lambda *state: None)
-    print(f"\nAverages of three clouds in the plane ({machine()}, {time.strftime('%Y-%m-%d')})\n")
+    print(f"\nAverages of three clouds ({machine()}, {time.strftime('%Y-%m-%d')})\n")
     print(
-        "| peer | points | POT | its objective | sparseot | objective | ratio | steps | solves | sweeps |"
+        "| peer | points | average | D | POT | its objective | sparseot | objective | ratio | steps | solves | sweeps |"
     )
-    print("|" + " --- |" * 10)
-    for size in sizes:
+    print("|" + " --- |" * 12)
+    for n in sizes:
         for name in names:
-            compare(name, size)
+            compare(name, n, size, dim, steps)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from ..transport.solvers.progress import Bar, Stopped, deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .arguments import as_clouds, as_shares
 from .descent import Descent, Moves, Step
+from .ground import as_ground
 from .objective import Objective
 from .scalings import Scalings
 from .supports import as_support
@@ -81,6 +82,8 @@ def barycenter(
     support_weights: Array | None = None,
     free: str = "points",
     blur: float,
+    p: int = 2,
+    cost: Any = None,
     reach: float | None = None,
     debias: bool = True,
     tol: float = 1e-2,
@@ -92,9 +95,10 @@ def barycenter(
 
     .. math:: \min_\mu \; \sum_k w_k \, S(\mu, \nu_k), \qquad \mu = \sum_i a_i \delta_{x_i}
 
-    with the Sinkhorn divergence S of :func:`sinkhorn_divergence` for :math:`C = |x - y|^2 / 2`. With
+    with the Sinkhorn divergence S of :func:`sinkhorn_divergence`. With
     ``free="points"`` the points move and keep their weights, as those of a shape that is deformed;
-    with ``free="weights"`` they stay, and weights are found, as on the pixels of a grid: this is a convex problem. Debiased,
+    with ``free="weights"`` they stay, and weights are found, as on the pixels of a grid: this is a convex problem. With
+    ``free="both"`` points move first, and then both. Debiased,
     the average of Gaussians is the Gaussian between them; without, it is narrower.
 
     Steps of points are those of the fixed-point iteration, made longer and shorter by a quasi-Newton
@@ -110,8 +114,11 @@ def barycenter(
         support: how many points, or ``(n, D)`` points to start from (or to stay on).
         support_weights: ``(n,)`` weights of these, of the mass of the clouds; None means equal ones. Where
             weights are free, those that are zero stay zero.
-        free: what is found, "points" or "weights".
+        free: what is found, "points", "weights" or "both".
         blur: smoothing length of the divergence, in the units of the points.
+        p: exponent of the cost :math:`|x - y|^p / p`, 2 for means or 1 for medians.
+        cost: another one, as in :func:`sinkhorn_divergence`. What :mod:`sparseot.costs` moves is averaged where it was moved to,
+            and moved back: for ``Scaled``, in units of the scales; on the unit sphere for directions.
         reach: as in :func:`sinkhorn_divergence`; then masses may differ, and the average has their mean
             mass, or, with free weights, the best one.
         debias: False for the entropic transport cost in the place of the divergence.
@@ -142,28 +149,37 @@ def barycenter(
     """
     check_positive(blur=blur, reach=reach, tol=tol)
     max_steps = check_integer("max_steps", max_steps)
-    if free not in ("points", "weights"):
-        raise bad_input("free", repr(free), '"points" or "weights"')
+    if free not in ("points", "weights", "both"):
+        raise bad_input("free", repr(free), '"points", "weights" or "both"')
     inputs, kind = as_clouds(clouds, masses, batch, reach is None)
     shares = as_shares(weights, len(inputs), inputs[0][0])
-    inputs = [cloud for cloud, share in zip(inputs, shares.tolist(), strict=True) if share > 0]
+    ground, given = as_ground(cost, p, float(blur), debias), inputs[0][0]
+    inputs = [
+        (ground.moved(y, b, f"item {k} of clouds"), b)
+        for k, ((y, b), share) in enumerate(zip(inputs, shares.tolist(), strict=True))
+        if share > 0
+    ]
     shares = shares[shares > 0]
-    where = {"blur": float(blur), "balanced": reach is None, "kind": kind}
-    start = as_support(support, support_weights, inputs, shares, **where)
+    where: dict[str, Any] = {"ground": ground, "balanced": reach is None}
+    where |= {"kind": kind, "like": given}
+    start, came = as_support(support, support_weights, inputs, shares, **where)
+    if free != "weights":
+        ground.restored(start.points)  # or says that there is no way back
     how = with_tolerance(Sinkhorn() if solver is None else solver, FINER * tol)
     with torch.inference_mode(False), deferred():  # steps are taken by gradients
-        options = {"blur": float(blur), "reach": reach}
-        objective = Objective(inputs, shares, how, options, debias)
-        moves = Moves(free == "points", float(blur), reach is None)
+        objective = Objective(inputs, shares, how, ground, reach, debias)
+        first, *others = [
+            Moves(one, ground, reach is None)
+            for one in (("points", "both") if free == "both" else (free,))
+        ]
         bar = Bar(progress, " steps", WORDS)
         way = Scalings if free == "weights" and reach is None else Descent
-        descent = way(objective, start, moves, lambda: bar.ended)
+        descent = way(objective, start, first, lambda: bar.ended, *others)
         converged = _run(descent, tol, max_steps, bar)
     place = descent.place
     say_what_failed(objective.solved(place))
-    points, found = (
-        like(t.to(inputs[0][0]), kind) for t in (place.support.points, place.support.weights)
-    )
+    x = came if free == "weights" else ground.restored(place.support.points)
+    points, found = (like(t.to(given), kind) for t in (x, place.support.weights))
     transports = tuple(place.transports[: len(inputs)])
     report = tuple(descent.report)
     return Barycenter(points, found, place.value, converged, tol, report, transports)
@@ -176,11 +192,13 @@ def _run(descent: Descent | Scalings, tol: float, max_steps: int, bar: Bar) -> b
             last = descent.report[-1]
             bar.update(last.value, last.error, tol)
             if last.error <= tol:
-                return True
+                if not descent.goes_on():
+                    return True
+                continue
             if len(descent.report) > max_steps:
                 why = f"after {max_steps} steps"
                 break
-            if not descent.step():
+            if not descent.step() and (bar.ended or not descent.goes_on()):
                 why = "and no step makes the objective fall by more than the solves can tell"
                 why = "where it was interrupted" if bar.ended else why
                 break

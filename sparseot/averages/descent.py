@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .ground import Ground
 from .objective import Objective, Place, Support
 
 __all__ = ["Descent", "Moves", "Step"]
@@ -36,7 +37,7 @@ class Step:
     Attributes:
         value: the objective.
         error: what is left of the fixed-point step: the root of its mean square over the mass, in blurs
-            for points, and in units of the logarithm for weights.
+            for points, and in units of the logarithm for weights; for both, the root of the sum of both squares.
         solves: transport problems that were solved so far.
         sweeps: of these solves, so far.
     """
@@ -48,47 +49,63 @@ class Step:
 
 
 class Moves:
-    """What moves, in units of the fixed-point step: points, in blurs, or logarithms of weights.
+    """What moves, in units of the fixed-point step: points, in blurs, logarithms of weights, or both in turn.
 
     Args:
-        points: whether it is the points, or else the weights.
-        blur: the unit of length.
+        free: "points", "weights" or "both"; of both, the numbers of the points come first.
+        ground: where points are, and the units of length and of cost.
         balanced: whether the mass stays what it is.
     """
 
-    def __init__(self, points: bool, blur: float, balanced: bool) -> None:
-        self.points, self.blur, self.balanced = points, blur, balanced
+    def __init__(self, free: str, ground: Ground, balanced: bool) -> None:
+        self.points, self.weights = free != "weights", free != "points"
+        self.ground, self.balanced = ground, balanced
 
     def metric(self, support: Support) -> Tensor:
         """The mass that each number moves, relative to the whole."""
         a = support.weights / support.weights.sum()
-        return a.repeat_interleave(support.points.shape[1]) if self.points else a
+        return self._joined(a.repeat_interleave(support.points.shape[1]), a)
 
     def gradient(self, place: Place) -> Tensor:
         """The gradient in that metric: less the step of the fixed-point iteration."""
         in_points, in_weights = place.gradient()
-        a = place.support.weights
-        if self.points:
-            mass = torch.where(a > 0, a, 1)[:, None]
-            return (in_points / mass / self.blur).flatten()
+        a, blur, eps = place.support.weights, self.ground.blur, self.ground.eps
+        slope = in_points / torch.where(a > 0, a, 1)[:, None] * (blur / eps)
         mean = a @ in_weights / a.sum() if self.balanced else 0.0
-        return (in_weights - mean) / self.blur**2
+        return self._joined(slope.flatten(), (in_weights - mean) / eps)
 
     def unit(self, support: Support) -> float:
         """That of the objective."""
-        return self.blur**2 * float(support.weights.sum())
+        return self.ground.eps * float(support.weights.sum())
 
-    def longest(self, step: Tensor) -> float:
+    def longest(self, support: Support, step: Tensor) -> float:
         """How much of a step to try first: weights that change by orders of magnitude are not trusted."""
-        return 1.0 if self.points else min(1.0, FACTOR / max(float(step.abs().max()), 1e-300))
+        _, logs = self._parts(support, step)
+        return min(1.0, FACTOR / max(float(logs.abs().max()), 1e-300))
 
     def moved(self, support: Support, step: Tensor) -> Support:
         """The support after a step."""
         x, a = support.points, support.weights
+        shift, logs = self._parts(support, step)
         if self.points:
-            return Support(x + self.blur * step.view_as(x), a)
-        a = a * step.exp()
-        return Support(x, a * (support.weights.sum() / a.sum()) if self.balanced else a)
+            x = self.ground.settled(x + self.ground.blur * shift)
+        if self.weights:
+            a = a * logs.exp()
+            a = a * (support.weights.sum() / a.sum()) if self.balanced else a
+        return Support(x, a)
+
+    def _joined(self, points: Tensor, weights: Tensor) -> Tensor:
+        """The numbers of what moves."""
+        return torch.cat([points] * self.points + [weights] * self.weights)
+
+    def _parts(self, support: Support, step: Tensor) -> tuple[Tensor, Tensor]:
+        """A step of the points, like them, and one of the weights; zero where they stay."""
+        x, a = support.points, support.weights
+        if self.points and self.weights:
+            return step[: x.numel()].view_as(x), step[x.numel() :]
+        return (
+            (step.view_as(x), torch.zeros_like(a)) if self.points else (torch.zeros_like(x), step)
+        )
 
 
 class Descent:
@@ -99,6 +116,7 @@ class Descent:
         start: where it starts.
         moves: what moves.
         ended: whether somebody asked for an end; what is solved then is not trusted.
+        later: what moves once that has come to its end, or None.
 
     Attributes:
         place: where it is.
@@ -106,9 +124,14 @@ class Descent:
     """
 
     def __init__(
-        self, objective: Objective, start: Support, moves: Moves, ended: Callable[[], bool]
+        self,
+        objective: Objective,
+        start: Support,
+        moves: Moves,
+        ended: Callable[[], bool],
+        later: Moves | None = None,
     ) -> None:
-        self.objective, self.moves, self.ended = objective, moves, ended
+        self.objective, self.moves, self.ended, self.later = objective, moves, ended, later
         self.memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=MEMORY)
         self.solves = self.sweeps = 0
         self.report: list[Step] = []
@@ -135,11 +158,23 @@ class Descent:
             self.memory.append((s, y))
         return True
 
+    def goes_on(self) -> bool:
+        """Whether other things move from here on."""
+        if self.later is None:
+            return False
+        self.moves, self.later = self.later, None
+        self.memory.clear()
+        self.report[-1] = replace(self.report[-1], error=self._look(self.place))
+        return True
+
     def _arrive(self, place: Place) -> None:
-        self.place, self.r = place, self.moves.gradient(place)
-        self.metric = self.moves.metric(place.support)
-        error = float(self.metric @ self.r.square()) ** 0.5
+        self.place, error = place, self._look(place)
         self.report.append(Step(place.value, error, self.solves, self.sweeps))
+
+    def _look(self, place: Place) -> float:
+        """Takes the gradient at a place; its size."""
+        self.r, self.metric = self.moves.gradient(place), self.moves.metric(place.support)
+        return float(self.metric @ self.r.square()) ** 0.5
 
     def _at(self, support: Support) -> Place:
         place = self.objective.at(support, self.place.transports if self.report else None)
@@ -162,7 +197,8 @@ class Descent:
 
     def _search(self, d: Tensor) -> tuple[float, Place] | None:
         """A length of the step that makes the objective fall, and where it leads."""
-        here, length = self.place, self.moves.longest(d)
+        here = self.place
+        length = self.moves.longest(here.support, d)
         slope = self.moves.unit(here.support) * float(self.metric @ (self.r * d))
         for _ in range(TRIES):
             there = self._at(self.moves.moved(here.support, length * d))

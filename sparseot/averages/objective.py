@@ -19,6 +19,7 @@ from ..transport.result import Transport
 from ..transport.solution import Potentials
 from ..transport.solve import solve_clouds
 from ..transport.solvers.sinkhorn import Sinkhorn
+from .ground import Ground
 
 __all__ = ["Objective", "Place", "Support"]
 
@@ -64,10 +65,11 @@ class Objective:
     """The weighted sum of divergences to some clouds.
 
     Args:
-        clouds: points ``(N_k, D)`` and weights ``(N_k,)`` of each.
+        clouds: moved points ``(N_k, D)`` and weights ``(N_k,)`` of each.
         shares: how much each counts; they add up to one.
         solver: how problems are solved.
-        options: ``blur`` and ``reach``.
+        ground: the cost, and where its points are.
+        reach: how far mass is moved, or None.
         debias: whether it is a divergence, or the entropic transport cost.
     """
 
@@ -76,11 +78,12 @@ class Objective:
         clouds: list[tuple[Tensor, Tensor]],
         shares: Tensor,
         solver: Sinkhorn,
-        options: dict[str, Any],
+        ground: Ground,
+        reach: float | None,
         debias: bool,
     ) -> None:
         self.shares, self.solver, self.debias = shares.tolist(), solver, debias
-        self.options = {"p": 2, "debias": False, "cost": None, **options}
+        self.ground, self.reach = ground, reach
         self.clouds = [(x.clone(), a.clone()) for x, a in clouds]
         self.own = [self.solve(*cloud, *cloud) for cloud in self.clouds] if debias else []
 
@@ -92,10 +95,12 @@ class Objective:
                 t.detach().clone().to(like).requires_grad_()
                 for t in (support.points, support.weights)
             )
-            sides = [*self.clouds, *([(x, a)] if self.debias else [])]
+            there = self.ground.settled(x)
+            sides = [*self.clouds, *([(there, a)] if self.debias else [])]
             firsts: Sequence[Start | None] = starts or [None] * len(sides)
             found = [
-                self.solve(x, a, y, b, first) for (y, b), first in zip(sides, firsts, strict=True)
+                self.solve(there, a, y, b, first)
+                for (y, b), first in zip(sides, firsts, strict=True)
             ]
             return Place(support, self._total(found, a), (x, a), found)
 
@@ -103,7 +108,9 @@ class Objective:
         self, x: Tensor, a: Tensor, y: Tensor, b: Tensor, start: Start | None = None
     ) -> Transport:
         """One transport problem."""
-        parts = solve_clouds(x, y, a, b, solver=self.solver, init=start, **self.options)
+        how: dict[str, Any] = {"blur": self.ground.blur, "p": self.ground.p, "reach": self.reach}
+        how |= {"debias": False, "cost": self.ground.cost, "solver": self.solver, "init": start}
+        parts = solve_clouds(x, y, a, b, **how)
         return Transport(*parts, self.solver)
 
     def solved(self, place: Place) -> list[Solved]:
@@ -119,9 +126,9 @@ class Objective:
         if not self.debias:
             return total
         total = total - costs[-1] / 2
-        eps = self.options["blur"] ** 2
         for w, own, (_, b) in zip(self.shares, self.own, self.clouds, strict=True):
             total = total - w * float(own.solved[0].numbers) / 2
-            if self.options["reach"] is not None:  # masses may differ
-                total = total + w * eps / 2 * (a.double().sum() - b.double().sum()) ** 2
+            if self.reach is not None:  # masses may differ
+                excess = a.double().sum() - b.double().sum()
+                total = total + w * self.ground.eps / 2 * excess**2
         return total

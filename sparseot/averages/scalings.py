@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..engines.base import Reductions
 from ..engines.choose import choose_engine
-from ..formulas import as_cost
 from ..points import log_weights
 from ..transport.solution import Potentials
 from ..transport.solvers.course import temperatures
@@ -52,7 +51,7 @@ class Scalings:
     ) -> None:
         self.objective, self.moves, self.ended = objective, moves, ended
         self.points = start.points
-        x, self.cost = start.points.to(objective.clouds[0][0])[None], as_cost(None, 2)
+        x, self.cost = start.points.to(objective.clouds[0][0])[None], objective.ground.cost
         engine, _ = choose_engine(objective.solver.engine, self.cost, x)
         sides = [y[None] for y, _ in objective.clouds]
         self.towards = [(engine.bind(x, y), engine.bind(y, x)) for y in sides]
@@ -66,21 +65,25 @@ class Scalings:
         self.solves, self.sweeps = 0, 0.0
         self._arrive(objective.at(start))
         reach = torch.cat([start.points, *(y.double() for y, _ in objective.clouds)])
-        widest = float((reach.amax(0) - reach.amin(0)).square().sum())
-        eps = moves.blur**2
-        self.temperatures = temperatures(max(widest, eps), eps, RATIO)[:-1]
+        widest, ground = float((reach.amax(0) - reach.amin(0)).norm()), objective.ground
+        first = max(widest, ground.blur) ** ground.p
+        self.temperatures = temperatures(first, ground.eps, RATIO)[:-1]
 
     def step(self) -> bool:
         """A round of updates, after the first temperatures; False where the objective did not fall."""
         for eps in self.temperatures:
             self._updates(eps, COARSE)
         self.temperatures = []
-        found = self._updates(self.moves.blur**2, ROUND)
+        found = self._updates(self.objective.ground.eps, ROUND)
         place = self.objective.at(Support(self.points, self.loga.exp()), found)
         if self.ended() or not place.value < self.place.value:
             return False
         self._arrive(place)
         return True
+
+    def goes_on(self) -> bool:
+        """Nothing else moves."""
+        return False
 
     def _arrive(self, place: Place) -> None:
         self.place = place

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, listed, of_one_kind
 from ..points import check_integer
+from .ground import Ground
 from .objective import Support
 
 __all__ = ["as_support"]
@@ -26,21 +27,34 @@ def as_support(
     clouds: Clouds,
     shares: Tensor,
     *,
-    blur: float,
+    ground: Ground,
     balanced: bool,
     kind: Array,
-) -> Support:
-    """The support to start from, checked; without weights, points have equal ones and the mean mass."""
+    like: Tensor,
+) -> tuple[Support, Tensor]:
+    """The support to start from, checked, as the cost moves it, and its points as they came.
+
+    Without weights, points have equal ones and the mean mass. ``clouds`` were moved, and ``like`` is one
+    that was not.
+    """
     masses = torch.stack([b.double().sum() for _, b in clouds])
     mass = float(shares @ masses)
     if isinstance(support, (Tensor, list, tuple)) or hasattr(support, "shape") and support.ndim:
-        x = _given(support, clouds[0][0], kind)
-    else:
-        x = _chosen(clouds, shares, check_integer("support", support), blur)
-    if support_weights is None:
-        return Support(x, x.new_full((len(x),), mass / len(x)))
-    of_one_kind(clouds=kind, support_weights=support_weights)
-    a = as_tensor(listed(support_weights, "support_weights"), clouds[0][0], "support_weights")
+        came = _given(support, like, kind)
+        a = _weights(support_weights, came, kind, mass, balanced)
+        return Support(ground.moved(came, a, "support"), a), came
+    n = check_integer("support", support)
+    x = ground.settled(_chosen(clouds, shares, n, ground.blur))
+    came = ground.restored(x)
+    return Support(x, _weights(support_weights, came, kind, mass, balanced)), came
+
+
+def _weights(given: Any, x: Tensor, kind: Array, mass: float, balanced: bool) -> Tensor:
+    """Those of the points of the support, in float64."""
+    if given is None:
+        return x.new_full((len(x),), mass / len(x))
+    of_one_kind(clouds=kind, support_weights=given)
+    a = as_tensor(listed(given, "support_weights"), x, "support_weights")
     a = a.detach().double()
     if a.shape != (len(x),):
         raise bad_input(
@@ -55,7 +69,7 @@ def as_support(
         raise bad_input(
             "support_weights", f"a mass of {total:.6g}", f"{mass:.6g}, as clouds have", fix
         )
-    return Support(x, a * (mass / total) if balanced else a)
+    return a * (mass / total) if balanced else a
 
 
 def _given(support: Any, like: Tensor, kind: Array) -> Tensor:

@@ -59,6 +59,18 @@ class Cost(nn.Module, ABC):
         """
         return points
 
+    def restore(self, points: Tensor) -> Tensor:
+        """Points that :meth:`prepare` moves to these, which are somewhere that it may have moved points to."""
+        if self.moves:
+            got = f"{type(self).__name__}, whose points have no way back"
+            fix = 'free="weights", with a support that is given, finds weights of points that stay.'
+            raise bad_input("cost", got, "one whose points may be anywhere", fix)
+        return points
+
+    def settle(self, points: Tensor) -> Tensor:
+        """Points near these where :meth:`prepare` may have moved some to, with derivatives."""
+        return points
+
     def lost(self, points: Tensor) -> Tensor | None:
         """Which points ``(..., N)`` cannot be moved, and may be there without weight only; None if all can."""
         return None

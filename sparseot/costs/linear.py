@@ -50,6 +50,10 @@ class Scaled(_Linear):
         _of_dimension("scales", self.scales, points, name)
         return points / self.scales.to(points)
 
+    def restore(self, points: Tensor) -> Tensor:
+        """Each coordinate times its length."""
+        return points * self.scales.to(points)
+
     def extra_repr(self) -> str:
         """The lengths."""
         return _numbers(self.scales)
@@ -86,10 +90,23 @@ class Mahalanobis(_Linear):
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
         """The points times Cholesky's factor of the matrix, which is found in double precision."""
         _of_dimension("matrix", self.matrix, points, name)
+        factor = self._factor().to(points)
+        return points @ factor if factor.dim() == 2 else points * factor
+
+    def restore(self, points: Tensor) -> Tensor:
+        """The points, times the inverse of that factor."""
+        factor = self._factor().to(points)
+        if factor.dim() == 1:
+            return points / factor
+        found: Tensor = torch.linalg.solve_triangular(factor, points, upper=False, left=False)
+        return found
+
+    def _factor(self) -> Tensor:
+        """That of Cholesky in double precision, or its diagonal."""
         matrix = self.matrix.double()
         if matrix.dim() == 1:
             _positive("matrix", matrix)
-            return points * matrix.sqrt().to(points)
+            return matrix.sqrt()
         matrix = (matrix + matrix.mT) / 2
         factor, wrong = torch.linalg.cholesky_ex(matrix)
         if bool(numbers(wrong)):
@@ -97,7 +114,8 @@ class Mahalanobis(_Linear):
             fix = "It is A @ A.T, with a multiple of the identity where it is singular."
             got = f"one with the eigenvalue {least:.3g}"
             raise bad_input("matrix", got, "a positive definite one", fix)
-        return points @ factor.to(points)
+        found: Tensor = factor
+        return found
 
     def extra_repr(self) -> str:
         """The shape."""
@@ -130,12 +148,21 @@ class Features(_Linear):
 
     def prepare(self, points: Tensor, name: str = "x") -> Tensor:
         """The points, their features times the root of the weight."""
-        _positive("weight", self.weight)
         if points.shape[-1] <= self.size:
             got = f"points of {points.shape[-1]} coordinates, the last {self.size} of them features"
             raise bad_input(name, got, "a place before the feature", "torch.cat((x, u), -1)")
-        root = self.weight.to(points).sqrt()
-        return torch.cat((points[..., : -self.size], points[..., -self.size :] * root), -1)
+        return self._with_features_times(self._root(points), points)
+
+    def restore(self, points: Tensor) -> Tensor:
+        """The points, their features divided by that root."""
+        return self._with_features_times(1 / self._root(points), points)
+
+    def _root(self, points: Tensor) -> Tensor:
+        _positive("weight", self.weight)
+        return self.weight.to(points).sqrt()
+
+    def _with_features_times(self, factor: Tensor, points: Tensor) -> Tensor:
+        return torch.cat((points[..., : -self.size], points[..., -self.size :] * factor), -1)
 
     def extra_repr(self) -> str:
         """The weight, and how many features there are."""

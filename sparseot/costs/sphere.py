@@ -40,6 +40,14 @@ class _Directions(Cost):
         points = points / scale
         return points / points.norm(dim=-1, keepdim=True)
 
+    def restore(self, points: Tensor) -> Tensor:
+        """Unit vectors as they are: of all that have their direction."""
+        return points
+
+    def settle(self, points: Tensor) -> Tensor:
+        """The points, back on the sphere."""
+        return self.prepare(points, "points")
+
 
 class Cosine(_Directions):
     r"""One less the cosine: :math:`1 - \frac{x \cdot y}{|x| |y|}`, whatever the p of the call.

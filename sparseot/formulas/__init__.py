@@ -2,7 +2,17 @@
 
 from .base import Kernel, Mixture, Single
 from .functions import EVEN, Opaque, Pointwise, Symbolic, even, finite
-from .given import Moved, as_cost, as_kernel, as_kernels, ground_cost, is_object, posed
+from .given import (
+    Moved,
+    as_cost,
+    as_kernel,
+    as_kernels,
+    ground_cost,
+    is_object,
+    posed,
+    solved_cost,
+    with_a_place,
+)
 from .ground import GroundCost
 from .radial import Energy, Gaussian, InverseMultiquadric, Laplacian, Radial, Term
 
@@ -30,4 +40,6 @@ __all__ = [
     "ground_cost",
     "is_object",
     "posed",
+    "solved_cost",
+    "with_a_place",
 ]

@@ -17,13 +17,14 @@ from .ground import GroundCost
 from .radial import Radial
 
 __all__ = [
+    "Moved",
     "as_cost",
     "as_kernel",
     "as_kernels",
     "ground_cost",
-    "Moved",
     "is_object",
     "posed",
+    "solved_cost",
     "with_a_place",
 ]
 
@@ -111,17 +112,31 @@ def posed(cost: Any, p: int, source: Points, target: Points, own: bool = False) 
 
     ``own`` says that each is compared with itself as well.
     """
+    formula, exponent = solved_cost(cost, p, own)
     if not is_object(cost):
-        return Posed(source, target, as_cost(cost, p), p)
-    formula, came = _formula(cost, p, own), None
+        return Posed(source, target, formula, exponent)
+    came = None
     if cost.moves:
         x, y = (numbers(c.positions).clone() for c in (source, target))
         came = Moved(cost, x, y, Watch(*cost.held))
         source, target = (
-            replace(cloud, positions=cost.prepare(with_a_place(cost, cloud), name))
+            replace(
+                cloud,
+                positions=cost.prepare(with_a_place(cost, cloud.positions, cloud.weights), name),
+            )
             for cloud, name in ((source, "x"), (target, "y"))
         )
-    return Posed(source, target, formula, cost.exponent(p), came, cost.beyond)
+    return Posed(source, target, formula, exponent, came, cost.beyond)
+
+
+def solved_cost(cost: Any, p: int, own: bool) -> tuple[GroundCost | Opaque | Symbolic, float]:
+    """What a user gives as a cost, between points that were moved, and the exponent of its temperature.
+
+    ``own`` says that clouds are compared with themselves as well.
+    """
+    if is_object(cost):
+        return _formula(cost, p, own), cost.exponent(p)
+    return as_cost(cost, p), p
 
 
 def _formula(cost: Any, p: int, own: bool) -> GroundCost | Opaque:
@@ -138,14 +153,14 @@ def _formula(cost: Any, p: int, own: bool) -> GroundCost | Opaque:
     return formula
 
 
-def with_a_place(cost: Any, cloud: Points) -> Tensor:
+def with_a_place(cost: Any, positions: Tensor, weights: Tensor) -> Tensor:
     """The positions; points without weight that the cost cannot move stand where the heaviest one does."""
-    lost, weights = cost.lost(cloud.positions), numbers(cloud.weights)
+    lost, weights = cost.lost(positions), numbers(weights)
     if lost is None or not bool((lost := lost & (weights == 0)).any()):
-        return cloud.positions
-    heaviest = weights.argmax(-1)[:, None, None].expand(-1, 1, cloud.positions.shape[-1])
-    there = cloud.positions.detach().gather(1, heaviest)
-    return there.where(lost[..., None], cloud.positions)
+        return positions
+    shape = (*positions.shape[:-2], 1, positions.shape[-1])
+    there = positions.detach().gather(-2, weights.argmax(-1)[..., None, None].expand(shape))
+    return there.where(lost[..., None], positions)
 
 
 def as_kernel(kernel: Any) -> Radial | Opaque:

@@ -11,7 +11,7 @@ blocks for each point around that of the solver, and blocks beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,7 +45,7 @@ class Chain:
         came.watch.check("hvp", "the cost of a result was")
         with torch.inference_mode(False), torch.enable_grad():
             x = cloud.positions.double().clone().requires_grad_()
-            z = came.cost.prepare(with_a_place(came.cost, replace(cloud, positions=x)), wrt)
+            z = came.cost.prepare(with_a_place(came.cost, x, cloud.weights), wrt)
             slopes = [_derivative(z[..., k], x) for k in range(z.shape[-1])]
             gradient = _gradient(parts, wrt).clone()
             pulled = _derivative((z[0] * gradient).sum(-1), x, again=True)

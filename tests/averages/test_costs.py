@@ -1,0 +1,150 @@
+"""Averages for other costs: those of moved points, moved back; on the sphere they stay there."""
+
+import math
+
+import pytest
+import torch
+
+import sparseot as so
+from sparseot import costs
+from tests.references.clouds import cloud
+
+SCALES = torch.tensor([0.5, 3.0]).double()
+AXES = torch.tensor([[1.3, 0.0], [0.4, 0.7]]).double()  # of Cholesky: lower
+LINEAR = {
+    "Scaled": (costs.Scaled(SCALES), torch.diag(1 / SCALES)),
+    "Mahalanobis": (costs.Mahalanobis(AXES @ AXES.T), AXES),
+    "diagonal": (costs.Mahalanobis(SCALES), torch.diag(SCALES.sqrt())),
+    "Features": (costs.Features(0.25), torch.diag(torch.tensor([1.0, 0.5]).double())),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The average would move")
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("p", [1, 2])
+def test_it_is_that_of_moved_clouds_moved_back(name, p):
+    cost, matrix = LINEAR[name]
+    (y, b), (z, c), (x, _) = cloud(12, 2), cloud(15, 2, shift=0.3), cloud(8, 2)
+    how = {"masses": [b, c], "blur": 0.3, "p": p, "max_steps": 3, "tol": 0.2 if p == 2 else 1.0}
+    found = so.barycenter([y, z], [1, 2], support=x, cost=cost, **how)
+    plain = so.barycenter([y @ matrix, z @ matrix], [1, 2], support=x @ matrix, **how)
+    assert len(found.report) == len(plain.report)
+    assert found.value == pytest.approx(plain.value, rel=1e-7)
+    torch.testing.assert_close(found.points @ matrix, plain.points, rtol=1e-6, atol=1e-6)
+
+
+def test_translates_for_a_number_of_points():
+    x, _ = cloud(20, 2)
+    shift = torch.tensor([1.0, 2.0]).double()
+    found = so.barycenter([x, x + shift], support=20, blur=0.3, cost=costs.Scaled(SCALES))
+    torch.testing.assert_close(found.points, x + shift / 2)
+
+
+def on_the_sphere(n, seed):
+    """Directions around one of them, of any lengths."""
+    draw = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)).double()
+    return draw * 0.4 + torch.tensor([0.0, 0.5, 2.0]).double()
+
+
+@pytest.mark.filterwarnings("ignore:The average would move")
+@pytest.mark.parametrize(
+    ("cost", "p"), [(costs.Cosine(), 1), (costs.Cosine(), 2), (costs.Geodesic(), 2)]
+)
+def test_it_stays_on_the_sphere_and_turns_with_it(cost, p):
+    y, z, x = (on_the_sphere(n, seed) for seed, n in enumerate((12, 10, 7)))
+    turn, _ = torch.linalg.qr(
+        torch.randn(3, 3, generator=torch.Generator().manual_seed(5)).double()
+    )
+
+    def average(way):
+        how = {"support": x @ way, "blur": 0.3, "p": p, "cost": cost, "max_steps": 4}
+        return so.barycenter([y @ way, 3 * z @ way], [1, 2], **how)
+
+    found, turned = average(torch.eye(3).double()), average(turn)
+    assert found.value < found.report[0].value
+    torch.testing.assert_close(found.points.norm(dim=-1), torch.ones(7).double())
+    assert found.value == pytest.approx(turned.value, rel=1e-5)
+    torch.testing.assert_close(found.points @ turn, turned.points, atol=1e-3, rtol=0)
+
+
+def test_of_two_directions_it_is_the_one_between():
+    """Half of the angle for its square, whatever the cost; in a ratio of the cosine's own."""
+    y, z = torch.tensor([[1.0, 0.0, 0.0]]).double(), torch.tensor([[0.0, 2.0, 0.0]]).double()
+    how = {"support": torch.tensor([[1.0, 0.2, 0.5]]).double(), "blur": 0.1, "tol": 1e-5}
+    for share in (0.5, 0.25):
+        arc = so.barycenter([y, z], [1 - share, share], cost=costs.Geodesic(), **how)
+        angle = share * math.pi / 2
+        wanted = torch.tensor([[math.cos(angle), math.sin(angle), 0.0]]).double()
+        torch.testing.assert_close(arc.points, wanted, atol=1e-4, rtol=0)
+        chord = so.barycenter([y, z], [1 - share, share], cost=costs.Cosine(), **how)
+        mean = torch.tensor([[1 - share, share, 0.0]]).double()
+        torch.testing.assert_close(chord.points, mean / mean.norm(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("cost", [None, costs.Power(1)])
+def test_medians(cost):
+    """With p = 1, of three points on a line that of the middle; of four in a cross, their crossing."""
+    line = [torch.tensor([[t, 0.0]]).double() for t in (0.0, 1.0, 10.0)]
+    how = {"blur": 0.1, "p": 1, "cost": cost, "debias": False, "tol": 1e-3}
+    with pytest.warns(
+        RuntimeWarning, match="average"
+    ):  # it has a corner there, and no slope of zero
+        found = so.barycenter(line, support=torch.tensor([[2.0, 0.5]]).double(), **how)
+    torch.testing.assert_close(found.points, line[1], atol=1e-2, rtol=0)
+    cross = torch.tensor([[0.0, 1.0], [0.0, -3.0], [2.0, 0.0], [-0.5, 0.0]]).double()
+    found = so.barycenter(list(cross[:, None]), support=cross[:1] * 0.3 + 0.1, **how)
+    torch.testing.assert_close(found.points, torch.zeros(1, 2).double(), atol=1e-2, rtol=0)
+
+
+def test_of_one_cloud_it_is_that_cloud():
+    y = on_the_sphere(10, 0)
+    for cost, p in ((costs.Cosine(), 2), (costs.Power(1.5), 2)):
+        x = y * torch.tensor([1.0, 0.5, 1.0]).double() + 0.5
+        start = float(so.sinkhorn_divergence(x, y, blur=0.2, p=p, cost=cost))
+        found = so.barycenter([y], support=x, blur=0.2, p=p, cost=cost)
+        assert abs(found.value) < 1e-2 * start
+
+
+def test_weights_on_points_that_stay():
+    """Classes stay what they are; each has the weight that the cloud gives it, where places are equal."""
+    place = torch.zeros(3, 1).double()
+    points = torch.cat((place, torch.arange(3.0).double()[:, None]), 1)
+    cost = costs.Labels([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0], [2.0, 2.0, 0.0]])
+    b = torch.tensor([0.5, 0.3, 0.2]).double()
+    how = {"support": points, "free": "weights", "blur": 0.5, "cost": cost, "tol": 1e-4}
+    found = so.barycenter([points], masses=[b], **how)
+    assert torch.equal(found.points, points)
+    torch.testing.assert_close(found.weights, b, atol=1e-2, rtol=0)
+    far = 5 * on_the_sphere(6, 0)
+    how = {"support": far, "free": "weights", "blur": 0.3, "cost": costs.Cosine()}
+    assert torch.equal(so.barycenter([far, 2 * far.flip(0)], **how).points, far)
+
+
+def test_points_that_have_no_direction():
+    """They may be there without weight."""
+    y, x = on_the_sphere(6, 0), on_the_sphere(4, 1)
+    b = torch.tensor([0.25, 0.25, 0.25, 0.25, 0.0, 0.0]).double()
+    y[4:] = 0
+    how = {"support": x, "blur": 0.3, "cost": costs.Cosine()}
+    found = so.barycenter([y], masses=[b], **how)
+    torch.testing.assert_close(found.points, so.barycenter([y[:4]], **how).points)
+    with pytest.raises(ValueError, match="item 0 of clouds: got a zero vector"):
+        so.barycenter([y], **how)
+
+
+@pytest.mark.parametrize("free", ["points", "both"])
+def test_classes_do_not_move(free):
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).double()
+    with pytest.raises(ValueError, match="cost: got Labels, whose points have no way back"):
+        so.barycenter([x], support=x, free=free, blur=1, cost=costs.Labels([[0.0, 1], [1, 0]]))
+
+
+def test_refusals():
+    x = torch.rand(4, 2).double()
+    uneven = costs.Labels([[0.0, 1.0], [2.0, 0.0]])
+    with pytest.raises(ValueError, match="cost: got .*a symmetric one"):
+        so.barycenter([x], support=x, free="weights", blur=1, cost=uneven)
+    with pytest.raises(ValueError, match="p: got 3"):
+        so.barycenter([x], support=x, blur=1, p=3)
+    with pytest.raises(ValueError, match="item 0 of clouds: got points of dimension 2"):
+        so.barycenter([x], support=x, blur=1, cost=costs.Scaled([1.0, 2.0, 3.0]))
