@@ -112,5 +112,4 @@ def test_a_half_step_takes_few_operations():
     builds = softmins.builds
     with Operations() as half_step:
         softmins.step(1, g, f)
-    print(half_step.count)
     assert softmins.builds == builds and half_step.count <= 17
