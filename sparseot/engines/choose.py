@@ -30,7 +30,6 @@ __all__ = [
     "load_trees",
     "loops_for",
     "matrix_loops",
-    "matrix_rows",
     "neighbour_kernels",
     "no_kernels",
     "stored_loops",
@@ -156,11 +155,6 @@ def matrix_loops() -> ModuleType:
 def stored_loops() -> ModuleType:
     """The compiled loops over a matrix that is stored."""
     return import_module(f"{__package__}.loops.descent")
-
-
-def matrix_rows() -> ModuleType:
-    """The compiled softmins over the rows of such a matrix, shared by threads."""
-    return import_module(f"{__package__}.loops.stored")
 
 
 def neighbour_kernels() -> ModuleType:

@@ -28,6 +28,7 @@ __all__ = [
     "Boxes",
     "TileLoops",
     "TileRows",
+    "filled",
     "rounding",
     "views",
 ]
@@ -38,6 +39,12 @@ TILES = 256  # that are worth a thread: some tenths of a millisecond
 
 Array = np.ndarray[Any, Any]
 Biases = tuple[Tensor, Tensor]  # of the rows, and of the columns
+
+
+def filled(values: Tensor, start: int, stop: int) -> Tensor:
+    """Values ``(n, ...)`` from place to place, the last of all in the place of those beyond."""
+    some, more = values[start:stop], stop - max(start, len(values))
+    return torch.cat((some, values[-1:].expand(more, *values.shape[1:]))) if more > 0 else some
 
 
 def views(*tensors: Tensor) -> tuple[Array, ...]:
@@ -219,6 +226,39 @@ class TileLoops(ABC):
     @abstractmethod
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""
+
+    # What surrounds the sums of a half-step.
+
+    @abstractmethod
+    def frames(
+        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Slopes ``(C, D)`` of a potential by least squares, and the largest number ``(C,)`` that is left of it.
+
+        Blocks have ``size`` points ``(n, D)``, told from their centres; the last point fills them up. With
+        a ``curve``, also minus what slopes, largest numbers and ``curve |dx|^2`` are at the points: ``(C, size)``.
+        """
+
+    @abstractmethod
+    def biases(
+        self,
+        frame: tuple[Tensor, Tensor],
+        potential: Tensor,
+        logs: Tensor,
+        height: float,
+        like: Blocks,
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Biases of a potential ``(n,)`` for rows and for columns of ``like``, and how far it has risen.
+
+        A frame is what is added to ``height`` times the potential, whose last number fills up the blocks,
+        ``(C, B)``; and the potential ``(n,)`` that it is compared with. Columns have ``logs`` too.
+        """
+
+    @abstractmethod
+    def marginal(
+        self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
+    ) -> tuple[Tensor | float, Tensor | float, Tensor | bool]:
+        """Of sums ``(n,)``: the weighted distance from what is wanted, the mass, and whether all lie within."""
 
     # What follows concerns whoever holds some rows of the tiles only, as ranks of a group do.
 

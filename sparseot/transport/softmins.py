@@ -33,7 +33,7 @@ class Step(NamedTuple):
     value: Tensor  # the damped softmin
     error: Number  # L1 distance of the marginal from the one that is wanted, relative to the mass
     mass: Number  # of the plan
-    sound: Tensor | None = None  # whether all of this may be used; None where that was seen to
+    sound: Number | None = None  # whether all of this may be used; None where that was seen to
 
 
 HalfStep = Callable[[int, Tensor, Tensor], Step]
@@ -68,7 +68,7 @@ class Softmins(ABC):
         Where one of them was not sound, all are taken again, with a look at each.
         """
         if self.ahead:
-            sound: list[Tensor] = []
+            sound: list[Number] = []
 
             def step(side: int, here: Tensor, there: Tensor) -> Step:
                 found = self.step(side, here, there, look=False)

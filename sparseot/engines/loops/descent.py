@@ -2,8 +2,8 @@
 
 Such problems are all overhead where each sweep is called from Python, so the whole descent is
 compiled: sweeps, and steps of Newton's method where sweeps would take longer. All loops run on one
-thread, walk over contiguous rows, and are typed for float64 only. As in :mod:`.pairs`, no infinity
-and no NaN may enter.
+thread, walk over contiguous rows, and are typed for float64 only. A matrix that is too large for them
+is summed row by row, in any precision (``logsumexp``). As in :mod:`.pairs`, no infinity and no NaN may enter.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import uint64
 
 from .algebra import RIDGE, less_gram, solve
 from .compiled import njit
 from .exponentials import exp2
-from .pairs import HIGHEST, LOWEST, OPTIONS
+from .pairs import BLOCK, HIGHEST, LOWEST, OPTIONS
 
-__all__ = ["cool", "descend", "fixed_point", "half_step", "prepare"]
+__all__ = ["cool", "descend", "fixed_point", "half_step", "logsumexp", "prepare"]
 
 LOG2E = math.log2(math.e)
 FIRST = 3  # sweeps before Newton's method: they find the supports
@@ -262,3 +263,33 @@ def cool(cost, back, a, b, logs_a, logs_b, schedule, rate_a, rate_b, f, g, last,
             elif newton:
                 break
     return end
+
+
+@njit(**OPTIONS)
+def _total(costs, col, scale, shift, i):
+    """``sum_j 2^(shift + col[j] - scale costs[i, j])``, added in double precision block by block."""
+    m, total = uint64(costs.shape[1]), 0.0
+    for start in range(uint64(0), m, uint64(BLOCK)):
+        part = costs.dtype.type(0)
+        for j in range(start, min(start + uint64(BLOCK), m)):
+            part += exp2(shift + col[j] - scale * costs[i, j])
+        total += part
+    return total
+
+
+@njit(**OPTIONS)
+def logsumexp(costs, col, guess, scale, out, lo, hi):
+    """``out[i] = log2 sum_j 2^(col[j] - scale costs[i, j])``, rows lo to hi, all in the precision of the costs.
+
+    A guess of the result shifts the exponents; where it was too far off, the row is summed again from its maximum.
+    """
+    for i in range(uint64(lo), uint64(hi)):
+        shift = -guess[i]
+        total = _total(costs, col, scale, shift, i)
+        if not (total > LOWEST and total < HIGHEST):
+            top = costs.dtype.type(-1e38)
+            for j in range(uint64(costs.shape[1])):
+                top = max(top, col[j] - scale * costs[i, j])
+            shift = -top
+            total = _total(costs, col, scale, shift, i)
+        out[i] = np.log2(total) - shift

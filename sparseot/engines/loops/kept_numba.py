@@ -25,8 +25,8 @@ from ..kept import (
     views,
 )
 from ..openmp import thread_count
-from ..threads import share
-from . import screens
+from ..threads import share, share_ranges
+from . import half_steps, screens
 
 __all__ = ["NumbaDistances", "NumbaSquares"]
 
@@ -97,6 +97,39 @@ class NumbaLoops(TileLoops):
         args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, where
         share(self.loops.largest, tiles.ranges, *args)
         return torch.from_numpy(out), torch.from_numpy(where)
+
+    def frames(
+        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        count, dim = centres.shape
+        slopes, heights = np.empty((count, dim)), np.empty(count)
+        below = np.empty((count, 0 if curve is None else size))
+        args = *views(points, centres, potential), size, curve or 0.0, slopes, heights, below
+        work = count * size * (dim + 2) ** 2
+        share_ranges(count, lambda lo, hi: half_steps.frames(*args, lo, hi), work=work)
+        found = torch.from_numpy(below) if curve is not None else None
+        return torch.from_numpy(slopes), torch.from_numpy(heights), found
+
+    def biases(
+        self,
+        frame: tuple[Tensor, Tensor],
+        potential: Tensor,
+        logs: Tensor,
+        height: float,
+        like: Blocks,
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        below, built, values, more = views(*frame, potential, logs)
+        both = [np.empty(below.shape, like.arrays[-1].dtype) for _ in range(2)]
+        rise: float = half_steps.biases(below, values, built, more, height, *both)
+        return torch.from_numpy(both[0]), torch.from_numpy(both[1]), rise
+
+    def marginal(
+        self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
+    ) -> tuple[Tensor | float, Tensor | float, Tensor | bool]:
+        want = wanted.numpy() if isinstance(wanted, Tensor) else np.array([wanted])
+        args = total.numpy(), weights.numpy(), want
+        found: tuple[float, float, bool] = half_steps.marginal(*args, *within)
+        return found
 
     @abstractmethod
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:

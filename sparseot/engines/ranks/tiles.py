@@ -107,6 +107,26 @@ class SharedTiles(TileLoops):
             found = run(rows[self.ranks.part(len(rows))])
         return self.ranks.rows(found, what="potentials")
 
+    def frames(
+        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self.inner.frames(points, centres, potential, size, curve)
+
+    def biases(
+        self,
+        frame: tuple[Tensor, Tensor],
+        potential: Tensor,
+        logs: Tensor,
+        height: float,
+        like: Blocks,
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        return self.inner.biases(frame, potential, logs, height, like)
+
+    def marginal(
+        self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
+    ) -> tuple[Tensor | float, Tensor | float, Tensor | bool]:
+        return self.inner.marginal(total, weights, wanted, within)
+
     # --- who holds what ---
 
     def own(self, tiles: TileRows) -> TileRows:

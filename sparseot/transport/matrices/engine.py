@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...engines.base import LOG2E, Engine, Formula, Reductions
-from ...engines.choose import load, matrix_rows
+from ...engines.choose import load, stored_loops
 from ...engines.threads import even, share
 from ...pairs import BlockPairs
 from .matrix import Matrix, StoredCost, items
@@ -55,6 +55,6 @@ class _MatrixReductions(Reductions):
             rows = cost.rows(k).to(col.dtype).numpy()
             scalings = (t[i].numpy() * real(LOG2E) for t in (col, start))
             args = rows, *scalings, real(LOG2E / float(eps[i])), out[i]
-            share(matrix_rows().logsumexp, even(len(rows), None), *args)
+            share(stored_loops().logsumexp, even(len(rows), None), *args)
         out *= real(1 / LOG2E)
         return torch.from_numpy(out)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...engines.base import KEPT_BLOCK
-from ...engines.kept import KEPT_GROUP
+from ...engines.kept import KEPT_GROUP, filled
 from ...points import CLOSED
 from .cuts import block_order
 
@@ -52,19 +52,12 @@ class BlockCloud:
 
     def offsets(self, some: slice) -> Tensor:
         """The points of some blocks, from their centres: ``(C, D, B)``. Not kept."""
-        return (self._cube(some) - self.centres[some, None]).mT.contiguous()
-
-    def group_offsets(self, some: slice) -> Tensor:
-        """The same for the groups of these blocks, which are whole."""
-        groups = slice(some.start // GROUP, some.stop // GROUP)
-        cube = self._cube(some).view(-1, GROUP * SIZE, self.dim)
-        return (cube - self.group_centres[groups, None]).mT.contiguous()
+        return (self._cube(some) - self.centres[some, None]).mT
 
     def _cube(self, some: slice) -> Tensor:
         """The points of some blocks, ``(C, B, D)``."""
-        points = self.points[some.start * SIZE : some.stop * SIZE]
-        missing = (some.stop - some.start) * SIZE - len(points)
-        return _filled(points, self.points[-1:], missing).view(-1, SIZE, self.dim)
+        points = filled(self.points, some.start * SIZE, some.stop * SIZE)
+        return points.view(-1, SIZE, self.dim)
 
     def weighing(self, weights: Tensor) -> BlockCloud:
         """The same blocks with other weights ``(n,)`` of the points, in the order of the caller."""
@@ -124,14 +117,9 @@ class BlockCloud:
 
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
-        return _filled(values, values[-1:], self.blocks * SIZE - self.n)
+        return filled(values, 0, self.blocks * SIZE)
 
 
 def log2(x: Tensor) -> Tensor:
     """Logarithms in base 2; -1e30 for zero."""
     return x.where(x > 0, 1.0).log2().where(x > 0, CLOSED)
-
-
-def _filled(values: Tensor, last: Tensor, more: int) -> Tensor:
-    """Values ``(n, ...)`` and so many times the last one."""
-    return torch.cat((values, last.expand(more, *last.shape[1:]))) if more else values

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...engines.kept import Blocks, Boxes
+from ...engines.kept import Blocks, Boxes, TileLoops
 from ...points import CLOSED
 from .clouds import GROUP, SIZE, BlockCloud
 from .scales import Scale
@@ -34,18 +34,17 @@ class Frame:
     potential: Tensor
     below: Tensor  # (C, B), minus what is taken off the potential of each point
 
+    loops: TileLoops
+
     @staticmethod
-    def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
+    def of(
+        cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor, loops: TileLoops
+    ) -> Frame:
         """The frame of a potential ``(n,)``; centres are told from the origin."""
-        own = (cloud.fill(potential) * scale.height).view(cloud.blocks, SIZE)
-        slopes, heights = torch.empty_like(cloud.centres), own.new_empty(cloud.blocks)
-        below = torch.empty_like(own)
-        for some in cloud.pieces():
-            offsets = cloud.offsets(some)
-            slopes[some], rest = _sloped(own[some], offsets)
-            heights[some] = rest.amax(1)
-            below[some] = rest - own[some] - heights[some, None] - scale.own(offsets)
-        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below)
+        given = cloud.points, cloud.centres, potential * scale.height
+        slopes, heights, below = loops.frames(*given, SIZE, scale.curve)
+        assert below is not None
+        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below, loops)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
@@ -53,7 +52,7 @@ class Frame:
         centres = pad((cloud.centres - self.origin) * self.scale.length, (0, extra))
         offsets = centres.new_zeros(*centres.shape, SIZE, dtype=dtype)
         for some in cloud.pieces():
-            offsets[some, : cloud.dim] = cloud.offsets(some) * self.scale.length
+            torch.mul(cloud.offsets(some), self.scale.length, out=offsets[some, : cloud.dim])
         return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets)
 
     def bias(self, potential: Tensor) -> Tensor:
@@ -67,12 +66,8 @@ class Frame:
         heights[cloud.filled :] = CLOSED
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
         sides = cloud.group_high - cloud.group_low
-        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, -1)
-        slopes, highest = torch.empty_like(cloud.group_centres), values.new_empty(cloud.groups)
-        for some in cloud.pieces():
-            groups = slice(some.start // GROUP, some.stop // GROUP)
-            slopes[groups], rest = _sloped(values[groups], cloud.group_offsets(some))
-            highest[groups] = rest.amax(1)
+        given = cloud.points, cloud.group_centres, self.potential * self.scale.height
+        slopes, highest, _ = self.loops.frames(*given, GROUP * SIZE, None)
         wide = self._sides(cloud.group_centres, sides, slopes / self.scale.length)
         shares, masses = cloud.shares, cloud.log_masses
         return (
@@ -84,13 +79,3 @@ class Frame:
         unit = self.scale.length
         centres, sides = (centres - self.origin) * unit, sides * (unit / 2)
         return centres.T.contiguous(), sides.T.contiguous(), slopes.T.contiguous()
-
-
-def _sloped(values: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Slopes ``(C, D)`` of values ``(C, B)`` by least squares, and what they leave of these."""
-    centred = offsets - offsets.mean(2, keepdim=True)
-    normal, right = centred @ centred.mT, torch.bmm(centred, values[..., None])
-    size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
-    slopes: Tensor = torch.linalg.solve_ex(normal + ridge, right)[0]
-    return slopes[..., 0], values - (slopes * offsets).sum(1)

@@ -15,18 +15,9 @@ from .clouds import BlockCloud
 from .coarse import Cells
 from .scales import Scale
 
-__all__ = ["extent", "softmins_at_once", "softmins_of", "times_squares"]
+__all__ = ["softmins_at_once", "softmins_of", "times_squares"]
 
 ROWS = 1 << 20  # pairs at a time; the heap does not take up the holes that larger ones leave
-
-
-def extent(total: Tensor) -> tuple[float, float]:
-    """The lowest and the highest number; NumPy takes half of torch's time for so few."""
-    if total.device.type == "cpu":
-        values = total.numpy()
-        return float(values.min()), float(values.max())
-    low, high = total.aminmax()
-    return float(low), float(high)
 
 
 def softmins_of(x: Tensor, other: BlockCloud, there: Tensor, scale: Scale) -> Tensor:

@@ -41,9 +41,10 @@ class Scale(ABC):
         power = self.cost.power
         return float((power * self.cost.factor * self.height) ** (1 / power))
 
+    @property
     @abstractmethod
-    def own(self, offsets: Tensor) -> Tensor | float:
-        """What the cost has of each offset ``(C, D, B)`` alone, which loops take off potentials."""
+    def curve(self) -> float:
+        """What the cost has of the square of an offset alone, which loops take off potentials."""
 
     @abstractmethod
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
@@ -66,8 +67,9 @@ class Squares(Scale):
 
     SINGLE = 1e-8  # error of an entry in float32, by the squared radius of its block: measured
 
-    def own(self, offsets: Tensor) -> Tensor:
-        return offsets.square().sum(1) * (self.length**2 / 2)
+    @property
+    def curve(self) -> float:
+        return self.length**2 / 2
 
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
         total = 0.0
@@ -92,8 +94,7 @@ class Distances(Scale):
     ROUNDING = 2.0**-24
     FAR = 10.0  # temperatures: nearer clouds have values that are small beside what is lost
 
-    def own(self, offsets: Tensor) -> float:
-        return 0.0
+    curve = 0.0
 
     def lost(self, source: BlockCloud, target: BlockCloud) -> float:
         exponent = self._longest(source, target)

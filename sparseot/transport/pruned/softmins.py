@@ -24,7 +24,7 @@ from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
 from .frames import Frame
 from .memory import check_memory
-from .rows import extent, softmins_of, times_squares
+from .rows import softmins_of, times_squares
 from .scales import scale_of
 from .tile_lists import Tiles
 
@@ -32,7 +32,7 @@ __all__ = ["PrunedSoftmins"]
 
 SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times the number of tiles
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
-FEW = 64  # tiles, which take less time than choosing some of them
+FEW = 128  # tiles, which take less time than choosing some of them
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
@@ -41,7 +41,8 @@ Result = TypeVar("Result")
 
 class _Known(NamedTuple):
     potential: Tensor
-    bias: Tensor  # in the frames of the blocks
+    row: Tensor  # its biases in the frames of the blocks, as the loops read them
+    col: Tensor  # and with the weights
     rise: Number  # above the potential for which the tiles were chosen
 
 
@@ -103,27 +104,27 @@ class PrunedSoftmins(Softmins):
         return new, rounding
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
-        if look or self.built is None:
-            return self.damped(side, here, *self.exact(side, here, there))
-        one, other = self._rises(side, here, there)
+        if look := look or self.built is None:
+            self._refresh(side, here, there)
         total = self._sums(side, here, there)
-        low, high = total.aminmax()
-        sound = (one + other <= self.slack) & (low > LOWEST) & (high < HIGHEST)
-        softmin = torch.sub(here, total.log(), alpha=self.eps)
-        return self.damped(side, here, softmin, total, sound)
+        given = total, (self.a, self.b)[side], self.penalty.wanted(side, here)
+        lack, mass, sound = self.loops.marginal(*given, (LOWEST, HIGHEST))
+        if look and not sound:
+            return self.damped(side, here, *self._mended(side, here, there, total))
+        softmin, rho = torch.sub(here, total.log(), alpha=self.eps), self.penalty.rhos[side]
+        value = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
+        if not look:
+            sound = sound & (self._rise(side, here, there) <= self.slack)
+        return Step(value, lack / self.masses[side], mass, None if look else sound)
 
-    def exact(self, side: int, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """The softmin, and by what factor the marginal of the plan of (here, there) is too large."""
-        self._refresh(side, here, there)
-        total = self._sums(side, here, there)
-        low, high = extent(total)
-        if low > LOWEST and high < HIGHEST:
-            return torch.sub(here, total.log(), alpha=self.eps), total
+    def _mended(self, side: int, here: Tensor, there: Tensor, total: Tensor) -> list[Tensor]:
+        """The softmin and the ratio of the marginal, over all columns where kept tiles held nothing."""
         lost = (~((total > LOWEST) & (total < HIGHEST))).nonzero()[:, 0]
         values = here - self.eps * total.clamp(LOWEST, HIGHEST).log()
-        values[lost] = self._all_pairs(side, lost, there)
-        total[lost] = self.ratio(here[lost], values[lost])
-        return values, total
+        points, other = self.clouds[side].points[lost], self.clouds[1 - side]
+        found = self.loops.by_rows(lambda x: softmins_of(x, other, there, self.scale), points)
+        values[lost], total[lost] = found, self.ratio(here[lost], found)
+        return [values, total]
 
     # --- which tiles ---
 
@@ -151,10 +152,8 @@ class PrunedSoftmins(Softmins):
     @cached_property
     def all_tiles(self) -> Tiles:
         """Those of all blocks that hold points."""
-        X, Y = self.clouds
-        return Tiles.between(
-            (X.blocks, X.filled), (Y.blocks, Y.filled), X.points.device, self.loops
-        )
+        X, Y = ((cloud.blocks, cloud.filled) for cloud in self.clouds)
+        return Tiles.between(X, Y, self.a.device, self.loops)
 
     def seen_from(self, side: int, f: Tensor, g: Tensor) -> PrunedSoftmins:
         """The same problem from one side, whose pairs are chosen for the rows there.
@@ -183,7 +182,7 @@ class PrunedSoftmins(Softmins):
 
     def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
-        self.dtype = self._enough(dtype)
+        self.dtype, self.known = self._enough(dtype), [None, None]
         self.parts = [frame.blocks(self.dtype) for frame in self.frames]
 
     def _enough(self, dtype: torch.dtype) -> torch.dtype:
@@ -206,19 +205,20 @@ class PrunedSoftmins(Softmins):
     def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
         self.known = [None, None]
         (X, Y), origin = self.clouds, self.clouds[0].centres[0]
-        frames = [Frame.of(X, f, self.scale, origin)]
-        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
+        rest = self.scale, origin, self.loops
+        frames = [Frame.of(X, f, *rest)]
+        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, *rest))
         self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
         return frames
 
     def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
         """New tiles where the potentials have risen beyond the margin."""
-        if self.built is None or not sum(map(float, self._rises(side, here, there))) <= self.slack:
+        if self.built is None or not self._rise(side, here, there) <= self.slack:
             self.build(*((there, here) if side else (here, there)))
 
-    def _rises(self, side: int, here: Tensor, there: Tensor) -> tuple[Number, Number]:
+    def _rise(self, side: int, here: Tensor, there: Tensor) -> Number:
         """How far both have risen above the potentials for which the tiles were chosen."""
-        return self._known(side, here).rise, self._known(1 - side, there).rise
+        return self._known(side, here).rise + self._known(1 - side, there).rise
 
     def _known(self, side: int, potential: Tensor) -> _Known:
         """What the loops read of a potential; each serves two half-steps."""
@@ -227,8 +227,9 @@ class PrunedSoftmins(Softmins):
             if known is not None and known.potential is potential:
                 return known
         assert self.built is not None
-        rise = self._number((potential - self.built[side]).max())
-        known = self.known[side] = _Known(potential, self.frames[side].bias(potential), rise)
+        frame, logs = (self.frames[side].below, self.built[side]), self.clouds[side].log_weights
+        given = frame, potential, logs, self.scale.height, self.parts[side]
+        known = self.known[side] = _Known(potential, *self.loops.biases(*given))
         return known
 
     def trim(self) -> None:
@@ -248,9 +249,12 @@ class PrunedSoftmins(Softmins):
         self, side: int, row: Tensor, col: Tensor, logs: Tensor
     ) -> tuple[Blocks, Blocks, Biases]:
         """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
-        rows = self._known(side, row).bias.to(self.dtype)
-        cols = (self._known(1 - side, col).bias + logs).to(self.dtype)
-        return self.parts[side], self.parts[1 - side], (rows, cols)
+        rows, other = self._known(side, row).row, 1 - side
+        if logs is self.clouds[other].log_weights:
+            cols = self._known(other, col).col
+        else:
+            cols = (self.frames[other].bias(col) + logs).to(self.dtype)
+        return self.parts[side], self.parts[other], (rows, cols)
 
     def _run(self, loop: Callable[..., Result], side: int, *args: Any, **options: Any) -> Result:
         """One pass over the tiles, seen from that side."""
@@ -260,7 +264,7 @@ class PrunedSoftmins(Softmins):
     def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
         given = self._given(side, here, there, self.clouds[1 - side].log_weights)
         self.age += 1
-        young = self.age <= max(TRIM_AT)
+        young = any(last - 2 < self.age <= last for last in TRIM_AT)
         out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
         if young and peaks is not None:
             tiles, bar = self.tiles.sides[side], SHARE * self.tol * math.exp(-MARGIN)
@@ -286,11 +290,6 @@ class PrunedSoftmins(Softmins):
         given = self._given(side, row, col, other.filled_in)
         out = self._run(self.loops.products, side, *given, values, power)
         return out.mT.reshape(-1, v.shape[1])[: cloud.n] / self.scale.length**power
-
-    def _all_pairs(self, side: int, rows: Tensor, there: Tensor) -> Tensor:
-        """Softmins of single rows over all columns, where the kept tiles held nothing."""
-        points, other = self.clouds[side].points[rows], self.clouds[1 - side]
-        return self.loops.by_rows(lambda x: softmins_of(x, other, there, self.scale), points)
 
     @property
     def kept_fraction(self) -> float:

@@ -1,8 +1,12 @@
 """The loops over kept pairs, compiled, in torch and in Triton: the same numbers."""
 
+import math
+
 import pytest
 import torch
 
+from sparseot.engines.choose import tile_loops
+from sparseot.engines.kept import Blocks
 from sparseot.engines.loops import kept_torch
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
@@ -44,6 +48,55 @@ def test_loops_without_numba_give_the_same(dim, p, dtype, other):
     for compiled, plain in zip(*found, strict=True):
         rtol = 2e-5 if dtype == torch.float32 else 1e-12
         torch.testing.assert_close(compiled, plain, rtol=rtol, atol=rtol * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_what_surrounds_sums_is_the_same(dim, dtype):
+    """Frames of blocks and of groups, biases, and what is told of a marginal; the last block is not full."""
+    n, (one, other) = 700, (tile_loops(name) for name in ("numba", "tiles"))
+    x, w, near = torch.rand(n, dim).double(), torch.rand(n).double(), torch.rand(n).double()
+    h, logs = 7 * x.square().sum(1), torch.randn(22, 32).double()
+    for size, curve in ((32, 0.7), (32, 0.0), (512, None)):
+        centres = torch.rand(-(-n // size), dim).double()
+        frames = [loops.frames(x, centres, h, size, curve) for loops in (one, other)]
+        assert (frames[0][2] is None) == (frames[1][2] is None) == (curve is None)
+        for compiled, plain in zip(
+            *(frame[: 2 + (curve is not None)] for frame in frames), strict=True
+        ):
+            torch.testing.assert_close(compiled, plain, rtol=1e-9, atol=1e-9)
+    like = Blocks(*torch.rand(3, 22, 3).double(), torch.rand(22, 3, 32).to(dtype))
+    given = (logs.sin(), near), h, logs, 1.3, like
+    for compiled, plain in zip(one.biases(*given), other.biases(*given), strict=True):
+        plain = plain if plain.dim() else float(plain)
+        torch.testing.assert_close(compiled, plain)
+    low, high, nothing = h.clone(), h.clone(), h.clone()
+    low[3], high[5], nothing[-1] = 0.0, math.inf, math.nan
+    for total, sound in ((h + 1e-3, True), (low, False), (high, False), (nothing, False)):
+        for wanted in (1.0, near):
+            args = total, w, wanted, (1e-25, 1e30)
+            compiled, plain = one.marginal(*args), other.marginal(*args)
+            assert bool(compiled[2]) == bool(plain[2]) == sound
+            if sound:
+                assert compiled[:2] == pytest.approx([float(t) for t in plain[:2]], rel=1e-12)
+
+
+def test_potentials_that_are_no_numbers_have_risen_too_far():
+    """Whatever else they are: no bound holds for them."""
+    like, nothing = (
+        Blocks(*torch.rand(3, 22, 3).double(), torch.rand(22, 3, 32)),
+        torch.zeros(700).double(),
+    )
+    nothing[3] = math.nan
+    for name in ("numba", "tiles"):
+        rise = tile_loops(name).biases(
+            (torch.rand(22, 32).double(), torch.rand(700).double()),
+            nothing,
+            torch.rand(22, 32).double(),
+            1.0,
+            like,
+        )[2]
+        assert not rise <= 1e300
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1, 0, 1, 2])

@@ -159,7 +159,7 @@ def check_that_tiles_are_shared(here):
                 assert torch.equal(whole.blocks, theirs.blocks)
             for side in (0, 1):
                 pair = (f, g)[side], (f, g)[1 - side]
-                found = [softmins.exact(side, *pair)[0] for softmins in (alone, ours)]
+                found = [softmins.step(side, *pair).value for softmins in (alone, ours)]
                 same(*found, 1e-12)
             for softmins in (alone, ours):
                 softmins.trim()
