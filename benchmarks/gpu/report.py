@@ -20,7 +20,7 @@ from sparseot import kernels
 from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.choose import tile_loops
 from sparseot.engines.kept import Blocks, TileRows
-from sparseot.engines.triton import nearest, reductions
+from sparseot.engines.triton import nearest, reductions, small
 from sparseot.engines.triton.engine import Triton
 from sparseot.engines.triton.entries import LONGEST
 from sparseot.formulas import ground_cost
@@ -62,6 +62,14 @@ def moved(kernel: Any, dimension: int, dtype: torch.dtype = torch.float32):
     return lambda: Triton().bind(x, x).sum_slopes(kernel, x[..., :1])
 
 
+def schedule(power: int = 2, dtype: torch.dtype = torch.float32):
+    """All steps of a small divergence, in one kernel."""
+    x = torch.zeros(1, 512, 3, dtype=dtype)
+    places, steps = torch.zeros(1, dtype=torch.int64), torch.ones(8, 1, dtype=dtype)
+    task = ground_cost(power), steps, -steps, places, x[..., 0], places, places
+    return lambda: Triton().bind(x, x).annealed(*task)
+
+
 def joined() -> object:
     """What follows a softmin whose columns several programs share."""
     x = torch.zeros(1, POINTS, 3)
@@ -99,6 +107,10 @@ KERNELS: dict[str, Task] = {
     "softmin of distances, D = 64": softmin(64, 1),
     "softmin, D = 128": softmin(128),
     "softmins of four parts joined": joined,
+    "schedule of a small problem, D = 3": schedule(),
+    "schedule of a small problem of distances, D = 3": schedule(1),
+    "schedule of a small problem, D = 3, float64": schedule(dtype=torch.float64),
+    "schedule of a small problem of distances, D = 3, float64": schedule(1, torch.float64),
     "softmin and its gradient, D = 3": softmin(3, slopes=True),
     "softmin of distances and its gradient, D = 3": softmin(3, 1, slopes=True),
     "softmin and its gradient, D = 3, float64": softmin(3, dtype=torch.float64, slopes=True),
@@ -196,6 +208,8 @@ def _loop(made: Compiled, launch: Launch) -> list[str]:
     """The loop over tiles: the first that takes exponentials, or roots; of a formula the longest."""
     if "D" not in launch.switches:
         return max(made.innermost, key=len)
+    if launch.kernel is small.schedule:
+        return max(made.innermost, key=lambda body: sum("EX2" in s or "DFMA" in s for s in body))
     return made.loop("DFMA" if "fp64" in str(launch.switches["REAL"]) else "MUFU")
 
 

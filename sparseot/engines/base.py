@@ -101,6 +101,26 @@ class Reductions(ABC):
         """
         return None
 
+    def annealed(
+        self, cost: Formula, eps: Tensor, damped: Tensor, starts: Tensor,
+        log_weights: Tensor, firsts: Tensor, partner: Tensor,
+    ) -> Tensor | None:  # fmt: skip
+        """Both potentials before the last step of GeomLoss's schedule, if one call takes all steps of small clouds.
+
+        Args:
+            cost: the formula.
+            eps: temperatures ``(T, B)``.
+            damped: minus their damped values.
+            starts: ``(B,)``, the step before which an item waits.
+            log_weights: of the columns, ``(B, N)``.
+            firsts: one item of each two that belong together, ``(P,)``.
+            partner: ``(B,)``, the item whose potential is the other one; a symmetric item is its own.
+
+        Returns:
+            ``(B, N)``; None where steps are taken one by one.
+        """
+        return None
+
     def both_ways(
         self, cost: Formula, eps: Tensor, row: Tensor, col: Tensor, right: Tensor, left: Tensor
     ) -> tuple[Tensor, Tensor, tuple[float, float]] | None:

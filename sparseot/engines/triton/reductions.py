@@ -25,9 +25,7 @@ __all__ = ["TritonReductions", "launch", "real"]
 NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 WORTH = 4  # tiles that are worth a program of their own
-GROUPS = (
-    3  # of coordinates, for which a sum with its slopes is not more than one without and theirs
-)
+GROUPS = 3  # of coordinates: no more, and a sum with its slopes is not more than both apart
 JOINED = 256  # rows of a program that joins parts
 ENTRIES = 1 << 26  # pairs at a time, where torch takes them
 PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
@@ -142,6 +140,11 @@ class TritonReductions(Reductions):
         if self.lists or not (products or self._worth(cost)):
             return None
         return self._log_sums(cost, eps, col, guess, True)
+
+    def annealed(self, *task: Any) -> Tensor | None:
+        from .small import annealed
+
+        return annealed(self, *task)
 
     def _log_sums(
         self, cost: Formula, eps: Tensor, col: Tensor, guess: Tensor | None, sloped: bool

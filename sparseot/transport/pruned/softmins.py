@@ -111,10 +111,10 @@ class PrunedSoftmins(Softmins):
         lack, mass, sound = self.loops.marginal(*given, (LOWEST, HIGHEST))
         if look and not sound:
             return self.damped(side, here, *self._mended(side, here, there, total))
-        softmin, rho = torch.sub(here, total.log(), alpha=self.eps), self.penalty.rhos[side]
-        value = softmin if math.isinf(rho) else softmin / (1 + self.eps / rho)
+        softmin = torch.sub(here, total.log(), alpha=self.eps)
         if not look:
             sound = sound & (self._rise(side, here, there) <= self.slack)
+        value = self.penalty.damped(side, softmin, self.eps)
         return Step(value, lack / self.masses[side], mass, None if look else sound)
 
     def _mended(self, side: int, here: Tensor, there: Tensor, total: Tensor) -> list[Tensor]:

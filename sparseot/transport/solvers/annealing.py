@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,8 @@ class AveragedAnnealing(Solver):
         source, target = problem.source, problem.target
         towards = _Update(problem, source, target)
         if problem.symmetric:
-            now, h, _ = self._averaged(problem, lengths, towards, lambda now, f, *rest: f)
+            course = self._course(problem, lengths)
+            now, h, _ = self._averaged(course, towards, lambda now, f, *rest: f)
             new, slopes = towards.last(*now, h, h)
             return Solution(new, new, h, h, slopes=(slopes, slopes))
         back = _Update(problem.swapped(), target, source)
@@ -85,7 +86,7 @@ class AveragedAnnealing(Solver):
         def turned(now: Step, _: Tensor, f: Values, g: Values, weight: Weight) -> Tensor:
             return _mean(g, back(*now, f, g), weight)
 
-        now, f, g = self._averaged(problem, lengths, towards, turned)
+        now, f, g = self._averaged(self._course(problem, lengths), towards, turned)
         (f_new, on_x), (g_new, on_y) = towards.last(*now, g, f), back.last(*now, f, g)
         return Solution(f_new, g_new, f, g, slopes=(on_x, on_y))
 
@@ -100,13 +101,21 @@ class AveragedAnnealing(Solver):
         here, there = (_stacked([pair[k] for pair in sides]) for k in (0, 1))
         first = problems[0]
         places = [block * items + k for block in partner for k in range(items)]
-        holders = torch.tensor(places, device=lengths.device)
+        firsts = [at for at, other in enumerate(places) if at <= other]
+        holders, pairs = torch.tensor(places + firsts, device=lengths.device).tensor_split(
+            [len(places)]
+        )
 
         def other(now: Step, f: Tensor, *rest: Any) -> Tensor:
             return f if blocks == 1 else f.index_select(0, holders)
 
         towards = _Update(first, here, there)
-        now, f_prev, g_prev = self._averaged(first, lengths.repeat(blocks), towards, other)
+        course = self._course(first, lengths.repeat(blocks))
+        at_once = towards.annealed(course, pairs, holders)
+        if at_once is None:
+            now, f_prev, g_prev = self._averaged(course, towards, other)
+        else:
+            now, f_prev, g_prev = course.steps[-1], at_once, other(course.steps[-1], at_once)
         f_new, moved = towards.last(*now, g_prev, f_prev)
         f, g = f_new.split(items), g_prev.split(items)
         slopes = [None] * blocks if moved is None else moved.split(items)
@@ -118,24 +127,26 @@ class AveragedAnnealing(Solver):
             block = theirs + 1
         return found
 
-    def _averaged(
-        self, problem: Problem, lengths: Tensor, towards: _Update, other: Other
-    ) -> tuple[Step, Tensor, Tensor]:
-        """The last step, and both potentials before it, which it updates in full.
-
-        ``other`` gives the second potentials, averaged too, from the first ones, or from both of before.
-        """
+    def _course(self, problem: Problem, lengths: Tensor) -> _Course:
+        """The schedule of these items, on the device of the points."""
         like = problem.source.positions
         schedule, start = _schedule(problem.p, tuple(lengths.tolist()), problem.blur, self.scaling)
         together = not start.any()
         schedule, start = schedule.to(like), start.to(like.device)
-        damped = (-schedule * problem.penalty.damping(schedule)).unbind()
-        steps = list(zip(schedule.unbind(), damped, strict=True))
+        return _Course(schedule, -schedule * problem.penalty.damping(schedule), start, together)
+
+    @staticmethod
+    def _averaged(course: _Course, towards: _Update, other: Other) -> tuple[Step, Tensor, Tensor]:
+        """The last step, and both potentials before it, which it updates in full.
+
+        ``other`` gives the second potentials, averaged too, from the first ones, or from both of before.
+        """
+        steps = course.steps
         f = towards(*steps[0], None, None)
         g = other(steps[0], f, None, None, 1.0)
         for step, now in enumerate(steps):
             # Weight of the new iterate: items with a shorter schedule wait at first.
-            weight = 0.5 if together else 0.5 * (start <= step).to(f)
+            weight = 0.5 if course.together else 0.5 * (course.start <= step).to(f)
             next_f = _mean(f, towards(*now, g, f), weight)
             f, g = next_f, other(now, next_f, f, g, weight)
         return steps[-1], f, g
@@ -145,6 +156,20 @@ Step = tuple[Tensor, Tensor]  # temperatures, and minus their damped values
 Weight = Tensor | float
 Values = Tensor | None  # a potential of it, or none yet
 Other = Callable[[Step, Tensor, Values, Values, Weight], Tensor]
+
+
+@dataclass(frozen=True)
+class _Course:
+    """Temperatures ``(T, B, 1)``, minus their damped values, and when each item starts ``(B, 1)``."""
+
+    temperatures: Tensor
+    damped: Tensor
+    start: Tensor
+    together: bool
+
+    @cached_property
+    def steps(self) -> list[Step]:
+        return list(zip(self.temperatures.unbind(), self.damped.unbind(), strict=True))
 
 
 def _mean(old: Tensor | None, new: Tensor, weight: Weight) -> Tensor:
@@ -164,6 +189,11 @@ class _Update:
         ``eps`` ``(B, 1)`` is a temperature for each item, ``damped`` minus its damped value.
         """
         return damped * self.sums.logsumexp(*self._task(eps, damped, g, f))
+
+    def annealed(self, course: _Course, firsts: Tensor, partner: Tensor) -> Tensor | None:
+        """All but the last step at once, where the engine does so."""
+        times = course.temperatures[..., 0], course.damped[..., 0], course.start[:, 0]
+        return self.sums.annealed(self.cost, *times, self.log_weights, firsts, partner)
 
     def last(
         self, eps: Tensor, damped: Tensor, g: Tensor, f: Tensor

@@ -111,9 +111,9 @@ class Launches(TorchDispatchMode):
 
 
 def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
-    """Clouds of equal size are one batch: a kernel and five operators for all four potentials."""
+    """Clouds of equal size are one batch: a kernel and five operators for all four potentials, unless they are small."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton import reductions, small
 
     runs, counts = [], []
 
@@ -124,6 +124,7 @@ def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
     monkeypatch.setattr(reductions, "launch", note)
     monkeypatch.setattr(engine, "unfit", lambda device: None)
     x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
+    monkeypatch.setattr(small, "SMALL", 0)
     for scaling in (0.5, 0.25):
         runs.clear()
         with Launches() as launches:
@@ -132,6 +133,52 @@ def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
     (many, all_many), (few, all_few) = counts
     assert (many, few) == (11, 8)
     assert all_many - all_few <= 6 * (many - few)  # zero_ of the stand-in stands for the kernel
+
+
+def test_the_schedule_of_small_clouds_is_two_launches(monkeypatch):
+    """However many steps it has: all but the last, and that one, which brings the gradient."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions, small
+
+    runs, counts = [], []
+
+    def note(kernel, grid, warps, out, *rest, **switches):
+        runs.append((kernel, grid))
+        out.zero_()
+
+    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(engine, "unfit", lambda device: None)
+    x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
+    for scaling in (0.5, 0.25):
+        runs.clear()
+        with Launches() as launches:
+            so.SamplesLoss(blur=0.01, diameter=1.0, scaling=scaling, backend="triton")(x, y)
+        assert [kernel for kernel, _ in runs] == [small.schedule, reductions.kernels.log_sums]
+        assert runs[0][1] == (6,)  # a program for each of three problems of two items
+        counts.append(len(launches.names))
+    assert counts[0] == counts[1]
+
+
+def test_a_small_schedule_reads_no_number(monkeypatch):
+    """On tensors that have none; large clouds, and products on matrix units, go step by step."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions
+
+    runs = []
+    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    for count, dim, power, expected in (
+        (500, 3, 2, 1),
+        (500, 64, 1, 1),
+        (500, 64, 2, 0),
+        (600, 3, 2, 0),
+    ):
+        x = torch.empty(2, count, dim, device="meta")
+        times, places = torch.empty(5, 2, device="meta"), torch.empty(2, device="meta").long()
+        sums = load("triton").bind(x, x)
+        task = times, times, places, x[..., 0], places[:1], places
+        found = sums.annealed(ground_cost(power), *task)
+        assert len(runs) == expected and (found is not None) == bool(expected)
+        runs.clear()
 
 
 @pytest.mark.parametrize("dim", [3, 64])
