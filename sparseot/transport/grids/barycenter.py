@@ -11,8 +11,9 @@ density d that stands for the transport of the average to itself, one sweep is
     d \gets \sqrt{d \beta / K d},
 
 with the Gibbs kernel K (Janati, Cuturi and Gramfort, 2020, "Debiased Sinkhorn barycenters", algorithm
-1; d = 1 is the biased one of Benamou et al., 2015). It ends when the plans of all images have the
-average as their other marginal.
+1; d = 1 is the biased one of Benamou et al., 2015). Plain sweeps are slow where images have edges sharper than
+the blur, which d sharpens little by little; sweeps are mixed (``mixing.py``). It ends when the plans of all
+images have the average as their other marginal, and it has come to rest.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from ...points import check_integer, check_positive, log_weights
 from ...precision import at_least_single
 from ..solvers.course import COARSE, RATIO, SWEEPS, temperatures
 from .images import Axes, as_axes, unit_images
+from .mixing import Mixing
 from .pyramid import Cut, coarser, interpolated, pooled, schedule
 
 __all__ = ["GridBarycenter", "grid_barycenter"]
@@ -46,7 +48,8 @@ class GridBarycenter:
         image: the averages, ``(*batch, *grid)``, of the kind and dtype of the images and of their mass.
         converged: whether the tolerance was met by all of them.
         residual: L1 distance of the average from the marginals of its plans, relative to the mass, and
-            averaged over the images as they are; the largest of the batch.
+            averaged over the images as they are, or from the average one sweep before, if that is
+            larger; the largest of the batch.
         n_iter: sweeps over all temperatures.
         blur, debias, tol: as they were asked for.
 
@@ -108,7 +111,7 @@ def grid_barycenter(
             after the first, or as many as there are numbers in ``spacing``.
         debias: False for the average in the sense of the cost with the entropy of the plan itself, as Benamou et al.
             (2015) define it: variances grow by ``blur ** 2``.
-        tol: L1 error of the marginals, relative to the mass.
+        tol: L1 error of the marginals, and L1 change of the average by the last sweep, relative to the mass.
         max_sweeps: largest number of sweeps at the last temperature.
 
     Returns:
@@ -140,7 +143,7 @@ def grid_barycenter(
     found, residual, spent = sweeps.run(float(blur), tol, max_sweeps)
     if residual > tol:
         warn_user(
-            f"The marginals of the average are off by {residual:.1e} of the mass after {spent} sweeps, "
+            f"The marginals of the average are off, or it still moves, by {residual:.1e} of the mass after {spent} sweeps, "
             f"tol={tol:g} was asked for. Allow more with max_sweeps=..., or take a larger blur."
         )
     image = (found * mass[..., None]).reshape(*batch, *axes.shape)
@@ -168,11 +171,12 @@ def _as_weights(weights: Any, a: Tensor, axes: Axes) -> tuple[Tensor, tuple[int,
 class _Sweeps:
     """Averages of ``(B, K, N)`` images of mass one by ``(T, K)`` weights; B is T, or one.
 
-    Potentials are ``(T, K, N)``, logarithms of averages and of d ``(T, N)``.
+    Each image has a state ``(T, N)``, the logarithm of what its potential becomes on the average, and so
+    has d. They are visited one after the other and changed in place.
     """
 
     def __init__(self, grid: GridEngine, a: Tensor, w: Tensor, debias: bool) -> None:
-        self.grid, self.a, self.w, self.debias = grid, a, w[..., None], debias
+        self.grid, self.a, self.w, self.debias = grid, a, w, debias
 
     def run(self, blur: float, tol: float, most: int) -> tuple[Tensor, float, int]:
         """The averages, the largest error, and the number of sweeps."""
@@ -180,44 +184,72 @@ class _Sweeps:
         falling = temperatures(max(math.hypot(*sides), blur) ** 2, blur**2, RATIO)
         steps, spent = schedule(self.grid, falling), 0
         cut = steps[0][1]
-        size = coarser(self.grid, cut).size
-        g, d = (self.a.new_zeros(*self.w.shape[:k], size) for k in (2, 1))
+        size, (items, count) = coarser(self.grid, cut).size, self.w.shape
+        *g, d = self.a.new_zeros(count + 1, items, size).unbind()
         for k, (eps, new) in enumerate(steps):
-            g = interpolated(g.flatten(0, 1), self.grid, cut, new).unflatten(0, g.shape[:2])
-            finer = math.log(
-                coarser(self.grid, new).size / d.shape[1]
-            )  # d, too, is a mass of cells
-            d, cut = interpolated(d, self.grid, cut, new) - self.debias * finer, new
-            goal = (tol, most) if k == len(steps) - 1 else (max(COARSE, tol), SWEEPS)
-            average, g, d, error, count = self._settle(g, d, eps, cut, *goal)
+            finer = math.log(coarser(self.grid, new).size / d.shape[1])
+            for j, h in enumerate(g):
+                g[j] = interpolated(h, self.grid, cut, new)
+            d = interpolated(d, self.grid, cut, new) - self.debias * finer  # a mass of cells
+            cut, last = new, k == len(steps) - 1
+            level = _Level(self, eps, cut, g, d)
+            goal = (tol, most) if last else (max(COARSE, tol), SWEEPS)
+            average, error, count = level.settle(*goal)
             spent += count
-        return average.exp(), error, spent
+            if not last:
+                level.leave(average)
+        return average.exp_(), error, spent
 
-    def _settle(
-        self, g: Tensor, d: Tensor, eps: float, cut: Cut, tol: float, most: int
-    ) -> tuple[Tensor, Tensor, Tensor, float, int]:
-        """Sweeps at one temperature, on the cells of one cut."""
-        sums = GridReductions(coarser(self.grid, cut))
-        a = torch.stack([pooled(item, self.grid.shape, cut) for item in self.a])
-        logs = log_weights(a)
 
-        def smoothed(logs: Tensor) -> Tensor:
-            """Logarithms of products with the Gibbs kernel."""
-            found, _ = sums.averaged(0.5 / eps, logs.reshape(-1, logs.shape[-1]))
-            return found.view(logs.shape)
+class _Level:
+    """The sweeps of one temperature on the cells of one cut; ``g`` and d are changed in place."""
 
-        f, spent = smoothed(logs + g / eps), 0  # less f, in temperatures, in this function
+    def __init__(self, of: _Sweeps, eps: float, cut: Cut, g: list[Tensor], d: Tensor) -> None:
+        self.w, self.debias, self.eps = of.w, of.debias, eps
+        self.sums = GridReductions(coarser(of.grid, cut))
+        self.images = [of.a[:, k] for k in range(of.a.shape[1])]
+        if any(size > 1 for size in cut):
+            self.images = [pooled(image, of.grid.shape, cut) for image in self.images]
+        self.states, self.d = g, d
+        for k, h in enumerate(g):
+            h.copy_(self._smoothed(log_weights(self.images[k]) + h / eps))
+
+    def settle(self, tol: float, most: int) -> tuple[Tensor, float, int]:
+        """Logarithms of the averages, the largest error, and the number of sweeps."""
+        mixing, spent = Mixing([*self.states, self.d] if self.debias else self.states), 0
+        before = self.d.new_full((1,), math.inf)
         while True:
             spent += 1
-            average = d + (self.w * f).sum(1)
-            g = -eps * smoothed(average[:, None] - f)
-            new = smoothed(logs + g / eps)
-            weights = average.exp()
-            error = (self.w[..., 0] * (weights[:, None] * (new - f).expm1()).abs().sum(-1)).sum(1)
-            f = new
-            if self.debias:
-                before, d = d, (d + average - smoothed(d)) / 2
-                error = torch.maximum(error, (weights * (2 * (d - before)).expm1().abs()).sum(-1))
-            largest = float(error.max())
+            average = self.d.clone()
+            for w, state in zip(self.w.T, self.states, strict=True):
+                average.addcmul_(w[:, None], state)
+            error = self._sweep(average, mixing)
+            now = average.exp()
+            moved, before = (now - before).abs_().sum(-1), now
+            largest = float(torch.maximum(error, moved).max())
             if largest <= tol or spent >= most:
-                return average, g, d, largest, spent
+                return average, largest, spent
+            mixing.move(error)
+
+    def _sweep(self, average: Tensor, mixing: Mixing) -> Tensor:
+        """Shows all residuals, and tells the errors ``(T,)``."""
+        weights, error = average.exp(), average.new_zeros(len(average))
+        for k, (w, state) in enumerate(zip(self.w.T, self.states, strict=True)):
+            g = self._smoothed(average - state).neg_()
+            residual = self._smoothed(g.add_(log_weights(self.images[k]))).sub_(state)
+            error += w * (weights * residual.expm1().abs_()).sum(-1)
+            mixing.see(k, residual, w[:, None] * weights)
+        if self.debias:
+            residual = (average - self._smoothed(self.d)).sub_(self.d)
+            error = torch.maximum(error, (weights * residual.expm1().abs_()).sum(-1))
+            mixing.see(len(self.states), residual.div_(2), weights)
+        return error
+
+    def leave(self, average: Tensor) -> None:
+        """Potentials of the images in the place of the states."""
+        for state in self.states:
+            state.copy_(self._smoothed(average - state)).mul_(-self.eps)
+
+    def _smoothed(self, logs: Tensor) -> Tensor:
+        """Logarithms of products ``(T, n)`` with the Gibbs kernel."""
+        return self.sums.averaged(0.5 / self.eps, logs.expand(len(self.w), -1))[0]
