@@ -102,7 +102,7 @@ def test_an_error_ends_the_others_and_reaches_the_caller(workers, error):
 
 def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
     lock, running, most = threading.Lock(), [0], [0]
-    screen = screens.screen
+    screen = screens.screen_squares
 
     def watched(*args):
         with lock:
@@ -114,7 +114,7 @@ def test_a_solve_uses_no_more_threads_than_torch(workers, monkeypatch):
             running[0] -= 1
         return found
 
-    monkeypatch.setattr(screens, "screen", watched)
+    monkeypatch.setattr(screens, "screen_squares", watched)
     monkeypatch.setattr(kept_numba, "BOXES", 1)
     x, y = torch.rand(2, 2000, 2)
     so.solve_sample(x, y, blur=0.02, solver=so.Sinkhorn(multilevel=True))

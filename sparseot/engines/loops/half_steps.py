@@ -27,18 +27,21 @@ def frames(points, centres, potential, size, curve, slopes, heights, below, lo, 
     mean, gap = np.empty(dim), np.empty(dim)
     normal = np.empty((dim, dim + 1))  # and the right hand side
     for c in range(lo, hi):
-        mean[:], normal[:] = 0.0, 0.0
+        for d in range(dim):
+            mean[d] = 0.0
+            for e in range(dim + 1):
+                normal[d, e] = 0.0
         for p in range(c * size, (c + 1) * size):
-            mean += points[min(p, n - 1)]
-        mean /= size
-        for p in range(c * size, (c + 1) * size):
-            p = min(p, n - 1)
             for d in range(dim):
-                gap[d] = points[p, d] - mean[d]
+                mean[d] += points[min(p, n - 1), d] / size
+        for p in range(c * size, (c + 1) * size):
+            at = min(p, n - 1)
+            for d in range(dim):
+                gap[d] = points[at, d] - mean[d]
                 for e in range(d + 1):
                     normal[d, e] += gap[d] * gap[e]
-                normal[d, dim] += gap[d] * potential[p]
-        _solve(normal, slopes[c])
+                normal[d, dim] += gap[d] * potential[at]
+        _solve(normal, slopes, c)
         highest = -np.inf
         for p in range(c * size, (c + 1) * size):
             along, square, at = 0.0, 0.0, min(p, n - 1)
@@ -55,8 +58,8 @@ def frames(points, centres, potential, size, curve, slopes, heights, below, lo, 
 
 
 @njit(inline="always", **ADDING)
-def _solve(normal, out):
-    """The solution of a system, with a ridge: lower triangle and right hand side are given, and overwritten."""
+def _solve(normal, out, c):
+    """The solution of a system, with a ridge, into a row: lower triangle and right hand side are overwritten."""
     dim, ridge = len(normal), 0.0
     for d in range(dim):
         ridge += normal[d, d]
@@ -69,14 +72,14 @@ def _solve(normal, out):
                 normal[e, k] -= factor * normal[k, d]
             normal[e, dim] -= factor * normal[d, dim]
     for d in range(dim - 1, -1, -1):
-        out[d] = normal[d, dim]
+        total = normal[d, dim]
         for e in range(d + 1, dim):
-            out[d] -= normal[e, d] * out[e]
-        out[d] /= normal[d, d]
+            total -= normal[e, d] * out[c, e]
+        out[c, d] = total / normal[d, d]
 
 
 @njit(**STRICT)
-def biases(below, potential, built, logs, height, rows, cols):
+def biases(potential, built, height, below, logs, rows, cols):
     """``below + height potential`` into ``rows``, and with ``logs`` into ``cols``, in their precision.
 
     The last potential fills up the blocks.
@@ -85,8 +88,6 @@ def biases(below, potential, built, logs, height, rows, cols):
         By how much the potential has risen above ``built``; NaN where it is no number.
     """
     n, rise, check = len(potential), -np.inf, 0.0
-    below, logs = below.reshape(-1), logs.reshape(-1)
-    rows, cols = rows.reshape(-1), cols.reshape(-1)
     for i in range(n):
         gap = potential[i] - built[i]
         rise = max(rise, gap)

@@ -37,7 +37,7 @@ class NumbaLoops(TileLoops):
     """What all costs share; the compiled functions of one are in a module of its own."""
 
     module: str
-    power: int  # of the distance
+    screens: str  # the compiled screen of that cost
 
     @property
     def loops(self) -> ModuleType:
@@ -59,11 +59,13 @@ class NumbaLoops(TileLoops):
         shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
         edges = [count * k // shares for k in range(shares + 1)]
         counts, omitted = np.zeros(count, np.int64), np.zeros(count)
-        args = rows.arrays, cols.arrays, *where, ends, threshold, self.power, counts, omitted
+        args = rows.arrays, cols.arrays, *where, ends, threshold, counts, omitted
         found: list[Any] = [None] * shares
 
+        loop = getattr(screens, self.screens)
+
         def part(k: int, _: int) -> None:
-            found[k] = screens.screen(*args, edges[k], edges[k + 1])
+            found[k] = loop(*args, edges[k], edges[k + 1])
 
         share(part, range(shares + 1))
         blocks = torch.from_numpy(np.concatenate(found))
@@ -120,7 +122,8 @@ class NumbaLoops(TileLoops):
     ) -> tuple[Tensor, Tensor, Tensor | float]:
         below, built, values, more = views(*frame, potential, logs)
         both = [np.empty(below.shape, like.arrays[-1].dtype) for _ in range(2)]
-        rise: float = half_steps.biases(below, values, built, more, height, *both)
+        flat = (t.reshape(-1) for t in (below, more, *both))
+        rise: float = half_steps.biases(values, built, height, *flat)
         return torch.from_numpy(both[0]), torch.from_numpy(both[1]), rise
 
     def marginal(
@@ -149,7 +152,7 @@ class NumbaLoops(TileLoops):
 class NumbaSquares(NumbaLoops):
     """Those of half of the squared distance."""
 
-    module, power = "kept_squares", 2
+    module, screens = "kept_squares", "screen_squares"
 
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         assert not power, "these loops know no distance"
@@ -159,7 +162,7 @@ class NumbaSquares(NumbaLoops):
 class NumbaDistances(NumbaLoops):
     """Those of the distance."""
 
-    module, power = "kept_distances", 1
+    module, screens = "kept_distances", "screen_distances"
 
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         return power, rounding(rows, cols)

@@ -12,7 +12,7 @@ from .compiled import njit
 from .exponentials import exp2
 from .pairs import OPTIONS
 
-__all__ = ["screen"]
+__all__ = ["screen_distances", "screen_squares"]
 
 
 @njit(inline="always", **OPTIONS)
@@ -88,21 +88,9 @@ def _with_room(kept, total, more):
     return longer
 
 
-@njit(**OPTIONS)
-def screen(rows, cols, parents, starts, near, ends, threshold, power, counts, omitted, lo, hi):
-    """The tiles of row blocks lo to hi whose bound passes the threshold.
-
-    A tile is kept where ``bound + max(w_I, w_J)`` reaches the threshold. What is dropped is
-    bounded: ``omitted[I]`` grows by the sum of ``2^(bound + m_J)``, which no row sum of block I
-    misses by more.
-
-    Args:
-        rows: centres (D, C), half sides, slopes, heights F (C,), weights w, masses m of the row
-            blocks; ``cols`` those of the column blocks.
-        parents: the group of each row block; it meets the groups of columns
-            ``near[starts[P]:starts[P + 1]]``, which are the blocks ``ends[Q]`` to ``ends[Q + 1]``.
-        power: 2 where the cost is half of the squared distance, 1 where it is the distance.
-    """
+@njit(inline="always", **OPTIONS)
+def _screen(of, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
+    """See :func:`screen_squares`; ``of`` bounds the exponents."""
     xc, xr, xs, xf, xw, _ = rows
     yc, yr, ys, yf, yw, ym = cols
     longest = 0
@@ -115,11 +103,35 @@ def screen(rows, cols, parents, starts, near, ends, threshold, power, counts, om
         for k in range(starts[P], starts[P + 1]):
             first, last = ends[near[k]], ends[near[k] + 1]
             kept = _with_room(kept, total, last - first)
-            if power == 2:
-                _of_squares(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
-            else:
-                _of_distances(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
+            of(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
             total, lost = _sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
             omitted[I] += lost
         counts[I] = total - before
     return kept[:total]
+
+
+@njit(**OPTIONS)
+def screen_squares(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
+    """The tiles of row blocks lo to hi whose bound passes the threshold.
+
+    A tile is kept where ``bound + max(w_I, w_J)`` reaches the threshold. What is dropped is
+    bounded: ``omitted[I]`` grows by the sum of ``2^(bound + m_J)``, which no row sum of block I
+    misses by more.
+
+    Args:
+        rows: centres (D, C), half sides, slopes, heights F (C,), weights w, masses m of the row
+            blocks; ``cols`` those of the column blocks.
+        parents: the group of each row block; it meets the groups of columns
+            ``near[starts[P]:starts[P + 1]]``, which are the blocks ``ends[Q]`` to ``ends[Q + 1]``.
+    """
+    return _screen(
+        _of_squares, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi
+    )
+
+
+@njit(**OPTIONS)
+def screen_distances(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
+    """The same where the cost is the distance."""
+    return _screen(
+        _of_distances, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi
+    )

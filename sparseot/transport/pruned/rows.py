@@ -7,15 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ...engines.choose import choose_engine
-from ...formulas import GroundCost
 from ...operators.small import squares
-from ...points import log_weights
 from .clouds import BlockCloud
-from .coarse import Cells
 from .scales import Scale
 
-__all__ = ["softmins_at_once", "softmins_of", "times_squares"]
+__all__ = ["softmins_of", "times_squares"]
 
 ROWS = 1 << 20  # pairs at a time; the heap does not take up the holes that larger ones leave
 
@@ -31,20 +27,6 @@ def softmins_of(x: Tensor, other: BlockCloud, there: Tensor, scale: Scale) -> Te
         total = exponents.sub_(top[:, None]).exp2_().sum(1)
         found[k : k + rows] = (top + total.log2()) / -scale.height
     return found
-
-
-def softmins_at_once(
-    cost: GroundCost, eps: float, clouds: tuple[Cells, Cells], there: Tensor, guess: Tensor
-) -> Tensor:
-    """The softmins ``(n,)`` at the points of one cloud of a potential of the other, by compiled loops over all pairs.
-
-    This is faster for few pairs than choosing some of them; ``guess`` ``(n,)`` is what they may be.
-    """
-    x, y = (c.points[None] for c in clouds)
-    sums = choose_engine("numba", cost, x, y)[0].bind(x, y)
-    col, shift = log_weights(clouds[1].weights) + there / eps, guess / -eps
-    found = sums.logsumexp(cost, shift.new_full((1,), eps), col[None], shift[None])
-    return -eps * found[0]
 
 
 def times_squares(products: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, v: Tensor) -> Tensor:

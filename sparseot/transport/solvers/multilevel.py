@@ -25,13 +25,12 @@ from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
 from ..pruned.coarse import Carried, Cells, whole_cells
 from ..pruned.memory import check_memory
-from ..pruned.rows import softmins_at_once
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
 from .relaxation import alternate, self_fixed_point
-from .small import STORED_PAIRS, StoredSoftmins, newton_sweeps
+from .small import STORED_PAIRS, StoredSoftmins
 
 __all__ = ["Multilevel", "solve_kept_pairs"]
 
@@ -44,7 +43,6 @@ FINER = 1.3  # factor by which cells shrink at the last temperature, while they 
 FEW = 0.15  # of those of the points
 SINGLE = 1e-4  # tolerance below which the loops run in double precision
 SLACK = 0.8  # share of the tolerance to sweep for, so that the last check finds it met
-AT_ONCE = 1 << 20  # pairs that are summed sooner than some of them are chosen
 FINEST = 1 / 20  # of the tolerance, below which sweeping for less does not help the check
 
 Start = tuple[Tensor, Tensor] | None
@@ -150,11 +148,10 @@ class Multilevel:
         self, side: int, clouds: tuple[Cells, Cells], guess: Tensor, other: Tensor, eps: float
     ) -> Tensor:
         """The update of a potential at the points of one cloud, told that of the other; ``guess`` is what it may be."""
-        if self.compiled and math.prod(len(c.points) for c in clouds) <= AT_ONCE:
-            softmin = softmins_at_once(self.cost, eps, clouds, other, guess)
-            return self.penalty.damped(side, softmin, eps)
-        X, Y = (c.blocks for c in clouds)
         penalty = self.penalty.swapped() if side else self.penalty
+        if (stored := self._stored(clouds, eps, penalty)) is not None:
+            return stored.step(0, guess, other).value
+        X, Y = (c.blocks for c in clouds)
         softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
         return softmins.step(0, guess[X.order], other[Y.order]).value[X.inverse]
 
@@ -168,10 +165,8 @@ class Multilevel:
         how: dict[str, Any] = {"tol": tol, "budget": budget, "rho2": self.course.rate(eps)}
         how["watch"] = self.course.watch(eps)
         sizes = len(cells[0].points), len(cells[1].points)
-        if self.compiled and math.prod(sizes) <= STORED_PAIRS:
-            source, target = ((c.points, c.weights) for c in cells)
-            stored = StoredSoftmins(self.cost, self.penalty, eps, source, target)
-            found, kept = alternate(stored, f, g, sweeps=newton_sweeps, **how), 1.0
+        if (stored := self._stored(cells, eps, self.penalty)) is not None:
+            found, kept = alternate(stored, f, g, **how), 1.0
             values = [found.f, found.g_prev]
         else:
             X, Y = (c.blocks for c in cells)
@@ -278,6 +273,15 @@ class Multilevel:
         X, Y = (cells.blocks.inverse for cells in self.whole)
         f, f_prev, g, g_prev = found.f[X], found.f_prev[X], found.g[Y], found.g_prev[Y]
         return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
+
+    def _stored(
+        self, cells: tuple[Cells, Cells], eps: float, penalty: Marginals
+    ) -> StoredSoftmins | None:
+        """The softmins over all pairs of cells, where there are few."""
+        if not self.compiled or math.prod(len(c.points) for c in cells) > STORED_PAIRS:
+            return None
+        source, target = ((c.points, c.weights) for c in cells)
+        return StoredSoftmins(self.cost, penalty, eps, source, target)
 
     def _softmins(
         self,

@@ -6,10 +6,7 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.formulas import GroundCost
 from sparseot.transport.pruned import clouds
-from sparseot.transport.pruned.coarse import Cells
-from sparseot.transport.pruned.rows import softmins_at_once
 from sparseot.transport.solvers import multilevel
 from sparseot.transport.solvers.small import STORED_PAIRS
 from tests.references.dense import cost_matrix
@@ -220,15 +217,3 @@ def test_cells_of_few_pairs_are_solved_without_choosing_any(monkeypatch):
     few = [math.prod(level.points) <= STORED_PAIRS for level in levels]
     assert any(few) and made and min(made) > STORED_PAIRS
     assert len(made) == len(levels) - sum(few)  # and none for potentials on their way
-
-
-@pytest.mark.parametrize("p", [1, 2])
-def test_softmins_of_few_pairs_at_once(p):
-    """Those of the other cloud's potential, with points of no weight."""
-    x, y = torch.rand(30, 2).double(), torch.rand(40, 2).double()
-    b, g = weights(40), torch.randn(40).double() * 0.1
-    b[:5] = 0
-    clouds = Cells(x, weights(30), 0.0), Cells(y, b, 0.0)
-    found = softmins_at_once(GroundCost(1 / p, p), 0.01, clouds, g, torch.zeros(30).double())
-    exponents = (g - cost_matrix(x, y, p)) / 0.01 + b.log()
-    torch.testing.assert_close(found, -0.01 * exponents.logsumexp(1), rtol=1e-10, atol=1e-12)
