@@ -230,16 +230,6 @@ class TileLoops(ABC):
     # What surrounds the sums of a half-step.
 
     @abstractmethod
-    def frames(
-        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Slopes ``(C, D)`` of a potential by least squares, and the largest number ``(C,)`` that is left of it.
-
-        Blocks have ``size`` points ``(n, D)``, told from their centres; the last point fills them up. With
-        a ``curve``, also minus what slopes, largest numbers and ``curve |dx|^2`` are at the points: ``(C, size)``.
-        """
-
-    @abstractmethod
     def biases(
         self,
         frame: tuple[Tensor, Tensor],

@@ -11,71 +11,13 @@ import numpy as np
 from .compiled import njit
 from .pairs import OPTIONS
 
-__all__ = ["biases", "frames", "marginal"]
+__all__ = ["biases", "marginal"]
 
 STRICT = {**OPTIONS, "fastmath": False}
 ADDING = {
     **OPTIONS,
     "fastmath": {"reassoc", "nsz", "contract"},
 }  # infinity and NaN are themselves here, too
-
-
-@njit(**ADDING)
-def frames(points, centres, potential, size, curve, slopes, heights, below, lo, hi):
-    """Slopes and largest rests of blocks lo to hi, and ``below`` where it has room: see ``TileLoops.frames``."""
-    n, dim = points.shape
-    mean, gap = np.empty(dim), np.empty(dim)
-    normal = np.empty((dim, dim + 1))  # and the right hand side
-    for c in range(lo, hi):
-        for d in range(dim):
-            mean[d] = 0.0
-            for e in range(dim + 1):
-                normal[d, e] = 0.0
-        for p in range(c * size, (c + 1) * size):
-            for d in range(dim):
-                mean[d] += points[min(p, n - 1), d] / size
-        for p in range(c * size, (c + 1) * size):
-            at = min(p, n - 1)
-            for d in range(dim):
-                gap[d] = points[at, d] - mean[d]
-                for e in range(d + 1):
-                    normal[d, e] += gap[d] * gap[e]
-                normal[d, dim] += gap[d] * potential[at]
-        _solve(normal, slopes, c)
-        highest = -np.inf
-        for p in range(c * size, (c + 1) * size):
-            along, square, at = 0.0, 0.0, min(p, n - 1)
-            for d in range(dim):
-                dx = points[at, d] - centres[c, d]
-                along += slopes[c, d] * dx
-                square += dx * dx
-            highest = max(highest, potential[at] - along)
-            if below.shape[1]:
-                below[c, p - c * size] = -along - curve * square
-        heights[c] = highest
-        for i in range(below.shape[1]):
-            below[c, i] -= highest
-
-
-@njit(inline="always", **ADDING)
-def _solve(normal, out, c):
-    """The solution of a system, with a ridge, into a row: lower triangle and right hand side are overwritten."""
-    dim, ridge = len(normal), 0.0
-    for d in range(dim):
-        ridge += normal[d, d]
-    for d in range(dim):
-        normal[d, d] += 1e-9 * ridge + 1e-300
-    for d in range(dim):
-        for e in range(d + 1, dim):
-            factor = normal[e, d] / normal[d, d]
-            for k in range(d + 1, e + 1):
-                normal[e, k] -= factor * normal[k, d]
-            normal[e, dim] -= factor * normal[d, dim]
-    for d in range(dim - 1, -1, -1):
-        total = normal[d, dim]
-        for e in range(d + 1, dim):
-            total -= normal[e, d] * out[c, e]
-        out[c, d] = total / normal[d, d]
 
 
 @njit(**STRICT)

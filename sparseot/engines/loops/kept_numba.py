@@ -25,7 +25,7 @@ from ..kept import (
     views,
 )
 from ..openmp import thread_count
-from ..threads import share, share_ranges
+from ..threads import share
 from . import half_steps, screens
 
 __all__ = ["NumbaDistances", "NumbaSquares"]
@@ -99,18 +99,6 @@ class NumbaLoops(TileLoops):
         args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, where
         share(self.loops.largest, tiles.ranges, *args)
         return torch.from_numpy(out), torch.from_numpy(where)
-
-    def frames(
-        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        count, dim = centres.shape
-        slopes, heights = np.empty((count, dim)), np.empty(count)
-        below = np.empty((count, 0 if curve is None else size))
-        args = *views(points, centres, potential), size, curve or 0.0, slopes, heights, below
-        work = count * size * (dim + 2) ** 2
-        share_ranges(count, lambda lo, hi: half_steps.frames(*args, lo, hi), work=work)
-        found = torch.from_numpy(below) if curve is not None else None
-        return torch.from_numpy(slopes), torch.from_numpy(heights), found
 
     def biases(
         self,

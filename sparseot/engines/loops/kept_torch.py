@@ -21,7 +21,6 @@ __all__ = ["TorchDistances", "TorchSquares"]
 
 ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
-POINTS = 1 << 19  # whose slopes are found at a time
 LOWEST, HIGHEST = -126.0, 100.0  # exponents are clamped, as in the compiled loops
 NONE = -1e30  # the largest exponent of no column
 
@@ -113,25 +112,6 @@ class TorchLoops(TileLoops):
         counts = torch.bincount(tiles.blocks, minlength=columns)
         return TileRows.of(counts, tiles.owners[places]), places
 
-    def frames(
-        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        slopes, heights = torch.empty_like(centres), torch.empty_like(centres[:, 0])
-        below = None if curve is None else potential.new_empty(len(centres), size)
-        many, dim = POINTS // size, points.shape[1]
-        for k in range(0, len(centres), many):
-            some = slice(k, min(k + many, len(centres)))
-            ends = some.start * size, some.stop * size
-            cube = filled(points, *ends).view(-1, size, dim) - centres[some, None]
-            values, offsets = filled(potential, *ends).view(-1, size), cube.mT.contiguous()
-            slopes[some] = slope = _slopes(values, offsets)
-            along = (slope[..., None] * offsets).sum(1)
-            heights[some] = (values - along).amax(1)
-            if below is not None and curve is not None:
-                own = offsets.square().sum(1) * curve
-                below[some] = -along - heights[some, None] - own
-        return slopes, heights, below
-
     def biases(
         self,
         frame: tuple[Tensor, Tensor],
@@ -221,16 +201,6 @@ class TorchDistances(TorchLoops):
             best = edge.sum(0) if best is None else torch.minimum(best, edge.sum(0))
         assert best is not None
         return rows.heights + cols.heights + best
-
-
-def _slopes(values: Tensor, offsets: Tensor) -> Tensor:
-    """Slopes ``(C, D)`` of values ``(C, B)`` at offsets ``(C, D, B)``, by least squares."""
-    centred = offsets - offsets.mean(2, keepdim=True)
-    normal, right = centred @ centred.mT, torch.bmm(centred, values[..., None])
-    size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-    ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
-    found: Tensor = torch.linalg.solve_ex(normal + ridge, right)[0]
-    return found[..., 0]
 
 
 def _entries(exponents: Tensor) -> Tensor:

@@ -107,11 +107,6 @@ class SharedTiles(TileLoops):
             found = run(rows[self.ranks.part(len(rows))])
         return self.ranks.rows(found, what="potentials")
 
-    def frames(
-        self, points: Tensor, centres: Tensor, potential: Tensor, size: int, curve: float | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        return self.inner.frames(points, centres, potential, size, curve)
-
     def biases(
         self,
         frame: tuple[Tensor, Tensor],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -17,7 +19,30 @@ __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
 PIECE = 1 << 14  # blocks at a time, whole groups
+SMALL = 1 << 11  # blocks, whose fits take little memory
 WEIGHED = "log_weights", "masses", "log_masses", "shares"  # which are found of weights, and kept
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least squares in blocks: offsets of points ``(C, D, B)``, and what takes values there to their slopes."""
+
+    offsets: Tensor
+    inverse: Tensor
+
+    @staticmethod
+    def of(offsets: Tensor) -> Fit:
+        """With a ridge, for points on a line."""
+        centred = offsets - offsets.mean(2, keepdim=True)
+        normal = centred @ centred.mT
+        size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
+        ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
+        return Fit(offsets, torch.linalg.solve_ex(normal + ridge, centred)[0])
+
+    def sloped(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Slopes ``(C, D)`` of values ``(C, B)``, and what they leave of these."""
+        slopes = torch.bmm(self.inverse, values[..., None])
+        return slopes[..., 0], values - (slopes * self.offsets).sum(1)
 
 
 class BlockCloud:
@@ -45,6 +70,21 @@ class BlockCloud:
         self.group_low = self.low.view(groups, GROUP, self.dim).amin(1)
         self.group_high = self.high.view(groups, GROUP, self.dim).amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
+        self.known: dict[int, Fit] = {}
+
+    def fits(self, size: int) -> Iterator[tuple[slice, Fit]]:
+        """Least squares in ranges of blocks, or of groups, which have so many points; kept of a small cloud."""
+        if size in self.known:
+            yield slice(None), self.known[size]
+            return
+        centres = self.centres if size == SIZE else self.group_centres
+        for piece in self.pieces():
+            some = slice(piece.start * SIZE // size, piece.stop * SIZE // size)
+            cube = self._cube(piece).view(-1, size, self.dim)
+            fit = Fit.of((cube - centres[some, None]).mT.contiguous())
+            if self.blocks <= min(SMALL, PIECE):  # which is all of it
+                self.known[size] = fit
+            yield some, fit
 
     def pieces(self) -> list[slice]:
         """Ranges of blocks: what is found of them and not kept takes little memory at a time."""

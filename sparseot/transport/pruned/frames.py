@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...engines.kept import Blocks, Boxes, TileLoops
+from ...engines.kept import Blocks, Boxes
 from ...points import CLOSED
 from .clouds import GROUP, SIZE, BlockCloud
 from .scales import Scale
@@ -34,17 +34,19 @@ class Frame:
     potential: Tensor
     below: Tensor  # (C, B), minus what is taken off the potential of each point
 
-    loops: TileLoops
-
     @staticmethod
-    def of(
-        cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor, loops: TileLoops
-    ) -> Frame:
+    def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
         """The frame of a potential ``(n,)``; centres are told from the origin."""
-        given = cloud.points, cloud.centres, potential * scale.height
-        slopes, heights, below = loops.frames(*given, SIZE, scale.curve)
-        assert below is not None
-        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below, loops)
+        own = (cloud.fill(potential) * scale.height).view(cloud.blocks, SIZE)
+        slopes, heights = torch.empty_like(cloud.centres), own.new_empty(cloud.blocks)
+        below = torch.empty_like(own)
+        for some, fit in cloud.fits(SIZE):
+            slopes[some], rest = fit.sloped(own[some])
+            heights[some] = highest = rest.amax(1)
+            below[some] = rest - own[some] - highest[:, None]
+            if scale.curve:
+                below[some] -= scale.curve * fit.offsets.square().sum(1)
+        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
@@ -66,8 +68,11 @@ class Frame:
         heights[cloud.filled :] = CLOSED
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
         sides = cloud.group_high - cloud.group_low
-        given = cloud.points, cloud.group_centres, self.potential * self.scale.height
-        slopes, highest, _ = self.loops.frames(*given, GROUP * SIZE, None)
+        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, -1)
+        slopes, highest = torch.empty_like(cloud.group_centres), values.new_empty(cloud.groups)
+        for groups, fit in cloud.fits(GROUP * SIZE):
+            slopes[groups], rest = fit.sloped(values[groups])
+            highest[groups] = rest.amax(1)
         wide = self._sides(cloud.group_centres, sides, slopes / self.scale.length)
         shares, masses = cloud.shares, cloud.log_masses
         return (

@@ -205,9 +205,8 @@ class PrunedSoftmins(Softmins):
     def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
         self.known = [None, None]
         (X, Y), origin = self.clouds, self.clouds[0].centres[0]
-        rest = self.scale, origin, self.loops
-        frames = [Frame.of(X, f, *rest)]
-        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, *rest))
+        frames = [Frame.of(X, f, self.scale, origin)]
+        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
         self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
         return frames
 

@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sparseot as so
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
+from sparseot.transport.pruned import clouds
 from sparseot.transport.pruned.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.dense import cost_matrix
@@ -18,6 +19,25 @@ FEW = so.Sinkhorn(multilevel=True)
 def weights(n, spread=1.0):
     w = (spread * torch.randn(n).double()).exp()
     return w / w.sum()
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_slopes_of_blocks_are_those_of_least_squares(monkeypatch, small):
+    """In ranges of blocks, too, whose fits are found anew: each group of points by itself."""
+    monkeypatch.setattr(clouds, "PIECE", clouds.PIECE if small else clouds.GROUP)
+    x = torch.rand(1200, 3).double()
+    cloud = BlockCloud(x, weights(1200))
+    h = cloud.fill(torch.randn(1200).double())
+    for size in (SIZE, SIZE * clouds.GROUP) * 2:
+        points = cloud.fill(cloud.points).view(-1, size, 3)
+        ones = torch.ones_like(points[..., :1])
+        wanted = torch.linalg.lstsq(torch.cat((points, ones), 2), h.view(-1, size, 1)).solution
+        found = [fit.sloped(h.view(-1, size)[some])[0] for some, fit in cloud.fits(size)]
+        full = 1200 // size  # of the last block nearly all may be one point
+        torch.testing.assert_close(
+            torch.cat(found)[:full], wanted[:full, :3, 0], rtol=1e-5, atol=1e-6
+        )
+    assert bool(cloud.known) is small
 
 
 @pytest.mark.parametrize("potentials", ["zero", "random", "smooth", "solved"])
