@@ -16,9 +16,10 @@ import torch
 
 from .openmp import alone, thread_count
 
-__all__ = ["even", "share", "share_ranges", "threads"]
+__all__ = ["even", "share", "share_ranges", "threads", "tiling"]
 
-WORTH = 1 << 22  # multiplications
+WORTH = 1 << 22  # multiplications,
+PAIRS = 1 << 18  # or pairs, that are worth a thread: some tenths of a millisecond
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -72,6 +73,29 @@ def even(total: int, shares: int | None = None) -> list[int]:
     """The ends of equal shares of ``range(total)``; one for each of torch's threads by default."""
     shares = max(1, min(total, shares or thread_count()))
     return [total * k // shares for k in range(shares + 1)]
+
+
+def tiling(items: int, rows: int, cols: int, entries: int, threads: int) -> tuple[int, int, int]:
+    """Batch items, rows and columns of a tile: near square, of at most ``entries`` pairs.
+
+    For several threads there are strips of equal size for all of them, if that pays.
+    """
+    side = max(1, math.isqrt(entries))
+    height = min(rows, max(side, entries // cols))
+    width = min(cols, max(1, entries // height))
+    together = min(items, max(1, entries // (height * width)))
+    wanted = min(threads, items * rows * cols // PAIRS)
+    if wanted > 1:
+        together = _even(items, together, wanted)
+        height = _even(rows, height, -(-wanted // -(-items // together)))
+        width = _even(cols, min(cols, max(1, entries // (together * height))), 1)
+    return together, height, width
+
+
+def _even(total: int, most: int, threads: int) -> int:
+    """The size of equal parts of at most ``most``, as many as give each thread as much to do."""
+    parts = -(-total // most)
+    return -(-total // (-(-parts // threads) * threads))
 
 
 def threads() -> ThreadPoolExecutor:

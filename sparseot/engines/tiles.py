@@ -25,13 +25,12 @@ from ..precision import full_precision
 from .base import LOG2E, Engine, Formula, Reductions, ShiftedReductions, centred
 from .block_tiles import BlockTiles, radial_values
 from .openmp import NUMBERS, one_thread, thread_count, threads_for
-from .threads import share
+from .threads import share, tiling
 
 __all__ = ["Tiles"]
 
 Strip = Callable[[slice, slice, list[slice]], None]
 Place = tuple[slice, slice, slice]  # of a tile: batch items, rows and columns
-WORTH = 1 << 18  # pairs that are worth a thread: some tenths of a millisecond
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
 
 
@@ -67,7 +66,7 @@ class _TileReductions(ShiftedReductions):
         sizes = len(x), x.shape[1], y.shape[1]
         self.whole = math.prod(sizes) <= entries  # then squares and costs are kept
         # Python functions are called by one thread, which is theirs
-        self.tilings = {many: _tiling(*sizes, entries, many) for many in {1, self._threads()}}
+        self.tilings = {many: tiling(*sizes, entries, many) for many in {1, self._threads()}}
         self.room = threading.local()
         self.kept: dict[tuple[int, ...], tuple[bool, Tensor]] = {}  # squares, by the strip
         self.costs: Tensor | None = None  # of an opaque cost
@@ -279,29 +278,6 @@ class _TileReductions(ShiftedReductions):
         if not scaled:
             return radial_values(kernel, squares)
         return radial_values(kernel, squares, row[batch, i, None], col[batch, None, j])
-
-
-def _tiling(items: int, rows: int, cols: int, entries: int, threads: int) -> tuple[int, int, int]:
-    """Batch items, rows and columns of a tile: near square, of at most ``entries`` pairs.
-
-    For several threads there are strips of equal size for all of them, if that pays.
-    """
-    side = max(1, math.isqrt(entries))
-    height = min(rows, max(side, entries // cols))
-    width = min(cols, max(1, entries // height))
-    together = min(items, max(1, entries // (height * width)))
-    wanted = min(threads, items * rows * cols // WORTH)
-    if wanted > 1:
-        together = _even(items, together, wanted)
-        height = _even(rows, height, -(-wanted // -(-items // together)))
-        width = _even(cols, min(cols, max(1, entries // (together * height))), 1)
-    return together, height, width
-
-
-def _even(total: int, most: int, threads: int) -> int:
-    """The size of equal parts of at most ``most``, as many as give each thread as much to do."""
-    parts = -(-total // most)
-    return -(-total // (-(-parts // threads) * threads))
 
 
 def _ones(x: Tensor) -> Tensor:

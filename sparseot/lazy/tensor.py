@@ -246,9 +246,7 @@ class LazyTensor(Systems):
         """Raises AttributeError with the nearest that there is."""
         if name in NEAREST:
             raise AttributeError(f"LazyTensor has no {name}: {NEAREST[name]}.")
-        raise AttributeError(
-            f"LazyTensor has no attribute {name!r}; see help(sparseot.LazyTensor)."
-        )
+        raise AttributeError(f"LazyTensor has no {name!r}; see help(sparseot.LazyTensor).")
 
 
 def Vi(x: Any, dim: int | None = None) -> LazyTensor:
@@ -285,8 +283,7 @@ def Pm(x: Any, dim: int | None = None) -> LazyTensor:
     """Parameters.
 
     Args:
-        x: a number, a list or ``(D,)``, or a batch ``(..., D)``; or the number of an argument, see
-            :class:`LazyTensor`.
+        x: a number, a list, ``(D,)`` or ``(..., D)``; or the number of an argument, see :class:`LazyTensor`.
         dim: the coordinates of that argument.
 
     Example:

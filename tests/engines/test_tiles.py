@@ -8,6 +8,7 @@ import torch
 
 from sparseot import kernels
 from sparseot.engines import openmp, tiles
+from sparseot.engines import threads as pool
 from sparseot.formulas import Opaque, ground_cost
 
 SIZES = [(1, 50, 40), (1, 7, 90), (5, 12, 9), (2, 30, 30)]
@@ -19,7 +20,7 @@ def three(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     monkeypatch.setattr(openmp, "available_cpus", lambda: 8)
-    monkeypatch.setattr(tiles, "WORTH", 1)
+    monkeypatch.setattr(pool, "PAIRS", 1)
     yield
     torch.set_num_threads(before)
 
@@ -74,7 +75,7 @@ def test_strips_of_several_threads_are_those_of_one(strips, sizes, entries):
 
 
 def test_small_problems_are_one_tile(strips, monkeypatch):
-    monkeypatch.setattr(tiles, "WORTH", 1 << 18)
+    monkeypatch.setattr(pool, "PAIRS", 1 << 18)
     x, y, v, col = clouds(2, 30, 30)
     sums_of(tiles.Tiles().bind(x, y), x, v, col)
     assert {thread for thread, _ in strips} == {threading.get_ident()}
@@ -109,7 +110,7 @@ def test_python_functions_are_called_by_the_callers_thread():
 def test_a_tiling_is_within_its_room_and_gives_each_thread_as_much(threads):
     numbers = (1, 3, 64, 1000)
     for items, rows, cols, entries in itertools.product(numbers, numbers, numbers, (100, 2**20)):
-        together, height, width = tiles._tiling(items, rows, cols, entries, threads)
+        together, height, width = pool.tiling(items, rows, cols, entries, threads)
         assert 1 <= together <= items and 1 <= height <= rows and 1 <= width <= cols
         assert together * height * width <= max(entries, together)
         strips = -(-items // together) * -(-rows // height)

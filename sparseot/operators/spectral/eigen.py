@@ -266,9 +266,7 @@ def _check(operator: Operator, k: int, which: str) -> None:
     if len(operator.shape) != 2 or operator.shape[0] != n:
         raise bad_input("operator", f"shape {tuple(operator.shape)}", "a square matrix (N, N)")
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 0 < k < n:
-        raise bad_input(
-            "k", str(k), f"an integer from 1 to {n - 1}, below the size of the operator"
-        )
+        raise bad_input("k", str(k), f"an integer from 1 to {n - 1}, below the operator's size")
     if which not in ("LM", "LA", "SA"):
         fix = 'For the smallest eigenvalues of a Laplacian, which are positive, take "SA".'
         raise bad_input("which", repr(which), '"LM", "LA" or "SA"', fix)
@@ -284,9 +282,7 @@ def _check_symmetry(operator: Operator) -> float:
     size = float(_norms(pair).max() * _norms(image).max())
     rounding = 1e-10 if reference.dtype == torch.float64 else 1e-6
     if float((form[0, 1] - form[1, 0]).abs()) > rounding * size:
-        fix = (
-            "For others take the eigenpairs of K.T @ K, whose values are the squared singular ones."
-        )
+        fix = "For others take the eigenpairs of K.T @ K: values are squared singular ones."
         raise bad_input("operator", "one that is not symmetric", "a symmetric operator", fix)
     return float((_norms(image) / _norms(pair)).max())
 

@@ -137,7 +137,7 @@ def _solve_pair(course: Course, start: Start, levels: list[Level], how: str) -> 
             watch=course.watch(eps),
         )
         stopped |= outcome.interrupted
-        levels.append(course.level(eps, (len(f), len(g)), outcome, 1.0, began))
+        levels.append(course.level(eps, outcome, 1.0, began))
         f, g = outcome.f, outcome.g_prev
     course.bar.close()
     return Found(outcome, levels, how)

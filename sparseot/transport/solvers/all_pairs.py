@@ -87,7 +87,7 @@ def solve_all_pairs(course: Course, start: Start, *, asked: bool, why: str) -> F
 
 def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level]) -> Outcome:
     """Two clouds, from a high temperature on."""
-    sizes, stopped = (len(softmins.a), len(softmins.b)), False
+    stopped = False
     sweeps = newton_sweeps if isinstance(softmins, StoredSoftmins) else None
     f, g = start or (torch.zeros_like(softmins.a), torch.zeros_like(softmins.b))
     for eps, tol, most in course.schedule(start):
@@ -97,7 +97,7 @@ def _pair(course: Course, softmins: Softmins, start: Start, levels: list[Level])
         how["keep"] = course.keep(eps)
         outcome = alternate(softmins, f, g, tol=tol, budget=budget, **how)
         stopped |= outcome.interrupted
-        levels.append(course.level(eps, sizes, outcome, 1.0, began))
+        levels.append(course.level(eps, outcome, 1.0, began))
         f, g = outcome.f, outcome.g_prev
     return outcome
 
@@ -112,5 +112,5 @@ def solve_own(course: Course, softmins: Softmins, start: Start, levels: list[Lev
         outcome = compiled_fixed_point(softmins, h, **how)
     else:
         outcome = self_fixed_point(softmins, h, keep=course.keep(softmins.eps), **how)
-    levels.append(course.level(softmins.eps, (len(h), len(h)), outcome, 1.0, began))
+    levels.append(course.level(softmins.eps, outcome, 1.0, began))
     return outcome

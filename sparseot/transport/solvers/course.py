@@ -140,11 +140,9 @@ class Course:
         """The length that belongs to a temperature."""
         return float(eps ** (1 / self.problem.p))
 
-    def level(
-        self, eps: float, sizes: tuple[int, int], found: Outcome, kept: float, began: float
-    ) -> Level:
+    def level(self, eps: float, found: Outcome, kept: float, began: float) -> Level:
         """What one temperature took."""
-        seconds = time.perf_counter() - began
+        sizes, seconds = (len(found.f), len(found.g)), time.perf_counter() - began
         return Level(self.blur(eps), sizes, found.sweeps, found.error, kept, seconds)
 
     def levels(self, sizes: tuple[int, int], took: Sequence[Sequence[float]]) -> list[Level]:

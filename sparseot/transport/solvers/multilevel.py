@@ -138,10 +138,9 @@ class Multilevel:
         ):
             if new is here:
                 continue
-            values[side] = old.values[side][here.labels[new.heads]]
-            if there.whole:  # the first sweep takes that softmin
-                continue
-            values[side] = self._update(side, (new, there), values[side], old.values[1 - side], eps)
+            values[side] = guess = old.values[side][here.labels[new.heads]]
+            if not there.whole:  # otherwise the first sweep takes that softmin
+                values[side] = self._update(side, (new, there), guess, old.values[1 - side], eps)
         return Carried(cells, values)
 
     def _update(
@@ -164,7 +163,6 @@ class Multilevel:
         budget = 1 if self.stopped else min(SWEEPS, self.course.max_sweeps)
         how: dict[str, Any] = {"tol": tol, "budget": budget, "rho2": self.course.rate(eps)}
         how["watch"] = self.course.watch(eps)
-        sizes = len(cells[0].points), len(cells[1].points)
         if (stored := self._stored(cells, eps, self.penalty)) is not None:
             found, kept = alternate(stored, f, g, **how), 1.0
             values = [found.f, found.g_prev]
@@ -175,7 +173,7 @@ class Multilevel:
             found = alternate(softmins, f[X.order], g[Y.order], **how)
             values, kept = [found.f[X.inverse], found.g_prev[Y.inverse]], softmins.kept_fraction
         self.stopped |= found.interrupted
-        self.levels.append(self.course.level(eps, sizes, found, kept, began))
+        self.levels.append(self.course.level(eps, found, kept, began))
         return Carried(cells, values)
 
     def _last(self, f: Tensor, g: Tensor) -> Found:
@@ -261,9 +259,8 @@ class Multilevel:
             wanted /= 2
             spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
             if checked.error <= self.tol or self.stopped or spent:
-                sizes = len(self.whole[0].points), len(self.whole[1].points)
                 kept = softmins.kept_fraction
-                self.levels.append(self.course.level(self.eps, sizes, checked, kept, began))
+                self.levels.append(self.course.level(self.eps, checked, kept, began))
                 how = f"{self.engine} on kept pairs of blocks"
                 return Found(self._in_order(checked), self.levels, how, exact, omitted)
             resume(found, checked)

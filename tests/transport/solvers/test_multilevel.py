@@ -215,5 +215,4 @@ def test_cells_of_few_pairs_are_solved_without_choosing_any(monkeypatch):
     x, y = torch.rand(1500, 2).double(), torch.rand(1200, 2).double() + 0.1
     levels = so.solve_sample(x, y, blur=0.02, solver=FEW).levels
     few = [math.prod(level.points) <= STORED_PAIRS for level in levels]
-    assert any(few) and made and min(made) > STORED_PAIRS
-    assert len(made) == len(levels) - sum(few)  # and none for potentials on their way
+    assert any(few) and made and min(made) > STORED_PAIRS  # for potentials on their way, too

@@ -83,7 +83,7 @@ def _on_leaves(course: Course, levels: list[Level]) -> tuple[Tensor, Tensor, boo
                 watch=course.watch(eps),
             )
             f, g, stopped = outcome.f, outcome.g_prev, stopped or outcome.interrupted
-            levels.append(course.level(eps, (len(f), len(g)), outcome, 1.0, began))
+            levels.append(course.level(eps, outcome, 1.0, began))
             began = time.perf_counter()
         pair = new
     return f, g, stopped
@@ -162,5 +162,5 @@ def _on_points(
         stopped = True
         found = ends.close(softmins.step(0, f, g).value, g, sweeps)
     outcome = replace(found.outcome, interrupted=stopped)
-    levels.append(course.level(problem.eps, (len(f), len(g)), outcome, 1.0, began))
+    levels.append(course.level(problem.eps, outcome, 1.0, began))
     return replace(found, outcome=outcome, levels=levels)
