@@ -18,7 +18,7 @@ from ..transport.solve import say_what_failed, with_tolerance
 from ..transport.solvers.progress import Bar, Stopped, deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .arguments import as_clouds, as_shares
-from .descent import Descent, Moves, Step
+from .descent import FINER, Descent, Moves, Step
 from .ground import as_ground
 from .objective import Objective
 from .scalings import Scalings
@@ -27,7 +27,6 @@ from .supports import as_support
 __all__ = ["Barycenter", "barycenter"]
 
 WORDS = "objective {:.5g}, error {:.1e} (tol {:g})"
-FINER = 1e-2  # tolerance of the solves, of that of the steps
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,8 @@ def barycenter(
         tol: where to stop: the fixed-point step that is left, in blurs (root mean square over the mass), or
             in units of the logarithm of weights.
         max_steps: the largest number of steps.
-        solver: options of the solves, as ``Sinkhorn(max_sweeps=...)``; their tolerance is a hundredth of tol.
+        solver: options of the solves, as ``Sinkhorn(max_sweeps=...)``; their tolerance is a hundredth of tol, and
+            larger while steps are long.
         progress: show steps while they run (tqdm); or a function of ``(objective, error, tol)`` to call after
             each. A KeyboardInterrupt raised there, and Ctrl-C, end the steps; the result is that of the last one.
 
@@ -192,10 +192,12 @@ def _run(descent: Descent | Scalings, tol: float, max_steps: int, bar: Bar) -> b
             last = descent.report[-1]
             bar.update(last.value, last.error, tol)
             if last.error <= tol:
-                if not descent.goes_on():
+                if not descent.refined() and not descent.goes_on():
                     return True
                 continue
             if len(descent.report) > max_steps:
+                if descent.refined():
+                    continue
                 why = f"after {max_steps} steps"
                 break
             if not descent.step() and (bar.ended or not descent.goes_on()):

@@ -5,7 +5,7 @@ The gradient of the objective is measured by the mass that it moves. In points, 
 Doucet, 2014, equation 8; debiased, with T the map of the average to itself); in logarithms of weights,
 :math:`-(\partial_{a_i} F - c) / \varepsilon`, the step of Janati, Cuturi and Gramfort, 2020, algorithm 1. The limited-memory
 quasi-Newton method (Nocedal and Wright, 2006, algorithm 7.4) starts from that metric, and each step is as
-long as makes the objective fall.
+long as makes the objective fall. A long step needs no exact solves: their tolerance falls with what is left of the step.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..transport.result import Transport
 from .ground import Ground
 from .objective import Objective, Place, Support
 
-__all__ = ["Descent", "Moves", "Step"]
+__all__ = ["FINER", "Descent", "Moves", "Step"]
 
 MEMORY = 12  # steps that are remembered
 ENOUGH = 1e-4  # of the fall that the slope promises
 SHRINK = 0.1, 0.5  # least and largest factor of a step that was too long
 TRIES = 12  # lengths of a step
 FACTOR = 2.0  # the largest change of a logarithm in one step
+FINER = 1e-2  # tolerance of the solves, of the step that is left,
+COARSEST = 1e-2  # at most
 CURVED = 1e-8  # curvature, below which a step tells nothing
 
 
@@ -135,6 +138,8 @@ class Descent:
         self.memory: deque[tuple[Tensor, Tensor]] = deque(maxlen=MEMORY)
         self.solves = self.sweeps = 0
         self.report: list[Step] = []
+        self.starts: list[Transport] | None = None
+        objective.solve_to(COARSEST)
         self._arrive(self._at(start))
 
     def step(self) -> bool:
@@ -150,7 +155,7 @@ class Descent:
             d = -r
             found = self._search(d)
         if found is None:
-            return False
+            return not self.ended() and self.refined() and self.step()
         length, place = found
         self._arrive(place)
         s, y = length * d, self.r - r
@@ -167,17 +172,33 @@ class Descent:
         self.report[-1] = replace(self.report[-1], error=self._look(self.place))
         return True
 
-    def _arrive(self, place: Place) -> None:
+    def refined(self) -> bool:
+        """Solves the problems of the last step again, to the tolerance that was asked for; False where they are."""
+        if self.objective.solver.tol == self.objective.least:
+            return False
+        self.report.pop()
+        self._arrive(self.place, 0.0)
+        return True
+
+    def _arrive(self, place: Place, tol: float | None = None) -> None:
+        """Ends a step there, once its problems are solved to a tolerance that suits the next one, or to the given one."""
         self.place, error = place, self._look(place)
-        self.report.append(Step(place.value, error, self.solves, self.sweeps))
+        wanted = FINER * error if tol is None else tol
+        if wanted < (self.objective.solver.tol or 0.0) / 2 or tol is not None:
+            self.objective.solve_to(wanted / 2)
+            again = self._at(place.support)
+            if not self.ended():
+                self.place, error = again, self._look(again)
+        self.report.append(Step(self.place.value, error, self.solves, self.sweeps))
 
     def _look(self, place: Place) -> float:
         """Takes the gradient at a place; its size."""
+        self.starts = place.transports
         self.r, self.metric = self.moves.gradient(place), self.moves.metric(place.support)
         return float(self.metric @ self.r.square()) ** 0.5
 
     def _at(self, support: Support) -> Place:
-        place = self.objective.at(support, self.place.transports if self.report else None)
+        place = self.objective.at(support, self.starts)
         self.solves += len(place.transports)
         self.sweeps += place.sweeps
         return place

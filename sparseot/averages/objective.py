@@ -8,7 +8,7 @@ are solved once. Each solve starts from the potentials of the place before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ class Objective:
     Args:
         clouds: moved points ``(N_k, D)`` and weights ``(N_k,)`` of each.
         shares: how much each counts; they add up to one.
-        solver: how problems are solved.
+        solver: how problems are solved, and to which tolerance at last.
         ground: the cost, and where its points are.
         reach: how far mass is moved, or None.
         debias: whether it is a divergence, or the entropic transport cost.
@@ -83,6 +83,7 @@ class Objective:
         debias: bool,
     ) -> None:
         self.shares, self.solver, self.debias = shares.tolist(), solver, debias
+        self.least = solver.tol or 0.0
         self.ground, self.reach = ground, reach
         self.clouds = [(x.clone(), a.clone()) for x, a in clouds]
         self.own = [self.solve(*cloud, *cloud) for cloud in self.clouds] if debias else []
@@ -112,6 +113,10 @@ class Objective:
         how |= {"debias": False, "cost": self.ground.cost, "solver": self.solver, "init": start}
         parts = solve_clouds(x, y, a, b, **how)
         return Transport(*parts, self.solver)
+
+    def solve_to(self, tol: float) -> None:
+        """Sets the tolerance of solves from here on, which is never below the one that was asked for."""
+        self.solver = replace(self.solver, tol=max(tol, self.least))
 
     def solved(self, place: Place) -> list[Solved]:
         """All problems that the value of a place was made of."""

@@ -81,6 +81,10 @@ class Scalings:
         self._arrive(place)
         return True
 
+    def refined(self) -> bool:
+        """All solves are to the tolerance that was asked for."""
+        return False
+
     def goes_on(self) -> bool:
         """Nothing else moves."""
         return False

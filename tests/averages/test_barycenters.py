@@ -46,6 +46,19 @@ def test_translates(own_start):
         assert len(found.report) == 1
 
 
+def test_translates_of_unequal_masses():
+    """Masses 1 and 3, of which a large reach moves the geometric mean: each cloud pulls by what moves."""
+    x, _ = cloud(10, 2)
+    a = torch.full((10,), 0.1).double()
+    shift = torch.tensor([0.4, -0.2]).double()
+    options = {"masses": [a, 3 * a], "blur": 0.3, "reach": 8.0}
+    found = so.barycenter([x, x + shift], [0.75, 0.25], support=x - 0.1, tol=1e-3, **options)
+    assert found.converged and float(found.weights.sum()) == pytest.approx(1.5)
+    pull = [0.75 * math.sqrt(1.5), 0.25 * math.sqrt(4.5)]  # the mass that each plan moves
+    mean = x.mean(0) + shift * pull[1] / sum(pull)
+    torch.testing.assert_close(found.points.mean(0), mean, atol=5e-3, rtol=0)
+
+
 def test_of_one_cloud_it_is_that_cloud():
     (y, _), (x, _) = cloud(30, 2), cloud(30, 2, shift=0.5)
     start = float(so.sinkhorn_divergence(x, y, blur=0.1))
@@ -84,6 +97,24 @@ def test_gaussians(blur, debias):
     assert found.converged and float(found.points.mean()) == pytest.approx(0.2, abs=1e-3)
     assert float(found.points.std(unbiased=False)) == pytest.approx(between, rel=3e-3)
     falls(found)
+
+
+@pytest.mark.parametrize("debias", [True, False])
+def test_gaussians_in_the_plane(debias):
+    """Of covariances with common axes, each axis is as on the line; the axes are turned."""
+    turn, blur, weights = torch.tensor([[0.6, 0.8], [-0.8, 0.6]]).double(), 0.4, [0.6, 0.4]
+    axes = [[gaussian(14, 0.0, t) for t in pair] for pair in ((0.5, 1.2), (1.0, 0.8))]
+    clouds = [torch.cartesian_prod(*(t[:, 0] for t in pair)) @ turn for pair in axes]
+    options = {"blur": blur, "debias": debias, "tol": 1e-2}
+    found = so.barycenter(clouds, weights, support=clouds[1] + 0.3, **options)
+    points = found.points @ turn.T
+    assert found.converged and float(points.mean(0).abs().max()) < 1e-2
+    covariance = torch.cov(points.T, correction=0)
+    for k in range(2):
+        deviations = [float(pair[k].std(unbiased=False)) for pair in axes]
+        between = deviation_between(deviations, weights, blur**2, debias)
+        assert float(covariance[k, k]) == pytest.approx(between**2, rel=2e-2)
+    assert abs(float(covariance[0, 1])) < 1e-2
 
 
 def test_gaussians_on_a_grid():

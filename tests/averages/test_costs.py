@@ -63,7 +63,7 @@ def test_it_stays_on_the_sphere_and_turns_with_it(cost, p):
     found, turned = average(torch.eye(3).double()), average(turn)
     assert found.value < found.report[0].value
     torch.testing.assert_close(found.points.norm(dim=-1), torch.ones(7).double())
-    assert found.value == pytest.approx(turned.value, rel=1e-5)
+    assert found.value == pytest.approx(turned.value, rel=1e-4)
     torch.testing.assert_close(found.points @ turn, turned.points, atol=1e-3, rtol=0)
 
 
