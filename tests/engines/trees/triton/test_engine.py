@@ -171,3 +171,27 @@ def test_no_number_is_read_from_the_device(launched):
         assert t.shape == shape and t.device.type == "meta"
     assert places.dtype == torch.int64
     assert runs[0] == (4, 19, 1) and len(runs) == 3
+
+
+def test_streams_share_no_table(launched, monkeypatch):
+    """What one has cached could be freed, and written to, while another still reads it."""
+    from sparseot.engines.trees.triton import packed
+
+    made, there = [], packed._there
+    monkeypatch.setattr(packed, "_there", lambda *args: made.append(1) or there(*args))
+    packed._all_pairs.cache_clear()
+    x = torch.empty(1, 100, 3, device="meta")
+    for stream, tables in ((7, 1), (7, 1), (8, 2)):
+        monkeypatch.setattr(packed, "_stream", lambda device, stream=stream: stream)
+        launched[1].sums(SUM, [x, x], None)
+        assert len(made) == tables
+
+
+def test_the_current_stream_is_that_of_the_points(monkeypatch):
+    from sparseot.engines.trees.triton.packed import _stream
+
+    def current(device):
+        return SimpleNamespace(cuda_stream=device.index + 40)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", current)
+    assert (_stream(torch.device("cuda:2")), _stream(torch.device("cpu"))) == (42, 0)
