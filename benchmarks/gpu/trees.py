@@ -100,6 +100,16 @@ TABLE: dict[str, Callable[[Clouds], Any]] = {
     "attention, 64 coordinates, 64 columns": lambda c: (c.x(64) | c.y(64)).sumsoftmaxweight(
         c.y(64), dim=1
     ),
+    "attention's gradient, columns": gradient(
+        lambda c: (c.x(64) | c.y(64)).sumsoftmaxweight(c.y(64), dim=1)
+    ),
+    "exponentials times 64 columns, 64 coordinates": lambda c: (
+        (c.x(64) | c.y(64)).exp() * c.y(64)
+    ).sum(1),
+    "logsumexp, 64 coordinates": lambda c: (c.x(64) | c.y(64)).logsumexp(1),
+    "attention, 128 coordinates, 128 columns": lambda c: (c.x(128) | c.y(128)).sumsoftmaxweight(
+        c.y(128), dim=1
+    ),
 }
 DOUBLE = (
     "Gaussian", "Gaussian's gradient, columns", "Matern 3/2", "periodic", "Lennard-Jones force", "logsumexp",

@@ -54,7 +54,7 @@ class Packing:
 
     def _packed(self, rows: int) -> Packed:
         if self.ranges is None:
-            tiles = _all_pairs(*self.size, rows, self.device)
+            tiles = _all_pairs(*self.size, rows, self.device, _stream(self.device))
         else:
             tiles = _there(tiles_of(*self.size, rows, self.ranges), self.device)
         xs, columns, ps = packed(self.slots, self.tensors, tiles.rows, self.size)
@@ -65,8 +65,13 @@ class Packing:
 
 
 @lru_cache(16)
-def _all_pairs(items: int, n: int, m: int, rows: int, device: torch.device) -> Tiles:
+def _all_pairs(items: int, n: int, m: int, rows: int, device: torch.device, stream: int) -> Tiles:
     return _there(tiles_of(items, n, m, rows, None), device)
+
+
+def _stream(device: torch.device) -> int:
+    """Where kernels are queued: memory of one stream could be taken anew while another still reads it."""
+    return int(torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else 0
 
 
 def _there(tiles: Tiles, device: torch.device) -> Tiles:

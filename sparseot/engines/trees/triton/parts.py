@@ -7,7 +7,7 @@ import triton.language as tl
 
 from .functions import exponential
 
-__all__ = ["nearer", "risen", "share"]
+__all__ = ["inner", "multiples", "nearer", "risen", "share", "shifted"]
 
 
 @triton.jit
@@ -51,3 +51,37 @@ def nearer(best, found, worst, value, first, BN: tl.constexpr, K: tl.constexpr):
         value = tl.where(j[None, :] == place[:, None], float("inf"), value)
         value = tl.where(value < worst[:, None], value, float("inf"))
     return best, found, worst
+
+
+@triton.jit
+def shifted(exponent, top, BITS: tl.constexpr):
+    """Exponentials relative to the largest exponent of each row, what sums before are multiplied by, and that."""
+    higher = tl.maximum(top, tl.max(exponent, 1))
+    return exponential(exponent - higher[:, None], BITS), exponential(top - higher, BITS), higher
+
+
+@triton.jit
+def inner(xs, ys, height, D: tl.constexpr, K: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr):
+    """Scalar products of D coordinates, K at a time."""
+    i, j, d = tl.arange(0, BM)[:, None], tl.arange(0, BN)[None, :], tl.arange(0, K)
+    total = tl.zeros((BM, BN), tl.float32)
+    for k in range(0, D, K):
+        if D % K == 0:
+            here = tl.load(xs + (k + d)[None, :] * BM + i)
+            there = tl.load(ys + (k + d)[:, None] * height + j)
+        else:
+            here = tl.load(xs + (k + d)[None, :] * BM + i, mask=(k + d < D)[None, :], other=0)
+            there = tl.load(ys + (k + d)[:, None] * height + j, mask=(k + d < D)[:, None], other=0)
+        total = tl.dot(here, there, total, input_precision="tf32x3")
+    return total
+
+
+@triton.jit
+def multiples(
+    w, ys, height, first, at, count, total, D: tl.constexpr, E: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """A total, and the sums of some multiples of ``count`` columns; E of their D coordinates, from ``at`` on."""
+    j, e = tl.arange(0, BN)[:, None], tl.arange(0, E)[None, :]
+    inside = (j < count) & (at + e < D)
+    columns = tl.load(ys + (first + at + e) * height + j, mask=inside, other=0)
+    return tl.dot(w, columns, total, input_precision="tf32x3")

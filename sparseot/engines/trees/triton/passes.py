@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ....formulas.trees.expressions import HERE, Expr
+from ....formulas.trees.expressions import HERE, Expr, const, pairwise
 from ..base import Reduction
 from ..scalars import UNROLL, Unprintable, component
+from .matrices import factored, wide
 from .modules import module
 from .shapes import MOST_SLOTS, Shape, shape_of
 from .sources import Kernel, Spec
@@ -71,11 +72,30 @@ def passes(reduction: Reduction, bits: int) -> list[Pass]:
             short += [component(e, d, memo) for d in range(e.dim)]
             continue
         found += [one(reduction.kind, shared + some, len(some)) for some in _split(short, AT_ONCE)]
+        product = factored(component(e, (HERE, 0), memo)) if bits == 32 else None
+        if product and _fits(reduction.kind, product[0]):
+            found.append(_of_columns(reduction, shared, *product, e.dim))
+            short = []
+            continue
         bodies = [component(e, (HERE, k), memo) for k in range(AT_ONCE)]
         found.append(one(reduction.kind, shared + bodies, e.dim, -(-e.dim // AT_ONCE)))
         short = []
     found += [one(reduction.kind, shared + some, len(some)) for some in _split(short, AT_ONCE)]
     return found or [one(reduction.kind, shared, 0)]
+
+
+def _fits(kind: str, factor: Expr) -> bool:
+    """Whether matrix units multiply columns by a factor; those of exponentials have none beside."""
+    return pairwise(factor) if kind == "sum" else factor == const(1.0)
+
+
+def _of_columns(
+    reduction: Reduction, shared: list[Expr], factor: Expr, column: Expr, dim: int
+) -> Pass:
+    """The kernel that sums multiples of long columns."""
+    bodies, width = tuple(shared or [factor]), wide(dim)
+    spec = Spec(reduction.kind, bodies, reduction.slots, 32, 1, column, width)
+    return Pass(spec, dim, -(-dim // width), reduction.outputs)
 
 
 @lru_cache(1024)

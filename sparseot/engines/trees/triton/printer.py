@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ....formulas.trees.expressions import AT, Expr, I, J, P, ordered, pairwise
 from ..scalars import outermost
+from .matrices import scalar_product, step_of
 
 __all__ = ["Printer"]
 
@@ -54,6 +55,7 @@ class Printer:
 
     Args:
         slots: the leaves, in the order in which their numbers are packed.
+        step: how many coordinates of a scalar product of long vectors matrix units take at a time, if they do.
 
     Attributes:
         lines: what was written so far.
@@ -61,7 +63,8 @@ class Printer:
         rows: how many numbers of rows are loaded, apart from those of loops over coordinates.
     """
 
-    def __init__(self, slots: Sequence[Expr]) -> None:
+    def __init__(self, slots: Sequence[Expr], step: int = 0) -> None:
+        self.step = step
         self.first: dict[Expr, int] = {}
         self.width = {I: 0, J: 0, P: 0}
         for leaf in slots:
@@ -133,8 +136,24 @@ class Printer:
             self._line(f"{name} = tl.load(ps + item * {self.width[P]} + {number})")
         return name
 
+    def place(self, e: Expr) -> int:
+        """Where the first number stands that a loop over coordinates fetches."""
+        return self.first[e.args[0]] + int(e.attr)
+
+    def _multiplied(self, e: Expr, row: Expr, column: Expr) -> str:
+        """A scalar product of long vectors, on matrix units."""
+        xs = f"xs + (tile * {self.width[I]} + {self.place(row)}) * BM"
+        ys = f"ys + {self.place(column)} * height"
+        self.held += 5  # parts of the rows, which stay in registers
+        return self._write(
+            f"inner({xs}, {ys}, height, {e.attr}, {step_of(e.attr, self.step)}, BM, BN)", "s"
+        )
+
     def _looped(self, e: Expr) -> str:
         """A sum over coordinates; what does not depend on the coordinate is computed before."""
+        pair = scalar_product(e) if self.step else None
+        if pair:
+            return self._multiplied(e, *pair)
         for n in outermost(e.args[0], lambda n: not n.on & AT):
             self._printed(n)
         total = self._write("tl.zeros((BM, BN), REAL)", "s")

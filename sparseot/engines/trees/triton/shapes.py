@@ -27,9 +27,13 @@ class Shape(NamedTuple):
 
 SHAPES = [Shape(64, 64, 8), Shape(32, 64, 8), Shape(32, 32, 8), Shape(16, 32, 8)]
 
+MULTIPLIED = Shape(32, 32, 8)  # whose totals of 64 columns fit beside parts of both vectors
+
 
 def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
     """The tile of a kernel that keeps so many slots of smallest values."""
+    if kernel.multiplied:
+        return MULTIPLIED
     if slots > 1:
         return Shape(16, 64, _warps(kernel.rows * (bits // 32), slots, bits))
     for shape in SHAPES:

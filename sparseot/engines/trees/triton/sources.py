@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ....formulas.trees.expressions import Expr
+from .matrices import ATTENTION, STEP, SUM, WHOLE
 from .printer import Printer
 
 __all__ = ["Kernel", "Spec"]
@@ -23,7 +24,7 @@ import triton.language as tl
 from sparseot.engines.trees.triton.functions import (
     angle, arccosine, arctangent, cosine, exponential, hyperbolic_tangent, nearest, sign, sine,
 )
-from sparseot.engines.trees.triton.parts import nearer, risen, share
+from sparseot.engines.trees.triton.parts import inner, multiples, nearer, risen, share, shifted
 
 REAL, BITS, CHUNK = tl.float{bits}, tl.constexpr({bits}), tl.constexpr(64)
 
@@ -71,6 +72,9 @@ class Spec:
         slots: the leaves of the formulas.
         bits: of their numbers.
         count: of slots for smallest values, a power of two.
+        column: the coordinate of a long vector of columns whose multiples are summed on matrix units: by
+            the only body, or by the exponentials of it.
+        wide: how many of its coordinates one program takes.
     """
 
     kind: str
@@ -78,13 +82,20 @@ class Spec:
     slots: tuple[Expr, ...]
     bits: int
     count: int = 1
+    column: Expr | None = None
+    wide: int = 0
 
     @property
     def width(self) -> int:
         """Numbers that a program writes for each row."""
         if self.kind == "several":
             return self.count
-        return len(self.bodies) + (self.kind == "softmax")
+        return self.step + (2 if self.kind == "softmax" else 0)
+
+    @property
+    def step(self) -> int:
+        """Coordinates of an output that a program takes."""
+        return self.wide or len(self.bodies) - (self.kind == "softmax")
 
 
 @dataclass(frozen=True)
@@ -96,29 +107,48 @@ class Kernel:
         rows: numbers of each row that it reads.
         held: values of each pair that it holds: totals, and what formulas wait for.
         lines: how many operations a formula takes.
+        multiplied: whether sums of multiples of long columns are left to matrix units.
     """
 
     text: str
     rows: int
     held: int
     lines: int
+    multiplied: bool = False
 
     @staticmethod
     def of(spec: Spec, formulas: Sequence[Expr]) -> Kernel:
         """The kernel of what is reduced, and the formulas that are named above it."""
-        printer = Printer(spec.slots)
+        printer = Printer(spec.slots, _step(spec))
         found = ", ".join(printer.values(spec.bodies))
         names = ", ".join(map(repr, formulas))
         head = HEAD.format(bits=spec.bits, kind=spec.kind, formulas=names)
         text = (
             head
             + "\n".join([*printer.lines, f"    return {found}"])
-            + OPENING.format(width=len(spec.bodies) - (spec.kind == "softmax"))
-            + "\n".join(_BODIES[spec.kind](spec))
+            + OPENING.format(width=spec.step)
+            + (_products(spec, printer) if spec.column else "\n".join(_BODIES[spec.kind](spec)))
         )
         totals = {"softmax": 2, "least": len(spec.bodies), "several": 0}.get(spec.kind, 0)
         held = printer.held + len(spec.bodies) + totals
-        return Kernel(f"{text}\n", printer.rows, held, len(printer.lines))
+        return Kernel(f"{text}\n", printer.rows, held, len(printer.lines), spec.column is not None)
+
+
+def _step(spec: Spec) -> int:
+    """Of scalar products on matrix units; slots of smallest values leave no registers for parts of vectors."""
+    if spec.bits != 32 or spec.kind == "several":
+        return 0
+    return WHOLE if spec.column else STEP
+
+
+def _products(spec: Spec, printer: Printer) -> str:
+    """The reduction whose terms are multiples of columns."""
+    assert spec.column is not None
+    text = ATTENTION if spec.kind == "softmax" else SUM
+    return text.format(
+        width=spec.wide, more=spec.width, lowest=LOWEST[spec.bits],
+        place=printer.place(spec.column), dim=spec.column.args[0].dim - spec.column.attr,
+    )  # fmt: skip
 
 
 def _sum(spec: Spec) -> list[str]:

@@ -12,7 +12,7 @@ from sparseot.engines.trees.base import Reduction
 from sparseot.engines.trees.triton.passes import passes
 from sparseot.engines.trees.triton.shapes import shape_of
 from sparseot.engines.triton import engine as radial
-from sparseot.formulas.trees.algebra import concat, function, mul, sub, total
+from sparseot.formulas.trees.algebra import concat, function, mul, neg, sub, total
 from sparseot.formulas.trees.expressions import I, J
 from sparseot.formulas.trees.slots import slot
 
@@ -73,15 +73,42 @@ def test_what_no_kernel_should_have_goes_to_torch():
 
 
 def test_passes_hold_as_many_outputs_as_registers_do():
-    """Scalars of short vectors eight at a time, long vectors as programs of eight coordinates."""
+    """Scalars of short vectors eight at a time, long vectors as programs of eight coordinates, or of 64 as matrices."""
     u = slot(2, 100, J)
     outputs = (concat(KERNEL, *([mul(KERNEL, sub(X, Y))] * 3)), mul(KERNEL, u), KERNEL)
-    found = passes(Reduction("sum", outputs, (X, Y, u)), 32)
-    assert [(one.outputs, one.groups) for one in found] == [(8, 1), (2, 1), (100, 13), (1, 1)]
+    for bits, groups in ((64, 13), (32, 2)):
+        found = passes(Reduction("sum", outputs, (X, Y, u)), bits)
+        assert [(one.outputs, one.groups) for one in found] == [
+            (8, 1),
+            (2, 1),
+            (100, groups),
+            (1, 1),
+        ]
+    (found,) = passes(Reduction("sum", (function("exp", mul(KERNEL, u)),), (X, Y, u)), 32)
+    assert (found.outputs, found.groups) == (100, 13)  # no multiples of columns
     found = passes(Reduction("softmax", (KERNEL, *outputs[:1]), (X, Y)), 64)
     assert [(one.spec.width, one.outputs) for one in found] == [(10, 8), (4, 2)]
     (found,) = passes(Reduction("least", (KERNEL,), (X, Y), count=10), 32)
     assert (found.spec.kind, found.spec.count, found.outputs) == ("several", 16, 10)
+
+
+def test_what_matrix_units_multiply():
+    """Factors of columns, wherever they stand; and scalar products, of nothing else."""
+    q, k, u = slot(0, 64, I), slot(1, 64, J), slot(2, 70, J)
+    (found,) = passes(Reduction("softmax", (total(mul(q, k)), u), (q, k, u)), 32)
+    assert (found.groups, found.spec.wide, found.spec.width) == (2, 64, 66)
+    text = found.source().text
+    assert (
+        "= inner(" in text and "multiples(" in text and "for d" not in text.split("def reduce")[0]
+    )
+    for formula in (mul(KERNEL, mul(u, KERNEL)), neg(mul(KERNEL, u))):
+        (found,) = passes(Reduction("sum", (formula,), (X, Y, u)), 32)
+        assert found.groups == 2 and "multiples(" in found.source().text
+    squares = total(mul(sub(q, k), sub(q, k)))  # which would lose digits
+    (found,) = passes(Reduction("sum", (squares,), (q, k)), 32)
+    assert "= inner(" not in found.source().text
+    (found,) = passes(Reduction("sum", (total(mul(q, k)),), (q, k)), 64)
+    assert "= inner(" not in found.source().text
 
 
 def test_tiles_shrink_with_what_a_formula_holds():
@@ -144,3 +171,27 @@ def test_no_number_is_read_from_the_device(launched):
         assert t.shape == shape and t.device.type == "meta"
     assert places.dtype == torch.int64
     assert runs[0] == (4, 19, 1) and len(runs) == 3
+
+
+def test_streams_share_no_table(launched, monkeypatch):
+    """What one has cached could be freed, and written to, while another still reads it."""
+    from sparseot.engines.trees.triton import packed
+
+    made, there = [], packed._there
+    monkeypatch.setattr(packed, "_there", lambda *args: made.append(1) or there(*args))
+    packed._all_pairs.cache_clear()
+    x = torch.empty(1, 100, 3, device="meta")
+    for stream, tables in ((7, 1), (7, 1), (8, 2)):
+        monkeypatch.setattr(packed, "_stream", lambda device, stream=stream: stream)
+        launched[1].sums(SUM, [x, x], None)
+        assert len(made) == tables
+
+
+def test_the_current_stream_is_that_of_the_points(monkeypatch):
+    from sparseot.engines.trees.triton.packed import _stream
+
+    def current(device):
+        return SimpleNamespace(cuda_stream=device.index + 40)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", current)
+    assert (_stream(torch.device("cuda:2")), _stream(torch.device("cpu"))) == (42, 0)

@@ -6,7 +6,7 @@ import torch
 import sparseot as so
 from sparseot import kernels
 from sparseot.engines.choose import load
-from sparseot.engines.triton import reductions
+from sparseot.engines.triton import reductions, small
 from sparseot.formulas import ground_cost
 from sparseot.pairs import Blocks
 from tests.references.clouds import cloud
@@ -120,10 +120,14 @@ def test_columns_shared_among_programs(monkeypatch, launches):
     assert (sums[0] - kernels.Gaussian(0.3)(alone).sum(-1, keepdim=True)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(("n", "m"), [(20, 20), (20, 15)])
+@pytest.mark.parametrize(("m", "small"), [(20, 0), (15, small.SMALL), (20, small.SMALL)])
 @pytest.mark.parametrize("p", [1, 2])
-def test_a_loss_and_its_gradient_are_one_pass_more_than_its_schedule(launches, n, m, p):
-    """The last softmins bring the gradient; backward() launches nothing."""
+def test_a_loss_and_its_gradient_are_one_pass_more_than_its_schedule(
+    monkeypatch, launches, m, small, p
+):
+    """The last softmins bring the gradient, after small clouds of equal size too; backward() launches nothing."""
+    n, at_once = 20, {"schedule"} if m == 20 and small else set()
+    monkeypatch.setattr("sparseot.engines.triton.small.SMALL", small)
     (x, _), (y, _) = cloud(n, 2), cloud(m, 2, shift=0.2)
     found = []
     for backend in ("triton", "tiles"):
@@ -134,7 +138,7 @@ def test_a_loss_and_its_gradient_are_one_pass_more_than_its_schedule(launches, n
         gradients = torch.autograd.grad(value, (x, y))
         found.append((value.detach(), *gradients))
         assert launches == before
-    assert set(launches) == {"log_sums"}
+    assert set(launches) == {"log_sums"} | at_once
     with torch.no_grad():
         so.SamplesLoss(p=p, blur=0.3, diameter=1.0, reach=0.8, backend="triton")(x, y)
     assert len(launches) == 2 * len(before)  # as many as without

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparseot import LazyTensor, Pm
+from sparseot import LazyTensor, Pm, cluster
 from sparseot.engines.choose import load_trees
 from sparseot.engines.trees.base import Reduction
 from sparseot.engines.triton import reductions
@@ -93,12 +93,13 @@ FORMULAS = {
     "twenty columns": lambda a: (gaussian(a) * a.u).sum(1),
     "long vectors": lambda a: ((a.long | a.longer) / 5).exp().sum(1),
     "long attention": lambda a: (a.long | a.longer).sumsoftmaxweight(a.u, dim=1),
+    "long columns": lambda a: (-(((a.long | a.longer) / 5).exp() * a.u)).sum(1),
     "step": lambda a: ((a.x - a.y).step() + a.x.atan2(a.y) + (a.x - a.y).round(1)).sum(1),
     "smallest": lambda a: squares(a).min(1),
     "smallest coordinates": lambda a: (a.x - a.y).max(1),
     "smallest five": lambda a: squares(a).Kmin(5, dim=1),
 }
-QUICK = ("Gaussian", "Lennard-Jones force", "logsumexp", "long attention")
+QUICK = ("Gaussian", "Lennard-Jones force", "logsumexp", "long attention", "long columns")
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # of NumPy, which interprets
@@ -176,3 +177,26 @@ def test_gradients_and_their_derivatives(name):
         found.append((*first, *second))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp2")  # of columns that are masked
+@pytest.mark.parametrize(
+    ("ranges", "scale"), [(False, 1), pytest.param(True, 40, marks=pytest.mark.slow)]
+)
+def test_attention_of_matrix_units(monkeypatch, ranges, scale):
+    """More coordinates and columns than one product takes, exponents far apart, and parts of columns."""
+    q, k = (numbers(n, 70)[:, :66] * scale / 8 for n in (40, 75))
+    v, found = numbers(75, 70), []
+    monkeypatch.setattr("sparseot.engines.trees.triton.engine.WORTH", 1)
+    monkeypatch.setitem(reductions.PROGRAMS, "cpu", 6)
+    for engine, dtype in (("triton", SINGLE), ("tiles", DOUBLE)):
+        rows, keys, values = (t.to(dtype).requires_grad_() for t in (q, k, v))
+        K = LazyTensor(rows[:, None]) | LazyTensor(keys[None])
+        K.engine = engine
+        if ranges:
+            cuts = torch.tensor([[0, 33], [33, 40]]), torch.tensor([[0, 35], [35, 75]])
+            K.ranges = cluster.from_matrix(*cuts, torch.tensor([[True, True], [False, True]]))
+        mean = K.sumsoftmaxweight(LazyTensor(values[None]), dim=1)
+        found.append((mean, *torch.autograd.grad(mean.square().sum(), (rows, keys, values))))
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() < 3e-5 * scale * other.abs().max()
