@@ -30,11 +30,13 @@ __all__ = [
     "TileRows",
     "filled",
     "rounding",
+    "unite",
     "views",
 ]
 
 KEPT_GROUP = 16  # blocks in a group, the upper level of a screen
 RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
+PIECE = 1 << 20  # tiles at a time, where places among them take more than the tiles
 TILES = 256  # that are worth a thread: some tenths of a millisecond
 
 Array = np.ndarray[Any, Any]
@@ -172,6 +174,13 @@ def rounding(rows: Blocks, cols: Blocks) -> float:
     return 8 * torch.finfo(rows.offsets.dtype).eps * size
 
 
+def unite(rows: Tensor, cols: Tensor, places: Tensor) -> None:
+    """Marks of tiles by rows, and by columns, of which each has a place among the first, become those of either."""
+    for some, theirs in zip(places.split(PIECE), cols.split(PIECE), strict=True):
+        theirs |= rows[some]
+        rows[some] = theirs
+
+
 class TileLoops(ABC):
     """Reductions over kept tiles, for one cost."""
 
@@ -269,16 +278,16 @@ class TileLoops(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Which tiles are marked from one side or from the other; truth values, seen from both."""
         places = self.transpose(sides[0], len(sides[1].starts) - 1)[1]
-        rows = marks[0].clone()
-        rows[places] = cols = rows[places] | marks[1]
+        rows, cols = marks[0].clone(), marks[1].clone()
+        unite(rows, cols, places)
         return rows, cols
 
     def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
         """Those tiles that are to be kept."""
-        places = keep.nonzero()[:, 0]
-        owners = tiles.owners.index_select(0, places)
-        counts = torch.bincount(owners, minlength=len(tiles.starts) - 1)
-        return TileRows.of(counts, tiles.blocks.index_select(0, places))
+        short = torch.int32 if len(keep) < 2**31 else torch.int64
+        before = torch.cat((keep.new_zeros(1), keep)).cumsum(0, dtype=short)
+        starts = before.index_select(0, tiles.starts).long()
+        return TileRows(starts, tiles.blocks.masked_select(keep))
 
     def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """What a function finds for each of these rows, without tiles; whoever shares tiles shares them."""

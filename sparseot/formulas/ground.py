@@ -15,6 +15,8 @@ from .radial import Radial, Term
 
 __all__ = ["GroundCost"]
 
+PIECE = 1 << 16  # points at a time, whose squares are not kept
+
 
 class GroundCost(Radial):
     """The cost ``factor * |x - y| ** power``, power 1 or 2."""
@@ -68,10 +70,19 @@ class GroundCost(Radial):
         if self.power != 2:
             return float(u @ product(v))
         centre = (x.mean(0) + y.mean(0)) / 2
-        x0, y0 = x - centre, y - centre
-        squares = (u @ (x0**2).sum(1)) * v.sum() + (v @ (y0**2).sum(1)) * u.sum()
-        return self.factor * float(squares - 2 * (u @ x0) @ (v @ y0))
+        (first, mean), (second, other) = (_moments(*both, centre) for both in ((u, x), (v, y)))
+        squares = first * v.sum() + second * u.sum()
+        return self.factor * float(squares - 2 * mean @ other)
 
     def force(self, way: Tensor) -> Tensor:
         r"""A value of :math:`\partial_1 C` at ``x - y`` that serves rows whose sums are none."""
         return 2 * self.factor * way if self.power == 2 else torch.zeros_like(way)
+
+
+def _moments(weights: Tensor, points: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """The second and first moments of weighted points about a centre, some points at a time."""
+    square, mean = weights.new_zeros(()), torch.zeros_like(centre)
+    for w, x in zip(weights.split(PIECE), points.split(PIECE), strict=True):
+        x = x - centre
+        square, mean = square + w @ x.square().sum(1), mean + w @ x
+    return square, mean

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows
+from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, unite
 from .group import Ranks
 
 __all__ = ["SharedTiles"]
@@ -165,7 +165,7 @@ class SharedTiles(TileLoops):
         going = [marks[1][some].view(torch.uint8) for some in theirs]
         told = torch.cat(self.ranks.exchange(going, "marks")).view(torch.bool)
         keep, kept = marks[0].clone(), torch.empty_like(marks[1])
-        keep[places] = told = told | keep[places]
+        unite(keep, told, places)
         answers = _cut(told.view(torch.uint8), turned.starts[cols.ends].tolist())
         for some, answer in zip(theirs, self.ranks.exchange(answers, "marks"), strict=True):
             kept[some] = answer.view(torch.bool)

@@ -24,11 +24,14 @@ WORTH = 0.5  # cells, as a share of the points, above which the points themselve
 class Cells:
     """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies.
 
-    They are found once, and everything of them stays on the device of the points.
+    They are found once, and everything of them stays on the device of the points. One point of each cell is
+    its head; the points themselves, of which each is a cell, have neither.
     """
 
+    heads: Tensor | None = None
+    labels: Tensor | None = None
+
     def __init__(self, points: Tensor, weights: Tensor, side: float) -> None:
-        self.heads = self.labels = torch.arange(len(points), device=points.device)
         self.points, self.weights = points, weights
         found = cells(points, side) if side > 0 else None
         if found is not None and len(found[0]) <= WORTH * len(points):
@@ -63,6 +66,13 @@ class Cells:
         self.points, self.weights = found[:, 1:] / found[:, :1], mass
         self.heads, self.labels = heads, labels
 
+    def holding(self, finer: Cells) -> Tensor:
+        """The cell that holds each of some finer cells of the same points."""
+        if self.labels is None:
+            every = torch.arange(len(self.points), device=self.points.device)
+            return every if finer.heads is None else finer.heads
+        return self.labels if finer.heads is None else self.labels[finer.heads]
+
     @cached_property
     def blocks(self) -> BlockCloud:
         """The cells in blocks."""
@@ -76,7 +86,7 @@ class Cells:
     @property
     def whole(self) -> bool:
         """Whether these are the points themselves."""
-        return self.labels is self.heads
+        return self.labels is None
 
 
 class Carried(NamedTuple):

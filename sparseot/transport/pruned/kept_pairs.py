@@ -35,6 +35,7 @@ class KeptPairs(PlanPairs):
     def to(self, dtype: torch.dtype) -> KeptPairs:
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
+            check.known = [None, None]  # of the last check, and not asked for again
             check.trim()
             check.recast(dtype)
         return self

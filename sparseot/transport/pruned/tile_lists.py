@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...engines.kept import TileLoops, TileRows
+from .memory import give_back
 
 __all__ = ["Tiles"]
 
@@ -27,7 +28,9 @@ class Tiles:
     def of(rows: TileRows, omitted: Tensor, columns: int, loops: TileLoops) -> Tiles:
         """From the rows' tiles; ``columns`` is the number of column blocks."""
         mine = loops.own(rows)
-        return Tiles((mine, loops.turned(mine, columns)), omitted, loops)
+        both = mine, loops.turned(mine, columns)
+        give_back(len(both[0]))
+        return Tiles(both, omitted, loops)
 
     @staticmethod
     def between(
@@ -44,6 +47,8 @@ class Tiles:
         """Those that are marked from the rows or from the columns, by truth values in the order of each."""
         keep = self.loops.either(self.sides, marks)
         rows, cols = (self.loops.only(*both) for both in zip(self.sides, keep, strict=True))
+        del keep
+        give_back(len(rows))
         return Tiles((rows, cols), self.omitted, self.loops)
 
     def __len__(self) -> int:

@@ -1,10 +1,10 @@
 r"""Multilevel Sinkhorn: coarse clouds at high temperatures, kept pairs only, and a last check.
 
-At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike, so
-their centroid stands for them; only the last temperatures see all points. A solution is carried to
-the next clouds by softmins of the coarser ones. At the end the kept pairs are chosen from scratch and
-both marginals are summed in double precision, or in a single one whose rounding is bounded; bounds on
-this and on what the other pairs may hold are added (after Schmitzer, 2019, and Feydy, 2020, section 3.3).
+At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike, so their centroid
+stands for them; only the last temperatures see all points. A solution is carried to the next clouds by softmins
+of the coarser ones. At the end the kept pairs are chosen from scratch and both marginals are summed in double
+precision, or in a single one of bounded rounding; bounds on what the other pairs may hold are added (after
+Schmitzer, 2019, and Feydy, 2020, section 3.3).
 """
 
 from __future__ import annotations
@@ -102,12 +102,15 @@ class Multilevel:
 
     def pair(self, start: Start) -> Found:
         """Coarse clouds first; then all points, from what these tell."""
-        if start is not None:
-            return self._last(*start)
+        return self._last(self._from_coarse() if start is None else [*start])
+
+    def _from_coarse(self) -> list[Tensor]:
+        """Potentials of the points, carried from the coarse clouds, which are let go of."""
         now = None
         for eps, width in self._levels():
             now = self._coarse(self._carried(now, self._cells(width), eps), eps)
-        return self._last(*self._carried(now, self.whole, self.eps).values)
+        now, self.cells = self._carried(now, self.whole, self.eps), (0.0, self.whole)
+        return now.values
 
     def _levels(self) -> list[tuple[float, float]]:
         """Temperatures, and the widths of cells, of all levels but that of the points."""
@@ -138,7 +141,7 @@ class Multilevel:
         ):
             if new is here:
                 continue
-            values[side] = guess = old.values[side][here.labels[new.heads]]
+            values[side] = guess = old.values[side][here.holding(new)]
             if not there.whole:  # otherwise the first sweep takes that softmin
                 values[side] = self._update(side, (new, there), guess, old.values[1 - side], eps)
         return Carried(cells, values)
@@ -160,15 +163,14 @@ class Multilevel:
         tol = max(COARSE, self.tol) if eps > self.eps else self.tol / 2
         if self.course.outliers:  # whose mass is small
             tol = self.tol / 4
-        budget = 1 if self.stopped else min(SWEEPS, self.course.max_sweeps)
-        how: dict[str, Any] = {"tol": tol, "budget": budget, "rho2": self.course.rate(eps)}
-        how["watch"] = self.course.watch(eps)
+        how: dict[str, Any] = {"rho2": self.course.rate(eps), "watch": self.course.watch(eps)}
+        how |= {"tol": tol, "budget": 1 if self.stopped else min(SWEEPS, self.course.max_sweeps)}
         if (stored := self._stored(cells, eps, self.penalty)) is not None:
             found, kept = alternate(stored, f, g, **how), 1.0
             values = [found.f, found.g_prev]
         else:
             X, Y = (c.blocks for c in cells)
-            dtype = torch.float32 if tol >= COARSE else self.dtype
+            dtype = self.dtype if tol < COARSE else torch.float32
             softmins = self._softmins((X, Y), eps, tol, dtype)
             found = alternate(softmins, f[X.order], g[Y.order], **how)
             values, kept = [found.f[X.inverse], found.g_prev[Y.inverse]], softmins.kept_fraction
@@ -176,9 +178,9 @@ class Multilevel:
         self.levels.append(self.course.level(eps, found, kept, began))
         return Carried(cells, values)
 
-    def _last(self, f: Tensor, g: Tensor) -> Found:
+    def _last(self, values: list[Tensor]) -> Found:
         X, Y = (c.blocks for c in self.whole)
-        state = [f[X.order], g[Y.order]]
+        state = [values.pop(0)[X.order], values.pop(0)[Y.order]]  # and nobody holds the others
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}

@@ -93,9 +93,7 @@ def _carried(
     problem: Problem, old: list[Cells], new: list[Cells], f: Tensor, g: Tensor
 ) -> tuple[Tensor, Tensor]:
     """At finer leaves: f is the softmin of g at the coarser ones, g what it was there, to start from."""
-    f, guess = (
-        h[coarse.labels[fine.heads]] for h, coarse, fine in zip((f, g), old, new, strict=True)
-    )
+    f, guess = (h[coarse.holding(fine)] for h, coarse, fine in zip((f, g), old, new, strict=True))
     softmins = DenseSoftmins(_between(problem, new[0], old[1]))
     return softmins.step(0, f, g).value, guess
 
