@@ -1,10 +1,8 @@
 r"""Multilevel Sinkhorn: coarse clouds at high temperatures, kept pairs only, and a last check.
 
-At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike, so their centroid
-stands for them; only the last temperatures see all points. A solution is carried to the next clouds by softmins
-of the coarser ones. At the end the kept pairs are chosen from scratch and both marginals are summed in double
-precision, or in a single one of bounded rounding; bounds on what the other pairs may hold are added (after
-Schmitzer, 2019, and Feydy, 2020, section 3.3).
+At a temperature :math:`\text{blur}_k^2` points that share a cell of side 1.4 blurs look alike: their centroid stands for
+them, and only the last temperatures see all points. Softmins carry a solution to the next clouds. At the end pairs are
+chosen anew, and marginals summed to known rounding, with bounds on the pairs left out (Schmitzer, 2019; Feydy, 2020, 3.3).
 """
 
 from __future__ import annotations
