@@ -125,7 +125,7 @@ def barycenter(
             in units of the logarithm of weights.
         max_steps: the largest number of steps.
         solver: options of the solves, as ``Sinkhorn(max_sweeps=...)``; their tolerance is a hundredth of tol, and
-            larger while steps are long.
+            larger while steps are long, with debias=False.
         progress: show steps while they run (tqdm); or a function of ``(objective, error, tol)`` to call after
             each. A KeyboardInterrupt raised there, and Ctrl-C, end the steps; the result is that of the last one.
 

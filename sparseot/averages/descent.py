@@ -139,7 +139,8 @@ class Descent:
         self.solves = self.sweeps = 0
         self.report: list[Step] = []
         self.starts: list[Transport] | None = None
-        objective.solve_to(COARSEST)
+        # a divergence is a small difference of costs, in which errors of coarse solves do not cancel
+        objective.solve_to(0.0 if objective.debias else COARSEST)
         self._arrive(self._at(start))
 
     def step(self) -> bool:
@@ -184,7 +185,10 @@ class Descent:
         """Ends a step there, once its problems are solved to a tolerance that suits the next one, or to the given one."""
         self.place, error = place, self._look(place)
         wanted = FINER * error if tol is None else tol
-        if wanted < (self.objective.solver.tol or 0.0) / 2 or tol is not None:
+        if (
+            max(wanted, self.objective.least) < (self.objective.solver.tol or 0.0) / 2
+            or tol is not None
+        ):
             self.objective.solve_to(wanted / 2)
             again = self._at(place.support)
             if not self.ended():
