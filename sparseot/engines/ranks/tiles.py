@@ -20,6 +20,8 @@ from .group import Ranks
 
 __all__ = ["SharedTiles"]
 
+ROWS = 1 << 12  # of blocks at a time, where places of tiles take more than the tiles
+
 
 @dataclass(frozen=True)
 class _Share(TileRows):
@@ -218,9 +220,13 @@ def _merged(parts: list[Tensor], counts: Tensor) -> Tensor:
     begin = (lengths.cumsum(0) - lengths) + (counts.cumsum(0) - counts)
     found = parts[0].new_empty(sum(map(len, parts)))
     for part, number, at in zip(parts, counts, begin, strict=True):
-        shift = at - (number.cumsum(0) - number)
-        places = shift.repeat_interleave(number, output_size=len(part))
-        found[places + torch.arange(len(part), device=part.device)] = part
+        first = 0
+        for some, place in zip(number.split(ROWS), at.split(ROWS), strict=True):
+            last = first + int(some.sum())
+            shift = place - (some.cumsum(0) - some)
+            places = shift.repeat_interleave(some, output_size=last - first)
+            places += torch.arange(last - first, device=part.device)
+            found[places], first = part[first:last], last
     return found
 
 

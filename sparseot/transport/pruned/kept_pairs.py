@@ -11,6 +11,7 @@ from ...engines.base import Formula, PlanPairs, Reductions
 from ...engines.kept import TileRows
 from ...formulas import Radial
 from .clouds import BlockCloud
+from .memory import give_back
 from .softmins import PrunedSoftmins
 
 __all__ = ["WORTH", "KeptPairs"]
@@ -83,6 +84,7 @@ class KeptPairs(PlanPairs):
 
     def _double(self, checks: list[PrunedSoftmins], side: int | None = None) -> KeptPairs:
         for check in checks:
+            give_back(check.clouds[0].n)
             check.recast(torch.float64)
         return KeptPairs(checks, self.side if side is None else side)
 
@@ -111,6 +113,7 @@ class _KeptReductions(Reductions):
                 term.factor * check.products(self.side, rows, cols, values, term.power)
                 for term in kernel.terms
             )
+            check.known = [None, None]  # scalings are new each time
             assert isinstance(out, Tensor)
             found.append(out[here.inverse])
         return torch.stack(found).to(v.dtype)
