@@ -244,9 +244,9 @@ class LazyTensor(Systems):
 
     def __getattr__(self, name: str) -> Any:
         """Raises AttributeError with the nearest that there is."""
-        if name in NEAREST:
-            raise AttributeError(f"LazyTensor has no {name}: {NEAREST[name]}.")
-        raise AttributeError(f"LazyTensor has no {name!r}; see help(sparseot.LazyTensor).")
+        near = NEAREST.get(name)
+        what = f"{name}: {near}" if near else f"attribute {name!r}; see help(sparseot.LazyTensor)"
+        raise AttributeError(f"LazyTensor has no {what}.")
 
 
 def Vi(x: Any, dim: int | None = None) -> LazyTensor:

@@ -25,7 +25,7 @@ def test_entropic_averages(ot):
         theirs = ot.bregman.free_support_sinkhorn_barycenter(
             CLOUDS, MASSES, START, 2 * blur**2, stopThr=1e-12, numItermax=300, numInnerItermax=1000
         )
-    ours = so.barycenter(CLOUDS, support=START, blur=blur, debias=False, tol=1e-3)
+    ours = so.barycenter(CLOUDS, support=START, blur=blur, debias=False, tol=3e-4)
     common = {"blur": blur, "debias": False, "tol": 1e-8}
     costs = [so.sinkhorn_divergence(theirs, y, **common) for y in CLOUDS]
     assert ours.converged and ours.value <= np.mean(costs) * (1 + 1e-6)

@@ -220,5 +220,6 @@ def test_half_steps_over_kept_pairs_read_no_number(monkeypatch, young):
         for side in (0, 1, 0):
             step = there.step(side, *((g, f) if side else (f, g)), look=False)
             assert all(t.device.type == "meta" for t in (step.value, step.error, step.sound))
-    assert [run["PEAKS"] for run in runs] == 3 * [young]
+    last = [False, False, young]  # a trim reads those of the two half-steps before it
+    assert [run["PEAKS"] for run in runs] == last
     assert len(there.loops.known) == 2
