@@ -25,7 +25,7 @@ WEIGHED = "log_weights", "masses", "log_masses", "shares"  # which are found of 
 
 @dataclass(frozen=True)
 class Fit:
-    """Least squares in blocks: offsets of points ``(C, D, B)``, and what takes values there to their slopes."""
+    """Least squares in blocks: offsets of points ``(C, D, B)``, and the inverse of their covariance ``(C, D, D)``."""
 
     offsets: Tensor
     inverse: Tensor
@@ -35,14 +35,15 @@ class Fit:
         """With a ridge, for points on a line."""
         centred = offsets - offsets.mean(2, keepdim=True)
         normal = centred @ centred.mT
-        size = normal.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-        ridge = (1e-9 * size + 1e-300) * torch.eye(offsets.shape[1]).to(offsets)
-        return Fit(offsets, torch.linalg.solve_ex(normal + ridge, centred)[0])
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        diagonal += 1e-9 * diagonal.sum(1, keepdim=True) + 1e-300
+        return Fit(offsets, torch.linalg.inv_ex(normal)[0])
 
     def sloped(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes ``(C, D)`` of values ``(C, B)``, and what they leave of these."""
-        slopes = torch.bmm(self.inverse, values[..., None])
-        return slopes[..., 0], values - (slopes * self.offsets).sum(1)
+        centred = values - values.mean(1, keepdim=True)
+        slopes = self.inverse @ torch.bmm(self.offsets, centred[..., None])
+        return slopes[..., 0], values - torch.bmm(slopes.mT, self.offsets)[:, 0]
 
 
 class BlockCloud:
