@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,11 @@ class Pairs:
 
     def equals(self, other: Pairs) -> bool:
         """Whether these are the same pairs in the same order."""
-        parts = zip(vars(self.ranges).items(), vars(other.ranges).values(), strict=False)
+        names = [field.name for field in fields(Ranges)]
+        both = ((getattr(p.ranges, name) for p in (self, other)) for name in names)
         orders = self.order or (), other.order or ()
         return (
-            all(np.array_equal(one, two) for (name, one), two in parts if name != "T")
+            all(np.array_equal(*arrays) for arrays in both)
             and len(orders[0]) == len(orders[1])
             and all(torch.equal(*pair) for pair in zip(*orders, strict=True))
         )

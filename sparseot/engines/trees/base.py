@@ -47,9 +47,9 @@ class Reduction:
         return sum(e.dim for e in self.outputs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranges:
-    """The pairs of blocks that are visited, as KeOps lays them out.
+    """The pairs of blocks that are visited, as KeOps lays them out; equal to itself alone.
 
     Block b of rows is ``rows[b, 0] : rows[b, 1]``; it meets the columns of the runs
     ``columns[slices[b - 1] : slices[b]]``, each a first column and the one after the last.
@@ -66,7 +66,7 @@ class Ranges:
     @cached_property
     def T(self) -> Ranges:
         """The same pairs, with rows and columns exchanged."""
-        flipped = Ranges(
+        return Ranges(
             self.rows_of_columns,
             self.slices_of_columns,
             self.columns_of_rows,
@@ -74,8 +74,6 @@ class Ranges:
             self.slices,
             self.columns,
         )
-        flipped.__dict__["T"] = self
-        return flipped
 
     @property
     def opens(self) -> Array:

@@ -25,7 +25,7 @@ def interval(e: Expr, leaves: Mapping[Expr, Interval]) -> Interval:
     of the boxes.
 
     Raises:
-        Unbounded: for an operation that is neither arithmetic nor monotone.
+        Unbounded: for an operation other than those of arithmetic, ``exp`` and ``sqrt``.
     """
     like = next(iter(leaves.values()))[0]
     done = dict(leaves)
@@ -81,7 +81,7 @@ def _moved(n: Expr, a: Tensor) -> Tensor:
 
 MONOTONE: dict[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp,
-    "sqrt": lambda a: a.clamp(min=0).sqrt(),
+    "sqrt": torch.sqrt,  # NaN, which is no bound, where it may be that of a negative number
 }
 ARITHMETIC: dict[str, Callable[..., Interval]] = {
     "add": lambda a, b: (a[0] + b[0], a[1] + b[1]),

@@ -49,6 +49,9 @@ def cut(owners, starts, blocks, offsets, most, least, masses, budget, floor, bin
         for t in range(size):
             for r in range(masses.shape[1]):
                 floor[p, r] += least[offsets[p] + t] * masses[blocks[first + t], r]
+        for r in range(masses.shape[1]):
+            if not np.isfinite(floor[p, r]):  # then all is kept
+                floor[p, r] = 0.0
         _shares(p, owners, starts, blocks, offsets, most, masses, floor, shares)
         sums[:] = 0.0
         for t in range(size):

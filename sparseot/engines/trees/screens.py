@@ -2,7 +2,8 @@
 
 Points of each range are put in the order of a kd-tree, which makes small blocks of neighbours; a formula
 is bounded between the boxes of blocks once, and each product compares these bounds with its vector. What
-a sum leaves out is at most ``2^-24 sum_j |K_ij v_j|``, a float32's rounding of its terms.
+a sum leaves out is at most ``2^-24 sum_j |K_ij v_j|``, a float32's rounding of its terms, or ``2^-53`` in double
+precision. Columns whose factor is zero are left out whatever the formula is there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -38,7 +40,12 @@ COORDINATES = 8  # in which boxes are small
 CHUNK = 1 << 17  # tiles that are bounded at once
 BUDGET = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 SAFE = 1.001  # bounds are computed otherwise than entries
-TINY = 1e-37  # below normal numbers
+TINY, HUGE = 1e-37, 3e38  # below and above normal numbers of single precision
+FORMULAS = 2  # over the same ranges, whose screens are kept
+
+
+# What is known of the formulas over some ranges: their numbers, and the screen.
+_met: WeakKeyDictionary[Ranges, dict[Expr, Any]] = WeakKeyDictionary()
 
 
 @dataclass
@@ -111,10 +118,11 @@ def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
 
 def _known(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen | None:
     """The screen of a formula of these numbers, from the second time on that they are met."""
-    met: dict[Expr, Any] = ranges.__dict__.setdefault("screens", {})
+    met = _met.setdefault(ranges, {})
     known, screen = met.get(formula, (None, None))
     if known is None or not all(map(torch.equal, known, numbers.values())):
-        met.clear()
+        for old in [formula, *met][: 1 + max(0, len(met) + 1 - FORMULAS)]:
+            met.pop(old, None)
         met[formula] = [t.clone() for t in numbers.values()], False
         return None
     if screen is False:
@@ -132,12 +140,14 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
     if any(points.shape[1] > COORDINATES for points in sides.values()):
         return None
     size = BLOCK if ranges.pairs < MANY else LARGE
+    if not _pays(_fewest(ranges, size), ranges):
+        return None
     columns, ends, firsts = _columns(sides[J], ranges, size)
     rows, heights, owners = _rows(sides[I], ranges, size)
     starts, blocks = _candidates(ranges, firsts)
     counts = np.diff(starts)[owners]
     offsets = np.concatenate(([0], np.cumsum(counts)))
-    if not 0 < FEWEST * offsets[-1] <= ranges.pairs or offsets[-1] > TILES:
+    if not _pays(int(offsets[-1]), ranges):
         return None
     boxes = {
         I: _corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
@@ -149,6 +159,17 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
     except Unbounded:
         return None
     return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least)
+
+
+def _pays(tiles: int, ranges: Ranges) -> bool:
+    return 0 < FEWEST * tiles <= ranges.pairs and tiles <= TILES
+
+
+def _fewest(ranges: Ranges, size: int) -> int:
+    """The tiles that there are at least, told before any is made."""
+    heights, widths = (-(-(r[:, 1] - r[:, 0]) // size) for r in (ranges.rows, ranges.columns))
+    ends = np.concatenate(([0], np.cumsum(widths)))
+    return int((heights * (ends[ranges.slices] - ends[ranges.opens])).sum())
 
 
 def _columns(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, dict[int, int]]:
@@ -231,7 +252,7 @@ def _bounds(
         large = torch.maximum(-low, high).nan_to_num(nan=torch.inf)
         small = torch.maximum(low, -high).clamp(min=0).nan_to_num(nan=0.0)
         most[place] = (large * SAFE).clamp(min=TINY).float().numpy()
-        least[place] = (small / SAFE).float().numpy()
+        least[place] = (small / SAFE).clamp(max=HUGE).float().numpy()
     return most, least
 
 

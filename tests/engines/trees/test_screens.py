@@ -165,3 +165,49 @@ def test_formulas_without_bounds_visit_all_their_pairs(visited):
     for _ in range(3):
         np.testing.assert_allclose(K @ np.ones(800), dense.sum(1), atol=1e-10)
     assert not visited
+
+
+def test_entries_beyond_single_precision_are_not_taken_for_nothing():
+    """Their bounds are as large as bounds can be."""
+    x, y, ranges, _ = clouds(300, 300, np.float64)
+    x_i, y_j = LazyTensor(x[:, None, :]), LazyTensor(y[None, :, :])
+    K = ((x_i | y_j) + 300).exp()
+    K.ranges = ranges
+    for v in (np.ones((300, 1)), 1e170 * np.ones((300, 1))):
+        first = K @ v
+        np.testing.assert_allclose(K @ v, first, rtol=1e-13)
+        assert (first > 1e100).any()
+
+
+def test_roots_of_negative_numbers_stay_no_numbers():
+    x = np.linspace(-1, 1, 256)[:, None]
+    K = (LazyTensor(x[:, None, :]) * LazyTensor(x[None, :, :])).sqrt()
+    K.ranges = from_matrix(np.array([[0, 256]]), np.array([[0, 256]]), np.ones((1, 1), bool))
+    first, v = K @ np.ones((256, 1)), np.ones((256, 1))
+    assert np.isnan(first).all() and np.isnan(K @ v).all()
+
+
+def test_formulas_are_added_after_their_products():
+    x, y, ranges, mask = clouds(300, 200, np.float64)
+    kernels = [lazy(name, x, y) for name in ("Gaussian", "Cauchy")]
+    v = np.ones((200, 1))
+    for K in kernels * 3:
+        K.ranges = ranges
+        K @ v
+    wanted = sum(whole(name, x, y) * mask for name in ("Gaussian", "Cauchy")) @ v
+    np.testing.assert_allclose((kernels[0] + kernels[1]) @ v, wanted, rtol=1e-12)
+
+
+def test_screens_go_with_their_ranges(visited):
+    """And those of two formulas over them stand side by side."""
+    x, y, ranges, _ = clouds(300, 200, np.float32)
+    pairs = lazy("Gaussian", x, y)
+    pairs.ranges = ranges
+    other, v = pairs * pairs + pairs, np.ones((200, 1), np.float32)
+    for _ in range(2):
+        pairs @ v, other @ v
+    (known,) = [met for key, met in screens._met.items() if key is pairs._pairs.ranges]
+    assert len(known) == 2 and all(screen for _, screen in known.values())
+    before, known = len(screens._met), None
+    del pairs, other
+    assert len(screens._met) < before
