@@ -22,12 +22,14 @@ class Ground:
         p: exponent of the temperature.
         blur: the unit of length.
         mover: the object that moves points, or None.
+        beyond: the largest cost that comes on top of distances.
     """
 
     cost: Any
     p: float
     blur: float
     mover: Any
+    beyond: float = 0.0
 
     @property
     def eps(self) -> float:
@@ -56,6 +58,8 @@ class Ground:
 
 
 def as_ground(cost: Any, p: int, blur: float, debias: bool) -> Ground:
-    """What a user gives as a cost, checked; debiased, it is to be symmetric."""
+    """What a user gives as a cost."""
     formula, exponent = solved_cost(cost, p, debias)
-    return Ground(formula, exponent, blur, cost if is_object(cost) else None)
+    if not is_object(cost):
+        return Ground(formula, exponent, blur, None)
+    return Ground(formula, exponent, blur, cost, cost.beyond)

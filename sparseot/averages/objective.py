@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engines.choose import choose_engine
+from ..points import Points
 from ..transport.derivatives.solved import Solved
+from ..transport.problem import check_cost
 from ..transport.result import Transport
 from ..transport.solution import Potentials
 from ..transport.solve import solve_clouds
@@ -86,7 +89,16 @@ class Objective:
         self.least = solver.tol or 0.0
         self.ground, self.reach = ground, reach
         self.clouds = [(x.clone(), a.clone()) for x, a in clouds]
+        if debias:
+            self._check()
         self.own = [self.solve(*cloud, *cloud) for cloud in self.clouds] if debias else []
+
+    def _check(self) -> None:
+        """Refuses a cost that is not symmetric, by which a cloud and itself have no divergence."""
+        for x, a in self.clouds:
+            cloud = Points(x[None], a[None])
+            engine, _ = choose_engine(self.solver.engine, self.ground.cost, cloud.positions)
+            check_cost(self.ground.cost, cloud, cloud, True, engine)
 
     def at(self, support: Support, starts: Sequence[Start] | None = None) -> Place:
         """The objective at a support; solves may start from those of a place near it, or from potentials."""

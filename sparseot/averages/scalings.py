@@ -51,8 +51,9 @@ class Scalings:
     ) -> None:
         self.objective, self.moves, self.ended = objective, moves, ended
         self.points = start.points
-        x, self.cost = start.points.to(objective.clouds[0][0])[None], objective.ground.cost
-        engine, _ = choose_engine(objective.solver.engine, self.cost, x)
+        x, cost = start.points.to(objective.clouds[0][0])[None], objective.ground.cost
+        self.costs = cost, cost.T  # from the average to a cloud, and back
+        engine, _ = choose_engine(objective.solver.engine, cost, x)
         sides = [y[None] for y, _ in objective.clouds]
         self.towards = [(engine.bind(x, y), engine.bind(y, x)) for y in sides]
         self.own = engine.bind(x, x)
@@ -66,7 +67,7 @@ class Scalings:
         self._arrive(objective.at(start))
         reach = torch.cat([start.points, *(y.double() for y, _ in objective.clouds)])
         widest, ground = float((reach.amax(0) - reach.amin(0)).norm()), objective.ground
-        first = max(widest, ground.blur) ** ground.p
+        first = max(widest, ground.blur) ** ground.p + ground.beyond
         self.temperatures = temperatures(first, ground.eps, RATIO)[:-1]
 
     def step(self) -> bool:
@@ -111,7 +112,7 @@ class Scalings:
             loga = self.logd + means
             self.loga = loga - loga.logsumexp(0) + self.total
             self.g = [
-                -eps * self._log_sum(back, self.loga - t, eps, -g / eps)
+                -eps * self._log_sum(back, self.loga - t, eps, -g / eps, 1)
                 for (_, back), t, g in zip(self.towards, self.found, self.g, strict=True)
             ]
             self.logd = (self.logd + self.loga - own) / 2 if self.objective.debias else self.loga
@@ -123,8 +124,10 @@ class Scalings:
             sides.append((h, h))
         return [Potentials(*(t[None] for t in (f, g, f, g))) for f, g in sides]
 
-    def _log_sum(self, sums: Reductions, col: Tensor, eps: float, guess: Tensor) -> Tensor:
+    def _log_sum(
+        self, sums: Reductions, col: Tensor, eps: float, guess: Tensor, way: int = 0
+    ) -> Tensor:
         """The logarithm of ``sum_j exp(col_j - C_ij / eps)``, ``(N,)`` in float64."""
         like = self.objective.clouds[0][0]
         given, shift = col[None].to(like), guess[None].to(like)
-        return sums.logsumexp(self.cost, given.new_full((1,), eps), given, shift)[0].double()
+        return sums.logsumexp(self.costs[way], given.new_full((1,), eps), given, shift)[0].double()

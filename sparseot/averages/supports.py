@@ -17,6 +17,7 @@ __all__ = ["as_support"]
 
 SEED = 0  # of the shifts that separate equal points
 EQUAL = 1e-5  # relative difference of masses
+NOTHING = 1e-6  # of a blur, that is no length
 
 Clouds = list[tuple[Tensor, Tensor]]
 
@@ -44,7 +45,7 @@ def as_support(
         a = _weights(support_weights, came, kind, mass, balanced)
         return Support(ground.moved(came, a, "support"), a), came
     n = check_integer("support", support)
-    x = ground.settled(_chosen(clouds, shares, n, ground.blur))
+    x = ground.settled(_chosen(clouds, shares, n, ground))
     came = ground.restored(x)
     return Support(x, _weights(support_weights, came, kind, mass, balanced)), came
 
@@ -84,7 +85,7 @@ def _given(support: Any, like: Tensor, kind: Array) -> Tensor:
     return x
 
 
-def _chosen(clouds: Clouds, shares: Tensor, n: int, blur: float) -> Tensor:
+def _chosen(clouds: Clouds, shares: Tensor, n: int, ground: Ground) -> Tensor:
     """Quantiles of the cloud that counts most, in the order of its points, about the mean of means.
 
     Of n points that weigh the same, that is all of them. Points that are taken more than once are moved
@@ -97,7 +98,9 @@ def _chosen(clouds: Clouds, shares: Tensor, n: int, blur: float) -> Tensor:
     middles = (torch.arange(n).to(y) + 0.5) * (float(ends[-1]) / n)
     taken = torch.searchsorted(ends, middles).clamp(max=len(y) - 1)
     x = y[taken] + (shares @ torch.stack(means) - means[most])
+    if ground.mover is not None:  # zero has no direction
+        x = x.where(x.norm(dim=1, keepdim=True) > NOTHING * ground.blur, y[taken])
     if len(taken.unique()) < n:
         drawn = torch.randn(x.shape, generator=torch.Generator().manual_seed(SEED))
-        x = x + blur / 2 * drawn.to(x)
+        x = x + ground.blur / 2 * drawn.to(x)
     return x

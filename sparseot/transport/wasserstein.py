@@ -113,8 +113,8 @@ def wasserstein_distance(
             ``Mahalanobis``, ``Features``; or ``Cosine``, which is that of unit vectors, the chord, and takes p = 2.
         rtol: width of the interval that is asked for, relative to its upper end.
         max_solves: how many temperatures are tried.
-        solver: options; its tolerance is that of the first solve, its ``max_sweeps`` those of all solves together at their
-            last temperatures. Where Ctrl-C or ``progress`` ends the sweeps, as in ``solve_sample``, the interval so far is returned.
+        solver: options; its tolerance is that of the first solve. Where Ctrl-C or ``progress`` ends the sweeps, as in
+            ``solve_sample``, the interval so far is returned.
 
     Returns:
         A :class:`WassersteinDistance`. It has no derivatives; those of ``solve_sample`` are exact.
@@ -146,7 +146,7 @@ def wasserstein_distance(
         search.solve()
         while search.goes_on and len(search.blurs) < max_solves and search.colder():
             search.solve()
-    return search.found()
+        return search.found()
 
 
 class _Search:
@@ -156,7 +156,7 @@ class _Search:
         (x, y, a, b), self.kind = of_one_kind(**dict(zip("xyab", clouds, strict=True)))
         source, target, batched = points_pair(x, y, a, b)
         self.rtol, self.solver, self.cost = rtol, solver, _distance(cost, p)
-        self.left = solver.max_sweeps
+        self.shares = a is None and b is None  # weights that are one over a number, up to rounding
         if bool((source.weights == 0).any() or (target.weights == 0).any()):
             source, target = _carrying(source), _carrying(target)
             positions = (
@@ -180,16 +180,16 @@ class _Search:
         blur, last = self.blurs[-1], self.blurs[-2:][0]
         if len(self.blurs) > 1 and (blur / last) ** self.p >= NEAR * (1 - 1e-9):
             options["init"] = self.transport
-        solver = replace(self.solver, max_sweeps=self.left)
-        found = solve_clouds(*self.clouds, blur=blur, solver=solver, **options)
-        self.transport = Transport(*found, solver)
-        reports = self.transport.solved[0].solution.reports
-        self.left -= max(math.ceil(report.levels[-1].sweeps) for report in reports)
+        found = solve_clouds(*self.clouds, blur=blur, solver=self.solver, **options)
+        self.transport = Transport(*found, self.solver)
         bounds = self.transport.unregularised_bounds
         lower, upper, self.closing = (
             torch.tensor([getattr(bound, name) for bound in bounds], dtype=torch.float64)
             for name in ("lower", "upper", "closing")
         )
+        if self.shares:
+            mass = self.transport.solved[0].problem.source.weights.double().sum(-1).cpu()
+            lower, upper, self.closing = lower / mass, upper / mass, self.closing / mass
         self.spreads.append((upper - lower - self.closing).clamp(min=0))
         self.lower, self.upper = self.lower.maximum(lower), self.upper.minimum(upper)
 
@@ -206,8 +206,8 @@ class _Search:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is something to be found, sweeps to find it with, and nobody who ended them."""
-        return bool(self.wide.any()) and self.left > 0 and not Bar(False).ended
+        """Whether there is something to be found, and nobody ended the sweeps."""
+        return bool(self.wide.any()) and not Bar(False).ended
 
     def colder(self) -> bool:
         """Chooses the next temperature and tolerance by the shares of the width; False if there is none."""
@@ -244,11 +244,13 @@ class _Search:
         lower, upper = self.ends
         blurs = tuple(self.blurs)
         if bool(self.wide.any()):
-            worst = int(_width(lower, upper).argmax())
+            worst, more = int(_width(lower, upper).argmax()), "it was interrupted"
+            if not Bar(False).ended:
+                more = "allow more by max_solves, or by Sinkhorn(max_sweeps=...)"
             warn_user(
                 f"The distance lies in [{float(lower[worst]):.6g}, {float(upper[worst]):.6g}], which is "
                 f"wider than rtol={self.rtol:g} after {len(blurs)} solves. The result says "
-                "converged=False; allow more by max_solves, or by Sinkhorn(max_sweeps=...)."
+                f"converged=False; {more}."
             )
         ends = [lower, upper, (lower + upper) / 2]
         assert self.transport is not None, "solved"

@@ -1,6 +1,7 @@
 """Averages for other costs: those of moved points, moved back; on the sphere they stay there."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -148,3 +149,49 @@ def test_refusals():
         so.barycenter([x], support=x, blur=1, p=3)
     with pytest.raises(ValueError, match="item 0 of clouds: got points of dimension 2"):
         so.barycenter([x], support=x, blur=1, cost=costs.Scaled([1.0, 2.0, 3.0]))
+
+
+def one_way(x, y):
+    """Moving to the left is free."""
+    return (x[..., :, None, 0] - y[..., None, :, 0]).relu()
+
+
+def test_a_debiased_average_wants_a_symmetric_cost():
+    clouds = [torch.rand(20, 2), torch.rand(20, 2) + 1]
+    with pytest.raises(ValueError, match="symmetric"):
+        so.barycenter(clouds, support=4, blur=0.3, cost=one_way)
+
+
+def test_weights_for_a_cost_that_is_not_symmetric():
+    """Scalings from a cloud back take its transpose: the objective is at its minimum."""
+
+    def cost(x, y):
+        gap = x[..., :, None, :] - y[..., None, :, :]
+        return gap.square().sum(-1) / 2 + gap[..., 0].relu() / 2
+
+    torch.manual_seed(0)
+    clouds = [torch.rand(15, 2).double(), torch.rand(10, 2).double() + 0.3]
+    support = torch.rand(12, 2).double() * 1.3
+    how = {"support": support, "blur": 0.3, "cost": cost, "debias": False, "free": "weights"}
+    found = so.barycenter(clouds, tol=1e-4, **how)
+    assert found.converged
+
+    def objective(a):
+        options = {"blur": 0.3, "cost": cost, "debias": False, "tol": 1e-9}
+        return sum(so.sinkhorn_divergence(support, y, a, **options) for y in clouds) / 2
+
+    least = objective(found.weights)
+    torch.testing.assert_close(found.value, float(least), rtol=1e-5, atol=0.0)
+    for k in range(12):
+        a = 0.99 * found.weights
+        a[k] += 0.01
+        assert objective(a) > least - 1e-9
+
+
+def test_opposite_directions_have_an_average():
+    """The mean of their means is zero, which has no direction."""
+    clouds = [torch.tensor([[1.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # any place between them is as good
+        found = so.barycenter(clouds, support=1, blur=0.2, cost=so.costs.Cosine())
+    assert abs(float(found.points.norm()) - 1) < 1e-6

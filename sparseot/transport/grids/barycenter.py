@@ -226,7 +226,7 @@ class _Level:
             error = self._sweep(average, mixing)
             now = average.exp()
             moved, before = (now - before).abs_().sum(-1), now
-            largest = float(torch.maximum(error, moved).max())
+            largest = float((error if most == 1 else torch.maximum(error, moved)).max())
             if largest <= tol or spent >= most:
                 return average, largest, spent
             mixing.move(error)
