@@ -259,18 +259,18 @@ class TileLoops(ABC):
     ) -> tuple[Tensor | float, Tensor | float, Tensor | bool]:
         """Of sums ``(n,)``: the weighted distance from what is wanted, the mass, and whether all lie within."""
 
-    # What follows concerns whoever holds some rows of the tiles only, as ranks of a group do.
+    # What follows concerns ranks of a group, which have some blocks of each cloud, and the tiles of these as rows.
 
-    def own(self, tiles: TileRows) -> TileRows:
-        """Of tiles that are known, those that are held here."""
+    def own(self, tiles: TileRows, columns: int) -> TileRows:
+        """Tiles of the row blocks that are here, for the loops; their columns are numbered among those of all ranks."""
         return tiles
 
     def turned(self, tiles: TileRows, columns: int) -> TileRows:
-        """The tiles that are held here of those seen from that many column blocks."""
+        """All tiles of the column blocks that are here, as rows; of all ranks there are so many ``columns``."""
         return self.transpose(tiles, columns)[0]
 
     def whole(self, tiles: TileRows) -> TileRows:
-        """All tiles, of those that are held here."""
+        """The tiles of all ranks."""
         return tiles
 
     def either(
@@ -290,5 +290,5 @@ class TileLoops(ABC):
         return TileRows(starts, tiles.blocks.masked_select(keep))
 
     def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        """What a function finds for each of these rows, without tiles; whoever shares tiles shares them."""
+        """Logarithms in base 2 of sums over all columns; ``run`` tells them for rows, over the columns that are here."""
         return run(rows)

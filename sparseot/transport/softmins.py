@@ -97,13 +97,21 @@ class Softmins(ABC):
         if self.ahead:
             weights = (self.a, self.b)[side]
             lack = (ratio - self.penalty.wanted(side, here)).abs_()
-            error = torch.dot(weights, lack) / self.masses[side]
-            return Step(damped, error, torch.dot(weights, ratio), sound)
+            lost, mass = self.total(torch.dot(weights, lack), torch.dot(weights, ratio))
+            return Step(damped, lost / self.masses[side], mass, sound)
         # on a CPU, where numbers are read at once, NumPy takes half of the time
         shares, rows = self._shares[side], ratio.numpy()
         missing = abs(rows - self.penalty.wanted(side, here.numpy()))
-        error_now = float((shares * missing).sum()) / self.masses[side]
-        return Step(damped, error_now, float((shares * rows).sum()), sound)
+        lost, mass = self.total(float((shares * missing).sum()), float((shares * rows).sum()))
+        return Step(damped, lost / self.masses[side], mass, sound)
+
+    def total(self, *parts: Number) -> tuple[Number, ...]:
+        """Sums over all points, of those over the points that are here."""
+        return parts
+
+    def most(self, part: Number) -> Number:
+        """The largest number of all points, of that of the points that are here."""
+        return part
 
     def _number(self, t: Tensor) -> Number:
         """Read at once, unless that would be waiting for the device."""
@@ -122,20 +130,24 @@ class Softmins(ABC):
     @cached_property
     def masses(self) -> tuple[float, float]:
         """The masses of both clouds."""
-        return float(self.a.sum()), float(self.b.sum())
+        first, second = self.total(float(self.a.sum()), float(self.b.sum()))
+        return float(first), float(second)
 
     def dual(self, f: Vector, g: Vector, total: Number) -> Number:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - math.prod(self.masses))
-        return value + self.mean(0, self.penalty.worth, f) + self.mean(1, self.penalty.worth, g)
+        first, second = self.total(*(self.mean(k, self.penalty.worth, h) for k, h in enumerate((f, g))))
+        return value + first + second
 
     def kept(self, side: int, h: Vector) -> Number:
         """The mass of a plan whose marginal on one side is what its potential wants."""
         imposed = math.isinf(self.penalty.rhos[side])
-        return self.masses[side] if imposed else self.mean(side, self.penalty.wanted, h)
+        if imposed:
+            return self.masses[side]
+        return self.total(self.mean(side, self.penalty.wanted, h))[0]
 
     def mean(self, side: int, of: Callable[[int, Any], Any], h: Vector) -> Number:
-        """The sum over one cloud of what its weights are worth by a potential."""
+        """The sum over the points of one cloud, that are here, of what their weights are worth by a potential."""
         return self._number(torch.dot((self.a, self.b)[side], of(side, h)))
 
     def shift(self, f: Tensor, g: Tensor) -> Tensor | None:
@@ -146,8 +158,9 @@ class Softmins(ABC):
         logs = []
         for w, h, rate in zip((self.a, self.b), (f, g), rates, strict=True):
             exponents = (-h * (rate * LOG2E)).where(w > 0, -math.inf)
-            top = exponents.max()
-            logs.append(top + torch.dot(w, (exponents - top).exp2()).log2())
+            top = self.most(exponents.max() if len(w) else -math.inf)
+            (total,) = self.total(torch.dot(w, (exponents - top).exp2()))
+            logs.append(top + torch.as_tensor(total, dtype=w.dtype).log2())
         return (logs[0] - logs[1]) / (sum(rates) * LOG2E)
 
 

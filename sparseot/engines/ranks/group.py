@@ -1,8 +1,7 @@
 """What the processes of one group tell each other, and how all hear of what went wrong in one.
 
-Each of them holds all points and all vectors of their number, and computes with them alike; the
-pairs are what they share. So one exchange is enough, rows of all ranks put together, and a decision
-that is taken from its result is the same everywhere.
+There are three exchanges: rows of all ranks are put together, each rank sends each other some rows, and all
+tell each other a few numbers. A decision is taken from what all have heard, and so it is the same everywhere.
 
 Before rows go out each rank tells how many it has. A rank that fails tells so instead, wherever it
 was; then all exchange their sentences and raise, and nobody waits.
@@ -23,6 +22,7 @@ from ...errors import bad_input
 __all__ = ["Ranks", "traffic"]
 
 DONE, FAILED = -1, -2  # told in the place of a number of rows
+NUMBERS = 3  # told beside it, at most
 _counters: list[Counter[str]] = []
 
 
@@ -67,7 +67,11 @@ class Ranks:
 
     def part(self, count: int) -> slice:
         """The share of this rank in so many rows."""
-        return slice(*(count * k // self.size for k in (self.rank, self.rank + 1)))
+        return slice(*self.ends(count)[self.rank : self.rank + 2])
+
+    def ends(self, count: int) -> list[int]:
+        """Where the shares of all ranks in so many rows end, with a zero in front."""
+        return [count * k // self.size for k in range(self.size + 1)]
 
     def rows(self, mine: Tensor, dim: int = 0, what: str = "rows") -> Tensor:
         """The rows of all ranks along an axis, one after the other; each may have any number."""
@@ -88,13 +92,33 @@ class Ranks:
         sizes = torch.tensor([[len(part) for part in parts]], device=self.device)
         table = self.rows(sizes, what="numbers").tolist()
         coming = [row[self.rank] for row in table]
-        flat = torch.cat(parts)
-        found = flat.new_empty(sum(coming), *flat.shape[1:])
-        if any(map(sum, table)):
-            run = torch.distributed.all_to_all_single
-            sent = flat.nbytes - parts[self.rank].nbytes
-            self._run(lambda: run(found, flat, coming, sizes[0].tolist(), self.group), what, sent)
-        return list(found.split(coming))
+        if not any(map(sum, table)):
+            return [part[:0] for part in parts]
+        return list(self._sent(torch.cat(parts), sizes[0].tolist(), coming, what).split(coming))
+
+    def sent(self, going: Tensor, counts: list[int], coming: list[int], what: str) -> Tensor:
+        """Rows for each rank, one after the other, go to these; what comes from each, in numbers that all know."""
+        self.told(0)
+        return self._sent(going, counts, coming, what)
+
+    def _sent(self, going: Tensor, counts: list[int], coming: list[int], what: str) -> Tensor:
+        going, found = going.contiguous(), going.new_empty(sum(coming), *going.shape[1:])
+        sent = going.nbytes // max(1, len(going)) * (len(going) - counts[self.rank])
+        run = torch.distributed.all_to_all_single
+        self._run(lambda: run(found, going, coming, counts, self.group), what, sent)
+        return found
+
+    def sums(self, *mine: float) -> tuple[float, ...]:
+        """The sums over all ranks of some numbers of each, with the same bits on all."""
+        return tuple(map(sum, zip(*self.numbers(*mine), strict=True)))
+
+    def largest(self, mine: float) -> float:
+        """The largest number of all ranks; NaN if one is."""
+        return float(torch.tensor(self.numbers(mine), dtype=torch.float64).amax())
+
+    def numbers(self, *mine: float) -> list[list[float]]:
+        """At most three numbers of each rank."""
+        return [told[: len(mine)] for told in self._told(0, *mine)[1]]
 
     def every(self, mine: Any) -> list[Any]:
         """A small object of each rank."""
@@ -103,7 +127,11 @@ class Ranks:
 
     def told(self, number: int) -> list[int]:
         """A number of each rank; raises where one of them has failed, or does something else."""
-        numbers = self._numbers(number)
+        return self._told(number)[0]
+
+    def _told(self, number: int, *more: float) -> tuple[list[int], list[list[float]]]:
+        table = self._numbers(number, *more)
+        numbers = [int(first) for first, *_ in table]
         if FAILED in numbers:
             self._raise_of_others(self._objects(None))
         if DONE in numbers and {*numbers} != {DONE}:
@@ -112,7 +140,7 @@ class Ranks:
                 f"{self.what}: the ranks of the group do not do the same, some are done while others go on. "
                 "All must call the same functions and properties, with the same options, in one order."
             )
-        return numbers
+        return numbers, [others for _, *others in table]
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -151,9 +179,12 @@ class Ranks:
 
     # --- torch.distributed ---
 
-    def _numbers(self, number: int) -> list[int]:
-        mine = torch.tensor([number], device=self.device)
-        return [int(t) for t in self._gathered(mine, "numbers")]
+    def _numbers(self, *some: float) -> list[list[float]]:
+        """A number of each rank, and those beside it: always as many, for no rank knows what others are about to tell."""
+        mine = torch.zeros(1 + NUMBERS, dtype=torch.float64)
+        mine[: len(some)] = torch.tensor(some, dtype=torch.float64)
+        told: list[list[float]] = torch.stack(self._gathered(mine.to(self.device), "numbers")).tolist()
+        return told
 
     def _gathered(self, mine: Tensor, what: str) -> list[Tensor]:
         found = [torch.empty_like(mine) for _ in range(self.size)]

@@ -1,20 +1,22 @@
-"""Loops over kept tiles whose row blocks are shared among the ranks of a group.
+"""Loops over kept tiles of clouds whose blocks the ranks of a group have, each some neighbouring ones.
 
-Each rank screens, holds and visits the tiles of its own row blocks, from a first one to a last one, and
-likewise those of its own column blocks: of both lists it has about as many tiles as any other. A list of
-columns is not screened for but made of what the ranks have by rows, so that both hold the same tiles, whatever
-rounding says of those at the edge. A rank finds for its rows the same bits as one process would.
+Each rank screens, holds and visits the tiles of its own row blocks, and likewise those of its own column blocks.
+What it must know of the columns of other ranks comes from these: the boxes of all for a screen, and for sums of
+the blocks that its tiles meet, its *halo*; points once, potentials each time. A list of columns is not screened for
+but made of what the ranks have by rows, so that both hold the same tiles, whatever rounding says of those at the
+edge. A rank finds for its rows the same bits as one process would.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import dataclass, field, fields
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
+from ..base import KEPT_BLOCK
 from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, unite
 from .group import Ranks
 
@@ -25,15 +27,25 @@ ROWS = 1 << 12  # of blocks at a time, where places of tiles take more than the 
 
 @dataclass(frozen=True)
 class _Share(TileRows):
-    """Of the tiles of all ranks those that are held here; row blocks of others are empty.
+    """The tiles of the row blocks of this rank; ``blocks`` number the blocks of its halo.
 
     Attributes:
-        ends: where the row blocks of each rank end, with a zero in front.
+        ends: where the column blocks of each rank end, with a zero in front.
+        halo: ``(H,)``, int64, the numbers of these among all column blocks, ascending.
+        coming: how many of them each rank has.
+        asked: what other ranks want of the column blocks here: their places, rank after rank,
+        going: and how many each wants.
         count: of the tiles of all ranks.
+        held: the last blocks of the columns here, and those of the halo.
     """
 
     ends: list[int]
+    halo: Tensor
+    coming: list[int]
+    asked: Tensor
+    going: list[int]
     count: int
+    held: list[tuple[Blocks, Blocks]] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -41,7 +53,7 @@ class _Share(TileRows):
 
 
 class SharedTiles(TileLoops):
-    """The loops of another engine, each rank for its row blocks; sums are whole, lists of tiles are not."""
+    """The loops of another engine, each rank for the blocks that it has; numbers are of all ranks."""
 
     def __init__(self, inner: TileLoops, ranks: Ranks) -> None:
         self.inner, self.ranks = inner, ranks
@@ -49,65 +61,58 @@ class SharedTiles(TileLoops):
     def screen(
         self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
     ) -> tuple[TileRows, Tensor]:
-        """Pairs of groups are few, and all are told of them; of tiles each rank keeps its own."""
-        unit = 1 if near is None else KEPT_GROUP
-        ends = self._even(len(rows)) if near is None else self._ends(near.starts)
-        groups = slice(*ends[self.ranks.rank : self.ranks.rank + 2])
-        mine = torch.arange(groups.start * unit, groups.stop * unit, device=rows.heights.device)
-        found, omitted = TileRows(mine.new_zeros(1), mine[:0].int()), rows.heights[:0]
-        if len(mine):
-            some = None if near is None else _tiles(near, groups)
-            with self.ranks.telling():
-                found, omitted = self.inner.screen(rows.at(mine), cols, threshold, some)
-        counts, omitted = (
-            self.ranks.rows(part, what="tiles") for part in (found.starts.diff(), omitted)
-        )
-        if near is None:
-            return TileRows.of(counts, self.ranks.rows(found.blocks, what="tiles")), omitted
-        return self._balanced(found, [end * unit for end in ends], counts), omitted
+        """Of the rows here, with the columns of all ranks, whose boxes all are told."""
+        everywhere = self._boxes(cols)
+        if not len(rows):
+            return TileRows(torch.zeros(1, dtype=torch.int64), rows.heights.int()), rows.heights
+        with self.ranks.telling():
+            return self.inner.screen(rows, everywhere, threshold, near)
 
     def sums(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """Sums of all rows, and the peaks of the tiles that are held here."""
-        mine, largest = self._held(tiles), biases[0].new_empty(0) if peaks else None
-        out = biases[0][:0].double()
-        if mine.start < mine.stop:
-            given = _tiles(tiles, mine), _blocks(rows, mine), cols, (biases[0][mine], biases[1])
-            with self.ranks.telling():
-                out, largest = self.inner.sums(*given, peaks=peaks)
-        return self.ranks.rows(out, what="potentials"), largest
+        share, both, there = self._given(tiles, cols, biases)
+        if not len(biases[0]):
+            return biases[0].double(), biases[0].flatten() if peaks else None
+        with self.ranks.telling():
+            return self.inner.sums(share, rows, there, both, peaks=peaks)
 
     def products(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
     ) -> Tensor:
-        mine, out = self._held(tiles), v[:0].double()
-        if mine.start < mine.stop:
-            given = _tiles(tiles, mine), _blocks(rows, mine), cols, (biases[0][mine], biases[1])
-            with self.ranks.telling():
-                out = self.inner.products(*given, v, power)
-        return self.ranks.rows(out, what="products")
+        share, both, there = self._given(tiles, cols, biases)
+        values = self._fetched(share, v, "products")
+        if not len(biases[0]):
+            return v[:0].double()
+        with self.ranks.telling():
+            return self.inner.products(share, rows, there, both, values, power)
 
     def largest(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases
     ) -> tuple[Tensor, Tensor]:
-        tiles = self.own(tiles)
-        mine, out = self._held(tiles), biases[0][:0].double()
-        where = out.long()
-        if mine.start < mine.stop:
-            given = _tiles(tiles, mine), _blocks(rows, mine), cols, (biases[0][mine], biases[1])
-            with self.ranks.telling():
-                out, where = self.inner.largest(*given)
-        out, where = (self.ranks.rows(part, what="minima") for part in (out, where))
-        return out, where
+        share = self.own(tiles, sum(self.ranks.told(len(cols.heights))))
+        share, both, there = self._given(share, cols, biases)
+        if not len(biases[0]):
+            return biases[0].double(), biases[0].long()
+        with self.ranks.telling():
+            out, where = self.inner.largest(share, rows, there, both)
+        block, place = where // KEPT_BLOCK, where % KEPT_BLOCK
+        numbers = share.halo[block.clamp(min=0)] if len(share.halo) else block
+        return out, torch.where(where < 0, where, numbers * KEPT_BLOCK + place)
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         return self.inner.transpose(tiles, columns)
 
     def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Each rank sums over the columns that it has for the rows of all."""
+        counts = self.ranks.told(len(rows))
+        everywhere = self.ranks.rows(rows, what="rows")
         with self.ranks.telling():
-            found = run(rows[self.ranks.part(len(rows))])
-        return self.ranks.rows(found, what="potentials")
+            found = run(everywhere)
+        logs = self.ranks.rows(found[None], what="potentials")
+        top = logs.amax(0)
+        total = top + (logs - top).exp2().sum(0).log2()
+        return total.split(counts)[self.ranks.rank]
 
     def biases(
         self,
@@ -117,96 +122,125 @@ class SharedTiles(TileLoops):
         height: float,
         like: Blocks,
     ) -> tuple[Tensor, Tensor, Tensor | float]:
-        return self.inner.biases(frame, potential, logs, height, like)
+        with self.ranks.telling():
+            rows, cols, rise = self.inner.biases(frame, potential, logs, height, like)
+        return rows, cols, self.ranks.largest(float(rise))
 
     def marginal(
         self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
     ) -> tuple[Tensor | float, Tensor | float, Tensor | bool]:
-        return self.inner.marginal(total, weights, wanted, within)
+        lack, mass, sound = 0.0, 0.0, True
+        if len(total):
+            with self.ranks.telling():
+                found = self.inner.marginal(total, weights, wanted, within)
+            lack, mass, sound = float(found[0]), float(found[1]), bool(found[2])
+        lack, mass, lost = self.ranks.sums(lack, mass, not sound)
+        return lack, mass, not lost
 
     # --- who holds what ---
 
-    def own(self, tiles: TileRows) -> TileRows:
+    def own(self, tiles: TileRows, columns: int) -> TileRows:
         if isinstance(tiles, _Share):
             return tiles
-        ends = self._ends(tiles.starts)
-        rows = slice(*ends[self.ranks.rank : self.ranks.rank + 2])
-        return self._shared(tiles.starts.diff(), _tiles(tiles, rows).blocks, ends)
+        ends = [end * KEPT_GROUP for end in self.ranks.ends(columns // KEPT_GROUP)]
+        return self._share(tiles, ends)
 
     def turned(self, tiles: TileRows, columns: int) -> TileRows:
-        assert isinstance(tiles, _Share)
+        share, rows = _shared(tiles), _places(self.ranks.told(len(tiles.starts) - 1))
         with self.ranks.telling():
-            turned, _ = self.inner.transpose(tiles, columns)
-        counts = turned.starts.diff()  # those of all ranks would be many: each adds up its share
-        shares = self.ranks.exchange(_cut(counts, self._even(columns)), "tiles")
-        total = self.ranks.rows(torch.stack(shares).sum(0), what="tiles")
-        ends = self._ends(TileRows.of(total, turned.blocks).starts)
-        coming = self.ranks.exchange(_cut(turned.blocks, turned.starts[ends].tolist()), "tiles")
-        mine = torch.stack(self.ranks.exchange(_cut(counts, ends), "tiles"))
-        return self._shared(total, _merged(coming, mine), ends)
+            turned, _ = self.inner.transpose(share, len(share.halo))
+        counts, ends = turned.starts.diff(), _places(share.coming)
+        tiles_of = _cut(turned.blocks + rows[self.ranks.rank], turned.starts[ends].tolist())
+        told = self.ranks.sent(counts, share.coming, share.going, "tiles")
+        first, last = share.ends[self.ranks.rank : self.ranks.rank + 2]
+        mine = counts.new_zeros(self.ranks.size, last - first)
+        for one, some, number in zip(
+            mine, share.asked.split(share.going), told.split(share.going), strict=True
+        ):
+            one[some] = number
+        blocks = _merged(self.ranks.exchange(tiles_of, "tiles"), mine)
+        return self._share(TileRows.of(mine.sum(0), blocks), rows)
 
     def whole(self, tiles: TileRows) -> TileRows:
         if not isinstance(tiles, _Share):
             return tiles
-        counts = tiles.starts.diff()[self._held(tiles)]
-        return TileRows.of(*(self.ranks.rows(t, what="tiles") for t in (counts, tiles.blocks)))
+        counts, numbers = tiles.starts.diff(), tiles.halo.int()[tiles.blocks]
+        return TileRows.of(*(self.ranks.rows(t, what="tiles") for t in (counts, numbers)))
 
     def either(
         self, sides: tuple[TileRows, TileRows], marks: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Marks of the columns go to whoever has the rows of their tiles, and come back."""
-        rows, cols = sides
-        assert isinstance(rows, _Share) and isinstance(cols, _Share)
+        rows, cols = map(_shared, sides)
         if not all(self.ranks.told(int(len(marks[1]) == len(cols)))):
             # of a cloud and itself, whose list is not quite symmetric
             return marks[0].new_ones(len(rows)), marks[0].new_ones(len(cols))
-        turned, places = self.inner.transpose(rows, len(cols.starts) - 1)
-        theirs = [
-            (cols.blocks >= first) & (cols.blocks < last) for first, last in pairwise(rows.ends)
-        ]
+        turned, places = self.inner.transpose(rows, len(rows.halo))
+        ranges = pairwise(_places(cols.coming))
+        theirs = [(cols.blocks >= first) & (cols.blocks < last) for first, last in ranges]
         going = [marks[1][some].view(torch.uint8) for some in theirs]
         told = torch.cat(self.ranks.exchange(going, "marks")).view(torch.bool)
         keep, kept = marks[0].clone(), torch.empty_like(marks[1])
         unite(keep, told, places)
-        answers = _cut(told.view(torch.uint8), turned.starts[cols.ends].tolist())
+        answers = _cut(told.view(torch.uint8), turned.starts[_places(rows.coming)].tolist())
         for some, answer in zip(theirs, self.ranks.exchange(answers, "marks"), strict=True):
             kept[some] = answer.view(torch.bool)
         return keep, kept
 
     def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
-        assert isinstance(tiles, _Share)
-        found = super().only(tiles, keep)
-        return _Share(found.starts, found.blocks, tiles.ends, sum(self.ranks.told(len(found))))
+        share = _shared(tiles)
+        found = super().only(share, keep)
+        return self._share(TileRows(found.starts, share.halo.int()[found.blocks]), share.ends)
 
-    def _balanced(self, found: TileRows, ends: list[int], counts: Tensor) -> TileRows:
-        """Rows move to ranks that have fewer tiles; ``found`` are those of rows between these ends."""
-        new = self._ends(TileRows.of(counts, found.blocks).starts)
-        first, last = ends[self.ranks.rank : self.ranks.rank + 2]
-        places = [min(max(end, first), last) - first for end in new]
-        coming = self.ranks.exchange(_cut(found.blocks, found.starts[places].tolist()), "tiles")
-        return self._shared(counts, torch.cat(coming), new)
+    # --- exchanges ---
 
-    def _shared(self, counts: Tensor, blocks: Tensor, ends: list[int]) -> _Share:
-        """The tiles of this rank, told how many each row has on all ranks."""
-        mine, first, last = torch.zeros_like(counts), *ends[self.ranks.rank : self.ranks.rank + 2]
-        mine[first:last] = counts[first:last]
-        return _Share(TileRows.of(mine, blocks).starts, blocks, ends, int(counts.sum()))
+    def _share(self, tiles: TileRows, ends: list[int]) -> _Share:
+        """The tiles of rows here, whose columns have numbers of all; between these ends each rank has its own."""
+        met = torch.zeros(ends[-1], dtype=torch.bool)
+        met[tiles.blocks.long()] = True
+        halo, places = met.nonzero()[:, 0], met.cumsum(0, dtype=torch.int32) - 1
+        coming = torch.searchsorted(halo, torch.tensor(ends)).diff().tolist()
+        wanted = self.ranks.exchange(list(halo.split(coming)), "tiles")
+        going = [len(some) for some in wanted]
+        asked = torch.cat(wanted) - ends[self.ranks.rank]
+        count = sum(self.ranks.told(len(tiles)))
+        blocks = places[tiles.blocks.long()]
+        return _Share(tiles.starts, blocks, ends, halo, coming, asked, going, count)
 
-    def _held(self, tiles: TileRows) -> slice:
-        """The row blocks of this rank."""
-        assert isinstance(tiles, _Share)
-        return slice(*tiles.ends[self.ranks.rank : self.ranks.rank + 2])
+    def _given(
+        self, tiles: TileRows, cols: Blocks, biases: Biases
+    ) -> tuple[_Share, Biases, Blocks]:
+        """The tiles, the biases of rows here and of the halo, and its blocks, which stay the same for a while."""
+        share = _shared(tiles)
+        if not share.held or share.held[0][0] is not cols:
+            parts = (getattr(cols, part.name) for part in fields(cols))
+            share.held[:] = [(cols, Blocks(*(self._fetched(share, t, "points") for t in parts)))]
+        return share, (biases[0], self._fetched(share, biases[1], "potentials")), share.held[0][1]
 
-    def _ends(self, starts: Tensor) -> list[int]:
-        """Ends of ranges of rows, a rank, with about as many tiles; told where the tiles of each begin."""
-        total, size = int(starts[-1]), self.ranks.size
-        if not total:
-            return self._even(len(starts) - 1)
-        marks = torch.arange(1, size, device=starts.device) * total // size
-        return [0, *torch.searchsorted(starts, marks).tolist(), len(starts) - 1]
+    def _fetched(self, share: _Share, values: Tensor, what: str) -> Tensor:
+        """Of values ``(C, ...)`` of the column blocks of all ranks those of the halo."""
+        return self.ranks.sent(values[share.asked], share.going, share.coming, what)
 
-    def _even(self, rows: int) -> list[int]:
-        return [rows * k // self.ranks.size for k in range(self.ranks.size + 1)]
+    def _boxes(self, boxes: Boxes) -> Boxes:
+        """Those of all ranks."""
+        flat = [torch.atleast_2d(getattr(boxes, part.name)) for part in fields(boxes)]
+        found = self.ranks.rows(torch.cat(flat), 1, "boxes").split([len(part) for part in flat])
+        shaped = (
+            t if getattr(boxes, part.name).dim() > 1 else t[0]
+            for t, part in zip(found, fields(boxes), strict=True)
+        )
+        return Boxes(*(t.contiguous() for t in shaped))
+
+
+
+def _shared(tiles: TileRows) -> _Share:
+    assert isinstance(tiles, _Share)
+    return tiles
+
+
+def _places(counts: list[int]) -> list[int]:
+    """Where parts of these lengths end, with a zero in front."""
+    return [0, *accumulate(counts)]
 
 
 def _cut(t: Tensor, ends: list[int]) -> list[Tensor]:
@@ -228,15 +262,3 @@ def _merged(parts: list[Tensor], counts: Tensor) -> Tensor:
             places += torch.arange(last - first, device=part.device)
             found[places], first = part[first:last], last
     return found
-
-
-def _tiles(tiles: TileRows, rows: slice) -> TileRows:
-    """Those of some rows."""
-    starts = tiles.starts[rows.start : rows.stop + 1]
-    first, last = int(starts[0]), int(starts[-1])
-    return TileRows(starts - first, tiles.blocks[first:last])
-
-
-def _blocks(blocks: Blocks, rows: slice) -> Blocks:
-    """Some of a cloud."""
-    return Blocks(*(getattr(blocks, field.name)[rows] for field in fields(blocks)))

@@ -120,22 +120,24 @@ class _NewPoints:
     ) -> None:
         self.check, self.side, self.eps = check, side, check.eps
         here, self.there = check.clouds[side], check.clouds[1 - side]
-        nearest = here.order[_nearest(here.points, points)]
-        way = points - here.points[here.inverse][nearest]
+        here_points = here.given[0].double()
+        nearest = _nearest(here_points, points)
+        way = points - here_points[nearest]
         self.guess, rise = check.scale.above(way, softmin[nearest], slopes[nearest])
         self.points, self.near = points, rise <= FAR * self.eps
 
     def means(self, g: Tensor, values: Tensor | None) -> tuple[Tensor, Tensor]:
         """Means of the target ``(K, R)``, and the numbers of those rows that are not known."""
         there = self.there
-        y = there.points if values is None else values[there.order]
+        y = there.points if values is None else there.own(values)
         out, lost = g.new_zeros(len(self.points), y.shape[1]), torch.ones_like(self.near)
         known = self.near.nonzero()[:, 0]
         if len(known):
             weights = g.new_full((len(known),), 1 / len(known))
-            cloud = BlockCloud(self.points[known], weights)
-            means, sure = self._sums(cloud, self.guess[known][cloud.order], g, y)
-            places = known[cloud.order][sure]
+            cloud = BlockCloud(self.points[known], weights, there.ranks)
+            means, sure = self._sums(cloud, cloud.own(self.guess[known]), g, y)
+            means, sure = cloud.whole(means), cloud.whole(sure)
+            places = known[sure]
             out[places], lost[places] = means[sure], False
         return out, lost.nonzero()[:, 0]
 
@@ -143,10 +145,11 @@ class _NewPoints:
         """Means for the points of a cloud, and which of them are sure."""
         new = self.check.like(cloud, self.there)
         new.tol = min(self.check.tol, MISSED)
-        col = g[self.there.order]
+        there = self.there
+        col = there.own(g)
         new.build(row, col, 0.0)
-        logs = self.there.log_weights.view(-1)[: self.there.n] * (self.eps / LOG2E)
-        centre = y.mean(0)
+        logs = there.log_weights.view(-1)[: there.n] * (self.eps / LOG2E)
+        centre = there.mean(y)
         columns = torch.cat((y - centre, torch.ones_like(logs)[:, None]), 1)
         sums = new.products(0, row, col + logs, columns)
         total = sums[:, -1]

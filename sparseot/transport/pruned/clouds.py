@@ -1,4 +1,4 @@
-"""A cloud in blocks of 32 points, and these in groups of 16."""
+"""A cloud in blocks of 32 points, and these in groups of 16; of a cloud that ranks share, those of one rank."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...engines.base import KEPT_BLOCK
 from ...engines.kept import KEPT_GROUP, filled
+from ...engines.ranks.group import Ranks
 from ...points import CLOSED
 from .cuts import block_order
 
@@ -20,7 +21,7 @@ __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
 PIECE = 1 << 14  # blocks at a time, whole groups
 SMALL = 1 << 11  # blocks, whose fits take little memory
-WEIGHED = "log_weights", "masses", "log_masses", "shares"  # which are found of weights, and kept
+WEIGHED = "log_weights", "masses", "log_masses", "shares", "mass"  # which are found of weights, and kept
 
 
 @dataclass(frozen=True)
@@ -52,26 +53,113 @@ class BlockCloud:
     The last block is filled up with copies of the last point without weight, and so is the last
     group of blocks. Vectors over the points are in the tree's order, without what was filled in.
     All are float64 and stay on the device of the points.
+
+    Ranks of a group are given the same cloud. Each has some neighbouring groups, which lie together in
+    space, and no more of it than the order of all points: its vectors are those of its points.
+
+    Attributes:
+        n, blocks, groups: how many there are here; ``filled`` blocks hold points.
+        count, all_blocks, all_filled: of all ranks. The blocks of those before this one are ``before``.
     """
 
-    def __init__(self, points: Tensor, weights: Tensor) -> None:
-        self.order = block_order(points, SIZE)
-        self.inverse = torch.empty_like(self.order)
-        self.inverse[self.order] = torch.arange(len(points), device=points.device)
-        self.points, self.weights = points[self.order], weights[self.order]
-        self.n, self.dim = points.shape
-        self.filled = -(-self.n // SIZE)
-        groups = -(-self.filled // GROUP)
-        self.blocks, self.groups = groups * GROUP, groups
-        cubes = [self._cube(some) for some in self.pieces()]
-        self.low, self.high = (
-            torch.cat(ends) for ends in zip(*(c.aminmax(dim=1) for c in cubes), strict=True)
-        )
+    def __init__(
+        self,
+        points: Tensor,
+        weights: Tensor,
+        ranks: Ranks | None = None,
+        order: Tensor | None = None,
+    ) -> None:
+        self.given, self.ranks = (points, weights), ranks
+        self.everywhere = block_order(points, SIZE) if order is None else order
+        self.count, self.dim = points.shape
+        groups = -(-self.count // (SIZE * GROUP))
+        mine = slice(0, groups) if ranks is None else ranks.part(groups)
+        self.all_blocks, self.before = groups * GROUP, mine.start * GROUP
+        self.groups = mine.stop - mine.start
+        self.blocks = self.groups * GROUP
+        self.order = self.everywhere[mine.start * GROUP * SIZE : mine.stop * GROUP * SIZE]
+        if ranks is not None:  # what each of them has of all points is short
+            self.everywhere, self.order = self.everywhere.int(), self.order.clone()
+        self.points, self.weights = (t[self.order].double() for t in self.given)
+        self.n = len(self.points)
+        self.filled, self.all_filled = -(-self.n // SIZE), -(-self.count // SIZE)
+        self.low, self.high = self._corners()
         self.centres = (self.low + self.high) / 2
-        self.group_low = self.low.view(groups, GROUP, self.dim).amin(1)
-        self.group_high = self.high.view(groups, GROUP, self.dim).amax(1)
+        self.group_low = self.low.view(self.groups, GROUP, self.dim).amin(1)
+        self.group_high = self.high.view(self.groups, GROUP, self.dim).amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
         self.known: dict[int, Fit] = {}
+
+    def _corners(self) -> tuple[Tensor, Tensor]:
+        cubes = [self._cube(some) for some in self.pieces()]
+        if not cubes:
+            return self.points, self.points
+        low, high = zip(*(cube.aminmax(dim=1) for cube in cubes), strict=True)
+        return torch.cat(low), torch.cat(high)
+
+    # --- vectors of all points, in the order of the caller ---
+
+    def own(self, values: Tensor) -> Tensor:
+        """Of values ``(N, ...)`` of all points those that are here, in the order of the tree."""
+        return values[self.order]
+
+    def whole(self, values: Tensor) -> Tensor:
+        """Those of all points, of those that each rank has in the order of the tree."""
+        if self.ranks is None:
+            return values[self.inverse]
+        return _placed(self.ranks.rows(values, what="potentials"), self.everywhere)
+
+    @cached_property
+    def inverse(self) -> Tensor:
+        """The places of all points in the order of the tree; of a cloud that is not shared."""
+        return _placed(torch.arange(self.count, device=self.order.device), self.everywhere)
+
+    @property
+    def alone(self) -> BlockCloud:
+        """The cloud as one process has it."""
+        return self if self.ranks is None else BlockCloud(*self.given, order=self.everywhere.long())
+
+    # --- numbers of all ranks ---
+
+    def total(self, *numbers: float) -> tuple[float, ...]:
+        """The sums over all ranks of numbers of their points."""
+        return numbers if self.ranks is None else self.ranks.sums(*numbers)
+
+    def most(self, number: float) -> float:
+        """The largest of all ranks; NaN if one is."""
+        return number if self.ranks is None else self.ranks.largest(number)
+
+    @cached_property
+    def origin(self) -> Tensor:
+        """The centre of the first block of all."""
+        first = self.centres[:1]
+        return (first if self.ranks is None else self.ranks.rows(first))[0]
+
+    @cached_property
+    def centre(self) -> Tensor:
+        """The mean of all points."""
+        return self.mean(self.points)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over all points of values ``(n, R)`` of those that are here."""
+        if self.ranks is None:
+            return values.mean(0)
+        return self.ranks.rows(values.sum(0, keepdim=True)).sum(0) / self.count
+
+    @cached_property
+    def box(self) -> tuple[Tensor, Tensor]:
+        """Opposite corners of the box around all points."""
+        low, high = self.group_low, self.group_high
+        if self.ranks is not None:
+            low, high = (self.ranks.rows(t) for t in (low, high))
+        return low.amin(0), high.amax(0)
+
+    @cached_property
+    def mass(self) -> float:
+        """The weight of all points."""
+        return self.total(float(self.weights.sum()))[0]
+
+    # --- blocks ---
 
     def fits(self, size: int) -> Iterator[tuple[slice, Fit]]:
         """Least squares in ranges of blocks, or of groups, which have so many points; kept of a small cloud."""
@@ -101,11 +189,11 @@ class BlockCloud:
         return points.view(-1, SIZE, self.dim)
 
     def weighing(self, weights: Tensor) -> BlockCloud:
-        """The same blocks with other weights ``(n,)`` of the points, in the order of the caller."""
+        """The same blocks with other weights ``(N,)`` of all points, in the order of the caller."""
         new = copy(self)
         for name in WEIGHED:
             new.__dict__.pop(name, None)
-        new.weights = weights[self.order]
+        new.given, new.weights = (self.given[0], weights), weights[self.order].double()
         return new
 
     @cached_property
@@ -133,18 +221,19 @@ class BlockCloud:
     @cached_property
     def shares(self) -> tuple[Tensor, Tensor]:
         """Logarithms of masses, those of all blocks being one on average; the largest of a group."""
-        shares = log2(self.masses * self.filled)
+        shares = log2(self.masses * self.all_filled)
         return shares, shares.view(self.groups, GROUP).amax(1)
 
     @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
-        return torch.cat([self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()])
+        found = [self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()]
+        return torch.cat(found) if found else self.weights
 
     @cached_property
     def widest(self) -> float:
         """The largest of them."""
-        return float(self.radii.amax())
+        return self.most(float(self.radii.amax()) if self.blocks else 0.0)
 
     @property
     def _full_weights(self) -> Tensor:
@@ -153,12 +242,19 @@ class BlockCloud:
         return full.view(self.blocks, SIZE)
 
     def blocked(self, values: Tensor) -> Tensor:
-        """Values ``(n, ...)`` in the order of the caller, block after block: ``(C, B, ...)``."""
-        return self.fill(values[self.order]).view(self.blocks, SIZE, *values.shape[1:])
+        """Values ``(N, ...)`` in the order of the caller, block after block: ``(C, B, ...)``."""
+        return self.fill(self.own(values)).view(self.blocks, SIZE, *values.shape[1:])
 
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
         return filled(values, 0, self.blocks * SIZE)
+
+
+def _placed(values: Tensor, places: Tensor) -> Tensor:
+    """Values, each at its place."""
+    found = torch.empty_like(values)
+    found[places] = values
+    return found
 
 
 def log2(x: Tensor) -> Tensor:

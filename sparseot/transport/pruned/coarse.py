@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...engines.ranks.group import Ranks
 from ...points import Points
 from .clouds import BlockCloud
 from .cuts import block_order, cells, sums
@@ -31,8 +32,10 @@ class Cells:
     heads: Tensor | None = None
     labels: Tensor | None = None
 
-    def __init__(self, points: Tensor, weights: Tensor, side: float) -> None:
-        self.points, self.weights = points, weights
+    def __init__(
+        self, points: Tensor, weights: Tensor, side: float, ranks: Ranks | None = None
+    ) -> None:
+        self.points, self.weights, self.ranks = points, weights, ranks
         found = cells(points, side) if side > 0 else None
         if found is not None and len(found[0]) <= WORTH * len(points):
             self._merge(*found)
@@ -54,7 +57,7 @@ class Cells:
     def weighing(self, weights: Tensor) -> Cells:
         """The same points with other weights, cut only once; not for cells, whose centroids move."""
         assert self.whole
-        new = Cells(self.points, weights, 0.0)
+        new = Cells(self.points, weights, 0.0, self.ranks)
         new.blocks = self.blocks.weighing(weights)
         return new
 
@@ -76,7 +79,7 @@ class Cells:
     @cached_property
     def blocks(self) -> BlockCloud:
         """The cells in blocks."""
-        return BlockCloud(self.points, self.weights)
+        return BlockCloud(self.points, self.weights, self.ranks)
 
     def count(self, width: float) -> int:
         """How many cells of that width hold points; all points where they cannot be numbered."""
@@ -96,7 +99,9 @@ class Carried(NamedTuple):
     values: list[Tensor]
 
 
-def whole_cells(cloud: Points, cut: dict[Hashable, Cells]) -> Cells:
+def whole_cells(
+    cloud: Points, cut: dict[Hashable, Cells], ranks: Ranks | None = None
+) -> Cells:
     """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
     if id(cloud) not in cut:
         x, weights = cloud.positions[0], cloud.weights[0].double()
@@ -104,5 +109,5 @@ def whole_cells(cloud: Points, cut: dict[Hashable, Cells]) -> Cells:
         if support in cut:
             cut[id(cloud)] = cut[support].weighing(weights)
         else:
-            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0)
+            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0, ranks)
     return cut[id(cloud)]

@@ -68,7 +68,7 @@ class Frame:
         heights[cloud.filled :] = CLOSED
         blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
         sides = cloud.group_high - cloud.group_low
-        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, -1)
+        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, GROUP * SIZE)
         slopes, highest = torch.empty_like(cloud.group_centres), values.new_empty(cloud.groups)
         for groups, fit in cloud.fits(GROUP * SIZE):
             slopes[groups], rest = fit.sloped(values[groups])

@@ -54,7 +54,7 @@ class KeptPairs(PlanPairs):
         """Of the pairs of one item: the clouds of rows and columns in blocks, and their tiles."""
         (check,), side = self.checks, self.side
         tiles = check.loops.whole(check.tiles.sides[side])
-        return check.clouds[side], check.clouds[1 - side], tiles
+        return check.clouds[side].alone, check.clouds[1 - side].alone, tiles
 
     def item(self, item: int) -> KeptPairs:
         """The pairs of one item, in double precision."""
@@ -103,10 +103,10 @@ class _KeptReductions(Reductions):
         for k, check in enumerate(self.checks):
             here, there = check.clouds[self.side], check.clouds[1 - self.side]
             rows, cols = (
-                (log[k].detach().double() * check.eps)[cloud.order]
+                cloud.own(log[k].detach()).double() * check.eps
                 for log, cloud in ((row, here), (col, there))
             )
-            values = v[k].detach()[there.order]
+            values = there.own(v[k].detach())
             if any(term.power < 0 for term in kernel.terms):  # differences of large numbers follow
                 check = _recast(check, torch.float64)
             out = sum(
@@ -115,7 +115,7 @@ class _KeptReductions(Reductions):
             )
             check.known = [None, None]  # scalings are new each time
             assert isinstance(out, Tensor)
-            found.append(out[here.inverse])
+            found.append(here.whole(out))
         return torch.stack(found).to(v.dtype)
 
 

@@ -79,7 +79,7 @@ class Squares(Scale):
                 total += most
                 continue
             wrong = (self.SINGLE * cloud.radii * self.length**2).clamp(max=50.0).expm1()
-            total += float(torch.dot(cloud.masses, wrong) / cloud.masses.sum())
+            total += cloud.total(float(torch.dot(cloud.masses, wrong)))[0] / cloud.mass
         return total
 
     def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,8 +108,8 @@ class Distances(Scale):
 
     def _longest(self, source: BlockCloud, target: BlockCloud) -> float:
         """The longest distance that there may be, in temperatures."""
-        low = torch.minimum(source.group_low.amin(0), target.group_low.amin(0))
-        high = torch.maximum(source.group_high.amax(0), target.group_high.amax(0))
+        (low, high), (below, above) = source.box, target.box
+        low, high = torch.minimum(low, below), torch.maximum(high, above)
         return self.length / LOG2E * float((high - low).norm())
 
     def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:

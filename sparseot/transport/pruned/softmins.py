@@ -24,7 +24,7 @@ from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
 from .frames import Frame
 from .memory import check_memory
-from .rows import softmins_of, times_squares
+from .rows import log_sums, times_squares
 from .scales import scale_of
 from .tile_lists import Tiles
 
@@ -85,6 +85,14 @@ class PrunedSoftmins(Softmins):
         self.pairs = 0  # visited so far
         self.builds, self.share = 0, 1.0  # of pairs, that were kept last
 
+    def total(self, *parts: Number) -> tuple[Number, ...]:
+        X = self.clouds[0]
+        return parts if X.ranks is None else X.total(*map(float, parts))
+
+    def most(self, part: Number) -> Number:
+        X = self.clouds[0]
+        return part if X.ranks is None else X.most(float(part))
+
     def like(self, source: BlockCloud, target: BlockCloud) -> PrunedSoftmins:
         """The same between other clouds, in double precision."""
         rest = self.cost, self.penalty, self.eps, self.tol, torch.float64, self.engine
@@ -122,7 +130,8 @@ class PrunedSoftmins(Softmins):
         lost = (~((total > LOWEST) & (total < HIGHEST))).nonzero()[:, 0]
         values = here - self.eps * total.clamp(LOWEST, HIGHEST).log()
         points, other = self.clouds[side].points[lost], self.clouds[1 - side]
-        found = self.loops.by_rows(lambda x: softmins_of(x, other, there, self.scale), points)
+        logs = self.loops.by_rows(lambda x: log_sums(x, other, there, self.scale), points)
+        found = logs / -self.scale.height
         values[lost], total[lost] = found, self.ratio(here[lost], found)
         return [values, total]
 
@@ -132,7 +141,7 @@ class PrunedSoftmins(Softmins):
         """Chooses the tiles for these potentials."""
         self.built = None
         frames, (X, Y) = self._frame(f, g), self.clouds
-        few = X.filled * Y.filled <= FEW
+        few = X.all_filled * Y.all_filled <= FEW
         self.tiles = self.screened = self.all_tiles if few else self._screen(frames, margin)
         self.built, self.marks = (f, g), [None, None]
         self.age, self.final = max(TRIM_AT) if few else 0, margin <= 0
@@ -147,13 +156,14 @@ class PrunedSoftmins(Softmins):
         found, omitted = self.loops.screen(rows, cols, threshold, pairs)
         omitted += lost.repeat_interleave(GROUP)
         check_memory(self.memory, X.n + Y.n, X.dim, len(found))
-        return Tiles.of(found, omitted, Y.blocks, self.loops)
+        return Tiles.of(found, omitted, Y.all_blocks, self.loops)
 
     @cached_property
     def all_tiles(self) -> Tiles:
         """Those of all blocks that hold points."""
-        X, Y = ((cloud.blocks, cloud.filled) for cloud in self.clouds)
-        return Tiles.between(X, Y, self.a.device, self.loops)
+        X, Y = self.clouds
+        sizes = (X.blocks, X.filled), (Y.all_blocks, Y.all_filled)
+        return Tiles.between(*sizes, self.a.device, self.loops)
 
     def seen_from(self, side: int, f: Tensor, g: Tensor) -> PrunedSoftmins:
         """The same problem from one side, whose pairs are chosen for the rows there.
@@ -162,16 +172,26 @@ class PrunedSoftmins(Softmins):
         """
         X, Y = self.clouds[side], self.clouds[1 - side]
         new = self.like(X, Y)
-        new.build(f[X.order], g[Y.order], 0.0)
+        new.build(X.own(f), Y.own(g), 0.0)
         return new
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds ``(N,)`` on what the rows' sums miss, for potentials in the order of the points."""
         assert self.built is not None
         X, Y = self.clouds
-        rise = (f[X.order] - self.built[0]).max() + (g[Y.order] - self.built[1]).max()
-        factor = (rise / self.eps).clamp(0.0, LARGEST).exp()
-        return (self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)[X.inverse]
+        pairs = zip(self.clouds, (f, g), self.built, strict=True)
+        rise = sum(self.rise(cloud.own(h), built) for cloud, h, built in pairs)
+        factor = math.exp(min(max(rise / self.eps, 0.0), LARGEST))
+        return X.whole(self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)
+
+    @property
+    def omitted(self) -> float:
+        """A bound on the mass that all tiles miss, those of all ranks, at the potentials for which they were chosen."""
+        return float(self.total(float(self.clouds[0].masses @ self.tiles.omitted))[0])
+
+    def rise(self, new: Tensor, old: Tensor) -> float:
+        """By how much a potential has risen where it did most."""
+        return float(self.most(_highest(new - old)))
 
     def rest(self) -> None:
         """Lets go of tiles and frames while others work; they are made anew when sums are asked for again."""
@@ -196,15 +216,16 @@ class PrunedSoftmins(Softmins):
         """Keeps each block with itself, to see where a cloud is dense."""
         zero = torch.zeros_like(self.a)
         self._frame(zero, zero)
-        numbers = torch.arange(self.clouds[0].blocks + 1, device=zero.device)
-        own = TileRows(numbers, numbers[:-1].int())
+        cloud = self.clouds[0]
+        numbers = torch.arange(cloud.blocks + 1, device=zero.device)
+        own = TileRows(numbers, numbers[:-1].int() + cloud.before)
         nothing = zero.new_zeros(len(own))
-        self.tiles = Tiles.of(own, nothing, len(own), self.loops)
+        self.tiles = Tiles.of(own, nothing, cloud.all_blocks, self.loops)
         self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
         self.known = [None, None]
-        (X, Y), origin = self.clouds, self.clouds[0].centres[0]
+        (X, Y), origin = self.clouds, self.clouds[0].origin
         frames = [Frame.of(X, f, self.scale, origin)]
         frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
         self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
@@ -282,10 +303,10 @@ class PrunedSoftmins(Softmins):
         """
         if power and self.cost.power == 2:
             assert power == 2
-            x, y = self.clouds[side].points, self.clouds[1 - side].points
-            return times_squares(lambda v: self.products(side, row, col, v), x, y, v)
+            clouds = self.clouds[side], self.clouds[1 - side]
+            return times_squares(lambda v: self.products(side, row, col, v), *clouds, v)
         cloud, other = self.clouds[side], self.clouds[1 - side]
-        values = other.fill(v).view(other.blocks, SIZE, -1).mT.to(self.dtype)
+        values = other.fill(v).view(other.blocks, SIZE, v.shape[1]).mT.to(self.dtype)
         given = self._given(side, row, col, other.filled_in)
         out = self._run(self.loops.products, side, *given, values, power)
         return out.mT.reshape(-1, v.shape[1])[: cloud.n] / self.scale.length**power
@@ -295,4 +316,9 @@ class PrunedSoftmins(Softmins):
         """The share of the pairs that the tiles hold."""
         if self.built is None:
             return self.share
-        return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].n * self.clouds[1].n))
+        return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].count * self.clouds[1].count))
+
+
+def _highest(values: Tensor) -> float:
+    """The largest of values, of which there may be none here."""
+    return float(values.amax()) if len(values) else -math.inf

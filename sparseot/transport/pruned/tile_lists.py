@@ -17,7 +17,7 @@ __all__ = ["Tiles"]
 class Tiles:
     """Kept tiles, row block after row block, and column block after column block.
 
-    Ranks of a group hold some rows of both lists; :class:`TileLoops` knows which.
+    Ranks of a group hold their rows of both lists.
     """
 
     sides: tuple[TileRows, TileRows]
@@ -26,8 +26,8 @@ class Tiles:
 
     @staticmethod
     def of(rows: TileRows, omitted: Tensor, columns: int, loops: TileLoops) -> Tiles:
-        """From the rows' tiles; ``columns`` is the number of column blocks."""
-        mine = loops.own(rows)
+        """From the rows' tiles; ``columns`` is the number of column blocks, those of all ranks."""
+        mine = loops.own(rows, columns)
         both = mine, loops.turned(mine, columns)
         give_back(len(both[0]))
         return Tiles(both, omitted, loops)
@@ -36,7 +36,10 @@ class Tiles:
     def between(
         rows: tuple[int, int], cols: tuple[int, int], device: torch.device, loops: TileLoops
     ) -> Tiles:
-        """All tiles of two clouds, told by the numbers of their blocks and of those that hold points."""
+        """All tiles of two clouds, told by the numbers of their blocks and of those that hold points.
+
+        Rows are those that are here, columns all.
+        """
         counts = torch.zeros(rows[0], dtype=torch.int64, device=device)
         counts[: rows[1]] = cols[1]
         blocks = torch.arange(cols[1], dtype=torch.int32, device=device).repeat(rows[1])

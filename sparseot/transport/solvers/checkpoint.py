@@ -50,9 +50,16 @@ class Checkpoint:
         if writes:
             self.path.parent.mkdir(parents=True, exist_ok=True)
 
-    def offer(self, potentials: Callable[[], tuple[Tensor, Tensor]]) -> None:
-        """Writes what the function gives, f ``(N,)`` and g ``(M,)``, if the last time is long ago."""
-        if self.writes and time.monotonic() - self.last >= EVERY:
+    def offer(
+        self,
+        potentials: Callable[[], tuple[Tensor, Tensor]],
+        most: Callable[[float], float] = float,
+    ) -> None:
+        """Writes what the function gives, f ``(N,)`` and g ``(M,)``, if the last time is long ago.
+
+        ``most`` tells the largest number of all ranks: they call the function together, when the one that writes says so.
+        """
+        if most(float(self.writes and time.monotonic() - self.last >= EVERY)):
             self.write(*potentials())
 
     def write(self, f: Tensor, g: Tensor) -> None:

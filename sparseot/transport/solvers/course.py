@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...points import Points
 from ..problem import Problem
+from ..pruned.clouds import BlockCloud
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level, Report, Seen
@@ -126,23 +127,35 @@ class Course:
         blur = self.blur(eps)
         return lambda error: self.bar.update(blur, error, self.tol)
 
-    def keep(self, eps: float, order: tuple[Tensor, Tensor] | None = None) -> Keep | None:
+    def keep(
+        self, eps: float, clouds: tuple[BlockCloud, BlockCloud] | None = None
+    ) -> Keep | None:
         """What is called with the potentials of each sweep; they are kept at the last temperature only.
 
-        ``order`` are the places of the points among those of the potentials.
+        They are in the order of the points, or in that of ``clouds`` in blocks.
         """
         if (checkpoint := self.checkpoint) is None or eps > self.problem.eps:
             return None
-        x, y = (slice(None), slice(None)) if order is None else order
-        return lambda f, g: checkpoint.offer(lambda: (f[x], g[y]))
+        if clouds is None:
+            return lambda f, g: checkpoint.offer(lambda: (f, g))
+        X, Y = clouds
+        return lambda f, g: checkpoint.offer(lambda: (X.whole(f), Y.whole(g)), X.most)
 
     def blur(self, eps: float) -> float:
         """The length that belongs to a temperature."""
         return float(eps ** (1 / self.problem.p))
 
-    def level(self, eps: float, found: Outcome, kept: float, began: float) -> Level:
-        """What one temperature took."""
-        sizes, seconds = (len(found.f), len(found.g)), time.perf_counter() - began
+    def level(
+        self,
+        eps: float,
+        found: Outcome,
+        kept: float,
+        began: float,
+        sizes: tuple[int, int] | None = None,
+    ) -> Level:
+        """What one temperature took; ``sizes`` are those of the clouds, where potentials are not of all points."""
+        seconds = time.perf_counter() - began
+        sizes = sizes or (len(found.f), len(found.g))
         return Level(self.blur(eps), sizes, found.sweeps, found.error, kept, seconds)
 
     def levels(self, sizes: tuple[int, int], took: Sequence[Sequence[float]]) -> list[Level]:

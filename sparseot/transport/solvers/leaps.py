@@ -48,7 +48,7 @@ def leap(
     of half-steps that it took; both are zero where none is.
     """
     moves = [_on_its_way(n - o, softmins.eps) for o, n in zip(old, new, strict=True)]
-    if not any(bool(move.any()) for move in moves):
+    if not any(softmins.most(float(move.any())) for move in moves):
         return new, 0.0, 0
 
     def at(length: float) -> tuple[Tensor, Tensor]:

@@ -90,7 +90,8 @@ class Multilevel:
         self.compiled = inner == "numba"  # so that all ranks find the same of few pairs
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
         self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
-        self.whole = whole_cells(problem.source, cut), whole_cells(problem.target, cut)
+        self.ranks = engine.ranks if isinstance(engine, SharedRows) else None
+        self.whole = tuple(whole_cells(c, cut, self.ranks) for c in (problem.source, problem.target))
         self.blocks = self.whole[0].blocks, self.whole[1].blocks
         self.levels: list[Level] = []
         self.cells = 0.0, self.whole  # the last, and their width
@@ -153,7 +154,7 @@ class Multilevel:
             return stored.step(0, guess, other).value
         X, Y = (c.blocks for c in clouds)
         softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
-        return softmins.step(0, guess[X.order], other[Y.order]).value[X.inverse]
+        return X.whole(softmins.step(0, X.own(guess), Y.own(other)).value)
 
     def _coarse(self, now: Carried, eps: float) -> Carried:
         """The potentials of cells at one temperature."""
@@ -170,19 +171,20 @@ class Multilevel:
             X, Y = (c.blocks for c in cells)
             dtype = self.dtype if tol < COARSE else torch.float32
             softmins = self._softmins((X, Y), eps, tol, dtype)
-            found = alternate(softmins, f[X.order], g[Y.order], **how)
-            values, kept = [found.f[X.inverse], found.g_prev[Y.inverse]], softmins.kept_fraction
+            found = alternate(softmins, X.own(f), Y.own(g), **how)
+            values, kept = [X.whole(found.f), Y.whole(found.g_prev)], softmins.kept_fraction
         self.stopped |= found.interrupted
-        self.levels.append(self.course.level(eps, found, kept, began))
+        sizes = len(values[0]), len(values[1])
+        self.levels.append(self.course.level(eps, found, kept, began, sizes))
         return Carried(cells, values)
 
     def _last(self, values: list[Tensor]) -> Found:
         X, Y = (c.blocks for c in self.whole)
-        state = [values.pop(0)[X.order], values.pop(0)[Y.order]]  # and nobody holds the others
+        state = [X.own(values.pop(0)), Y.own(values.pop(0))]  # and nobody holds the others
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
-            how["keep"] = self.course.keep(self.eps, (X.inverse, Y.inverse))
+            how["keep"] = self.course.keep(self.eps, (X, Y))
             return alternate(softmins, *state, watch=self.course.watch(self.eps), **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:
@@ -195,10 +197,10 @@ class Multilevel:
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new = exact.step(1, g, f).value
-        rise = float((new - g).max()) / self.eps
+        rise = exact.rise(new, g) / self.eps
         last = exact.step(0, f, new)
-        f_new, masses = last.value, exact.clouds[0].masses
-        omitted = float(masses @ exact.tiles.omitted) * math.exp(min(max(rise, 0.0), 700.0))
+        f_new = last.value
+        omitted = exact.omitted * math.exp(min(max(rise, 0.0), 700.0))
         error = float(last.error) + omitted / exact.masses[0]
         value = float(exact.dual(f_new, new, exact.kept(0, f_new)))
         return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
@@ -209,14 +211,14 @@ class Multilevel:
         """At the last temperature only, which is enough for a cloud and itself."""
         X = self.whole[0].blocks
         first = self._softmins(self.blocks, self.eps, self.tol, self.dtype)
-        state = [torch.zeros_like(X.weights) if start is None else start[0][X.order]]
+        state = [torch.zeros_like(X.weights) if start is None else X.own(start[0])]
         if start is None:
             first.diagonal()
             state[0] = first.step(0, state[0], state[0]).value / 2
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"watch": self.course.watch(self.eps), "tol": tol}
-            how["keep"] = self.course.keep(self.eps, (X.inverse, X.inverse))
+            how["keep"] = self.course.keep(self.eps, (X, X))
             return self_fixed_point(softmins, state[0], budget=budget, **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:
@@ -231,10 +233,9 @@ class Multilevel:
         exact.build(h, h, 0.0)
         last = exact.step(0, h, h)
         new = last.value
-        omitted = float(exact.clouds[0].masses @ exact.tiles.omitted)
-        error = float(last.error) + omitted / exact.masses[0]
+        error = float(last.error) + exact.omitted / exact.masses[0]
         value = float(exact.dual(new, h, exact.kept(0, new)))
-        return Outcome(new, new, h, h, error, sweeps + 0.5, value), omitted
+        return Outcome(new, new, h, h, error, sweeps + 0.5, value), exact.omitted
 
     # --- both ---
 
@@ -260,15 +261,17 @@ class Multilevel:
             spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
             if checked.error <= self.tol or self.stopped or spent:
                 kept = softmins.kept_fraction
-                self.levels.append(self.course.level(self.eps, checked, kept, began))
+                sizes = self.blocks[0].count, self.blocks[1].count
+                self.levels.append(self.course.level(self.eps, checked, kept, began, sizes))
                 how = f"{self.engine} on kept pairs of blocks"
                 return Found(self._in_order(checked), self.levels, how, exact, omitted)
             resume(found, checked)
 
     def _in_order(self, found: Outcome) -> Outcome:
         """Potentials in the order of the points."""
-        X, Y = (cells.blocks.inverse for cells in self.whole)
-        f, f_prev, g, g_prev = found.f[X], found.f_prev[X], found.g[Y], found.g_prev[Y]
+        f, g = (X.whole(h) for X, h in zip(self.blocks, (found.f, found.g), strict=True))
+        f_prev = f if found.f_prev is found.f else self.blocks[0].whole(found.f_prev)
+        g_prev = g if found.g_prev is found.g else self.blocks[1].whole(found.g_prev)
         return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
 
     def _stored(
@@ -295,6 +298,6 @@ class Multilevel:
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""
         if self.cells[0] != width:
-            X, Y = ([Cells(c.points, c.weights, width), c] for c in self.whole)
+            X, Y = ([Cells(c.points, c.weights, width, self.ranks), c] for c in self.whole)
             self.cells = width, (X[X[0].whole], Y[Y[0].whole])
         return self.cells[1]

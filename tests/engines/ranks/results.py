@@ -91,8 +91,9 @@ def check_kept_pairs(here):
         pair = solved(here, two(1500, 1400), blur=blur, p=p, solver=so.Sinkhorn(multilevel=True))
         ours, theirs = pair[:2]
         assert "ranks) on kept pairs" in ours.reports[0].engine and ours.kept_fraction < 1
-        assert ours.kept_fraction == theirs.kept_fraction and ours.value == theirs.value
-        assert ours.omitted == theirs.omitted
+        assert ours.kept_fraction == theirs.kept_fraction
+        same(ours.value, theirs.value, 1e-13)
+        assert abs(ours.omitted - theirs.omitted) <= 1e-12 * theirs.omitted
         compare(here, *pair, tol=1e-8)
         same_minima(here, ours, theirs)
 
@@ -110,9 +111,10 @@ def check_start_and_debias_of_kept_pairs(here):
 
 
 def check_bytes_of_kept_pairs(here):
-    """A sweep sends the potentials of a rank's rows to each of the others, lists of tiles stay where they are.
+    """A sweep sends potentials to ranks whose tiles meet them, lists of tiles stay where they are.
 
-    The model of the guide: 2 . 8 N / P bytes a sweep to each of the others, for blocks that are full.
+    The model of the guide: 2 . 8 h N / P bytes a sweep, for blocks that are full, with a halo h that is the shell of a
+    cube of a P-th of the volume.
     """
     x, y, _, _ = two(6000, 6000)
     solver = so.Sinkhorn(multilevel=True, accelerate=False)
@@ -124,7 +126,9 @@ def check_bytes_of_kept_pairs(here):
             *clouds, blur=0.05, group=here.group, solver=solver, tol=1e-5, init=found
         )
     assert more.n_iter > 20 and len(more.reports[0].levels) == 1
-    model = 2 * 8 * 6144 / here.size * (here.size - 1) * more.n_iter
+    shell = 0.7 * (32 / 6000) ** (1 / 3) + 4 * 0.05
+    halo = min((1 + 2 * shell * (here.size ** (1 / 3) - 1)) ** 3 - 1, here.size - 1)
+    model = 2 * 8 * halo * 6144 / here.size * more.n_iter
     assert model / 1.5 <= again["potentials"] <= 1.5 * model, (again, model)
     assert first["tiles"] and first["marks"] and not first["products"]
 
@@ -141,26 +145,30 @@ def check_that_tiles_are_shared(here):
 
     x, y, a, b = two(9000, 5000)
     x = x**3  # rows of very different numbers of tiles
-    X, Y = BlockCloud(x, a), BlockCloud(y, b)
+    ranks = Ranks(here.group, "a test")
+    clouds = [BlockCloud(x, a), BlockCloud(y, b)]
+    shared = [BlockCloud(x, a, ranks), BlockCloud(y, b, ranks)]
     for p in (1, 2):
-        alone = PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
-        ours = PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
-        ours.loops = SharedTiles(tile_loops("numba", p), Ranks(here.group, "a test"))
-        f, g = 0.01 * x[X.order].square().sum(1), torch.zeros(5000, dtype=torch.float64)
+        alone = PrunedSoftmins(*clouds, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
+        ours = PrunedSoftmins(*shared, ground_cost(p), Balanced(), 0.05**p, 1e-3, torch.float64)
+        ours.loops = SharedTiles(tile_loops("numba", p), ranks)
+        f, g = 0.01 * x.square().sum(1), torch.zeros(5000, dtype=torch.float64)
         for softmins in (alone, ours):
-            softmins.build(f, g)
+            softmins.build(*(c.own(h) for c, h in zip(softmins.clouds, (f, g), strict=True)))
         for _ in range(3):
             for mine, theirs in zip(ours.tiles.sides, alone.tiles.sides, strict=True):
-                assert (
-                    mine.total == len(theirs) and 0.7 <= len(mine) * here.size / len(theirs) <= 1.3
-                )
+                assert mine.total == len(theirs)
                 whole = ours.loops.whole(mine)
                 assert torch.equal(whole.starts, theirs.starts)
                 assert torch.equal(whole.blocks, theirs.blocks)
             for side in (0, 1):
-                pair = (f, g)[side], (f, g)[1 - side]
-                found = [softmins.step(side, *pair).value for softmins in (alone, ours)]
-                same(*found, 1e-12)
+                found = []
+                for softmins in (alone, ours):
+                    pair = [c.own(h) for c, h in zip(softmins.clouds, (f, g), strict=True)]
+                    step = softmins.step(side, pair[side], pair[1 - side])
+                    found.append((softmins.clouds[side].whole(step.value), step.error, step.mass))
+                for ones, others in zip(*found, strict=True):
+                    same(torch.as_tensor(ones), torch.as_tensor(others), 1e-12)
             for softmins in (alone, ours):
                 softmins.trim()
 
@@ -174,8 +182,9 @@ def check_bytes_of_turned_tiles(here):
 
     loops, columns = SharedTiles(tile_loops("numba", 2), Ranks(here.group, "a test")), 6000
     blocks = (torch.arange(300) * 7 % 300 * 20).int()
-    tiles = TileRows(torch.arange(301), blocks)
-    mine = loops.own(tiles)
+    tiles, rows = TileRows(torch.arange(301), blocks), loops.ranks.part(300)
+    here_only = TileRows(torch.arange(rows.stop - rows.start + 1), blocks[rows])
+    mine = loops.own(here_only, columns)
     with traffic() as sent:
         turned = loops.turned(mine, columns)
     most = 3 * 8 * columns * (here.size - 1) / here.size + blocks.nbytes

@@ -42,9 +42,10 @@ def minima(problem: Problem, near: Tensor, g: Tensor, weights: Tensor, size: flo
 def _over_few(
     problem: Problem, pairs: KeptPairs, near: Tensor, g: Tensor, weights: Tensor, size: float
 ) -> Tensor:
-    (check,), (rows, cols, tiles) = pairs.checks, pairs.tiles
-    height, origin = check.scale.height, check.clouds[0].centres[0]
-    there, logs = g[cols.order], cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
+    (check,), side = pairs.checks, pairs.side
+    rows, cols, tiles = check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
+    height, origin = check.scale.height, check.clouds[0].origin
+    there, logs = cols.own(g), cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
     frame = Frame.of(cols, there, check.scale, origin)
     blocks, biases = frame.blocks(torch.float64), frame.bias(there) + logs
 
@@ -53,13 +54,17 @@ def _over_few(
         top = check.loops.largest(tiles, *both[0], both[1])[0].view(-1)[: rows.n]
         return here - top / height
 
-    seen = Frame.of(rows, near[rows.order], check.scale, origin)
-    found = over(tiles, seen, near[rows.order])
-    lost = (found > -CLOSED / 2 / height).nonzero()[:, 0]  # rows whose kept pairs hold nothing
-    if len(lost):
-        places = rows.order[lost]
-        here = Points(problem.source.positions[:, places], problem.source.weights[:, places])
-        found[lost] = minima(replace(problem, source=here, pairs=None), near, g, weights, size)
+    here = rows.own(near)
+    seen = Frame.of(rows, here, check.scale, origin)
+    found = over(tiles, seen, here)
+    lost = found > -CLOSED / 2 / height  # rows whose kept pairs hold nothing
+    if rows.most(float(lost.any())):
+        every = rows.whole(lost)
+        places = every.nonzero()[:, 0]
+        some = Points(problem.source.positions[:, places], problem.source.weights[:, places])
+        values = near.clone()
+        values[places] = minima(replace(problem, source=some, pairs=None), near, g, weights, size)
+        found = found.where(~lost, rows.own(values))
     seen = Frame.of(rows, found, check.scale, origin)
     (fine, groups), (near_fine, near_groups) = (
         map(_unweighted, side.boxes()) for side in (seen, frame)
@@ -67,7 +72,7 @@ def _over_few(
     threshold = -ROUNDING * size * height
     coarse, _ = check.loops.screen(groups, near_groups, threshold)
     tiles, _ = check.loops.screen(fine, near_fine, threshold, coarse)
-    return torch.minimum(found, over(tiles, seen, found))[rows.inverse]
+    return rows.whole(torch.minimum(found, over(tiles, seen, found)))
 
 
 def _unweighted(boxes: Boxes) -> Boxes:
