@@ -183,20 +183,22 @@ class BlockPairs:
 
 def partition(x: Array, size: int) -> Partition:
     """Cuts a cloud ``(N, D)`` into blocks of ``size`` points by medians of the longest sides."""
-    x = np.array(x, np.float64)
+    x = np.asarray(x)
     if x.ndim != 2:
         fix = "Batches have no block pairs: take one cloud after the other."
         raise bad_input("x", f"shape {x.shape}", "one cloud (N, D)", fix)
     blocks = -(-len(x) // size)
     starts = np.minimum(np.arange(blocks + 1) * size, len(x))
-    order, columns = np.arange(len(x)), x.T.copy()
+    order, columns = np.arange(len(x)), np.array(x.T, np.float64, order="C")
     for depth in range(max(0, blocks - 1).bit_length()):
         ends, cuts = node_ends(blocks, depth), node_ends(blocks, depth + 1)[1::2]
         for lo, mid, hi in zip(starts[ends[:-1]], starts[cuts], starts[ends[1:]], strict=True):
             if lo < mid < hi:
                 _split(columns[:, lo:hi], order[lo:hi], mid - lo)
-    x = x[order]
-    low, high = np.minimum.reduceat(x, starts[:-1]), np.maximum.reduceat(x, starts[:-1])
+    low, high = (
+        np.ascontiguousarray(end.reduceat(columns, starts[:-1], axis=1).T)
+        for end in (np.minimum, np.maximum)
+    )
     return Partition(order, starts, low, high)
 
 
@@ -246,13 +248,14 @@ def walk(rows: Partition, columns: Partition, keep: Keep) -> BlockPairs:
 
 def voxels(points: Array, side: float) -> Array | None:
     """The number of the cubic cell of each point ``(N, D)``; None for more than 2^62 cells."""
-    places = [np.floor((c - c.min()) / side) for c in points.T]
-    widths = [float(c.max()) + 1 for c in places]
+    low, high = (end(points, 0).astype(np.float64) for end in (np.min, np.max))
+    widths = np.floor((high - low) / side) + 1
     if math.prod(widths) > 2**62:
         return None
     numbers = np.zeros(len(points), np.int64)
-    for place, width in zip(places, widths, strict=True):
-        numbers = numbers * int(width) + place.astype(np.int64)
+    for column, first, width in zip(points.T, low, widths, strict=True):
+        numbers *= int(width)
+        numbers += np.floor((column - first) / side).astype(np.int64)
     return numbers
 
 
@@ -260,7 +263,8 @@ def _split(columns: Array, order: Array, place: int) -> None:
     """Sorts the points of a node, in place, so that ``place`` of them lie below the cut."""
     axis = int(np.argmax(columns.max(1) - columns.min(1)))
     ranks = np.argpartition(columns[axis], place)
-    columns[:], order[:] = columns[:, ranks], order[ranks]
+    for numbers in (*columns, order):
+        numbers[:] = numbers[ranks]
 
 
 def node_ends(blocks: int, depth: int) -> Array:

@@ -78,6 +78,8 @@ class Ranks:
         return self._joined(mine, dim, what, self.told(mine.shape[dim]))
 
     def _joined(self, mine: Tensor, dim: int, what: str, counts: list[int]) -> Tensor:
+        if mine.dtype == torch.bool:  # which not every backend sends
+            return self._joined(mine.view(torch.uint8), dim, what, counts).view(torch.bool)
         most, t = max(counts), mine.detach().movedim(dim, 0).contiguous()
         if not most or self.size == 1:
             return mine.detach()

@@ -22,6 +22,7 @@ from .group import Ranks
 
 __all__ = ["SharedTiles"]
 
+PIECE = 1 << 20  # tiles at a time, whose places take more than they do
 ROWS = 1 << 12  # of blocks at a time, where places of tiles take more than the tiles
 
 
@@ -148,18 +149,19 @@ class SharedTiles(TileLoops):
     def turned(self, tiles: TileRows, columns: int) -> TileRows:
         share, rows = _shared(tiles), _places(self.ranks.told(len(tiles.starts) - 1))
         with self.ranks.telling():
-            turned, _ = self.inner.transpose(share, len(share.halo))
-        counts, ends = turned.starts.diff(), _places(share.coming)
-        tiles_of = _cut(turned.blocks + rows[self.ranks.rank], turned.starts[ends].tolist())
-        told = self.ranks.sent(counts, share.coming, share.going, "tiles")
+            turned = self.inner.transpose(share, len(share.halo))[0]
+        counts = turned.starts.diff()
+        going = turned.starts[_places(share.coming)].diff().tolist()
+        told = self.ranks.sent(counts, share.coming, share.going, "tiles").split(share.going)
         first, last = share.ends[self.ranks.rank : self.ranks.rank + 2]
         mine = counts.new_zeros(self.ranks.size, last - first)
-        for one, some, number in zip(
-            mine, share.asked.split(share.going), told.split(share.going), strict=True
-        ):
+        for one, some, number in zip(mine, share.asked.split(share.going), told, strict=True):
             one[some] = number
-        blocks = _merged(self.ranks.exchange(tiles_of, "tiles"), mine)
-        return self._share(TileRows.of(mine.sum(0), blocks), rows)
+        numbers, coming = turned.blocks.add_(rows[self.ranks.rank]), mine.sum(1).tolist()
+        del turned  # lists are long
+        parts = self.ranks.sent(numbers, going, coming, "tiles").split(coming)
+        del numbers
+        return self._share(TileRows.of(mine.sum(0), _merged(list(parts), mine)), rows)
 
     def whole(self, tiles: TileRows) -> TileRows:
         if not isinstance(tiles, _Share):
@@ -197,14 +199,17 @@ class SharedTiles(TileLoops):
     def _share(self, tiles: TileRows, ends: list[int]) -> _Share:
         """The tiles of rows here, whose columns have numbers of all; between these ends each rank has its own."""
         met = torch.zeros(ends[-1], dtype=torch.bool)
-        met[tiles.blocks.long()] = True
+        for some in tiles.blocks.split(PIECE):
+            met[some] = True
         halo, places = met.nonzero()[:, 0], met.cumsum(0, dtype=torch.int32) - 1
         coming = torch.searchsorted(halo, torch.tensor(ends)).diff().tolist()
         wanted = self.ranks.exchange(list(halo.split(coming)), "tiles")
         going = [len(some) for some in wanted]
         asked = torch.cat(wanted) - ends[self.ranks.rank]
         count = sum(self.ranks.told(len(tiles)))
-        blocks = places[tiles.blocks.long()]
+        blocks = torch.empty_like(tiles.blocks)
+        for some, new in zip(tiles.blocks.split(PIECE), blocks.split(PIECE), strict=True):
+            new.copy_(places[some])
         return _Share(tiles.starts, blocks, ends, halo, coming, asked, going, count)
 
     def _given(

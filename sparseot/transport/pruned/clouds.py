@@ -107,12 +107,18 @@ class BlockCloud:
         """Those of all points, of those that each rank has in the order of the tree."""
         if self.ranks is None:
             return values[self.inverse]
-        return _placed(self.ranks.rows(values, what="potentials"), self.everywhere)
+        found = values.new_empty(self.count, *values.shape[1:])
+        wide, narrow = (t[:, None].flatten(1).unbind(1) for t in (found, values))
+        for column, mine in zip(wide, narrow, strict=True):  # one by one, which takes less memory
+            column[self.everywhere] = self.ranks.rows(mine, what="potentials")
+        return found
 
     @cached_property
     def inverse(self) -> Tensor:
         """The places of all points in the order of the tree; of a cloud that is not shared."""
-        return _placed(torch.arange(self.count, device=self.order.device), self.everywhere)
+        found = torch.empty_like(self.order)
+        found[self.order] = torch.arange(self.count, device=found.device)
+        return found
 
     @property
     def alone(self) -> BlockCloud:
@@ -248,13 +254,6 @@ class BlockCloud:
     def fill(self, values: Tensor) -> Tensor:
         """Values of the points, repeated at the end to fill the blocks."""
         return filled(values, 0, self.blocks * SIZE)
-
-
-def _placed(values: Tensor, places: Tensor) -> Tensor:
-    """Values, each at its place."""
-    found = torch.empty_like(values)
-    found[places] = values
-    return found
 
 
 def log2(x: Tensor) -> Tensor:

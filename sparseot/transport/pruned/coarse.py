@@ -26,7 +26,7 @@ class Cells:
     """A cloud, or the centroids of its cells: ``labels`` say in which cell each point lies.
 
     They are found once, and everything of them stays on the device of the points. One point of each cell is
-    its head; the points themselves, of which each is a cell, have neither.
+    its head; the points themselves, of which each is a cell, have neither, and stay in the precision that they have.
     """
 
     heads: Tensor | None = None
@@ -62,11 +62,12 @@ class Cells:
         return new
 
     def _merge(self, heads: Tensor, labels: Tensor) -> None:
-        count, points, weights = len(heads), self.points, self.weights
-        mass = sums(labels, weights[:, None], count)[:, 0]
-        share = weights.where(mass[labels] > 0, 1.0)[:, None]
-        found = sums(labels, torch.cat((share, share * points), 1), count)
-        self.points, self.weights = found[:, 1:] / found[:, :1], mass
+        count, points, weights = len(heads), self.points, self.weights.double()
+        mass = sums(labels, weights, count)
+        share = weights.where((mass > 0)[labels], 1.0)
+        total = sums(labels, share, count)
+        columns = [sums(labels, share * c.double(), count) / total for c in points.T]
+        self.points, self.weights = torch.stack(columns, 1), mass
         self.heads, self.labels = heads, labels
 
     def holding(self, finer: Cells) -> Tensor:
@@ -104,10 +105,10 @@ def whole_cells(
 ) -> Cells:
     """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
     if id(cloud) not in cut:
-        x, weights = cloud.positions[0], cloud.weights[0].double()
+        x, weights = cloud.positions[0], cloud.weights[0]
         support = x.data_ptr(), x.shape, x.stride()
         if support in cut:
             cut[id(cloud)] = cut[support].weighing(weights)
         else:
-            cut[id(cloud)] = cut[support] = Cells(x.double(), weights, 0.0, ranks)
+            cut[id(cloud)] = cut[support] = Cells(x, weights, 0.0, ranks)
     return cut[id(cloud)]

@@ -66,9 +66,9 @@ def cells(points: Tensor, side: float) -> tuple[Tensor, Tensor] | None:
 
 
 def sums(labels: Tensor, values: Tensor, count: int) -> Tensor:
-    """The sums ``(count, k)`` of values ``(n, k)`` that have the same label; the same bits at each call."""
+    """The sums ``(count,)`` of values ``(n,)`` that have the same label; the same bits at each call."""
     if values.device.type == "cpu":
-        return torch.stack([torch.bincount(labels, column, count) for column in values.T], 1)
+        return torch.bincount(labels, values, count)
     numbers, order = labels.sort(stable=True)
     ends = torch.searchsorted(numbers, torch.arange(count + 1, device=labels.device))
     found: Tensor = torch.segment_reduce(values[order], "sum", lengths=ends.diff(), unsafe=True)
@@ -81,7 +81,8 @@ def _distinct(numbers: Array) -> tuple[Tensor, Tensor]:
     if most > 8 * len(numbers):
         _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
         return torch.from_numpy(heads), torch.from_numpy(labels)
-    first = np.full(most, -1)
+    first = np.full(most, -1, np.int32 if len(numbers) < 2**31 else np.int64)
     first[numbers[::-1]] = np.arange(len(numbers))[::-1]
     taken = first >= 0
-    return torch.from_numpy(first[taken]), torch.from_numpy((np.cumsum(taken) - 1)[numbers])
+    places = np.cumsum(taken, dtype=first.dtype)[numbers]
+    return torch.from_numpy(first[taken].astype(np.int64)), torch.from_numpy(places.astype(np.int64) - 1)

@@ -109,14 +109,14 @@ class _KeptReductions(Reductions):
             values = there.own(v[k].detach())
             if any(term.power < 0 for term in kernel.terms):  # differences of large numbers follow
                 check = _recast(check, torch.float64)
-            out = sum(
-                term.factor * check.products(self.side, rows, cols, values, term.power)
+            first, *rest = (
+                check.products(self.side, rows, cols, values, term.power).mul_(term.factor)
                 for term in kernel.terms
             )
             check.known = [None, None]  # scalings are new each time
-            assert isinstance(out, Tensor)
-            found.append(here.whole(out))
-        return torch.stack(found).to(v.dtype)
+            del rows, cols, values
+            found.append(here.whole(sum(rest, first)))
+        return (found[0][None] if len(found) == 1 else torch.stack(found)).to(v.dtype)
 
 
 def _recast(check: PrunedSoftmins, dtype: torch.dtype) -> PrunedSoftmins:

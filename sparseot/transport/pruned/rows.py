@@ -42,6 +42,6 @@ def times_squares(
     x, y = here.points - there.centre, there.points - there.centre
     columns = torch.cat((torch.ones_like(y[:, :1]), y, y.square().sum(1, keepdim=True)), 1)
     sums = products((columns[:, :, None] * v[:, None]).flatten(1))
-    sums = sums.view(len(x), columns.shape[1], -1)
+    sums = sums.view(len(x), columns.shape[1], v.shape[1])
     factors = torch.cat((x.square().sum(1, keepdim=True), -2 * x, torch.ones_like(x[:, :1])), 1)
     return (factors[:, :, None] * sums).sum(1)

@@ -139,7 +139,7 @@ class PrunedSoftmins(Softmins):
 
     def build(self, f: Tensor, g: Tensor, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
-        self.built = None
+        self._forget()
         frames, (X, Y) = self._frame(f, g), self.clouds
         few = X.all_filled * Y.all_filled <= FEW
         self.tiles = self.screened = self.all_tiles if few else self._screen(frames, margin)
@@ -195,9 +195,14 @@ class PrunedSoftmins(Softmins):
 
     def rest(self) -> None:
         """Lets go of tiles and frames while others work; they are made anew when sums are asked for again."""
+        self._forget()
+        self.__dict__.pop("all_tiles", None)
+
+    def _forget(self) -> None:
+        """Lets go of what is about to be made anew, or is not needed for a while."""
         self.share = self.kept_fraction
         self.built, self.known, self.marks = None, [None, None], [None, None]
-        for name in ("tiles", "screened", "frames", "parts", "all_tiles"):
+        for name in ("tiles", "screened", "frames", "parts"):
             self.__dict__.pop(name, None)
 
     def recast(self, dtype: torch.dtype) -> None:
@@ -309,7 +314,8 @@ class PrunedSoftmins(Softmins):
         values = other.fill(v).view(other.blocks, SIZE, v.shape[1]).mT.to(self.dtype)
         given = self._given(side, row, col, other.filled_in)
         out = self._run(self.loops.products, side, *given, values, power)
-        return out.mT.reshape(-1, v.shape[1])[: cloud.n] / self.scale.length**power
+        found = out.mT.reshape(-1, v.shape[1])[: cloud.n]
+        return found.div_(self.scale.length**power) if power else found
 
     @property
     def kept_fraction(self) -> float:

@@ -133,7 +133,7 @@ class Multilevel:
     def _carried(self, old: Carried | None, cells: tuple[Cells, Cells], eps: float) -> Carried:
         """Potentials at finer cells: softmins of those of the coarser ones; zero at first."""
         if old is None:
-            return Carried(cells, [torch.zeros_like(c.weights) for c in cells])
+            return Carried(cells, [torch.zeros_like(c.weights, dtype=torch.float64) for c in cells])
         values = list(old.values)
         for side, (here, there, new) in enumerate(
             zip(old.cells, old.cells[::-1], cells, strict=True)

@@ -54,7 +54,7 @@ def test_cells_are_those_of_a_cpu(side):
 
 def test_sums_by_labels_are_the_same_at_each_call():
     """Labels without a value have none."""
-    labels, values = torch.randint(0, 9, (200,)), torch.randn(200, 3).double()
+    labels, values = torch.randint(0, 9, (200,)), torch.randn(200).double()
     labels[labels == 4] = 5
     wanted = sums(labels, values, 10)
     with Elsewhere():
