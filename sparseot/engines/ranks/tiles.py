@@ -224,7 +224,15 @@ class SharedTiles(TileLoops):
 
     def _fetched(self, share: _Share, values: Tensor, what: str) -> Tensor:
         """Of values ``(C, ...)`` of the column blocks of all ranks those of the halo."""
-        return self.ranks.sent(values[share.asked], share.going, share.coming, what)
+        rank, found = self.ranks.rank, values.new_empty(len(share.halo), *values.shape[1:])
+        asked, places = share.asked.split(share.going), found.split(share.coming)
+        torch.index_select(values, 0, asked[rank], out=places[rank])  # which need not travel
+        going = torch.cat([*asked[:rank], *asked[rank + 1 :]])
+        counts, coming = ([*c[:rank], 0, *c[rank + 1 :]] for c in (share.going, share.coming))
+        told = self.ranks.sent(values[going], counts, coming, what).split(coming)
+        for place, part in zip(places, told, strict=True):
+            place[: len(part)] = part
+        return found
 
     def _boxes(self, boxes: Boxes) -> Boxes:
         """Those of all ranks."""

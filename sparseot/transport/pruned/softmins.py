@@ -311,9 +311,11 @@ class PrunedSoftmins(Softmins):
             clouds = self.clouds[side], self.clouds[1 - side]
             return times_squares(lambda v: self.products(side, row, col, v), *clouds, v)
         cloud, other = self.clouds[side], self.clouds[1 - side]
-        values = other.fill(v).view(other.blocks, SIZE, v.shape[1]).mT.to(self.dtype)
+        values = v.new_empty(other.blocks, v.shape[1], SIZE, dtype=self.dtype)
+        values.copy_(other.fill(v).view(other.blocks, SIZE, v.shape[1]).mT)
         given = self._given(side, row, col, other.filled_in)
         out = self._run(self.loops.products, side, *given, values, power)
+        del values  # which are long
         found = out.mT.reshape(-1, v.shape[1])[: cloud.n]
         return found.div_(self.scale.length**power) if power else found
 

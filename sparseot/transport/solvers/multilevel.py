@@ -57,7 +57,8 @@ def solve_kept_pairs(
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
     points = sum(c.weights.shape[1] for c in (problem.source, problem.target))
-    check_memory(memory, points, problem.source.positions.shape[-1])
+    shares = engine.ranks.size if isinstance(engine, SharedRows) else 1
+    check_memory(memory, points // shares, problem.source.positions.shape[-1])
     solver = Multilevel(course, cut, engine, memory)
     found = solver.own(start) if problem.symmetric else solver.pair(start)
     course.bar.close()

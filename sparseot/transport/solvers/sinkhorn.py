@@ -149,12 +149,15 @@ class Sinkhorn(Solver):
         if kept is not None:
             kept.write(parts[0].outcome.f_prev, parts[0].outcome.g)
         n, m = problem.sizes
-        f, g, f_prev, g_prev = (
-            padded([getattr(part.outcome, name) for part in parts], size).to(
-                problem.source.positions
-            )
-            for name, size in (("f", n), ("g", m), ("f_prev", n), ("g_prev", m))
-        )
+        ends = [part.outcome for part in parts]
+
+        def all_of(name: str, size: int) -> Tensor:
+            found = [getattr(end, name) for end in ends]
+            return padded(found, size).to(problem.source.positions)
+
+        f, g = all_of("f", n), all_of("g", m)
+        f_prev = f if all(end.f_prev is end.f for end in ends) else all_of("f_prev", n)
+        g_prev = g if all(end.g_prev is end.g for end in ends) else all_of("g_prev", m)
         checks = [part.pruned for part in parts if part.pruned is not None]
         pairs = KeptPairs(checks) if checks else None
         slopes = zip(*(part.slopes for part in parts), strict=True)
