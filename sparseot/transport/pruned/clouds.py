@@ -30,6 +30,11 @@ class Fit:
     offsets: Tensor
     inverse: Tensor
 
+    @cached_property
+    def squares(self) -> Tensor:
+        """Squared lengths of the offsets, ``(C, B)``."""
+        return self.offsets.square().sum(1)
+
     @staticmethod
     def of(offsets: Tensor) -> Fit:
         """With a ridge, for points on a line."""
@@ -42,7 +47,7 @@ class Fit:
     def sloped(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes ``(C, D)`` of values ``(C, B)``, and what they leave of these."""
         centred = values - values.mean(1, keepdim=True)
-        slopes = self.inverse @ torch.bmm(self.offsets, centred[..., None])
+        slopes = torch.bmm(self.inverse, torch.bmm(self.offsets, centred[..., None]))
         return slopes[..., 0], values - torch.bmm(slopes.mT, self.offsets)[:, 0]
 
 
@@ -71,7 +76,9 @@ class BlockCloud:
         self.group_low = self.low.view(groups, GROUP, self.dim).amin(1)
         self.group_high = self.high.view(groups, GROUP, self.dim).amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
+        self.small = self.blocks <= min(SMALL, PIECE)  # one piece, of which all may be kept
         self.known: dict[int, Fit] = {}
+        self.last: tuple[float, torch.dtype, Tensor] | None = None
 
     def fits(self, size: int) -> Iterator[tuple[slice, Fit]]:
         """Least squares in ranges of blocks, or of groups, which have so many points; kept of a small cloud."""
@@ -83,7 +90,7 @@ class BlockCloud:
             some = slice(piece.start * SIZE // size, piece.stop * SIZE // size)
             cube = self._cube(piece).view(-1, size, self.dim)
             fit = Fit.of((cube - centres[some, None]).mT.contiguous())
-            if self.blocks <= min(SMALL, PIECE):  # which is all of it
+            if self.small:
                 self.known[size] = fit
             yield some, fit
 
@@ -93,7 +100,28 @@ class BlockCloud:
 
     def offsets(self, some: slice) -> Tensor:
         """The points of some blocks, from their centres: ``(C, D, B)``. Not kept."""
+        if SIZE in self.known:
+            return self.known[SIZE].offsets
         return (self._cube(some) - self.centres[some, None]).mT
+
+    def scaled(self, unit: float, dtype: torch.dtype) -> Tensor:
+        """Times a number, with three coordinates at least; the last ones are kept of a small cloud."""
+        if self.last is not None and self.last[:2] == (unit, dtype):
+            return self.last[2]
+        size = self.blocks, max(3, self.dim), SIZE
+        offsets = self.centres.new_zeros(*size, dtype=dtype)
+        for some in self.pieces():
+            torch.mul(self.offsets(some), unit, out=offsets[some, : self.dim])
+        if self.small:
+            self.last = unit, dtype, offsets
+        return offsets
+
+    @cached_property
+    def boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Centres and sides of blocks, and of groups, coordinate after coordinate."""
+        sides, widths = self.high - self.low, self.group_high - self.group_low
+        centres, wide = self.centres.T.contiguous(), self.group_centres.T.contiguous()
+        return centres, sides.T.contiguous(), wide, widths.T.contiguous()
 
     def _cube(self, some: slice) -> Tensor:
         """The points of some blocks, ``(C, B, D)``."""
@@ -139,6 +167,8 @@ class BlockCloud:
     @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
+        if self.small:
+            return torch.cat([fit.squares.amax(1) for _, fit in self.fits(SIZE)])
         return torch.cat([self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()])
 
     @cached_property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,12 +31,12 @@ class Scale(ABC):
     eps: float
     sloped = True  # whether bounds on potentials at new points take gradients
 
-    @property
+    @cached_property
     def height(self) -> float:
         """Potentials are multiplied by this,"""
         return LOG2E / self.eps
 
-    @property
+    @cached_property
     def length(self) -> float:
         """and lengths by this: then the cost is ``|x - y| ** power / power``."""
         power = self.cost.power

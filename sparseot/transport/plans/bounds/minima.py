@@ -14,7 +14,7 @@ from torch import Tensor
 from ....engines.kept import Boxes, TileRows
 from ....points import CLOSED, Points
 from ...problem import Problem
-from ...pruned.frames import Frame
+from ...pruned.frames import Frame, Placed
 from ...pruned.kept_pairs import KeptPairs
 
 __all__ = ["minima"]
@@ -45,7 +45,8 @@ def _over_few(
     (check,), (rows, cols, tiles) = pairs.checks, pairs.tiles
     height, origin = check.scale.height, check.clouds[0].centres[0]
     there, logs = g[cols.order], cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
-    frame = Frame.of(cols, there, check.scale, origin)
+    placed = [Placed(cloud, check.scale, origin) for cloud in (rows, cols)]
+    frame = Frame.of(placed[1], there)
     blocks, biases = frame.blocks(torch.float64), frame.bias(there) + logs
 
     def over(tiles: TileRows, seen: Frame, here: Tensor) -> Tensor:
@@ -53,14 +54,14 @@ def _over_few(
         top = check.loops.largest(tiles, *both[0], both[1])[0].view(-1)[: rows.n]
         return here - top / height
 
-    seen = Frame.of(rows, near[rows.order], check.scale, origin)
+    seen = Frame.of(placed[0], near[rows.order])
     found = over(tiles, seen, near[rows.order])
     lost = (found > -CLOSED / 2 / height).nonzero()[:, 0]  # rows whose kept pairs hold nothing
     if len(lost):
         places = rows.order[lost]
         here = Points(problem.source.positions[:, places], problem.source.weights[:, places])
         found[lost] = minima(replace(problem, source=here, pairs=None), near, g, weights, size)
-    seen = Frame.of(rows, found, check.scale, origin)
+    seen = Frame.of(placed[0], found)
     (fine, groups), (near_fine, near_groups) = (
         map(_unweighted, side.boxes()) for side in (seen, frame)
     )
