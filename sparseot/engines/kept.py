@@ -30,6 +30,7 @@ __all__ = [
     "TileRows",
     "filled",
     "rounding",
+    "shares_of",
     "unite",
     "views",
 ]
@@ -47,6 +48,12 @@ def filled(values: Tensor, start: int, stop: int) -> Tensor:
     """Values ``(n, ...)`` from place to place, the last of all in the place of those beyond."""
     some, more = values[start:stop], stop - max(start, len(values))
     return torch.cat((some, values[-1:].expand(more, *values.shape[1:]))) if more > 0 else some
+
+
+def shares_of(work: int, worth: int) -> int:
+    """The number of ranges for threads of our own; ``worth`` is the work that is worth a thread."""
+    threads = thread_count()
+    return 1 if threads == 1 else max(1, min(RANGES * threads, work // worth))
 
 
 def views(*tensors: Tensor) -> tuple[Array, ...]:
@@ -108,7 +115,8 @@ class Boxes:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """Views of these tensors, in this order."""
-        return views(*(getattr(self, field.name) for field in fields(self)))
+        where = self.centres, self.sides, self.slopes
+        return views(*where, self.heights, self.shares, self.masses)
 
     def __len__(self) -> int:
         return len(self.heights)
@@ -152,7 +160,7 @@ class TileRows:
     @cached_property
     def ranges(self) -> list[int]:
         """The ends of ranges of row blocks with about as many tiles, for threads of our own on a CPU."""
-        shares = max(1, min(RANGES * thread_count(), len(self) // TILES))
+        shares = shares_of(len(self), TILES)
         if shares == 1:
             return [0, len(self.starts) - 1]
         marks = torch.arange(1, shares) * len(self) // shares

@@ -136,7 +136,9 @@ class Softmins(ABC):
     def dual(self, f: Vector, g: Vector, total: Number) -> Number:
         """The dual objective of two potentials, whose plan has the mass ``total``."""
         value = -self.eps * (total - math.prod(self.masses))
-        first, second = self.total(*(self.mean(k, self.penalty.worth, h) for k, h in enumerate((f, g))))
+        first, second = self.total(
+            *(self.mean(k, self.penalty.worth, h) for k, h in enumerate((f, g)))
+        )
         return value + first + second
 
     def kept(self, side: int, h: Vector) -> Number:

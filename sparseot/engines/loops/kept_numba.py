@@ -14,7 +14,6 @@ from torch import Tensor
 from ..base import KEPT_BLOCK
 from ..kept import (
     KEPT_GROUP,
-    RANGES,
     Array,
     Biases,
     Blocks,
@@ -22,9 +21,9 @@ from ..kept import (
     TileLoops,
     TileRows,
     rounding,
+    shares_of,
     views,
 )
-from ..openmp import thread_count
 from ..threads import share
 from . import half_steps, screens
 
@@ -51,14 +50,15 @@ class NumbaLoops(TileLoops):
         where: tuple[Array, ...]
         if near is None:  # one group of all
             where = np.zeros(count, np.int64), np.array([0, 1]), np.zeros(1, np.int32)
-            ends = np.array([0, len(cols)])
+            ends, boxes = np.array([0, len(cols)]), count * len(cols)
         else:
             where = np.arange(count) // KEPT_GROUP, *near.arrays
-            ends = np.arange(len(cols) // KEPT_GROUP + 1) * KEPT_GROUP
-        boxes = int(np.diff(where[1])[where[0]].sum()) * int(np.diff(ends).max())
-        shares = max(1, min(count, RANGES * thread_count(), boxes // BOXES))
+            ends = np.arange(0, len(cols) + 1, KEPT_GROUP)
+            boxes = len(near) * KEPT_GROUP**2
+        shares = max(1, min(count, shares_of(boxes, BOXES)))
         edges = [count * k // shares for k in range(shares + 1)]
-        counts, omitted = np.zeros(count, np.int64), np.zeros(count)
+        starts, omitted = np.zeros(count + 1, np.int64), np.zeros(count)
+        counts = starts[1:]
         args = rows.arrays, cols.arrays, *where, ends, threshold, counts, omitted
         found: list[Any] = [None] * shares
 
@@ -68,8 +68,9 @@ class NumbaLoops(TileLoops):
             found[k] = loop(*args, edges[k], edges[k + 1])
 
         share(part, range(shares + 1))
-        blocks = torch.from_numpy(np.concatenate(found))
-        return TileRows.of(torch.from_numpy(counts), blocks), torch.from_numpy(omitted)
+        np.cumsum(counts, out=counts)
+        tiles = TileRows(torch.from_numpy(starts), torch.from_numpy(np.concatenate(found)))
+        return tiles, torch.from_numpy(omitted)
 
     def sums(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
@@ -128,8 +129,8 @@ class NumbaLoops(TileLoops):
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         starts, blocks = tiles.arrays
-        counts = np.bincount(blocks, minlength=columns)
-        begins = np.concatenate(([0], np.cumsum(counts)))
+        begins = np.zeros(columns + 1, np.int64)
+        np.cumsum(np.bincount(blocks, minlength=columns), out=begins[1:])
         short = np.int32 if len(blocks) < 2**31 else np.int64
         rows, places = np.empty_like(blocks), np.empty(len(blocks), short)
         self.loops.transpose(starts, blocks, begins[:-1].copy(), rows, places)

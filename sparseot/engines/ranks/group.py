@@ -185,7 +185,9 @@ class Ranks:
         """A number of each rank, and those beside it: always as many, for no rank knows what others are about to tell."""
         mine = torch.zeros(1 + NUMBERS, dtype=torch.float64)
         mine[: len(some)] = torch.tensor(some, dtype=torch.float64)
-        told: list[list[float]] = torch.stack(self._gathered(mine.to(self.device), "numbers")).tolist()
+        told: list[list[float]] = torch.stack(
+            self._gathered(mine.to(self.device), "numbers")
+        ).tolist()
         return told
 
     def _gathered(self, mine: Tensor, what: str) -> list[Tensor]:

@@ -245,7 +245,6 @@ class SharedTiles(TileLoops):
         return Boxes(*(t.contiguous() for t in shaped))
 
 
-
 def _shared(tiles: TileRows) -> _Share:
     assert isinstance(tiles, _Share)
     return tiles

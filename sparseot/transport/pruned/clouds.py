@@ -21,7 +21,13 @@ __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
 PIECE = 1 << 14  # blocks at a time, whole groups
 SMALL = 1 << 11  # blocks, whose fits take little memory
-WEIGHED = "log_weights", "masses", "log_masses", "shares", "mass"  # which are found of weights, and kept
+WEIGHED = (
+    "log_weights",
+    "masses",
+    "log_masses",
+    "shares",
+    "mass",
+)  # which are found of weights, and kept
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,11 @@ class Fit:
 
     offsets: Tensor
     inverse: Tensor
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """Squared lengths of the offsets, ``(C, B)``."""
+        return self.offsets.square().sum(1)
 
     @staticmethod
     def of(offsets: Tensor) -> Fit:
@@ -43,7 +54,7 @@ class Fit:
     def sloped(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Slopes ``(C, D)`` of values ``(C, B)``, and what they leave of these."""
         centred = values - values.mean(1, keepdim=True)
-        slopes = self.inverse @ torch.bmm(self.offsets, centred[..., None])
+        slopes = torch.bmm(self.inverse, torch.bmm(self.offsets, centred[..., None]))
         return slopes[..., 0], values - torch.bmm(slopes.mT, self.offsets)[:, 0]
 
 
@@ -83,19 +94,17 @@ class BlockCloud:
         self.points, self.weights = (t[self.order].double() for t in self.given)
         self.n = len(self.points)
         self.filled, self.all_filled = -(-self.n // SIZE), -(-self.count // SIZE)
-        self.low, self.high = self._corners()
+        cubes = [self._cube(some) for some in self.pieces()]
+        self.low, self.high = (
+            torch.cat(ends) for ends in zip(*(c.aminmax(dim=1) for c in cubes), strict=True)
+        )
         self.centres = (self.low + self.high) / 2
         self.group_low = self.low.view(self.groups, GROUP, self.dim).amin(1)
         self.group_high = self.high.view(self.groups, GROUP, self.dim).amax(1)
         self.group_centres = (self.group_low + self.group_high) / 2
+        self.small = self.blocks <= min(SMALL, PIECE)  # one piece, of which all may be kept
         self.known: dict[int, Fit] = {}
-
-    def _corners(self) -> tuple[Tensor, Tensor]:
-        cubes = [self._cube(some) for some in self.pieces()]
-        if not cubes:
-            return self.points, self.points
-        low, high = zip(*(cube.aminmax(dim=1) for cube in cubes), strict=True)
-        return torch.cat(low), torch.cat(high)
+        self.last: tuple[float, torch.dtype, Tensor] | None = None
 
     # --- vectors of all points, in the order of the caller ---
 
@@ -153,7 +162,7 @@ class BlockCloud:
         return self.ranks.rows(values.sum(0, keepdim=True)).sum(0) / self.count
 
     @cached_property
-    def box(self) -> tuple[Tensor, Tensor]:
+    def corners(self) -> tuple[Tensor, Tensor]:
         """Opposite corners of the box around all points."""
         low, high = self.group_low, self.group_high
         if self.ranks is not None:
@@ -177,17 +186,39 @@ class BlockCloud:
             some = slice(piece.start * SIZE // size, piece.stop * SIZE // size)
             cube = self._cube(piece).view(-1, size, self.dim)
             fit = Fit.of((cube - centres[some, None]).mT.contiguous())
-            if self.blocks <= min(SMALL, PIECE):  # which is all of it
+            if self.small:
                 self.known[size] = fit
             yield some, fit
 
     def pieces(self) -> list[slice]:
         """Ranges of blocks: what is found of them and not kept takes little memory at a time."""
-        return [slice(k, min(k + PIECE, self.blocks)) for k in range(0, self.blocks, PIECE)]
+        ends = range(0, max(1, self.blocks), PIECE)  # of none at all one that is empty
+        return [slice(k, min(k + PIECE, self.blocks)) for k in ends]
 
     def offsets(self, some: slice) -> Tensor:
         """The points of some blocks, from their centres: ``(C, D, B)``. Not kept."""
+        if SIZE in self.known:
+            return self.known[SIZE].offsets
         return (self._cube(some) - self.centres[some, None]).mT
+
+    def scaled(self, unit: float, dtype: torch.dtype) -> Tensor:
+        """Times a number, with three coordinates at least; the last ones are kept of a small cloud."""
+        if self.last is not None and self.last[:2] == (unit, dtype):
+            return self.last[2]
+        size = self.blocks, max(3, self.dim), SIZE
+        offsets = self.centres.new_zeros(*size, dtype=dtype)
+        for some in self.pieces():
+            torch.mul(self.offsets(some), unit, out=offsets[some, : self.dim])
+        if self.small:
+            self.last = unit, dtype, offsets
+        return offsets
+
+    @cached_property
+    def boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Centres and sides of blocks, and of groups, coordinate after coordinate."""
+        sides, widths = self.high - self.low, self.group_high - self.group_low
+        centres, wide = self.centres.T.contiguous(), self.group_centres.T.contiguous()
+        return centres, sides.T.contiguous(), wide, widths.T.contiguous()
 
     def _cube(self, some: slice) -> Tensor:
         """The points of some blocks, ``(C, B, D)``."""
@@ -233,8 +264,9 @@ class BlockCloud:
     @cached_property
     def radii(self) -> Tensor:
         """The squared radius of each block about its centre."""
-        found = [self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()]
-        return torch.cat(found) if found else self.weights
+        if self.small:
+            return torch.cat([fit.squares.amax(1) for _, fit in self.fits(SIZE)])
+        return torch.cat([self.offsets(some).square_().sum(1).amax(1) for some in self.pieces()])
 
     @cached_property
     def widest(self) -> float:

@@ -100,9 +100,7 @@ class Carried(NamedTuple):
     values: list[Tensor]
 
 
-def whole_cells(
-    cloud: Points, cut: dict[Hashable, Cells], ranks: Ranks | None = None
-) -> Cells:
+def whole_cells(cloud: Points, cut: dict[Hashable, Cells], ranks: Ranks | None = None) -> Cells:
     """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
     if id(cloud) not in cut:
         x, weights = cloud.positions[0], cloud.weights[0]

@@ -2,7 +2,7 @@
 
 Elsewhere a tree is made level by level, all nodes of a level by two sorts, since what is known of it
 beforehand is where its nodes begin; nothing is read back. The blocks are those of
-:func:`sparseot.pairs.partition`, up to the order of points within, and of points that are equal.
+:func:`sparseot.pairs.tree_order`, up to the order of points within, and of points that are equal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pairs import Array, node_ends, partition, voxels
+from ...pairs import Array, node_ends, tree_order, voxels
 
 __all__ = ["block_order", "cells", "sums"]
 
@@ -21,7 +21,7 @@ MOST_CELLS = 62  # of which numbers have this many bits
 def block_order(points: Tensor, size: int) -> Tensor:
     """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last."""
     if points.device.type == "cpu":
-        return torch.from_numpy(partition(points.numpy(force=True), size).order)
+        return torch.from_numpy(tree_order(points.numpy(force=True), size))
     n, dim = points.shape
     blocks = -(-n // size)
     order = torch.arange(n, device=points.device)
@@ -85,4 +85,6 @@ def _distinct(numbers: Array) -> tuple[Tensor, Tensor]:
     first[numbers[::-1]] = np.arange(len(numbers))[::-1]
     taken = first >= 0
     places = np.cumsum(taken, dtype=first.dtype)[numbers]
-    return torch.from_numpy(first[taken].astype(np.int64)), torch.from_numpy(places.astype(np.int64) - 1)
+    return torch.from_numpy(first[taken].astype(np.int64)), torch.from_numpy(
+        places.astype(np.int64) - 1
+    )

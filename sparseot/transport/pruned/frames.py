@@ -6,7 +6,9 @@ with the slope by least squares.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,73 +16,96 @@ from torch.nn.functional import pad
 
 from ...engines.kept import Blocks, Boxes
 from ...points import CLOSED
-from .clouds import GROUP, SIZE, BlockCloud
+from .clouds import GROUP, SIZE, BlockCloud, Fit
 from .scales import Scale
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "Placed"]
 
-Triple = tuple[Tensor, Tensor, Tensor]
+
+@dataclass(frozen=True)
+class Placed:
+    """One cloud in the units of a temperature: what its frames have in common, whatever the potential."""
+
+    cloud: BlockCloud
+    scale: Scale
+    origin: Tensor  # that both clouds share: far from zero, their centres would lose digits
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """Of the blocks, with three coordinates at least."""
+        centres = (self.cloud.centres - self.origin) * self.scale.length
+        return pad(centres, (0, max(0, 3 - self.cloud.dim)))
+
+    @cached_property
+    def boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Centres and half sides of the blocks, and of their groups, coordinate after coordinate."""
+        unit, origin = self.scale.length, self.origin[:, None]
+        centres, sides, wide, widths = self.cloud.boxes
+        sides, widths = sides * (unit / 2), widths * (unit / 2)
+        return (centres - origin) * unit, sides, (wide - origin) * unit, widths
 
 
 @dataclass(frozen=True)
 class Frame:
     """One cloud and the slopes of its potential, at one temperature: what loops and screens read."""
 
-    cloud: BlockCloud
-    scale: Scale
-    origin: Tensor  # that both clouds share: far from zero, their centres would lose digits
+    placed: Placed
     slopes: Tensor
     heights: Tensor
-    potential: Tensor
-    below: Tensor  # (C, B), minus what is taken off the potential of each point
+    values: Tensor  # (C, B), the potential of each point
+    below: Tensor  # (C, B), minus what is taken off it
 
     @staticmethod
-    def of(cloud: BlockCloud, potential: Tensor, scale: Scale, origin: Tensor) -> Frame:
-        """The frame of a potential ``(n,)``; centres are told from the origin."""
-        own = (cloud.fill(potential) * scale.height).view(cloud.blocks, SIZE)
-        slopes, heights = torch.empty_like(cloud.centres), own.new_empty(cloud.blocks)
-        below = torch.empty_like(own)
-        for some, fit in cloud.fits(SIZE):
-            slopes[some], rest = fit.sloped(own[some])
-            heights[some] = highest = rest.amax(1)
-            below[some] = rest - own[some] - highest[:, None]
-            if scale.curve:
-                below[some] -= scale.curve * fit.offsets.square().sum(1)
-        return Frame(cloud, scale, origin, slopes / scale.length, heights, potential, below)
+    def of(placed: Placed, potential: Tensor) -> Frame:
+        """The frame of a potential ``(n,)``."""
+        cloud, scale = placed.cloud, placed.scale
+        values = (cloud.fill(potential) * scale.height).view(cloud.blocks, SIZE)
+        parts = [_tangent(values[some], fit, scale.curve) for some, fit in cloud.fits(SIZE)]
+        slopes, heights, below = map(_joined, zip(*parts, strict=True))
+        return Frame(placed, slopes / scale.length, heights, values, below)
 
     def blocks(self, dtype: torch.dtype) -> Blocks:
         """What the loops read, with three coordinates at least."""
-        cloud, extra = self.cloud, max(0, 3 - self.cloud.dim)
-        centres = pad((cloud.centres - self.origin) * self.scale.length, (0, extra))
-        offsets = centres.new_zeros(*centres.shape, SIZE, dtype=dtype)
-        for some in cloud.pieces():
-            torch.mul(cloud.offsets(some), self.scale.length, out=offsets[some, : cloud.dim])
-        return Blocks(centres, pad(self.slopes, (0, extra)), self.heights, offsets)
+        cloud, unit = self.placed.cloud, self.placed.scale.length
+        slopes = pad(self.slopes, (0, max(0, 3 - cloud.dim)))
+        return Blocks(self.placed.centres, slopes, self.heights, cloud.scaled(unit, dtype))
 
     def bias(self, potential: Tensor) -> Tensor:
         """What the loops add for a potential ``(n,)`` near that of the frame, ``(C, B)``."""
-        values = self.cloud.fill(potential).view(-1, SIZE)
-        return torch.add(self.below, values, alpha=self.scale.height)
+        values = self.placed.cloud.fill(potential).view(-1, SIZE)
+        return torch.add(self.below, values, alpha=self.placed.scale.height)
 
     def boxes(self) -> tuple[Boxes, Boxes]:
         """What the screen reads of the blocks and of their groups."""
-        cloud, heights = self.cloud, self.heights.clone()
-        heights[cloud.filled :] = CLOSED
-        blocks = self._sides(cloud.centres, cloud.high - cloud.low, self.slopes)
-        sides = cloud.group_high - cloud.group_low
-        values = (cloud.fill(self.potential) * self.scale.height).view(cloud.groups, GROUP * SIZE)
-        slopes, highest = torch.empty_like(cloud.group_centres), values.new_empty(cloud.groups)
-        for groups, fit in cloud.fits(GROUP * SIZE):
-            slopes[groups], rest = fit.sloped(values[groups])
-            highest[groups] = rest.amax(1)
-        wide = self._sides(cloud.group_centres, sides, slopes / self.scale.length)
-        shares, masses = cloud.shares, cloud.log_masses
+        cloud, heights = self.placed.cloud, self.heights
+        if cloud.filled < cloud.blocks:
+            heights = heights.clone()
+            heights[cloud.filled :] = CLOSED
+        values = self.values.view(cloud.groups, GROUP * SIZE)
+        parts = [_tangent(values[some], fit) for some, fit in cloud.fits(GROUP * SIZE)]
+        slopes, highest = map(_joined, zip(*parts, strict=True))
+        slopes = slopes / self.placed.scale.length
+        (shares, most), (masses, sums) = cloud.shares, cloud.log_masses
+        centres, sides, wide, widths = self.placed.boxes
         return (
-            Boxes(*blocks, heights, shares[0], masses[0]),
-            Boxes(*wide, highest, shares[1], masses[1]),
+            Boxes(centres, sides, self.slopes.T.contiguous(), heights, shares, masses),
+            Boxes(wide, widths, slopes.T.contiguous(), highest, most, sums),
         )
 
-    def _sides(self, centres: Tensor, sides: Tensor, slopes: Tensor) -> Triple:
-        unit = self.scale.length
-        centres, sides = (centres - self.origin) * unit, sides * (unit / 2)
-        return centres.T.contiguous(), sides.T.contiguous(), slopes.T.contiguous()
+
+def _tangent(values: Tensor, fit: Fit, curve: float | None = None) -> tuple[Tensor, ...]:
+    """Slopes and heights of values in some blocks; with a ``curve`` also what is below."""
+    slopes, rest = fit.sloped(values)
+    heights = rest.amax(1)
+    if curve is None:
+        return slopes, heights
+    below = rest - values
+    below -= heights[:, None]
+    if curve:
+        below -= curve * fit.squares
+    return slopes, heights, below
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """What was found of one range of blocks after the other, as one."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))

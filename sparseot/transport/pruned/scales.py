@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,12 +31,12 @@ class Scale(ABC):
     eps: float
     sloped = True  # whether bounds on potentials at new points take gradients
 
-    @property
+    @cached_property
     def height(self) -> float:
         """Potentials are multiplied by this,"""
         return LOG2E / self.eps
 
-    @property
+    @cached_property
     def length(self) -> float:
         """and lengths by this: then the cost is ``|x - y| ** power / power``."""
         power = self.cost.power
@@ -108,7 +109,7 @@ class Distances(Scale):
 
     def _longest(self, source: BlockCloud, target: BlockCloud) -> float:
         """The longest distance that there may be, in temperatures."""
-        (low, high), (below, above) = source.box, target.box
+        (low, high), (below, above) = source.corners, target.corners
         low, high = torch.minimum(low, below), torch.maximum(high, above)
         return self.length / LOG2E * float((high - low).norm())
 

@@ -22,7 +22,7 @@ from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
-from .frames import Frame
+from .frames import Frame, Placed
 from .memory import check_memory
 from .rows import log_sums, times_squares
 from .scales import scale_of
@@ -34,6 +34,7 @@ SHARE = 0.1  # of the tolerance, that a dropped tile may hold of a row, times th
 MARGIN = 2.0  # temperatures by which potentials may rise before tiles are chosen anew
 FEW = 128  # tiles, which take less time than choosing some of them
 TRIM_AT = 2, 6  # half-sweeps after which tiles are trimmed: potentials are rough at first
+YOUNG = {at - k for at in TRIM_AT for k in range(2)}  # those that tell what each tile holds
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
 Result = TypeVar("Result")
@@ -82,7 +83,6 @@ class PrunedSoftmins(Softmins):
         self.built: tuple[Tensor, Tensor] | None = None
         self.known: list[_Known | None] = [None, None]
         self.marks: list[Tensor | None] = [None, None]  # of tiles that hold something
-        self.pairs = 0  # visited so far
         self.builds, self.share = 0, 1.0  # of pairs, that were kept last
 
     def total(self, *parts: Number) -> tuple[Number, ...]:
@@ -104,7 +104,7 @@ class PrunedSoftmins(Softmins):
         In double precision, unless single precision sufficed so far and is known to lose little.
         """
         new = self.like(*self.clouds)
-        new.memory = self.memory
+        new.memory, new.placed = self.memory, self.placed
         rounding = 0.0 if self.dtype == torch.float64 else self.scale.bound(*self.clouds)
         if self.dtype == torch.float64 or rounding > SHARE * self.tol:
             return new, 0.0
@@ -154,7 +154,7 @@ class PrunedSoftmins(Softmins):
         X, Y = self.clouds
         pairs, lost = self.loops.screen(groups, near, threshold)
         found, omitted = self.loops.screen(rows, cols, threshold, pairs)
-        omitted += lost.repeat_interleave(GROUP)
+        omitted.view(-1, GROUP).add_(lost[:, None])
         check_memory(self.memory, X.n + Y.n, X.dim, len(found))
         return Tiles.of(found, omitted, Y.all_blocks, self.loops)
 
@@ -208,7 +208,7 @@ class PrunedSoftmins(Softmins):
     def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
         self.dtype, self.known = self._enough(dtype), [None, None]
-        self.parts = [frame.blocks(self.dtype) for frame in self.frames]
+        self.__dict__.pop("parts", None)
 
     def _enough(self, dtype: torch.dtype) -> torch.dtype:
         """This dtype, or float64 where blocks are so wide that float32 would miss the tolerance."""
@@ -229,12 +229,24 @@ class PrunedSoftmins(Softmins):
         self.built, self.age, self.final = (zero, zero), 0, True
 
     def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
-        self.known = [None, None]
-        (X, Y), origin = self.clouds, self.clouds[0].origin
-        frames = [Frame.of(X, f, self.scale, origin)]
-        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g, self.scale, origin))
-        self.frames, self.parts = frames, [frame.blocks(self.dtype) for frame in frames]
+        self.known, (X, Y) = [None, None], self.placed
+        frames = [Frame.of(X, f)]
+        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g))
+        self.frames = frames
+        self.__dict__.pop("parts", None)
         return frames
+
+    @cached_property
+    def placed(self) -> tuple[Placed, Placed]:
+        """Both clouds at this temperature."""
+        X, Y = self.clouds
+        source = Placed(X, self.scale, X.origin)
+        return source, source if X is Y else Placed(Y, self.scale, source.origin)
+
+    @cached_property
+    def parts(self) -> list[Blocks]:
+        """Both frames as the loops read them."""
+        return [frame.blocks(self.dtype) for frame in self.frames]
 
     def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
         """New tiles where the potentials have risen beyond the margin."""
@@ -247,8 +259,7 @@ class PrunedSoftmins(Softmins):
 
     def _known(self, side: int, potential: Tensor) -> _Known:
         """What the loops read of a potential; each serves two half-steps."""
-        sides = (0, 1) if self.frames[0] is self.frames[1] else (side,)
-        for known in (self.known[k] for k in sides):
+        for known in self.known if self.frames[0] is self.frames[1] else (self.known[side],):
             if known is not None and known.potential is potential:
                 return known
         assert self.built is not None
@@ -283,13 +294,12 @@ class PrunedSoftmins(Softmins):
 
     def _run(self, loop: Callable[..., Result], side: int, *args: Any, **options: Any) -> Result:
         """One pass over the tiles, seen from that side."""
-        self.pairs += len(self.tiles) * SIZE**2
         return loop(self.tiles.sides[side], *args, **options)
 
     def _sums(self, side: int, here: Tensor, there: Tensor) -> Tensor:
         given = self._given(side, here, there, self.clouds[1 - side].log_weights)
         self.age += 1
-        young = any(last - 2 < self.age <= last for last in TRIM_AT)
+        young = self.age in YOUNG
         out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
         if young and peaks is not None:
             tiles, bar = self.tiles.sides[side], SHARE * self.tol * math.exp(-MARGIN)

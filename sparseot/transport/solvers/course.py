@@ -127,9 +127,7 @@ class Course:
         blur = self.blur(eps)
         return lambda error: self.bar.update(blur, error, self.tol)
 
-    def keep(
-        self, eps: float, clouds: tuple[BlockCloud, BlockCloud] | None = None
-    ) -> Keep | None:
+    def keep(self, eps: float, clouds: tuple[BlockCloud, BlockCloud] | None = None) -> Keep | None:
         """What is called with the potentials of each sweep; they are kept at the last temperature only.
 
         They are in the order of the points, or in that of ``clouds`` in blocks.

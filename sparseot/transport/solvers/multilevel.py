@@ -92,7 +92,9 @@ class Multilevel:
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
         self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
         self.ranks = engine.ranks if isinstance(engine, SharedRows) else None
-        self.whole = tuple(whole_cells(c, cut, self.ranks) for c in (problem.source, problem.target))
+        self.whole = tuple(
+            whole_cells(c, cut, self.ranks) for c in (problem.source, problem.target)
+        )
         self.blocks = self.whole[0].blocks, self.whole[1].blocks
         self.levels: list[Level] = []
         self.cells = 0.0, self.whole  # the last, and their width

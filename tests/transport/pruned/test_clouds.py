@@ -27,9 +27,7 @@ def test_shares_are_the_whole(size):
     x, a = cloud()
     whole = BlockCloud(x, a)
     shares = [BlockCloud(x, a, Rank(k, size)) for k in range(size)]
-    assert [s.before for s in shares] == [
-        sum(s.blocks for s in shares[:k]) for k in range(size)
-    ]
+    assert [s.before for s in shares] == [sum(s.blocks for s in shares[:k]) for k in range(size)]
     assert sum(s.n for s in shares) == whole.n == whole.count == shares[-1].count
     assert {(s.all_blocks, s.all_filled) for s in shares} == {(whole.blocks, whole.filled)}
     assert max(s.n for s in shares) <= GROUP * SIZE * -(-whole.groups // size)
@@ -47,4 +45,4 @@ def test_vectors_of_all_points_and_their_order():
     assert torch.equal(x[here.order].double(), here.points)
     assert torch.allclose(here.mean(here.points), x.double().mean(0))
     assert here.mass == pytest.approx(float(a.double().sum()))
-    assert all(map(torch.equal, here.box, x.double().aminmax(dim=0)))
+    assert all(map(torch.equal, here.corners, x.double().aminmax(dim=0)))

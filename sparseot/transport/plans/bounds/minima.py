@@ -14,7 +14,7 @@ from torch import Tensor
 from ....engines.kept import Boxes, TileRows
 from ....points import CLOSED, Points
 from ...problem import Problem
-from ...pruned.frames import Frame
+from ...pruned.frames import Frame, Placed
 from ...pruned.kept_pairs import KeptPairs
 
 __all__ = ["minima"]
@@ -46,7 +46,8 @@ def _over_few(
     rows, cols, tiles = check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
     height, origin = check.scale.height, check.clouds[0].origin
     there, logs = cols.own(g), cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
-    frame = Frame.of(cols, there, check.scale, origin)
+    placed = [Placed(cloud, check.scale, origin) for cloud in (rows, cols)]
+    frame = Frame.of(placed[1], there)
     blocks, biases = frame.blocks(torch.float64), frame.bias(there) + logs
 
     def over(tiles: TileRows, seen: Frame, here: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def _over_few(
         return here - top / height
 
     here = rows.own(near)
-    seen = Frame.of(rows, here, check.scale, origin)
+    seen = Frame.of(placed[0], here)
     found = over(tiles, seen, here)
     lost = found > -CLOSED / 2 / height  # rows whose kept pairs hold nothing
     if rows.most(float(lost.any())):
@@ -65,7 +66,7 @@ def _over_few(
         values = near.clone()
         values[places] = minima(replace(problem, source=some, pairs=None), near, g, weights, size)
         found = found.where(~lost, rows.own(values))
-    seen = Frame.of(rows, found, check.scale, origin)
+    seen = Frame.of(placed[0], found)
     (fine, groups), (near_fine, near_groups) = (
         map(_unweighted, side.boxes()) for side in (seen, frame)
     )
