@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, unite
+from ..kept import KEPT_GROUP, Anchor, Biases, Blocks, Boxes, TileLoops, TileRows, unite
 from .group import Ranks
 
 __all__ = ["SharedTiles"]
@@ -109,15 +109,8 @@ class SharedTiles(TileLoops):
             found = run(rows[self.ranks.part(len(rows))])
         return self.ranks.rows(found, what="potentials")
 
-    def biases(
-        self,
-        frame: tuple[Tensor, Tensor],
-        potential: Tensor,
-        logs: Tensor,
-        height: float,
-        like: Blocks,
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        return self.inner.biases(frame, potential, logs, height, like)
+    def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        return self.inner.biases(anchor, potential)
 
     def marginal(
         self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]

@@ -156,7 +156,9 @@ class BlockCloud:
     @cached_property
     def log_masses(self) -> tuple[Tensor, Tensor]:
         """Logarithms of the mass of each block, and of each group."""
-        return log2(self.masses), log2(self.masses.view(self.groups, GROUP).sum(1))
+        every = torch.cat((self.masses, self.masses.view(self.groups, GROUP).sum(1)))
+        blocks, groups = log2(every).split((self.blocks, self.groups))
+        return blocks, groups
 
     @cached_property
     def shares(self) -> tuple[Tensor, Tensor]:
@@ -193,4 +195,4 @@ class BlockCloud:
 
 def log2(x: Tensor) -> Tensor:
     """Logarithms in base 2; -1e30 for zero."""
-    return x.where(x > 0, 1.0).log2().where(x > 0, CLOSED)
+    return x.log2().clamp_(min=CLOSED)

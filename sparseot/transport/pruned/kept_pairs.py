@@ -36,7 +36,7 @@ class KeptPairs(PlanPairs):
     def to(self, dtype: torch.dtype) -> KeptPairs:
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
-            check.known = [None, None]  # of the last check, and not asked for again
+            check.forget()
             check.trim()
             check.recast(dtype)
         return self
@@ -113,7 +113,7 @@ class _KeptReductions(Reductions):
                 term.factor * check.products(self.side, rows, cols, values, term.power)
                 for term in kernel.terms
             )
-            check.known = [None, None]  # scalings are new each time
+            check.forget()  # scalings are new each time
             assert isinstance(out, Tensor)
             found.append(out[here.inverse])
         return torch.stack(found).to(v.dtype)
