@@ -18,25 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .openmp import thread_count
+from .threads import shares_of
 
 __all__ = [
     "KEPT_GROUP",
-    "RANGES",
+    "Anchor",
     "Biases",
     "Blocks",
     "Boxes",
     "TileLoops",
     "TileRows",
     "filled",
-    "rounding",
-    "shares_of",
     "unite",
     "views",
 ]
 
 KEPT_GROUP = 16  # blocks in a group, the upper level of a screen
-RANGES = 4  # of row blocks, a thread: one that is held up leaves the rest to the others
 PIECE = 1 << 20  # tiles at a time, where places among them take more than the tiles
 TILES = 256  # that are worth a thread: some tenths of a millisecond
 
@@ -50,15 +47,9 @@ def filled(values: Tensor, start: int, stop: int) -> Tensor:
     return torch.cat((some, values[-1:].expand(more, *values.shape[1:]))) if more > 0 else some
 
 
-def shares_of(work: int, worth: int) -> int:
-    """The number of ranges for threads of our own; ``worth`` is the work that is worth a thread."""
-    threads = thread_count()
-    return 1 if threads == 1 else max(1, min(RANGES * threads, work // worth))
-
-
 def views(*tensors: Tensor) -> tuple[Array, ...]:
     """Tensors of a CPU as arrays, in the layout that loops are compiled for."""
-    return tuple(t.contiguous().numpy() for t in tensors)
+    return tuple([t.contiguous().numpy() for t in tensors])
 
 
 @dataclass(frozen=True)
@@ -85,6 +76,25 @@ class Blocks:
     def arrays(self) -> tuple[Array, ...]:
         """Views of these tensors, in this order."""
         return views(self.centres, self.slopes, self.heights, self.offsets)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A potential of a cloud, and what makes biases of others near it.
+
+    Biases are ``below`` ``(C, B)`` and ``height`` times a potential ``(n,)``, whose last number fills
+    up the blocks; those of columns have ``logs`` ``(C, B)`` too. ``built`` is the potential itself."""
+
+    below: Tensor
+    built: Tensor
+    logs: Tensor
+    height: float
+    dtype: torch.dtype
+
+    @cached_property
+    def arrays(self) -> tuple[Array, ...]:
+        """Views of these tensors, in this order; those of blocks are flat."""
+        return views(self.below.reshape(-1), self.built, self.logs.reshape(-1))
 
 
 @dataclass(frozen=True)
@@ -115,8 +125,7 @@ class Boxes:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """Views of these tensors, in this order."""
-        where = self.centres, self.sides, self.slopes
-        return views(*where, self.heights, self.shares, self.masses)
+        return views(*vars(self).values())
 
     def __len__(self) -> int:
         return len(self.heights)
@@ -173,13 +182,6 @@ class TileRows:
 
     def __len__(self) -> int:
         return len(self.blocks)
-
-
-def rounding(rows: Blocks, cols: Blocks) -> float:
-    """A length below which the distance of two points may be nothing but rounding."""
-    size = max(float(blocks.centres.abs().max()) for blocks in (rows, cols))
-    size += max(float(blocks.offsets.abs().max()) for blocks in (rows, cols))
-    return 8 * torch.finfo(rows.offsets.dtype).eps * size
 
 
 def unite(rows: Tensor, cols: Tensor, places: Tensor) -> None:
@@ -247,19 +249,8 @@ class TileLoops(ABC):
     # What surrounds the sums of a half-step.
 
     @abstractmethod
-    def biases(
-        self,
-        frame: tuple[Tensor, Tensor],
-        potential: Tensor,
-        logs: Tensor,
-        height: float,
-        like: Blocks,
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Biases of a potential ``(n,)`` for rows and for columns of ``like``, and how far it has risen.
-
-        A frame is what is added to ``height`` times the potential, whose last number fills up the blocks,
-        ``(C, B)``; and the potential ``(n,)`` that it is compared with. Columns have ``logs`` too.
-        """
+    def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Biases of a potential ``(n,)`` for rows and for columns, and how far it has risen above the anchor."""
 
     @abstractmethod
     def marginal(
@@ -296,6 +287,13 @@ class TileLoops(ABC):
         before = torch.cat((keep.new_zeros(1), keep)).cumsum(0, dtype=short)
         starts = before.index_select(0, tiles.starts).long()
         return TileRows(starts, tiles.blocks.masked_select(keep))
+
+    def above(
+        self, tiles: TileRows, peaks: Tensor, sums: Tensor, within: tuple[float, float], bar: float
+    ) -> Tensor:
+        """Which tiles have a peak above ``bar`` times the least sum of their rows, clamped ``within``."""
+        bars = (sums.amin(1).clamp(*within) * bar).to(peaks)
+        return peaks > bars.repeat_interleave(tiles.starts.diff(), output_size=len(tiles))
 
     def by_rows(self, run: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Logarithms in base 2 of sums over all columns; ``run`` tells them for rows, over the columns that are here."""

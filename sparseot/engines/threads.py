@@ -16,10 +16,11 @@ import torch
 
 from .openmp import alone, thread_count
 
-__all__ = ["even", "share", "share_ranges", "threads", "tiling"]
+__all__ = ["RANGES", "even", "share", "share_ranges", "shares_of", "threads", "tiling"]
 
 WORTH = 1 << 22  # multiplications,
 PAIRS = 1 << 18  # or pairs, that are worth a thread: some tenths of a millisecond
+RANGES = 4  # a thread: one that is held up leaves the rest to the others
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -67,6 +68,12 @@ def share_ranges(
     grain = rows if work < WORTH else grain or -(-rows // thread_count())
     grain = max(1, grain)
     share(run, [*range(0, rows, grain), rows])
+
+
+def shares_of(work: int, worth: int) -> int:
+    """The number of ranges for threads of our own; ``worth`` is the work that is worth a thread."""
+    threads = thread_count()
+    return 1 if threads == 1 else max(1, min(RANGES * threads, work // worth))
 
 
 def even(total: int, shares: int | None = None) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -14,22 +15,27 @@ from torch import Tensor
 from ..base import KEPT_BLOCK
 from ..kept import (
     KEPT_GROUP,
+    Anchor,
     Array,
     Biases,
     Blocks,
     Boxes,
     TileLoops,
     TileRows,
-    rounding,
-    shares_of,
     views,
 )
-from ..threads import share
+from ..threads import share, shares_of
 from . import half_steps, screens
+from .kept_torch import rounding
 
 __all__ = ["NumbaDistances", "NumbaSquares"]
 
 BOXES = 1 << 15  # pairs that are worth a thread: some tenths of a millisecond
+
+
+@cache
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__package__}.{name}")
 
 
 class NumbaLoops(TileLoops):
@@ -41,7 +47,7 @@ class NumbaLoops(TileLoops):
     @property
     def loops(self) -> ModuleType:
         """That module; not kept, for it cannot be copied or pickled."""
-        return import_module(f"{__package__}.{self.module}")
+        return _module(self.module)
 
     def screen(
         self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
@@ -101,19 +107,12 @@ class NumbaLoops(TileLoops):
         share(self.loops.largest, tiles.ranges, *args)
         return torch.from_numpy(out), torch.from_numpy(where)
 
-    def biases(
-        self,
-        frame: tuple[Tensor, Tensor],
-        potential: Tensor,
-        logs: Tensor,
-        height: float,
-        like: Blocks,
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        below, built, values, more = views(*frame, potential, logs)
-        both = [np.empty(below.shape, like.arrays[-1].dtype) for _ in range(2)]
-        flat = (t.reshape(-1) for t in (below, more, *both))
-        rise: float = half_steps.biases(values, built, height, *flat)
-        return torch.from_numpy(both[0]), torch.from_numpy(both[1]), rise
+    def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        (below, built, logs), (values,) = anchor.arrays, views(potential)
+        rows, cols = (torch.empty_like(anchor.below, dtype=anchor.dtype) for _ in range(2))
+        both = rows.view(-1).numpy(), cols.view(-1).numpy()
+        rise: float = half_steps.biases(values, built, anchor.height, below, logs, *both)
+        return rows, cols, rise
 
     def marginal(
         self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
@@ -122,6 +121,13 @@ class NumbaLoops(TileLoops):
         args = total.numpy(), weights.numpy(), want
         found: tuple[float, float, bool] = half_steps.marginal(*args, *within)
         return found
+
+    def above(
+        self, tiles: TileRows, peaks: Tensor, sums: Tensor, within: tuple[float, float], bar: float
+    ) -> Tensor:
+        (starts, _), (largest, found) = tiles.arrays, views(peaks, sums)
+        bars = (np.minimum.reduce(found, 1).clip(*within) * bar).astype(largest.dtype)
+        return torch.from_numpy(largest > bars.repeat(starts[1:] - starts[:-1]))
 
     @abstractmethod
     def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:

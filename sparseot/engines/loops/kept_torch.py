@@ -14,10 +14,19 @@ import torch
 from torch import Tensor
 
 from ..base import KEPT_BLOCK
-from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, filled, rounding
+from ..kept import (
+    KEPT_GROUP,
+    Anchor,
+    Biases,
+    Blocks,
+    Boxes,
+    TileLoops,
+    TileRows,
+    filled,
+)
 from ..threads import share
 
-__all__ = ["TorchDistances", "TorchSquares"]
+__all__ = ["TorchDistances", "TorchSquares", "rounding"]
 
 ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
@@ -112,18 +121,11 @@ class TorchLoops(TileLoops):
         counts = torch.bincount(tiles.blocks, minlength=columns)
         return TileRows.of(counts, tiles.owners[places]), places
 
-    def biases(
-        self,
-        frame: tuple[Tensor, Tensor],
-        potential: Tensor,
-        logs: Tensor,
-        height: float,
-        like: Blocks,
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        below, built = frame
-        values = filled(potential, 0, below.numel()).view_as(below)
-        own, dtype = torch.add(below, values, alpha=height), like.offsets.dtype
-        return own.to(dtype), (own + logs).to(dtype), (potential - built).max()
+    def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        values = filled(potential, 0, anchor.below.numel()).view_as(anchor.below)
+        own, dtype = torch.add(anchor.below, values, alpha=anchor.height), anchor.dtype
+        rise = (potential - anchor.built).max()
+        return own.to(dtype), (own + anchor.logs).to(dtype), rise
 
     def marginal(
         self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
@@ -201,6 +203,13 @@ class TorchDistances(TorchLoops):
             best = edge.sum(0) if best is None else torch.minimum(best, edge.sum(0))
         assert best is not None
         return rows.heights + cols.heights + best
+
+
+def rounding(rows: Blocks, cols: Blocks) -> float:
+    """A length below which the distance of two points may be nothing but rounding."""
+    size = max(float(blocks.centres.abs().max()) for blocks in (rows, cols))
+    size += max(float(blocks.offsets.abs().max()) for blocks in (rows, cols))
+    return 8 * torch.finfo(rows.offsets.dtype).eps * size
 
 
 def _entries(exponents: Tensor) -> Tensor:

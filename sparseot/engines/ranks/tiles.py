@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..base import KEPT_BLOCK
-from ..kept import KEPT_GROUP, Biases, Blocks, Boxes, TileLoops, TileRows, unite
+from ..kept import KEPT_GROUP, Anchor, Biases, Blocks, Boxes, TileLoops, TileRows, unite
 from .group import Ranks
 
 __all__ = ["SharedTiles"]
@@ -115,16 +115,9 @@ class SharedTiles(TileLoops):
         total = top + (logs - top).exp2().sum(0).log2()
         return total.split(counts)[self.ranks.rank]
 
-    def biases(
-        self,
-        frame: tuple[Tensor, Tensor],
-        potential: Tensor,
-        logs: Tensor,
-        height: float,
-        like: Blocks,
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
+    def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
         with self.ranks.telling():
-            rows, cols, rise = self.inner.biases(frame, potential, logs, height, like)
+            rows, cols, rise = self.inner.biases(anchor, potential)
         return rows, cols, self.ranks.largest(float(rise))
 
     def marginal(

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..base import KEPT_BLOCK
-from ..kept import Biases, Blocks, TileRows, rounding
-from ..loops.kept_torch import TorchDistances, TorchLoops, TorchSquares
+from ..kept import Biases, Blocks, TileRows
+from ..loops.kept_torch import TorchDistances, TorchLoops, TorchSquares, rounding
 from .shapes import FEW
 
 __all__ = ["TritonDistances", "TritonSquares"]

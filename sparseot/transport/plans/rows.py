@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 import torch
 
-from ...engines.kept import RANGES
 from ...engines.openmp import thread_count
+from ...engines.threads import RANGES
 from ...formulas import GroundCost
 from ...operators.small import squares
 from ...pairs import Array

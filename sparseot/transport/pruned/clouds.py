@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
@@ -144,6 +145,10 @@ class BlockCloud:
         """The largest of all ranks; NaN if one is."""
         return number if self.ranks is None else self.ranks.largest(number)
 
+    def highest(self, values: Tensor) -> float:
+        """The largest value ``(n,)`` of all ranks; some may have none."""
+        return self.most(float(values.amax()) if len(values) else -math.inf)
+
     @cached_property
     def origin(self) -> Tensor:
         """The centre of the first block of all."""
@@ -253,7 +258,9 @@ class BlockCloud:
     @cached_property
     def log_masses(self) -> tuple[Tensor, Tensor]:
         """Logarithms of the mass of each block, and of each group."""
-        return log2(self.masses), log2(self.masses.view(self.groups, GROUP).sum(1))
+        every = torch.cat((self.masses, self.masses.view(self.groups, GROUP).sum(1)))
+        blocks, groups = log2(every).split((self.blocks, self.groups))
+        return blocks, groups
 
     @cached_property
     def shares(self) -> tuple[Tensor, Tensor]:
@@ -290,4 +297,4 @@ class BlockCloud:
 
 def log2(x: Tensor) -> Tensor:
     """Logarithms in base 2; -1e30 for zero."""
-    return x.where(x > 0, 1.0).log2().where(x > 0, CLOSED)
+    return x.log2().clamp_(min=CLOSED)

@@ -81,7 +81,7 @@ def _distinct(numbers: Array) -> tuple[Tensor, Tensor]:
     if most > 8 * len(numbers):
         _, heads, labels = np.unique(numbers, return_index=True, return_inverse=True)
         return torch.from_numpy(heads), torch.from_numpy(labels)
-    first = np.full(most, -1, np.int32 if len(numbers) < 2**31 else np.int64)
+    first: Array = np.full(most, -1, np.int32 if len(numbers) < 2**31 else np.int64)
     first[numbers[::-1]] = np.arange(len(numbers))[::-1]
     taken = first >= 0
     places = np.cumsum(taken, dtype=first.dtype)[numbers]

@@ -75,6 +75,7 @@ class Frame:
         values = self.placed.cloud.fill(potential).view(-1, SIZE)
         return torch.add(self.below, values, alpha=self.placed.scale.height)
 
+    @cached_property
     def boxes(self) -> tuple[Boxes, Boxes]:
         """What the screen reads of the blocks and of their groups."""
         cloud, heights = self.placed.cloud, self.heights

@@ -36,7 +36,7 @@ class KeptPairs(PlanPairs):
     def to(self, dtype: torch.dtype) -> KeptPairs:
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
-            check.known = [None, None]  # of the last check, and not asked for again
+            check.forget()
             check.trim()
             check.recast(dtype)
         return self
@@ -113,7 +113,7 @@ class _KeptReductions(Reductions):
                 check.products(self.side, rows, cols, values, term.power).mul_(term.factor)
                 for term in kernel.terms
             )
-            check.known = [None, None]  # scalings are new each time
+            check.forget()  # scalings are new each time
             del rows, cols, values
             found.append(here.whole(sum(rest, first)))
         return (found[0][None] if len(found) == 1 else torch.stack(found)).to(v.dtype)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,8 @@ from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import GROUP, SIZE, BlockCloud
-from .frames import Frame, Placed
+from .framed import Framed
+from .frames import Placed
 from .memory import check_memory
 from .rows import log_sums, times_squares
 from .scales import scale_of
@@ -38,13 +39,6 @@ YOUNG = {at - k for at in TRIM_AT for k in range(2)}  # those that tell what eac
 LOWEST, HIGHEST = 1e-25, 1e30  # sums that lost nothing
 
 Result = TypeVar("Result")
-
-
-class _Known(NamedTuple):
-    potential: Tensor
-    row: Tensor  # its biases in the frames of the blocks, as the loops read them
-    col: Tensor  # and with the weights
-    rise: Number  # above the potential for which the tiles were chosen
 
 
 class PrunedSoftmins(Softmins):
@@ -80,8 +74,7 @@ class PrunedSoftmins(Softmins):
         self.cost, self.penalty, self.eps, self.tol = cost, penalty, eps, tol
         self.scale, self.slack = scale_of(cost, eps), MARGIN * eps
         self.dtype = self._enough(dtype)
-        self.built: tuple[Tensor, Tensor] | None = None
-        self.known: list[_Known | None] = [None, None]
+        self.framed: Framed | None = None  # the potentials that tiles were chosen for
         self.marks: list[Tensor | None] = [None, None]  # of tiles that hold something
         self.builds, self.share = 0, 1.0  # of pairs, that were kept last
 
@@ -112,7 +105,7 @@ class PrunedSoftmins(Softmins):
         return new, rounding
 
     def step(self, side: int, here: Tensor, there: Tensor, look: bool = True) -> Step:
-        if look := look or self.built is None:
+        if look := look or self.framed is None:
             self._refresh(side, here, there)
         total = self._sums(side, here, there)
         given = total, (self.a, self.b)[side], self.penalty.wanted(side, here)
@@ -121,7 +114,8 @@ class PrunedSoftmins(Softmins):
             return self.damped(side, here, *self._mended(side, here, there, total))
         softmin = torch.sub(here, total.log(), alpha=self.eps)
         if not look:
-            sound = sound & (self._rise(side, here, there) <= self.slack)
+            assert self.framed is not None
+            sound = sound & (self.framed.rise(side, here, there) <= self.slack)
         value = self.penalty.damped(side, softmin, self.eps)
         return Step(value, lack / self.masses[side], mass, None if look else sound)
 
@@ -139,18 +133,19 @@ class PrunedSoftmins(Softmins):
 
     def build(self, f: Tensor, g: Tensor, margin: float = MARGIN) -> None:
         """Chooses the tiles for these potentials."""
+        framed = Framed(self.placed, (f, g), self.loops, self.dtype, self.framed)
         self._forget()
-        frames, (X, Y) = self._frame(f, g), self.clouds
+        X, Y = self.clouds
         few = X.all_filled * Y.all_filled <= FEW
-        self.tiles = self.screened = self.all_tiles if few else self._screen(frames, margin)
-        self.built, self.marks = (f, g), [None, None]
+        self.tiles = self.screened = self.all_tiles if few else self._screen(framed, margin)
+        self.framed = framed
         self.age, self.final = max(TRIM_AT) if few else 0, margin <= 0
         self.builds += 1
 
-    def _screen(self, frames: list[Frame], margin: float) -> Tiles:
+    def _screen(self, framed: Framed, margin: float) -> Tiles:
         """The tiles that may matter."""
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
-        (rows, groups), (cols, near) = (frame.boxes() for frame in frames)
+        (rows, groups), (cols, near) = (frame.boxes for frame in framed.frames)
         X, Y = self.clouds
         pairs, lost = self.loops.screen(groups, near, threshold)
         found, omitted = self.loops.screen(rows, cols, threshold, pairs)
@@ -177,10 +172,9 @@ class PrunedSoftmins(Softmins):
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds ``(N,)`` on what the rows' sums miss, for potentials in the order of the points."""
-        assert self.built is not None
-        X, Y = self.clouds
-        pairs = zip(self.clouds, (f, g), self.built, strict=True)
-        rise = sum(self.rise(cloud.own(h), built) for cloud, h, built in pairs)
+        assert self.framed is not None
+        X, pairs = self.clouds[0], zip(self.clouds, (f, g), self.framed.potentials, strict=True)
+        rise = sum(cloud.highest(cloud.own(h) - then) for cloud, h, then in pairs)
         factor = math.exp(min(max(rise / self.eps, 0.0), LARGEST))
         return X.whole(self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)
 
@@ -188,10 +182,6 @@ class PrunedSoftmins(Softmins):
     def omitted(self) -> float:
         """A bound on the mass that all tiles miss, those of all ranks, at the potentials for which they were chosen."""
         return float(self.total(float(self.clouds[0].masses @ self.tiles.omitted))[0])
-
-    def rise(self, new: Tensor, old: Tensor) -> float:
-        """By how much a potential has risen where it did most."""
-        return float(self.most(_highest(new - old)))
 
     def rest(self) -> None:
         """Lets go of tiles and frames while others work; they are made anew when sums are asked for again."""
@@ -201,14 +191,20 @@ class PrunedSoftmins(Softmins):
     def _forget(self) -> None:
         """Lets go of what is about to be made anew, or is not needed for a while."""
         self.share = self.kept_fraction
-        self.built, self.known, self.marks = None, [None, None], [None, None]
-        for name in ("tiles", "screened", "frames", "parts"):
+        self.framed, self.marks = None, [None, None]
+        for name in ("tiles", "screened"):
             self.__dict__.pop(name, None)
+
+    def forget(self) -> None:
+        """Lets go of what was last read of potentials, where the next ones are others."""
+        if self.framed is not None:
+            self.framed.known = [None, None]
 
     def recast(self, dtype: torch.dtype) -> None:
         """From now on the loops run in this dtype."""
-        self.dtype, self.known = self._enough(dtype), [None, None]
-        self.__dict__.pop("parts", None)
+        self.dtype = self._enough(dtype)
+        if self.framed is not None:
+            self.framed = self.framed.cast(self.dtype)
 
     def _enough(self, dtype: torch.dtype) -> torch.dtype:
         """This dtype, or float64 where blocks are so wide that float32 would miss the tolerance."""
@@ -220,21 +216,12 @@ class PrunedSoftmins(Softmins):
     def diagonal(self) -> None:
         """Keeps each block with itself, to see where a cloud is dense."""
         zero = torch.zeros_like(self.a)
-        self._frame(zero, zero)
+        self.framed = Framed(self.placed, (zero, zero), self.loops, self.dtype)
         cloud = self.clouds[0]
         numbers = torch.arange(cloud.blocks + 1, device=zero.device)
         own = TileRows(numbers, numbers[:-1].int() + cloud.before)
-        nothing = zero.new_zeros(len(own))
-        self.tiles = Tiles.of(own, nothing, cloud.all_blocks, self.loops)
-        self.built, self.age, self.final = (zero, zero), 0, True
-
-    def _frame(self, f: Tensor, g: Tensor) -> list[Frame]:
-        self.known, (X, Y) = [None, None], self.placed
-        frames = [Frame.of(X, f)]
-        frames.append(frames[0] if X is Y and f is g else Frame.of(Y, g))
-        self.frames = frames
-        self.__dict__.pop("parts", None)
-        return frames
+        self.tiles = Tiles.of(own, zero.new_zeros(len(own)), cloud.all_blocks, self.loops)
+        self.age, self.final = 0, True
 
     @cached_property
     def placed(self) -> tuple[Placed, Placed]:
@@ -243,30 +230,10 @@ class PrunedSoftmins(Softmins):
         source = Placed(X, self.scale, X.origin)
         return source, source if X is Y else Placed(Y, self.scale, source.origin)
 
-    @cached_property
-    def parts(self) -> list[Blocks]:
-        """Both frames as the loops read them."""
-        return [frame.blocks(self.dtype) for frame in self.frames]
-
     def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
         """New tiles where the potentials have risen beyond the margin."""
-        if self.built is None or not self._rise(side, here, there) <= self.slack:
+        if self.framed is None or not self.framed.rise(side, here, there) <= self.slack:
             self.build(*((there, here) if side else (here, there)))
-
-    def _rise(self, side: int, here: Tensor, there: Tensor) -> Number:
-        """How far both have risen above the potentials for which the tiles were chosen."""
-        return self._known(side, here).rise + self._known(1 - side, there).rise
-
-    def _known(self, side: int, potential: Tensor) -> _Known:
-        """What the loops read of a potential; each serves two half-steps."""
-        for known in self.known if self.frames[0] is self.frames[1] else (self.known[side],):
-            if known is not None and known.potential is potential:
-                return known
-        assert self.built is not None
-        frame, logs = (self.frames[side].below, self.built[side]), self.clouds[side].log_weights
-        given = frame, potential, logs, self.scale.height, self.parts[side]
-        known = self.known[side] = _Known(potential, *self.loops.biases(*given))
-        return known
 
     def trim(self) -> None:
         """Drops the tiles whose measured share of every row and column is negligible."""
@@ -285,12 +252,8 @@ class PrunedSoftmins(Softmins):
         self, side: int, row: Tensor, col: Tensor, logs: Tensor
     ) -> tuple[Blocks, Blocks, Biases]:
         """What the loops read of rows and columns, for two potentials; ``logs`` weigh the columns."""
-        rows, other = self._known(side, row).row, 1 - side
-        if logs is self.clouds[other].log_weights:
-            cols = self._known(other, col).col
-        else:
-            cols = (self.frames[other].bias(col) + logs).to(self.dtype)
-        return self.parts[side], self.parts[other], (rows, cols)
+        assert self.framed is not None
+        return self.framed.given(side, row, col, logs)
 
     def _run(self, loop: Callable[..., Result], side: int, *args: Any, **options: Any) -> Result:
         """One pass over the tiles, seen from that side."""
@@ -302,10 +265,10 @@ class PrunedSoftmins(Softmins):
         young = self.age in YOUNG
         out, peaks = self._run(self.loops.sums, side, *given, peaks=young)
         if young and peaks is not None:
-            tiles, bar = self.tiles.sides[side], SHARE * self.tol * math.exp(-MARGIN)
-            bars = (out.amin(1).clamp(LOWEST, 1.0) * bar).to(peaks)
-            counts = tiles.starts.diff()
-            self.marks[side] = peaks > bars.repeat_interleave(counts, output_size=len(tiles))
+            bar = SHARE * self.tol * math.exp(-MARGIN)
+            self.marks[side] = self.loops.above(
+                self.tiles.sides[side], peaks, out, (LOWEST, 1.0), bar
+            )
             if self.age in TRIM_AT and not self.final:
                 self.trim()
         return out.view(-1)[: self.clouds[side].n]
@@ -332,11 +295,6 @@ class PrunedSoftmins(Softmins):
     @property
     def kept_fraction(self) -> float:
         """The share of the pairs that the tiles hold."""
-        if self.built is None:
+        if self.framed is None:
             return self.share
         return min(1.0, len(self.tiles) * SIZE**2 / (self.clouds[0].count * self.clouds[1].count))
-
-
-def _highest(values: Tensor) -> float:
-    """The largest of values, of which there may be none here."""
-    return float(values.amax()) if len(values) else -math.inf

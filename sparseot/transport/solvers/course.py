@@ -149,12 +149,12 @@ class Course:
         found: Outcome,
         kept: float,
         began: float,
-        sizes: tuple[int, int] | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Level:
         """What one temperature took; ``sizes`` are those of the clouds, where potentials are not of all points."""
         seconds = time.perf_counter() - began
-        sizes = sizes or (len(found.f), len(found.g))
-        return Level(self.blur(eps), sizes, found.sweeps, found.error, kept, seconds)
+        first, second = sizes or (len(found.f), len(found.g))
+        return Level(self.blur(eps), (first, second), found.sweeps, found.error, kept, seconds)
 
     def levels(self, sizes: tuple[int, int], took: Sequence[Sequence[float]]) -> list[Level]:
         """What all temperatures took at once, ``(eps, error, sweeps)`` of each: seconds by their sweeps."""

@@ -56,9 +56,8 @@ def solve_kept_pairs(
 ) -> Found:
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
-    points = sum(c.weights.shape[1] for c in (problem.source, problem.target))
     shares = engine.ranks.size if isinstance(engine, SharedRows) else 1
-    check_memory(memory, points // shares, problem.source.positions.shape[-1])
+    check_memory(memory, sum(problem.sizes) // shares, problem.source.positions.shape[-1])
     solver = Multilevel(course, cut, engine, memory)
     found = solver.own(start) if problem.symmetric else solver.pair(start)
     course.bar.close()
@@ -92,10 +91,8 @@ class Multilevel:
         self.penalty, self.eps, self.tol = problem.penalty, problem.eps, course.tol
         self.dtype = torch.float32 if self.tol >= SINGLE else torch.float64
         self.ranks = engine.ranks if isinstance(engine, SharedRows) else None
-        self.whole = tuple(
-            whole_cells(c, cut, self.ranks) for c in (problem.source, problem.target)
-        )
-        self.blocks = self.whole[0].blocks, self.whole[1].blocks
+        X, Y = (whole_cells(c, cut, self.ranks) for c in (problem.source, problem.target))
+        self.whole, self.blocks = (X, Y), (X.blocks, Y.blocks)
         self.levels: list[Level] = []
         self.cells = 0.0, self.whole  # the last, and their width
         self.stopped = False
@@ -177,8 +174,7 @@ class Multilevel:
             found = alternate(softmins, X.own(f), Y.own(g), **how)
             values, kept = [X.whole(found.f), Y.whole(found.g_prev)], softmins.kept_fraction
         self.stopped |= found.interrupted
-        sizes = len(values[0]), len(values[1])
-        self.levels.append(self.course.level(eps, found, kept, began, sizes))
+        self.levels.append(self.course.level(eps, found, kept, began, [*map(len, values)]))
         return Carried(cells, values)
 
     def _last(self, values: list[Tensor]) -> Found:
@@ -200,13 +196,12 @@ class Multilevel:
         f, g = found.f, found.g
         exact.build(f, g, 0.0)
         new = exact.step(1, g, f).value
-        rise = exact.rise(new, g) / self.eps
+        rise = exact.clouds[1].highest(new - g) / self.eps
         last = exact.step(0, f, new)
-        f_new = last.value
         omitted = exact.omitted * math.exp(min(max(rise, 0.0), 700.0))
         error = float(last.error) + omitted / exact.masses[0]
-        value = float(exact.dual(f_new, new, exact.kept(0, f_new)))
-        return Outcome(f_new, new, f, new, error, sweeps + 1, value), omitted
+        value = float(exact.dual(last.value, new, exact.kept(0, last.value)))
+        return Outcome(last.value, new, f, new, error, sweeps + 1, value), omitted
 
     # --- a cloud and itself ---
 
@@ -264,7 +259,7 @@ class Multilevel:
             spent = sweeps >= self.course.max_sweeps or wanted < FINEST * self.tol
             if checked.error <= self.tol or self.stopped or spent:
                 kept = softmins.kept_fraction
-                sizes = self.blocks[0].count, self.blocks[1].count
+                sizes = [cloud.count for cloud in self.blocks]
                 self.levels.append(self.course.level(self.eps, checked, kept, began, sizes))
                 how = f"{self.engine} on kept pairs of blocks"
                 return Found(self._in_order(checked), self.levels, how, exact, omitted)
@@ -294,9 +289,8 @@ class Multilevel:
         dtype: torch.dtype,
         penalty: Marginals | None = None,
     ) -> PrunedSoftmins:
-        X, Y = clouds
         rest = penalty or self.penalty, eps, tol, dtype, self.engine, self.memory
-        return PrunedSoftmins(X, Y, self.cost, *rest)
+        return PrunedSoftmins(*clouds, self.cost, *rest)
 
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparseot.engines.choose import tile_loops
-from sparseot.engines.kept import Blocks
+from sparseot.engines.kept import Anchor, TileRows
 from sparseot.engines.loops import kept_torch
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
@@ -57,8 +57,7 @@ def test_what_surrounds_sums_is_the_same(dim, dtype):
     n, (one, other) = 700, (tile_loops(name) for name in ("numba", "tiles"))
     x, w, near = torch.rand(n, dim).double(), torch.rand(n).double(), torch.rand(n).double()
     h, logs = 7 * x.square().sum(1), torch.randn(22, 32).double()
-    like = Blocks(*torch.rand(3, 22, 3).double(), torch.rand(22, 3, 32).to(dtype))
-    given = (logs.sin(), near), h, logs, 1.3, like
+    given = Anchor(logs.sin(), near, logs, 1.3, dtype), h
     for compiled, plain in zip(one.biases(*given), other.biases(*given), strict=True):
         plain = plain if plain.dim() else float(plain)
         torch.testing.assert_close(compiled, plain)
@@ -75,20 +74,26 @@ def test_what_surrounds_sums_is_the_same(dim, dtype):
 
 def test_potentials_that_are_no_numbers_have_risen_too_far():
     """Whatever else they are: no bound holds for them."""
-    like, nothing = (
-        Blocks(*torch.rand(3, 22, 3).double(), torch.rand(22, 3, 32)),
-        torch.zeros(700).double(),
-    )
+    below, logs = torch.rand(2, 22, 32).double()
+    anchor = Anchor(below, torch.rand(700).double(), logs, 1.0, torch.float32)
+    nothing = torch.zeros(700).double()
     nothing[3] = math.nan
     for name in ("numba", "tiles"):
-        rise = tile_loops(name).biases(
-            (torch.rand(22, 32).double(), torch.rand(700).double()),
-            nothing,
-            torch.rand(22, 32).double(),
-            1.0,
-            like,
-        )[2]
-        assert not rise <= 1e300
+        assert not tile_loops(name).biases(anchor, nothing)[2] <= 1e300
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tiles_that_hold_something_are_the_same(dtype):
+    """Those whose peak reaches a share of the least sum of their rows; a row block may have no tile."""
+    counts = torch.tensor([3, 0, 4, 5])
+    tiles = TileRows.of(counts, torch.arange(12, dtype=torch.int32))
+    sums, peaks = 0.5 + torch.rand(4, 32).double(), torch.rand(12).to(dtype) / 8
+    sums[0] = 0.0
+    given = tiles, peaks, sums, (1e-25, 1.0), 0.1
+    compiled, plain = (tile_loops(name).above(*given) for name in ("numba", "tiles"))
+    bars = (sums.amin(1).clamp(1e-25, 1.0) * 0.1).to(dtype)[tiles.owners.long()]
+    assert compiled.tolist() == plain.tolist() == (peaks > bars).tolist()
+    assert 0 < int(plain.sum()) < 12
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1, 0, 1, 2])

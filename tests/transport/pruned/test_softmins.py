@@ -133,3 +133,32 @@ def test_a_half_step_takes_few_operations():
     with Operations() as half_step:
         softmins.step(1, g, f)
     assert softmins.builds == builds and half_step.count <= 17
+
+
+@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize("p", [1, 2])
+def test_what_tiles_were_chosen_for_before_changes_no_number(p, dim):
+    """Frames of the same potential stay, and what clouds keep of their blocks serves other temperatures, too."""
+    x, y, a, b = (
+        torch.rand(400, dim).double(),
+        torch.rand(333, dim).double(),
+        weights(400),
+        weights(333),
+    )
+    X, Y = BlockCloud(x, a), BlockCloud(y, b)
+    f, g, h = x.sum(1) / 3, y.sum(1) / 5, y.square().sum(1) / 4
+    PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.3**p, 1e-3).build(f, h)
+    rest = ground_cost(p), Balanced(), 0.1**p, 1e-3, torch.float64
+    used, anew = (
+        PrunedSoftmins(X, Y, *rest),
+        PrunedSoftmins(BlockCloud(x, a), BlockCloud(y, b), *rest),
+    )
+    used.build(f, h)
+    before = used.framed.frames
+    used.build(f, g)
+    assert used.framed.frames[0] is before[0] and used.framed.frames[1] is not before[1]
+    anew.build(f, g)
+    for side, both in enumerate(((f, g), (g, f))):
+        assert used._sums(side, *both).equal(anew._sums(side, *both))
+        assert used.tiles.sides[side].blocks.equal(anew.tiles.sides[side].blocks)
+    assert used.tiles.omitted.equal(anew.tiles.omitted)

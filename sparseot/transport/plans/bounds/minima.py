@@ -68,7 +68,7 @@ def _over_few(
         found = found.where(~lost, rows.own(values))
     seen = Frame.of(placed[0], found)
     (fine, groups), (near_fine, near_groups) = (
-        map(_unweighted, side.boxes()) for side in (seen, frame)
+        map(_unweighted, side.boxes) for side in (seen, frame)
     )
     threshold = -ROUNDING * size * height
     coarse, _ = check.loops.screen(groups, near_groups, threshold)
