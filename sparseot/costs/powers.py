@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
 from ..errors import bad_input
-from ..formulas.functions import Opaque
 from ..formulas.given import ground_cost
 from ..formulas.ground import GroundCost
 from ..points import check_positive
@@ -51,19 +46,10 @@ class Power(Cost):
         """Its own."""
         return int(self.q) if self.q in (1, 2) else self.q
 
-    def formula(self, p: int) -> GroundCost | Opaque:
-        """The distance, half of its square, or a function between both."""
+    def formula(self, p: int) -> GroundCost:
+        """That power of the distance."""
         ground_cost(p)  # checks it
-        if self.q in (1, 2):
-            return ground_cost(int(self.q))
-        q = self.q
-
-        def function(x: Any, y: Any) -> Any:
-            squares = ((x[:, :, None] - y[:, None]) ** 2).sum(-1)
-            logs = torch.where(squares > 0, squares, 1.0).log()
-            return torch.where(squares > 0, (logs * (q / 2)).exp() / q, 0.0)
-
-        return Opaque(function)
+        return GroundCost(1 / self.q, self.exponent(p))
 
     def extra_repr(self) -> str:
         """The exponent."""

@@ -79,6 +79,11 @@ class Blocks:
         """Views of these tensors, in this order."""
         return views(self.centres, self.slopes, self.heights, self.offsets)
 
+    @cached_property
+    def radii(self) -> Tensor:
+        """The largest length of an offset in each block, ``(C,)``, float64."""
+        return self.offsets.double().square().sum(1).amax(1).sqrt()
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -215,7 +220,13 @@ class TileLoops(ABC):
 
     @abstractmethod
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         """Products with the values ``v`` ``(C, R, B)`` of the columns, of that shape and in float64.
 

@@ -79,7 +79,13 @@ class SharedTiles(TileLoops):
         return self.ranks.rows(out, what="potentials"), largest
 
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         mine, out = self._held(tiles), v[:0].double()
         if mine.start < mine.stop:

@@ -26,7 +26,7 @@ from ...engines.openmp import thread_count
 from ...formulas import Opaque
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
-from ..pruned.kept_pairs import WORTH, KeptPairs
+from ..pruned.kept_pairs import KeptPairs, worth
 from ..pruned.softmins import PrunedSoftmins
 
 __all__ = ["mapped", "mapped_points"]
@@ -66,7 +66,7 @@ def mapped_points(
     if isinstance(problem.cost, Opaque):
         problem.cost.check(points, problem.target.positions, ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
-    if not isinstance(pairs, KeptPairs) or count < WORTH[problem.p]:
+    if not isinstance(pairs, KeptPairs) or count < worth(problem.p):
         items = [_over_all_pairs(problem, k, x[None], g, values) for k, x in enumerate(points)]
         return torch.stack(items)
     softmins, slopes, found = _softmin(problem, f), torch.zeros_like(problem.source.positions), []
