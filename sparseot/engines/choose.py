@@ -85,11 +85,12 @@ def tile_loops(name: str | Engine, power: float = 2) -> TileLoops:
         return SharedTiles(tile_loops(name.asked, power), name.ranks)
     assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]
+    found: TileLoops
     if power in classes:
-        found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[power])()
-        return found
-    module, between = POWER_LOOPS[name]
-    found = getattr(import_module(f"{__package__}.{module}"), between)(power)
+        found = getattr(import_module(f"{__package__}.{module}"), classes[power])()
+    else:
+        module, between = POWER_LOOPS[name]
+        found = getattr(import_module(f"{__package__}.{module}"), between)(power)
     return found
 
 

@@ -42,7 +42,7 @@ def gradient_error(solved: list[Solved], side: int, steps: int, dtype: torch.dty
     """Bounds ``(B,)`` on the sum of the errors' lengths, of the gradient in one cloud, of that dtype."""
     parts = [solved[0]] + ([solved[1 + side]] if len(solved) == 3 else [])
     if not isinstance(parts[0].problem.cost, GroundCost):
-        fix = "Only multiples of the distance and of its square are bounded."
+        fix = "Only multiples of powers of the distance are bounded."
         raise bad_input("gradient_error", "a cost that is a function", "a radial cost", fix)
     returned = torch.stack([_returned(part, side) / k for k, part in enumerate(parts, 1)]).sum(0)
     returned = returned.to(dtype).double()
