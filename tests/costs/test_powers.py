@@ -83,11 +83,12 @@ def test_of_many_points_few_pairs_are_visited(q, dim, dtype):
         (gradient,) = torch.autograd.grad(result.value, x)
         found.append((result, gradient, result.map(), result.map(new)))
     (kept, *ours), (every, *theirs) = found
+    value = float(every.value.detach())
     assert kept.solved[0].problem.pairs.checks[0].kept_fraction < 0.8 and kept.converged
-    assert float(kept.value) == pytest.approx(float(every.value), rel=1e-3)
+    assert float(kept.value.detach()) == pytest.approx(value, rel=1e-3)
     for one, other in zip(ours, theirs, strict=True):
         assert (one - other).norm() < 3e-3 * other.norm()
-    assert kept.lower <= float(every.value) + 1e-6 and float(every.value) - 1e-6 <= kept.upper
+    assert kept.lower <= value + 1e-6 and value - 1e-6 <= kept.upper
     bound = kept.gradient_error()
     assert (ours[0] - theirs[0]).norm(dim=1).sum() <= bound + every.gradient_error()
     assert 0 < bound < 0.5 * theirs[0].norm(dim=1).sum()

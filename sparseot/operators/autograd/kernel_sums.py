@@ -57,7 +57,7 @@ def kernel_sum(
         from .opaque_sums import function_sum  # here, for a light import of the library
 
         return function_sum(kernel, x, y, v, row, col, engine, pairs)
-    if kernel.between and engine.traces and pairs is None:
+    if isinstance(kernel, Radial) and kernel.between and engine.traces and pairs is None:
         from .trees.traced import traced_sum  # here, for a light import of the library
 
         traced = traced_sum(kernel.function, x, y, v, row, col)

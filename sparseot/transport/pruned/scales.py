@@ -141,5 +141,6 @@ class Powers(Scale):
 
 def scale_of(cost: GroundCost, eps: float) -> Scale:
     """That of a cost."""
-    kind = {1: Distances, 2: Squares}.get(cost.power, Powers)
-    return kind(cost, eps)
+    if cost.power not in (1, 2):
+        return Powers(cost, eps)
+    return (Distances if cost.power == 1 else Squares)(cost, eps)

@@ -50,9 +50,8 @@ def _series(q: float, terms: int) -> tuple[float, ...]:
     k = np.arange(BINOMIAL)
     binomial = np.cumprod((q / 2 - k) / (k + 1))[1:]
 
-    def ratio(t: Array) -> Array:
-        found: Array = np.polynomial.polynomial.polyval(t / 2, binomial)
-        return found
+    def ratio(t: Any) -> Any:
+        return np.polynomial.polynomial.polyval(t / 2, binomial)
 
     found = chebyshev.cheb2poly(chebyshev.chebinterpolate(ratio, terms - 1))
     return tuple(float(c) * 2.0**k for k, c in reversed(list(enumerate(found))))
