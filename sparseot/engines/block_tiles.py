@@ -67,7 +67,7 @@ def radial_values(
     if not isinstance(value, Tensor):  # a constant
         value = torch.full_like(squares, value)
     if kernel.rate or row is not None:
-        root = squares if kernel.decay == 2 else squares.sqrt()
+        root = squares if kernel.decay == 2 else squares.pow(kernel.decay / 2)
         exponent = root * (-LOG2E * kernel.rate)
         for scaling in (row, col):
             if scaling is not None:

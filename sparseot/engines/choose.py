@@ -44,10 +44,17 @@ ENGINES = {
     "triton": ("triton.engine", "Triton"),
     "compiled": ("trees.functions", "TracedFunctions"),
 }
-TILE_LOOPS = {  # by engine, and by the power of the distance that is the cost
+TILE_LOOPS: dict[
+    str, tuple[str, dict[float, str]]
+] = {  # by engine, and by the power of the distance that is the cost
     "numba": ("loops.kept_numba", {1: "NumbaDistances", 2: "NumbaSquares"}),
     "tiles": ("loops.kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
     "triton": ("triton.kept", {1: "TritonDistances", 2: "TritonSquares"}),
+}
+POWER_LOOPS = {  # for powers between, which they are told; on a CUDA device torch has them
+    "numba": ("loops.powers.kept_numba", "NumbaPowers"),
+    "tiles": ("loops.powers.kept_torch", "TorchPowers"),
+    "triton": ("loops.powers.kept_torch", "TorchPowers"),
 }
 TREE_ENGINES = {
     "compiled": ("compiled", "Compiled"),
@@ -70,7 +77,7 @@ def load(name: str, **options: Any) -> Engine:
     return engine
 
 
-def tile_loops(name: str | Engine, power: int = 2) -> TileLoops:
+def tile_loops(name: str | Engine, power: float = 2) -> TileLoops:
     """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
     if isinstance(name, SharedRows):
         from .ranks.tiles import SharedTiles  # here, for a light import of the library
@@ -78,7 +85,12 @@ def tile_loops(name: str | Engine, power: int = 2) -> TileLoops:
         return SharedTiles(tile_loops(name.asked, power), name.ranks)
     assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]
-    found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[power])()
+    found: TileLoops
+    if power in classes:
+        found = getattr(import_module(f"{__package__}.{module}"), classes[power])()
+    else:
+        module, between = POWER_LOOPS[name]
+        found = getattr(import_module(f"{__package__}.{module}"), between)(power)
     return found
 
 
@@ -224,6 +236,9 @@ def _best(
         return "keops", "a KeOps formula"
     if isinstance(formula, Opaque):
         return _of_function(formula, x, x if y is None else y, pairs)
+    if formula.between:
+        what = "a power of the distance"
+        return _of_function(formula, x, x if y is None else y, pairs, what)
     if x.device.type != "cpu":
         return _on_a_device(x)
     series = _series(formula, x, x if y is None else y, tol) if pairs is None and tol else None
@@ -237,10 +252,13 @@ def _best(
 
 
 def _of_function(
-    formula: Opaque, x: Tensor, y: Tensor, pairs: BlockPairs | None
+    formula: Opaque | Radial,
+    x: Tensor,
+    y: Tensor,
+    pairs: BlockPairs | None,
+    what: str = "a Python function",
 ) -> tuple[str, str]:
     """Traced, of many pairs on a CPU, where that can be; the reason says why not."""
-    what = "a Python function"
     if pairs is not None or x.device.type != "cpu":
         return "tiles", what
     if len(x) * x.shape[1] * y.shape[1] < WORTH_TRACING:

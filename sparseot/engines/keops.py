@@ -36,6 +36,8 @@ class KeOps(Engine):
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses Python functions, but for those that are written for x_i and y_j."""
+        if isinstance(formula, Radial) and formula.between:
+            return 'Here, KeOps has whole powers of the distance; leave engine="auto".'
         if isinstance(formula, Opaque) and not isinstance(formula, Pointwise):
             return (
                 'KeOps cannot read a Python function of whole tensors; use engine="tiles", give the '

@@ -77,6 +77,11 @@ class Blocks:
         """Views of these tensors, in this order."""
         return views(self.centres, self.slopes, self.heights, self.offsets)
 
+    @cached_property
+    def radii(self) -> Tensor:
+        """The largest length of an offset in each block, ``(C,)``, float64."""
+        return self.offsets.double().square().sum(1).amax(1).sqrt()
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -161,8 +166,7 @@ class TileRows:
     @cached_property
     def owners(self) -> Tensor:
         """The row block of each tile, ``(T,)``, int32."""
-        device = self.starts.device
-        rows = torch.arange(len(self.starts) - 1, device=device, dtype=torch.int32)
+        rows = torch.arange(len(self.starts) - 1, device=self.starts.device, dtype=torch.int32)
         # told how long it is, the device need not be waited for
         return rows.repeat_interleave(self.starts.diff(), output_size=len(self))
 
@@ -172,8 +176,8 @@ class TileRows:
         shares = shares_of(len(self), TILES)
         if shares == 1:
             return [0, len(self.starts) - 1]
-        marks = torch.arange(1, shares) * len(self) // shares
-        return [0, *torch.searchsorted(self.starts, marks).tolist(), len(self.starts) - 1]
+        ends = torch.searchsorted(self.starts, torch.arange(1, shares) * len(self) // shares)
+        return [0, *ends.tolist(), len(self.starts) - 1]
 
     @cached_property
     def spans(self) -> list[int]:
@@ -200,8 +204,7 @@ class TileLoops(ABC):
     ) -> tuple[TileRows, Tensor]:
         """The tiles that may matter, and a bound on what all others hold of a row.
 
-        A tile is kept where the largest exponent that its boxes allow, plus the larger one of both
-        ``shares``, reaches the threshold.
+        A tile is kept where the largest exponent of its boxes plus the larger one of both ``shares`` reaches the threshold.
 
         Args:
             rows: boxes of the row blocks.
@@ -218,19 +221,21 @@ class TileLoops(ABC):
     def sums(
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile.
-
-        Without ``peaks`` the latter may be None.
-        """
+        """Sums of ``2 ** E`` over the columns, ``(C, B)`` in float64, and the largest one of each tile, or None without ``peaks``."""
 
     @abstractmethod
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         """Products with the values ``v`` ``(C, R, B)`` of the columns, of that shape and in float64.
 
-        Entries are multiplied by this power of the distance, where the cost is one; negative powers
-        of zero are zero.
+        Entries are multiplied by a power of the distance, if the cost is one; negative powers of zero are zero.
         """
 
     @abstractmethod
@@ -245,8 +250,6 @@ class TileLoops(ABC):
     @abstractmethod
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         """The tiles seen from that many column blocks, and their places ``(T,)`` among the old ones."""
-
-    # What surrounds the sums of a half-step.
 
     @abstractmethod
     def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
@@ -276,17 +279,15 @@ class TileLoops(ABC):
         self, sides: tuple[TileRows, TileRows], marks: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Which tiles are marked from one side or from the other; truth values, seen from both."""
-        places = self.transpose(sides[0], len(sides[1].starts) - 1)[1]
         rows, cols = marks[0].clone(), marks[1].clone()
-        unite(rows, cols, places)
+        unite(rows, cols, self.transpose(sides[0], len(sides[1].starts) - 1)[1])
         return rows, cols
 
     def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
         """Those tiles that are to be kept."""
         short = torch.int32 if len(keep) < 2**31 else torch.int64
         before = torch.cat((keep.new_zeros(1), keep)).cumsum(0, dtype=short)
-        starts = before.index_select(0, tiles.starts).long()
-        return TileRows(starts, tiles.blocks.masked_select(keep))
+        return TileRows(before[tiles.starts].long(), tiles.blocks.masked_select(keep))
 
     def above(
         self, tiles: TileRows, peaks: Tensor, sums: Tensor, within: tuple[float, float], bar: float

@@ -27,7 +27,7 @@ INLINE = 1 << 20  # pairs (times columns) below which waking threads costs more 
 
 
 class Numba(Engine):
-    """Every radial formula on CPU tensors."""
+    """Every radial formula of whole powers of the distance, on CPU tensors."""
 
     name = "numba"
 
@@ -35,6 +35,8 @@ class Numba(Engine):
         """Refuses opaque formulas and other devices."""
         if not isinstance(formula, Radial):
             return f'Compiled loops cannot read {formula}; use engine="tiles" or "keops".'
+        if formula.between:
+            return 'Compiled loops over all pairs know whole powers of the distance; leave engine="auto".'
         if x.device.type != "cpu":
             return f'Points are on {x.device}, these loops run on a CPU; use engine="tiles".'
         return None

@@ -246,7 +246,7 @@ class _TileReductions(ShiftedReductions):
             if not cost.singular and not self.whole:
                 return self._linear(rate, batch, i, j, col, row)
             squares = self._squares(cost.singular, *place)
-            root = squares.sqrt() if cost.power == 1 else squares
+            root = squares if cost.power == 2 else squares.pow(cost.power / 2)
             factors = (-LOG2E * rate[batch])[:, None, None]
             found = torch.mul(root, factors, out=self._buffer(*place))
             found.add_(LOG2E * col[batch, None, j])

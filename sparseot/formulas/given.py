@@ -35,7 +35,8 @@ def ground_cost(p: int) -> GroundCost:
     """The cost ``|x - y|^p / p`` for p = 1 or 2."""
     refuse_tensor("p", p, "1 or 2")
     if isinstance(p, bool) or p not in (1, 2):
-        raise bad_input("p", repr(p), "1 or 2", "Other costs can be given as cost=function(x, y).")
+        fix = "Powers between are costs.Power(q); other costs can be given as cost=function(x, y)."
+        raise bad_input("p", repr(p), "1 or 2", fix)
     return GroundCost(1 / p, int(p))
 
 
@@ -48,7 +49,7 @@ def is_object(cost: Any) -> bool:
 def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
     """A ground cost from what a user gives: None for ``|x - y|^p / p``, a formula or a function.
 
-    Of the radial formulas, multiples of the distance and of its square are costs.
+    Of the radial formulas, multiples of powers of the distance from the first to the second are costs.
     """
     if cost is None:
         return ground_cost(p)
@@ -61,9 +62,9 @@ def as_cost(cost: Any, p: int) -> GroundCost | Opaque | Symbolic:
         return cost
     if isinstance(cost, Radial):
         plain = cost.rate == 0 and cost.offset == 0 and len(cost.terms) == 1
-        if plain and cost.terms[0].power in (1, 2) and cost.terms[0].factor > 0:
+        if plain and 1 <= cost.terms[0].power <= 2 and cost.terms[0].factor > 0:
             return GroundCost(cost.terms[0].factor, cost.terms[0].power)
-        wanted = "a multiple of the distance or of its square"
+        wanted = "a multiple of the distance, of its square, or of a power between"
         raise bad_input("cost", repr(cost), wanted, "Give others as a function of (x, y).")
     return _opaque("cost", cost, "a function of (x, y), a KeOps formula string, or None")
 

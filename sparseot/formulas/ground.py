@@ -1,7 +1,7 @@
-r"""Ground costs that are data: multiples of the distance and of its square.
+r"""Ground costs that are data: multiples of the distance, of its square, and of the powers between.
 
 With :math:`s = |x - y|^2`, a cost is :math:`c(s) = \text{factor} \cdot s^{\text{power} / 2}`. What
-solvers, derivatives and certificates ask of a cost is written here, once for both powers.
+solvers, derivatives and certificates ask of a cost is written here, once for all powers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PIECE = 1 << 16  # points at a time, whose squares are not kept
 
 
 class GroundCost(Radial):
-    """The cost ``factor * |x - y| ** power``, power 1 or 2."""
+    """The cost ``factor * |x - y| ** power``, power from 1 to 2."""
 
-    def __init__(self, factor: float, power: int) -> None:
+    def __init__(self, factor: float, power: float) -> None:
         super().__init__((Term(factor, power),))
 
     @property
@@ -30,12 +30,12 @@ class GroundCost(Radial):
         return self.terms[0].factor
 
     @property
-    def power(self) -> int:
+    def power(self) -> float:
         """That of the distance."""
         return self.terms[0].power
 
     def gibbs(self, eps: float) -> Radial:
-        """The Gibbs kernel ``exp(-cost / eps)``: a Gaussian, or a Laplacian."""
+        """The Gibbs kernel ``exp(-cost / eps)``: a Gaussian, a Laplacian, or between."""
         return Radial((Term(1.0, 0),), rate=self.factor / eps, decay=self.power)
 
     def weighted_gibbs(self, eps: float) -> Radial:
@@ -63,20 +63,29 @@ class GroundCost(Radial):
     def bilinear(
         self, u: Tensor, x: Tensor, v: Tensor, y: Tensor, product: Callable[[Tensor], Tensor]
     ) -> float:
-        """``sum_ij u_i C(x_i, y_j) v_j`` for ``(N, D)`` and ``(M, D)`` points.
+        """``sum_ij u_i C(x_i, y_j) v_j`` for ``(N, D)`` and ``(M, D)`` points and masses u, v; or a bound from above.
 
-        ``product`` multiplies by the matrix of costs where the sum has no closed form.
+        ``product`` multiplies by the matrix of distances, whose sum has no closed form. Powers between are
+        concave in the square: their mean is at most that of the mean square (Jensen).
         """
-        if self.power != 2:
+        if self.power == 1:
             return float(u @ product(v))
         centre = (x.mean(0) + y.mean(0)) / 2
         (first, mean), (second, other) = (_moments(*both, centre) for both in ((u, x), (v, y)))
         squares = first * v.sum() + second * u.sum()
-        return self.factor * float(squares - 2 * mean @ other)
+        total, mass = float(squares - 2 * mean @ other), float(u.sum() * v.sum())
+        if self.power == 2 or mass <= 0:
+            return self.factor * total
+        return self.factor * mass * max(total / mass, 0.0) ** (self.power / 2)
 
     def force(self, way: Tensor) -> Tensor:
         r"""A value of :math:`\partial_1 C` at ``x - y`` that serves rows whose sums are none."""
-        return 2 * self.factor * way if self.power == 2 else torch.zeros_like(way)
+        if self.power == 1:
+            return torch.zeros_like(way)
+        if self.power == 2:
+            return 2 * self.factor * way
+        first = Radial((Term(self.factor * self.power, self.power - 2),))
+        return first.polynomial(way.square().sum(-1, keepdim=True)) * way
 
 
 def _moments(weights: Tensor, points: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

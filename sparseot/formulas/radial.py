@@ -32,7 +32,7 @@ class Term:
     """One power of the squared distance: ``factor * (s + offset) ** (power / 2)``."""
 
     factor: float
-    power: int
+    power: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Radial(Single):
 
     terms: tuple[Term, ...]
     rate: float = 0.0
-    decay: int = 2
+    decay: float = 2
     offset: float = 0.0
     length: Tensor | None = field(default=None, compare=False)
     watch: Watch | None = field(default=None, compare=False, repr=False)
@@ -57,24 +57,24 @@ class Radial(Single):
     def __call__(self, s: Any) -> Any:
         """Values at squared distances ``s``, a tensor or a KeOps LazyTensor."""
         value = self.polynomial(s)
-        return value * (-self.rate * (s if self.decay == 2 else _root(s))).exp()
+        return value * (-self.rate * half_power(s, self.decay)).exp()
 
     def polynomial(self, s: Any) -> Any:
         """The factor before the exponential, ``sum of factor * (s + offset) ** (power / 2)``."""
         value = 0.0
         for term in self.terms:
-            value = value + term.factor * _half_power(s + self.offset, term.power)
+            value = value + term.factor * half_power(s + self.offset, term.power)
         return value
 
     def derivative(self) -> Radial:
         """The derivative with respect to ``s``, again a radial profile."""
-        factors: dict[int, float] = {}
+        factors: dict[float, float] = {}
         for term in self.terms:
             if term.power:
                 lower = term.power - 2
                 factors[lower] = factors.get(lower, 0.0) + term.factor * term.power / 2
             if self.rate:
-                lower = term.power if self.decay == 2 else term.power - 1
+                lower = term.power + self.decay - 2
                 factors[lower] = factors.get(lower, 0.0) - term.factor * self.rate * self.decay / 2
         terms = tuple(Term(factor, power) for power, factor in sorted(factors.items()))
         return Radial(terms, self.rate, self.decay, self.offset)
@@ -138,6 +138,25 @@ class Radial(Single):
         return values
 
     @property
+    def between(self) -> bool:
+        """Whether some power of the distance is no whole number, which few engines know."""
+        return any(power % 1 for power in (self.decay, *(term.power for term in self.terms)))
+
+    @property
+    def function(self) -> Opaque:
+        """The same as a function of points, which can be traced; negative powers of zero are zero."""
+
+        def values(x: Any, y: Any) -> Any:
+            s = ((x[:, :, None] - y[:, None]) ** 2).sum(-1)
+            value = 0.0
+            for term in self.terms:
+                power = _between(s + self.offset, term.power / 2) if term.power else 1.0
+                value = value + term.factor * power
+            return value * (_between(s, self.decay / 2) * -self.rate).exp() if self.rate else value
+
+        return Opaque(values)
+
+    @property
     def singular(self) -> bool:
         """Whether the profile depends on the distance itself, not only on its square.
 
@@ -145,7 +164,7 @@ class Radial(Single):
         coordinates, not expand the square.
         """
         odd = any(term.power % 2 or term.power < 0 for term in self.terms)
-        return (odd and self.offset == 0) or (self.decay == 1 and self.rate > 0)
+        return (odd and self.offset == 0) or (self.decay != 2 and self.rate > 0)
 
     @property
     def unbounded(self) -> bool:
@@ -250,14 +269,23 @@ def _root(s: Any) -> Any:
     return s.sqrt()
 
 
-def _half_power(s: Any, power: int) -> Any:
+def half_power(s: Any, power: float) -> Any:
+    """``s ** (power / 2)``; negative powers of zero are zero, as derivatives there are."""
     if power == 0:
         return 1.0
     if power % 2 == 0 and power > 0:
         return s ** (power // 2)
+    if power % 1:
+        return _between(s, power / 2)
     if power > 0:
         return _root(s) * s ** (power // 2) if power > 1 else _root(s)
     if isinstance(s, Tensor):
         return torch.where(s > 0, s, 1).pow(power / 2) * (s > 0)
     root = s.rsqrt()  # KeOps: rsqrt(0) = 0
     return root if power == -1 else root ** (-power)
+
+
+def _between(s: Any, power: float) -> Any:
+    """A power that is no multiple of a half, of a tensor or of a stand-in for one."""
+    logs = torch.where(s > 0, s, 1.0).log()
+    return torch.where(s > 0, (logs * power).exp(), 0.0)

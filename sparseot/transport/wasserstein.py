@@ -265,9 +265,10 @@ class _Search:
 def _distance(cost: Any, p: int) -> Any:
     """A cost, if it is a power of a distance of points, moved or not."""
     formula = cost.formula(p) if is_object(cost) else None
-    if isinstance(formula, GroundCost) and formula.power != p:
+    whole = isinstance(formula, GroundCost) and not formula.between
+    if isinstance(formula, GroundCost) and whole and formula.power != p:
         raise bad_input("p", str(p), f"{formula.power} with costs.{cost!r}, the chord")
-    if cost is None or isinstance(formula, GroundCost):
+    if cost is None or whole:
         return cost
     fix = "solve_sample and sinkhorn_divergence take all others."
     wanted = "None, or Scaled, Mahalanobis, Features or Cosine of sparseot.costs"

@@ -28,6 +28,8 @@ from ...errors import warn_user
 
 __all__ = ["Files", "njit", "source_stamp"]
 
+HERE = Path(__file__).parent
+
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """``numba.njit`` with these options; with ``cache``, compiled code is kept in :class:`Files`."""
@@ -113,11 +115,13 @@ def _kept_on_disk(function: Callable[..., Any]) -> Any:
 
 @functools.cache
 def source_stamp(folder: Path) -> str:
-    """What is known of all sources of a folder, of the numbers that all engines share, and of Numba.
+    """What is known of all sources of a folder, of those that its loops call in others, and of Numba.
 
-    Loops call helpers of other files.
+    Loops call helpers of other files: of this folder, and of numbers that all engines share.
     """
     files = [*sorted(folder.glob("*.py")), *folder.parent.glob("base.py")]
+    if folder.parent == HERE:
+        files += [*sorted(HERE.glob("*.py")), *HERE.parent.glob("base.py")]
     return _digest(numba.__version__.encode(), *(file.read_bytes() for file in files))
 
 

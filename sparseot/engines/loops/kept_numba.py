@@ -28,7 +28,7 @@ from ..threads import share, shares_of
 from . import half_steps, screens
 from .kept_torch import rounding
 
-__all__ = ["NumbaDistances", "NumbaSquares"]
+__all__ = ["NumbaDistances", "NumbaLoops", "NumbaSquares"]
 
 BOXES = 1 << 15  # pairs that are worth a thread: some tenths of a millisecond
 
@@ -49,6 +49,15 @@ class NumbaLoops(TileLoops):
         """That module; not kept, for it cannot be copied or pickled."""
         return _module(self.module)
 
+    def _chosen(self, *args: Any) -> Array:
+        """The tiles of some rows, by the compiled screen."""
+        found: Array = getattr(screens, self.screens)(*args)
+        return found
+
+    def _of_cost(self, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+        """What compiled sums are told of a cost."""
+        return ()
+
     def screen(
         self, rows: Boxes, cols: Boxes, threshold: float, near: TileRows | None = None
     ) -> tuple[TileRows, Tensor]:
@@ -68,10 +77,8 @@ class NumbaLoops(TileLoops):
         args = rows.arrays, cols.arrays, *where, ends, threshold, counts, omitted
         found: list[Any] = [None] * shares
 
-        loop = getattr(screens, self.screens)
-
         def part(k: int, _: int) -> None:
-            found[k] = loop(*args, edges[k], edges[k + 1])
+            found[k] = self._chosen(*args, edges[k], edges[k + 1])
 
         share(part, range(shares + 1))
         np.cumsum(counts, out=counts)
@@ -84,18 +91,24 @@ class NumbaLoops(TileLoops):
         out = np.empty(biases[0].shape)
         row, col = views(*biases)
         largest = np.empty(len(tiles), row.dtype)
-        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, largest
-        share(self.loops.sums, tiles.ranges, *args)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, *self._of_cost(rows, cols)
+        share(self.loops.sums, tiles.ranges, *args, out, largest)
         return torch.from_numpy(out), torch.from_numpy(largest)
 
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         row, col, values = views(*biases, v)
         out = np.empty((len(row), values.shape[1], KEPT_BLOCK))
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, *self._of_cost(rows, cols)
         more = self._of_power(power, rows, cols)
-        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, values, *more, out
-        share(self.loops.products, tiles.ranges, *args)
+        share(self.loops.products, tiles.ranges, *args, values, *more, out)
         return torch.from_numpy(out)
 
     def largest(
@@ -103,8 +116,8 @@ class NumbaLoops(TileLoops):
     ) -> tuple[Tensor, Tensor]:
         row, col = views(*biases)
         out, where = np.empty(row.shape), np.empty(row.shape, np.int64)
-        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, out, where
-        share(self.loops.largest, tiles.ranges, *args)
+        args = *tiles.arrays, *rows.arrays, row, *cols.arrays, col, *self._of_cost(rows, cols)
+        share(self.loops.largest, tiles.ranges, *args, out, where)
         return torch.from_numpy(out), torch.from_numpy(where)
 
     def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
@@ -130,7 +143,7 @@ class NumbaLoops(TileLoops):
         return torch.from_numpy(largest > bars.repeat(starts[1:] - starts[:-1]))
 
     @abstractmethod
-    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+    def _of_power(self, power: float, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         """What compiled products are told of a power of the distance."""
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
@@ -149,7 +162,7 @@ class NumbaSquares(NumbaLoops):
 
     module, screens = "kept_squares", "screen_squares"
 
-    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+    def _of_power(self, power: float, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         assert not power, "these loops know no distance"
         return ()
 
@@ -159,5 +172,5 @@ class NumbaDistances(NumbaLoops):
 
     module, screens = "kept_distances", "screen_distances"
 
-    def _of_power(self, power: int, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
+    def _of_power(self, power: float, rows: Blocks, cols: Blocks) -> tuple[Any, ...]:
         return power, rounding(rows, cols)

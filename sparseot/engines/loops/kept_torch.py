@@ -26,7 +26,7 @@ from ..kept import (
 )
 from ..threads import share
 
-__all__ = ["TorchDistances", "TorchSquares", "rounding"]
+__all__ = ["TorchDistances", "TorchLoops", "TorchSquares"]
 
 ENTRIES = {"cpu": 1 << 20}  # at a time,
 MANY = 1 << 24  # and elsewhere
@@ -82,9 +82,15 @@ class TorchLoops(TileLoops):
         return out, largest
 
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
-        least = rounding(rows, cols) if power < 0 else 0.0
+        least = rounding(rows, cols) if power and power < 1 else 0.0
         out = v.new_zeros(len(biases[0]), v.shape[1], KEPT_BLOCK, dtype=torch.float64)
 
         def chunk(_: slice, I: Tensor, J: Tensor, exponents: Tensor, far: Tensor | None) -> None:

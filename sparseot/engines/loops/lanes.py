@@ -48,31 +48,31 @@ class Lanes(types.Type):
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, lanes: Lanes) -> None:
-        super().__init__(manager, lanes, _vector(lanes.real))
+        super().__init__(manager, lanes, vector(lanes.real))
 
 
-def _vector(real: Any) -> ir.VectorType:
+def vector(real: Any) -> ir.VectorType:
     kind = ir.FloatType() if real == types.float32 else ir.DoubleType()
     return ir.VectorType(kind, BITS // real.bitwidth)
 
 
-def _bits(kind: ir.VectorType) -> int:
+def bits_of(kind: ir.VectorType) -> int:
     return BITS // int(kind.count)
 
 
-def _call(builder: Any, name: str, *args: Any) -> Any:
+def intrinsic_of(builder: Any, name: str, *args: Any) -> Any:
     """An intrinsic of LLVM whose arguments and result are vectors of one kind."""
     kind = args[0].type
     signature = ir.FunctionType(kind, [kind] * len(args))
-    full = f"llvm.{name}.v{kind.count}f{_bits(kind)}"
+    full = f"llvm.{name}.v{kind.count}f{bits_of(kind)}"
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, full), args)
 
 
-def _constant(kind: ir.VectorType, number: float) -> ir.Constant:
+def constant(kind: ir.VectorType, number: float) -> ir.Constant:
     return ir.Constant(kind, [ir.Constant(kind.element, number)] * kind.count)
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, value: Any, place: Any) -> Any:
+def pointer(context: Any, builder: Any, kind: Any, array: Any, value: Any, place: Any) -> Any:
     """Where the numbers begin: ``place`` counts those of the contiguous array before them."""
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
@@ -83,9 +83,9 @@ def load(typing: Any, array: Any, place: Any) -> Any:
     """The numbers of a contiguous array from ``place`` on."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = _vector(array.dtype)
-        found = builder.load(_pointer(context, builder, kind, array, *args))
-        found.align = _bits(kind) // 8
+        kind = vector(array.dtype)
+        found = builder.load(pointer(context, builder, kind, array, *args))
+        found.align = bits_of(kind) // 8
         return found
 
     return Lanes(array.dtype)(array, types.uint64), codegen
@@ -97,8 +97,8 @@ def store(typing: Any, array: Any, place: Any, lanes: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[2].type
-        at = _pointer(context, builder, kind, array, *args[:2])
-        builder.store(args[2], at).align = _bits(kind) // 8
+        at = pointer(context, builder, kind, array, *args[:2])
+        builder.store(args[2], at).align = bits_of(kind) // 8
         return context.get_dummy_value()
 
     return types.void(array, types.uint64, lanes), codegen
@@ -110,7 +110,7 @@ def accumulate(typing: Any, array: Any, place: Any, lanes: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(ir.DoubleType(), args[2].type.count)
-        at = _pointer(context, builder, kind, array, *args[:2])
+        at = pointer(context, builder, kind, array, *args[:2])
         added = args[2] if args[2].type == kind else builder.fpext(args[2], kind)
         before = builder.load(at)
         before.align = 8
@@ -125,7 +125,7 @@ def spread(typing: Any, number: Any) -> Any:
     """One number in all places."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = _vector(number)
+        kind = vector(number)
         nothing, index = ir.Constant(kind, ir.Undefined), ir.IntType(32)
         first = builder.insert_element(nothing, args[0], ir.Constant(index, 0))
         everywhere = ir.Constant(ir.VectorType(index, kind.count), [0] * kind.count)
@@ -139,7 +139,7 @@ def zeros(typing: Any, number: Any) -> Any:
     """Zeros of the type of this number."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _constant(_vector(number), 0.0)
+        return constant(vector(number), 0.0)
 
     return Lanes(number)(number), codegen
 
@@ -179,7 +179,7 @@ def sqrt(typing: Any, a: Any) -> Any:
     """The square root."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _call(builder, "sqrt", *args)
+        return intrinsic_of(builder, "sqrt", *args)
 
     return a(a), codegen
 
@@ -190,9 +190,9 @@ def inverse(typing: Any, a: Any, least: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
-        quotient = builder.fdiv(_constant(kind, 1.0), args[0])
+        quotient = builder.fdiv(constant(kind, 1.0), args[0])
         beyond = builder.fcmp_ordered(">", *args)
-        return builder.select(beyond, quotient, _constant(kind, 0.0))
+        return builder.select(beyond, quotient, constant(kind, 0.0))
 
     return a(a, a), codegen
 
@@ -212,7 +212,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c``, rounded once where the machine can."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _call(builder, "fmuladd", *args)
+        return intrinsic_of(builder, "fmuladd", *args)
 
     return a(a, a, a), codegen
 
@@ -223,7 +223,7 @@ def highest(typing: Any, a: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
-        full = f"llvm.vector.reduce.fmax.v{kind.count}f{_bits(kind)}"
+        full = f"llvm.vector.reduce.fmax.v{kind.count}f{bits_of(kind)}"
         reduce = ir.FunctionType(kind.element, [kind])
         function = cgutils.get_or_insert_function(builder.module, reduce, full)
         return builder.call(function, args, fastmath=("nnan",))
@@ -241,14 +241,14 @@ def exp2(typing: Any, t: Any) -> Any:
         whole = ir.VectorType(ir.IntType(32 if single else 64), kind.count)
         exponent = args[0]
         for side, bound in ((">", -126.0 if single else -1022.0), ("<", 100.0)):
-            limit = _constant(kind, bound)
+            limit = constant(kind, bound)
             exponent = builder.select(builder.fcmp_ordered(side, exponent, limit), exponent, limit)
-        near = _call(builder, "rint", exponent)
+        near = intrinsic_of(builder, "rint", exponent)
         rest = builder.fsub(exponent, near)
         coefficients: tuple[float, ...] = COEFFICIENTS_32 if single else COEFFICIENTS_64
-        power = _constant(kind, coefficients[0])
+        power = constant(kind, coefficients[0])
         for c in (*coefficients[1:], 1.0):
-            power = _call(builder, "fmuladd", power, rest, _constant(kind, c))
+            power = intrinsic_of(builder, "fmuladd", power, rest, constant(kind, c))
         shift = ir.Constant(whole, [ir.Constant(whole.element, 23 if single else 52)] * kind.count)
         scale = builder.shl(builder.fptosi(near, whole), shift)
         return builder.bitcast(builder.add(builder.bitcast(power, whole), scale), kind)

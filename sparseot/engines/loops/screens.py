@@ -1,6 +1,6 @@
 """Which pairs of blocks may matter, by a bound of their exponents; compiled by Numba and cached on disk.
 
-Two costs differ in the bound alone. The arrays are those of :mod:`.kept_squares`.
+Costs differ in the bound alone. The arrays are those of :mod:`.kept_squares`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from .compiled import njit
 from .exponentials import exp2
 from .pairs import OPTIONS
 
-__all__ = ["screen_distances", "screen_squares"]
+__all__ = ["chosen", "screen_distances", "screen_squares"]
 
 
 @njit(inline="always", **OPTIONS)
-def _of_squares(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
+def _of_squares(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds, _):
     """The largest exponents that box I and boxes first to last allow, into ``bounds``.
 
     There f <= F + s.dx and g <= G + t.dy. Coordinate by coordinate the maximum of
@@ -38,7 +38,7 @@ def _of_squares(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
 
 
 @njit(inline="always", **OPTIONS)
-def _of_distances(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds):
+def _of_distances(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds, _):
     """The largest exponents that box I and boxes first to last allow, into ``bounds``.
 
     There f <= F + s.dx and g <= G + t.dy, and |z| >= u.z for each u of length one at most. Two
@@ -89,8 +89,8 @@ def _with_room(kept, total, more):
 
 
 @njit(inline="always", **OPTIONS)
-def _screen(of, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
-    """See :func:`screen_squares`; ``of`` bounds the exponents."""
+def chosen(of, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi, power):
+    """See :func:`screen_squares`; ``of`` bounds the exponents, for that power of the distance."""
     xc, xr, xs, xf, xw, _ = rows
     yc, yr, ys, yf, yw, ym = cols
     longest = 0
@@ -103,7 +103,7 @@ def _screen(of, rows, cols, parents, starts, near, ends, threshold, counts, omit
         for k in range(starts[P], starts[P + 1]):
             first, last = ends[near[k]], ends[near[k] + 1]
             kept = _with_room(kept, total, last - first)
-            of(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds)
+            of(I, first, last, xc, xr, xs, xf, yc, yr, ys, yf, bounds, power)
             total, lost = _sift(first, last, xw[I], yw, ym, threshold, bounds, kept, total)
             omitted[I] += lost
         counts[I] = total - before
@@ -124,14 +124,26 @@ def screen_squares(rows, cols, parents, starts, near, ends, threshold, counts, o
         parents: the group of each row block; it meets the groups of columns
             ``near[starts[P]:starts[P + 1]]``, which are the blocks ``ends[Q]`` to ``ends[Q + 1]``.
     """
-    return _screen(
-        _of_squares, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi
+    return chosen(
+        _of_squares, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi, 2
     )
 
 
 @njit(**OPTIONS)
 def screen_distances(rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi):
     """The same where the cost is the distance."""
-    return _screen(
-        _of_distances, rows, cols, parents, starts, near, ends, threshold, counts, omitted, lo, hi
+    return chosen(
+        _of_distances,
+        rows,
+        cols,
+        parents,
+        starts,
+        near,
+        ends,
+        threshold,
+        counts,
+        omitted,
+        lo,
+        hi,
+        1,
     )

@@ -79,7 +79,13 @@ class SharedTiles(TileLoops):
             return self.inner.sums(share, rows, there, both, peaks=peaks)
 
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         share, both, there = self._given(tiles, cols, biases)
         values = self._fetched(share, v, "products")

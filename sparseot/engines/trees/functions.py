@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import bad_input
-from ...formulas import Opaque
+from ...formulas import Opaque, Radial
 from ...formulas.trees.algebra import add, function, mul, neg, sub, times_exp
 from ...formulas.trees.axes import Untraceable
 from ...formulas.trees.expressions import Expr, I, J, P
@@ -23,13 +23,15 @@ __all__ = ["TracedFunctions"]
 
 
 class TracedFunctions(Engine):
-    """Costs and kernels that are Python functions, where these can be traced."""
+    """Costs and kernels that are Python functions, where these can be traced, and powers of the distance."""
 
     name = "compiled"
     traces = True
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses what is no function, and functions of which there is no formula."""
+        if isinstance(formula, Radial) and formula.between:
+            formula = formula.function
         if not isinstance(formula, Opaque):
             return "Built-in formulas have engines of their own."
         if pairs is not None:
@@ -48,10 +50,11 @@ class TracedFunctions(Engine):
 class _Formula:
     """A formula over slots, and places for what changes from call to call."""
 
-    def __init__(self, given: Opaque, x: Tensor, y: Tensor) -> None:
+    def __init__(self, given: Opaque | Radial, x: Tensor, y: Tensor) -> None:
         self.given, self.like = given, x  # the function is kept, so that no other has its address
+        function = given.function if isinstance(given, Radial) else given
         size = Size((len(x),), x.shape[1], y.shape[1], x)
-        (self.tree,), self.slots, self.tensors = prepared([given.tree(x, y)], size)
+        (self.tree,), self.slots, self.tensors = prepared([function.tree(x, y)], size)
 
     def place(self, number: int, dim: int, on: int) -> Expr:
         """The slot of a tensor that comes after those of the formula."""
@@ -65,7 +68,7 @@ class _Sums(ShiftedReductions):
 
     def _of(self, given: Formula) -> _Formula:
         """The formula of a function: the last one is known."""
-        if not isinstance(given, Opaque):
+        if not isinstance(given, (Opaque, Radial)):
             raise bad_input("engine", '"compiled"', "a Python function to be traced")
         if self.known is None or self.known.given is not given:
             self.known = _Formula(given, self.x, self.y)

@@ -49,6 +49,8 @@ class Triton(Engine):
         """Refuses what is not radial, and devices on which the kernels cannot run."""
         if not isinstance(formula, Radial):
             return f'These kernels cannot read {formula}; use engine="tiles" or "keops".'
+        if formula.between:
+            return 'These kernels know whole powers of the distance; leave engine="auto".'
         why = unfit(x.device)
         return why and f'{why}; use engine="tiles".'
 

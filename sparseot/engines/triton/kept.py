@@ -41,7 +41,13 @@ class TritonLoops(TorchLoops):
         return self._run(tiles, rows, cols, biases, peaks=largest)[:, 0], largest
 
     def products(
-        self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, v: Tensor, power: int = 0
+        self,
+        tiles: TileRows,
+        rows: Blocks,
+        cols: Blocks,
+        biases: Biases,
+        v: Tensor,
+        power: float = 0,
     ) -> Tensor:
         assert not power or self.power == 1, "powers of the distance are for costs that are one"
         least = rounding(rows, cols) if power < 0 else 0.0
@@ -62,7 +68,7 @@ class TritonLoops(TorchLoops):
         cols: Blocks,
         biases: Biases,
         v: Tensor | None = None,
-        power: int = 0,
+        power: float = 0,
         least: float = 0.0,
         peaks: Tensor | None = None,
     ) -> Tensor:

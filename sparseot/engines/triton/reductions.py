@@ -235,7 +235,7 @@ class TritonReductions(Reductions):
 
     def _numbers(
         self, kernel: Radial, logs: bool, unit: Tensor
-    ) -> tuple[tuple[int, ...] | None, Tensor]:
+    ) -> tuple[tuple[float, ...] | None, Tensor]:
         """Powers, and rate, offset, common factor and factors for lengths in that unit.
 
         A multiple of an exponential has no powers.
@@ -265,7 +265,7 @@ class TritonReductions(Reductions):
         return max(1, min(idle, cols.blocks // WORTH))
 
 
-def _times(slope: Radial, kernel: Radial) -> tuple[int, float] | None:
+def _times(slope: Radial, kernel: Radial) -> tuple[float, float] | None:
     """The power of the distance, and the factor, by which a kernel is a multiple of its derivative."""
     if len(slope.terms) != 1 or len(kernel.terms) != 1:
         return None

@@ -57,6 +57,12 @@ def kernel_sum(
         from .opaque_sums import function_sum  # here, for a light import of the library
 
         return function_sum(kernel, x, y, v, row, col, engine, pairs)
+    if isinstance(kernel, Radial) and kernel.between and engine.traces and pairs is None:
+        from .trees.traced import traced_sum  # here, for a light import of the library
+
+        traced = traced_sum(kernel.function, x, y, v, row, col)
+        if traced is not None:
+            return traced
     tensors = x, y, v, row, col
     rule = SlopedSum if engine.sloped and all(map(is_plain, tensors)) else KernelSum
     result: Tensor = rule.apply(*tensors, kernel, engine, pairs)

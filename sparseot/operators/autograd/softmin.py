@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 
 from ...engines.base import Engine, Formula, Pairs
 from ...engines.openmp import own_settings
-from ...formulas import GroundCost, Opaque, Symbolic
+from ...formulas import GroundCost, Opaque, Radial, Symbolic
 from ...points import CLOSED, log_weights
 from .kernel_sums import kernel_sum, kernel_sum_vjp
 
@@ -60,6 +60,12 @@ def softmin(
         from .opaque_sums import function_softmin  # here, for a light import of the library
 
         return function_softmin(cost, x, y, b, g, eps, learnt, engine)
+    if isinstance(cost, Radial) and cost.between and engine.traces and pairs is None:
+        from .trees.traced import traced_softmin  # here, for a light import of the library
+
+        traced = traced_softmin(cost.function, x, y, b, g, eps, learnt)
+        if traced is not None:
+            return traced
     if isinstance(cost, Symbolic):
         return _symbolic_softmin(cost, x, y, b, g, eps, engine)
     result: Tensor = _Softmin.apply(x, y, b, g, f.detach(), cost, eps, engine, pairs)

@@ -54,7 +54,7 @@ class Cloud:
 def _forces(e: Coupling) -> Forces:
     """The derivatives of the cost of a plan, summed over it."""
     if isinstance(e.at.cost, GroundCost):
-        return (Directions if e.at.cost.power == 1 else Moments)(e)
+        return (Moments if e.at.cost.power == 2 else Directions)(e)
     from .sums.traced import TracedForces  # here, for a light import of the library
 
     return TracedForces(e)

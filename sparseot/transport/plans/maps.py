@@ -8,7 +8,8 @@ the softmin of g and T the map, :math:`|x|^2 / 2 - s(x)` is convex and has the g
 .. math::
     s(x) \le s(x_k) + (x - x_k) \cdot (x_k - T(x_k)) + \tfrac12 |x - x_k|^2
 
-at each point :math:`x_k` of the source; the nearest one serves. The sums that come out are checked
+at each point :math:`x_k` of the source; the nearest one serves. Other powers have bounds of that form too
+(:mod:`..pruned.scales`). The sums that come out are checked
 against the bound on what was dropped, and rows that may miss something are taken over all pairs.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +25,11 @@ from torch import Tensor
 from ...engines.base import LOG2E
 from ...engines.choose import neighbour_kernels, no_kernels
 from ...engines.openmp import thread_count
-from ...formulas import Opaque
+from ...formulas import GroundCost, Opaque
+from ...operators.autograd.kernel_sums import kernel_sum
 from ..problem import Problem
 from ..pruned.clouds import SIZE, BlockCloud
-from ..pruned.kept_pairs import WORTH, KeptPairs
+from ..pruned.kept_pairs import KeptPairs, worth
 from ..pruned.softmins import PrunedSoftmins
 
 __all__ = ["mapped", "mapped_points"]
@@ -66,12 +69,12 @@ def mapped_points(
     if isinstance(problem.cost, Opaque):
         problem.cost.check(points, problem.target.positions, ("points", "the target"))
     pairs, count = problem.pairs, points.shape[1] * g.shape[1]
-    if not isinstance(pairs, KeptPairs) or count < WORTH[problem.p]:
+    if not isinstance(pairs, KeptPairs) or count < worth(problem.p):
         items = [_over_all_pairs(problem, k, x[None], g, values) for k, x in enumerate(points)]
         return torch.stack(items)
     softmins, slopes, found = _softmin(problem, f), torch.zeros_like(problem.source.positions), []
     if pairs.checks[0].scale.sloped:
-        slopes = problem.source.positions - mapped(problem, f, g)
+        slopes = _slopes(problem, f, g, softmins)
     for k, check in enumerate(pairs.checks):
         known = (t[k].double() for t in (softmins, slopes, points))
         new = _NewPoints(check, pairs.side, *known)
@@ -81,6 +84,20 @@ def mapped_points(
             some[lost] = _over_all_pairs(problem, k, points[k : k + 1, lost], g, values)
         found.append(some)
     return torch.stack(found)
+
+
+def _slopes(problem: Problem, f: Tensor, g: Tensor, softmins: Tensor) -> Tensor:
+    """The gradients ``(B, N, D)`` of the softmin in the points of the source."""
+    cost, eps, x, y = problem.cost, problem.eps, problem.source.positions, problem.target.positions
+    assert isinstance(cost, GroundCost)
+    if cost.power == 2:
+        return 2 * cost.factor * (x - mapped(problem, f, g))
+    centre = y.mean(1, keepdim=True)
+    v = torch.cat((torch.ones_like(y[..., :1]), y - centre), -1)
+    logs = softmins / eps, problem.target.log_weights + g / eps
+    how: dict[str, Any] = {"engine": problem.engine, "pairs": problem.pairs}
+    sums = kernel_sum(cost.profiles(eps)[1], x, y, v, *logs, **how)
+    return sums[..., :1] * (x - centre) - sums[..., 1:]
 
 
 def _over_all_pairs(

@@ -80,7 +80,7 @@ class PlanSums:
         return out if v.dim() == 2 else out[:, 0]
 
     def outer_cost(self, u: Tensor, v: Tensor) -> float:
-        """``sum_ij u_i C(x_i, y_j) v_j``."""
+        """``sum_ij u_i C(x_i, y_j) v_j`` of masses, or a bound from above."""
         problem = self.problem
         x, y = problem.source.positions, problem.target.positions
 

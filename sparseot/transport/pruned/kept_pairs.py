@@ -14,12 +14,15 @@ from .clouds import BlockCloud
 from .memory import give_back
 from .softmins import PrunedSoftmins
 
-__all__ = ["WORTH", "KeptPairs"]
+__all__ = ["KeptPairs", "worth"]
 
-WORTH: dict[float, float] = {
-    1: 4e6,
-    2: 1e6,
-}  # pairs, by p, below which choosing some costs more than visiting all
+WORTH: dict[float, float] = {1: 4e6, 2: 1e6}  # pairs, by the power of the distance,
+BETWEEN = 1e6  # and for powers between
+
+
+def worth(p: float) -> float:
+    """How many pairs there must be, or choosing some costs more than visiting all."""
+    return WORTH.get(p, BETWEEN)
 
 
 class KeptPairs(PlanPairs):

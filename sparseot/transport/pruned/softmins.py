@@ -273,7 +273,7 @@ class PrunedSoftmins(Softmins):
                 self.trim()
         return out.view(-1)[: self.clouds[side].n]
 
-    def products(self, side: int, row: Tensor, col: Tensor, v: Tensor, power: int = 0) -> Tensor:
+    def products(self, side: int, row: Tensor, col: Tensor, v: Tensor, power: float = 0) -> Tensor:
         """``sum_j exp((row_i + col_j - C_ij) / eps) |x_i - y_j|^power v_j`` for ``(m, R)`` values, ``(n, R)``.
 
         The scalings must be near those potentials for which the tiles were chosen. Where the cost

@@ -289,8 +289,8 @@ class Multilevel:
         dtype: torch.dtype,
         penalty: Marginals | None = None,
     ) -> PrunedSoftmins:
-        rest = penalty or self.penalty, eps, tol, dtype, self.engine, self.memory
-        return PrunedSoftmins(*clouds, self.cost, *rest)
+        (X, Y), held = clouds, penalty or self.penalty
+        return PrunedSoftmins(X, Y, self.cost, held, eps, tol, dtype, self.engine, self.memory)
 
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""

@@ -24,7 +24,7 @@ from ...formulas import GroundCost
 from ...points import bounding_diameter, bounding_sides, check_positive, padded
 from ..problem import Problem
 from ..pruned.coarse import Cells
-from ..pruned.kept_pairs import WORTH, KeptPairs
+from ..pruned.kept_pairs import KeptPairs, worth
 from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
 from .course import Course, Found
@@ -214,7 +214,8 @@ class Sinkhorn(Solver):
         """Whether leaves of a tree may stand for the points, where all pairs are visited."""
         x, shared = problem.source.positions, isinstance(self.engine, SharedRows)
         high = x.shape[-1] > BOXES and x.device.type == "cpu"
-        return high and not shared and isinstance(problem.cost, GroundCost)
+        known = isinstance(problem.cost, GroundCost) and not problem.cost.between
+        return high and not shared and known
 
     @property
     def _asked(self) -> bool:
@@ -272,7 +273,7 @@ class Sinkhorn(Solver):
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
             )
         pairs = x.shape[1] * problem.target.positions.shape[1]
-        if why is None and self.multilevel is None and pairs < WORTH[problem.p]:
+        if why is None and self.multilevel is None and pairs < worth(problem.p):
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...engines.choose import stored_loops
 from ...formulas import GroundCost, Opaque, Symbolic
+from ...operators.small import squares
 from ...pairs import Array
 from ...points import CLOSED
 from ..marginals import Marginals
@@ -67,9 +68,14 @@ class StoredSoftmins(Softmins):
         back = np.empty((len(self.b), len(self.a)))
         forth = back if target is None else np.empty(back.shape[::-1])
         self.costs, self.loops = (forth, back), stored_loops()
-        rule = (float(cost.factor), cost.power) if isinstance(cost, GroundCost) else (0.0, 2)
+        known = isinstance(cost, GroundCost) and not cost.between
+        rule = (float(cost.factor), int(cost.power)) if known else (0.0, 2)
         found = forth[: len(forth) if target else 0], back, *self.logs
         self.loops.prepare(x, y, *self.weights, *rule, CLOSED, *found)
+        if isinstance(cost, GroundCost) and not known:
+            here, there = (torch.from_numpy(points).T for points in (x, y))
+            back[:] = cost.polynomial(squares(there, here)).numpy()
+            forth[:] = back.T
 
     @staticmethod
     def of(problem: Problem) -> StoredSoftmins:

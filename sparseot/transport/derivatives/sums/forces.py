@@ -7,8 +7,9 @@ For a radial cost c(s), :math:`s = |x - y|^2`, and :math:`\delta = x_i - y_j`,
     \partial_1 C^\top = 2 c'(s)\, I + (4 c''(s) - \tfrac4\varepsilon c'(s)^2)\, \delta \delta^\top.
 
 For multiples of the squared distance both are polynomials, and sums are put together from moments. For
-multiples of the distance they are :math:`c\, u` and :math:`c\, (I - u u^\top) / |\delta| - c^2 u u^\top /
-\varepsilon` with the unit vector u of :math:`\delta`, and are summed as they are.
+:math:`c\, |\delta|^q`, q from 1 on, they are :math:`c'\, u` and :math:`c' (I - u u^\top) / |\delta| + (c'' - c'^2 /
+\varepsilon)\, u u^\top` with the unit vector u of :math:`\delta` and derivatives in :math:`|\delta|`, and are summed
+as they are; where points meet they are taken as zero.
 """
 
 from __future__ import annotations
@@ -96,12 +97,13 @@ class Moments(Forces):
 
 
 class Directions(Forces):
-    """Those of a multiple of the distance."""
+    """Those of a multiple of the distance, or of a power of it below the second."""
 
     def __init__(self, e: Coupling) -> None:
         self.e, self.dim = e, e.at.points[0].shape[1]
         assert isinstance(e.at.cost, GroundCost)
-        self.factor, self.eps = e.at.cost.factor, e.at.eps
+        self.power, self.eps = e.at.cost.power, e.at.eps
+        self.factor = e.at.cost.factor * self.power
 
     @cached_property
     def stored(self) -> Tensor | None:
@@ -110,7 +112,7 @@ class Directions(Forces):
             return None
 
         def work(patch: Patch, _: Tensor) -> Tensor:
-            return (patch.unit * (self.factor * patch.entries)).movedim(0, 2)
+            return (patch.unit * self._pulls(patch)).movedim(0, 2)
 
         y = self.e.at.points[1]
         return self.e.patches(work, (self.dim, len(y)), y)
@@ -120,7 +122,7 @@ class Directions(Forces):
             return product(self.stored.flatten(0, 1), v).unflatten(0, (-1, self.dim))
 
         def work(patch: Patch, v: Tensor) -> Tensor:
-            weight = self.factor * patch.entries
+            weight = self._pulls(patch)
             return torch.stack([(weight * unit) @ v for unit in patch.unit], 2)
 
         return self.e.patches(work, (self.dim, v.shape[1]), v)
@@ -130,7 +132,7 @@ class Directions(Forces):
             return product(self.stored.flatten(1), w.transpose(0, 1).flatten(0, 1))
 
         def work(patch: Patch, w: Tensor) -> Tensor:
-            weight = self.factor * patch.entries
+            weight = self._pulls(patch)
             parts = [(weight * unit) @ w[:, :, d] for d, unit in enumerate(patch.unit)]
             return torch.stack(parts).sum(0)
 
@@ -143,10 +145,19 @@ class Directions(Forces):
     def stiffness(self, b: Tensor) -> Tensor:
         return self.e.patches(self._stiffen, (self.dim, self.dim), b)
 
+    def _pulls(self, patch: Patch) -> Tensor:
+        """The lengths of the derivatives, times the entries, ``(k, n, m)``."""
+        pulls = self.factor * patch.entries
+        return pulls if self.power == 1 else pulls * patch.far ** (self.power - 1)
+
     def _stiff(self, patch: Patch) -> tuple[Tensor, Tensor]:
         """What resists across the way and, with the other sign, along it, ``(k, n, m)``."""
-        along = (self.factor**2 / self.eps) * patch.entries
-        return self.factor * patch.entries / patch.far, along
+        if self.power == 1:
+            along = (self.factor**2 / self.eps) * patch.entries
+            return self.factor * patch.entries / patch.far, along
+        slopes = self.factor * patch.far ** (self.power - 1)
+        across = patch.entries * slopes / patch.far
+        return across, patch.entries * slopes.square() / self.eps - (self.power - 1) * across
 
     def _bend_by_matrices(self, patch: Patch, w: Tensor) -> Tensor:
         """In few coordinates: for each two of them, one matrix."""

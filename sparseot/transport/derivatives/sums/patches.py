@@ -138,7 +138,8 @@ def _patch(
     far.sqrt_()
     if entries is None:
         assert isinstance(at.cost, GroundCost)
-        exponents = (f[:, :, None] + g[:, None] - at.cost.factor * far) * (LOG2E / at.eps)
+        costs = far if at.cost.power == 1 else far**at.cost.power
+        exponents = (f[:, :, None] + g[:, None] - at.cost.factor * costs) * (LOG2E / at.eps)
         if none is not None:
             exponents.masked_fill_(none, CLOSED)
         entries = exponents.exp2_()

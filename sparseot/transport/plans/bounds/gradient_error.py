@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ....errors import bad_input
-from ....formulas import GroundCost
+from ....formulas import GroundCost, Radial, Term
 from ....operators.autograd.kernel_sums import kernel_sum
 from ....points import Points
 from ...derivatives.solved import Solved
@@ -42,7 +42,7 @@ def gradient_error(solved: list[Solved], side: int, steps: int, dtype: torch.dty
     """Bounds ``(B,)`` on the sum of the errors' lengths, of the gradient in one cloud, of that dtype."""
     parts = [solved[0]] + ([solved[1 + side]] if len(solved) == 3 else [])
     if not isinstance(parts[0].problem.cost, GroundCost):
-        fix = "Only multiples of the distance and of its square are bounded."
+        fix = "Only multiples of powers of the distance are bounded."
         raise bad_input("gradient_error", "a cost that is a function", "a radial cost", fix)
     returned = torch.stack([_returned(part, side) / k for k, part in enumerate(parts, 1)]).sum(0)
     returned = returned.to(dtype).double()
@@ -149,6 +149,8 @@ def _spread(sums: PlanSums, mean: Tensor) -> tuple[Tensor, float]:
     if problem.cost.power == 1:  # forces of one length
         variance = (factor**2 - mean.square().sum(-1)).clamp(min=0)
         return variance, 2 * factor
+    if problem.cost.power != 2:
+        return _spread_between(sums, mean, problem.cost)
     x, y = problem.source.positions[0], problem.target.positions[0]
     scale, centre = 2 * factor, y.mean(0)
     squares = (y - centre).square().sum(-1)
@@ -158,3 +160,18 @@ def _spread(sums: PlanSums, mean: Tensor) -> tuple[Tensor, float]:
     low, high = y.amin(0), y.amax(0)
     deviation = float(torch.maximum(partner - low, high - partner).norm(dim=-1).max())
     return scale**2 * variance.clamp(min=0), scale * deviation
+
+
+def _spread_between(sums: PlanSums, mean: Tensor, cost: GroundCost) -> tuple[Tensor, float]:
+    """The same for a power between: the squared length of a force is a power of the distance too."""
+    problem, steep = sums.problem, cost.factor * cost.power
+    kernel = cost.gibbs(sums.eps)
+    kernel = Radial((Term(steep**2, 2 * cost.power - 2),), kernel.rate, kernel.decay)
+    x, y = problem.source.positions, problem.target.positions
+    col = problem.target.log_weights + sums.g / sums.eps
+    row, one = (sums.f / sums.eps)[None], torch.ones_like(y[..., :1])
+    squares = kernel_sum(kernel, x, y, one, row, col, engine=problem.engine, pairs=problem.pairs)
+    points = torch.cat((x[0], y[0]))
+    longest = steep * float((points.amax(0) - points.amin(0)).norm()) ** (cost.power - 1)
+    variance = squares[0, :, 0] / sums.unit.clamp(min=TINY) - mean.square().sum(-1)
+    return variance.clamp(min=0), longest + float(mean.norm(dim=-1).max())

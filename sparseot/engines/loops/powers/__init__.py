@@ -1,0 +1,1 @@
+"""Kept pairs for powers of the distance between the first and the second."""
