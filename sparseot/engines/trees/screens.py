@@ -24,7 +24,7 @@ from ...pairs import partition
 from ..threads import even, share
 from . import cuts
 from .base import Ranges, Reduction
-from .bounds import Unbounded, interval
+from .bounds import Unbounded, corners, of_tiles
 from .rows import Tiles
 
 __all__ = ["screened"]
@@ -37,10 +37,7 @@ WORTH = 1 << 26  # pairs that are worth the search
 FEWEST = 256  # pairs in a tile, on average
 TILES = 1 << 27  # whose bounds fill 1 GiB
 COORDINATES = 8  # in which boxes are small
-CHUNK = 1 << 17  # tiles that are bounded at once
 BUDGET = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
-SAFE = 1.001  # bounds are computed otherwise than entries
-TINY, HUGE = 1e-37, 3e38  # below and above normal numbers of single precision
 FORMULAS = 2  # over the same ranges, whose screens are kept
 
 
@@ -150,12 +147,12 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
     if not _pays(int(offsets[-1]), ranges):
         return None
     boxes = {
-        I: _corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
-        J: _corners(sides[J][columns], ends[:-1]),
+        I: corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
+        J: corners(sides[J][columns], ends[:-1]),
     }
     tiles = owners, starts, blocks, offsets
     try:
-        most, least = _bounds(formula, numbers, boxes, tiles)
+        most, least = of_tiles(formula, numbers, boxes, tiles)
     except Unbounded:
         return None
     return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least)
@@ -216,44 +213,6 @@ def _candidates(ranges: Ranges, firsts: dict[int, int]) -> tuple[Array, Array]:
     ]
     counts = [len(part) for part in parts]
     return np.concatenate(([0], np.cumsum(counts))), np.concatenate(parts).astype(np.int32)
-
-
-def _corners(points: Array, starts: Array) -> tuple[Tensor, Tensor]:
-    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    return torch.from_numpy(low), torch.from_numpy(high)
-
-
-def _bounds(
-    formula: Expr,
-    numbers: dict[Expr, Tensor],
-    boxes: dict[int, tuple[Tensor, Tensor]],
-    tiles: tuple[Array, ...],
-) -> tuple[Array, Array]:
-    """The most and the least that the absolute value of an entry is, in each tile."""
-    owners, starts, blocks, offsets = tiles
-    most, least = (np.empty(offsets[-1], np.float32) for _ in range(2))
-    pieces = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1], CHUNK)))
-    for lo, hi in zip(pieces, [*pieces[1:], len(owners)], strict=True):
-        counts = np.diff(offsets[lo : hi + 1])
-        row = np.repeat(np.arange(lo, hi), counts)
-        place = np.arange(offsets[lo], offsets[hi])
-        met = place - np.repeat(offsets[lo:hi] - starts[owners[lo:hi]], counts)
-        where = {I: torch.from_numpy(row), J: torch.from_numpy(blocks[met]).long()}
-        given, used = {}, {I: 0, J: 0}
-        for s, t in numbers.items():
-            if s.on == P:
-                given[s] = (t[0].double(),) * 2
-                continue
-            span = slice(used[s.on], used[s.on] + s.dim)
-            used[s.on] += s.dim
-            low, high = boxes[s.on]
-            given[s] = low[where[s.on], span], high[where[s.on], span]
-        low, high = (b.expand(len(row), 1)[:, 0] for b in interval(formula, given))
-        large = torch.maximum(-low, high).nan_to_num(nan=torch.inf)
-        small = torch.maximum(low, -high).clamp(min=0).nan_to_num(nan=0.0)
-        most[place] = (large * SAFE).clamp(min=TINY).float().numpy()
-        least[place] = (small / SAFE).clamp(max=HUGE).float().numpy()
-    return most, least
 
 
 def _tiles(screen: Screen, masses: Array, budget: float, lanes: int) -> Tiles:

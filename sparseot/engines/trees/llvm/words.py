@@ -27,7 +27,7 @@ class Words:
 
     def begin(self, name: str, pointers: str, counts: int) -> list[Value]:
         """Opens a function of pointers, to reals ``r``, or integers ``l``, ``s``, and 64-bit numbers."""
-        kinds = {"r": self.real, "l": self.long, "s": self.short}
+        kinds = {"r": self.real, "d": ir.DoubleType(), "l": self.long, "s": self.short}
         types = [kinds[k].as_pointer() for k in pointers] + [self.long] * counts
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         for a in function.args[: len(pointers)]:

@@ -1,0 +1,154 @@
+"""Sums of a symmetric formula over pairs of blocks: each value serves its row and its column.
+
+A piece of rows meets its own columns, for the rows alone, and runs of columns behind it, for both. What the columns of a
+chunk get is added up in the first-level cache, a vector for each; then the vectors of as many columns as there are lanes
+become one. Sums of chunks are added in double precision, in an array of each unit, so threads share none.
+"""
+
+from __future__ import annotations
+
+from ....formulas.trees.expressions import Expr
+from ..base import Reduction
+from .emitter import Emitter
+from .words import Value, ir
+
+__all__ = ["CHUNK", "Mirrored"]
+
+CHUNK = 64  # columns
+CACHE = 16 << 10  # bytes for their sums
+
+
+class Mirrored(Emitter):
+    """``void loop(units, pieces, runs, xs, ys, ps, masks, sums, lo, hi)``: the units from lo to below hi.
+
+    ``units`` has for each the first piece, the one after the last, where its sums begin, less the first place that
+    they are of, and how many they are; ``pieces`` the first run, the one after the last, the first tile, the one after
+    the last, the first own column and the one after the last; ``masks`` is ``(tiles, lanes)``, one for true rows and zero
+    for others. The sums are zeros, ``(R, places)`` for each unit; rows and columns have the same places.
+
+    Args:
+        reduction: two formulas: the one for rows, and that times the factor of rows instead of columns.
+        bits: of numbers.
+        lanes: rows in a tile.
+        width: numbers in a vector of the machine.
+    """
+
+    def __init__(self, reduction: Reduction, bits: int, lanes: int, width: int) -> None:
+        super().__init__(reduction.slots, bits, lanes)
+        self.rows, self.cols = (self._scalars(e) for e in reduction.outputs)
+        self.across = width
+        self.narrow = ir.VectorType(self.real, width)
+        self.double = ir.DoubleType()
+        of_a_column = len(self.cols) * width * bits // 8
+        self.chunk = max(width, min(CHUNK, CACHE // of_a_column // width * width))
+        names = "units", "pieces", "runs", "xs", "ys", "ps", "masks", "sums"
+        *arrays, lo, hi = self.begin("loop", "lllrrrrd", 2)
+        for name, array in zip(names, arrays, strict=True):
+            setattr(self, name, array)
+        self.buffer = self.room(len(self.cols) * self.chunk, self.narrow)
+        with self.loop(lo, hi) as unit:
+            first, last, self.shift, self.pitch = self._numbers(self.units, unit, 4)
+            with self.loop(first, last) as piece:
+                self._piece(piece)
+        self.b.ret_void()
+
+    units: Value
+    pieces: Value
+    runs: Value
+    masks: Value
+    sums: Value
+
+    def _scalars(self, e: Expr) -> list[Expr]:
+        return [self.scalar(e, d) for d in range(e.dim)]
+
+    def _numbers(self, table: Value, row: Value, count: int) -> list[Value]:
+        start = self.times(row, count)
+        return [self.number_at(table, self.plus(start, k)) for k in range(count)]
+
+    def _piece(self, piece: Value) -> None:
+        run, last_run, *self.tiles, self.start, end = self._numbers(self.pieces, piece, 6)
+        with self.loop(self.start, end, self.chunk) as c:
+            self._meet(c, self.smaller(self.b.sub(end, c), self.num(self.chunk)), False)
+        with self.loop(run, last_run) as met:
+            lo, hi = self._numbers(self.runs, met, 2)
+            with self.loop(lo, hi, self.chunk) as c:
+                size = self.smaller(self.b.sub(hi, c), self.num(self.chunk))
+                self._clear(size)
+                self._meet(c, size, True)
+                self._gather(c, size)
+
+    def _clear(self, size: Value) -> None:
+        zero = ir.Constant(self.narrow, [ir.Constant(self.real, 0.0)] * self.across)
+        for r in range(len(self.cols)):
+            with self.loop(0, size, self.across) as k:
+                for i in range(self.across):
+                    place = self.plus(k, r * self.chunk + i)
+                    self.store(zero, self.buffer, self.times(place, self.across))
+
+    def _meet(self, c: Value, size: Value, both: bool) -> None:
+        """The tiles of the piece meet the columns of a chunk."""
+        with self.loop(*self.tiles) as self.tile:
+            totals = self.zeros(len(self.rows))
+            with self.loop(0, size) as j:
+                self.columns = [self.plus(c, j)]
+                for total, body in zip(totals, self.rows, strict=True):
+                    self.increase(total, self.emit(body)[0])
+                for r, body in enumerate(self.cols if both else ()):
+                    place = self.times(self.plus(j, r * self.chunk), self.across)
+                    value = self.load(self.buffer, place, self.narrow)
+                    for part in self._parts(self.emit(body)[0]):
+                        value = self.b.fadd(value, part, flags=("contract",))
+                    self.store(value, self.buffer, place)
+            mask = self.load(self.masks, self.times(self.tile, self.lanes))
+            true = self.b.fcmp_ordered(">", mask, self.splat(0.0))
+            first = self.times(self.b.sub(self.tile, self.tiles[0]), self.lanes)
+            for r, total in enumerate(totals):
+                value = self.b.select(true, self.b.load(total), self.splat(0.0))
+                self._add(r, self.plus(self.start, first), value, self.lanes)
+
+    def _parts(self, vector: Value) -> list[Value]:
+        """Vectors of the machine of which it is made."""
+        return [
+            self._shuffled(vector, vector, range(k, k + self.across))
+            for k in range(0, self.lanes, self.across)
+        ]
+
+    def _shuffled(self, a: Value, b: Value, places: range | list[int]) -> Value:
+        kind = ir.VectorType(self.short, len(places))
+        return self.b.shuffle_vector(a, b, ir.Constant(kind, list(places)))
+
+    def _gather(self, c: Value, size: Value) -> None:
+        """Adds the sums of columns, as many at a time as there are lanes."""
+        w = self.across
+        for r in range(len(self.cols)):
+            with self.loop(0, size, w) as k:
+                place = self.plus(k, r * self.chunk)
+                vectors = [
+                    self.load(self.buffer, self.times(self.plus(place, i), w), self.narrow)
+                    for i in range(w)
+                ]
+                half = w // 2
+                while half:
+                    pairs = zip(vectors[:half], vectors[half:], strict=True)
+                    vectors = [self._folded(a, b, half) for a, b in pairs]
+                    half //= 2
+                self._add(r, self.plus(c, k), vectors[0], w)
+
+    def _folded(self, a: Value, b: Value, half: int) -> Value:
+        """Halves of groups of lanes added: those of a stand before those of b."""
+        w = self.across
+        low = [i + (w - half if i % (2 * half) >= half else 0) for i in range(w)]
+        return self.b.fadd(
+            self._shuffled(a, b, low), self._shuffled(a, b, [i + half for i in low])
+        )
+
+    def _add(self, r: int, place: Value, value: Value, count: int) -> None:
+        """Adds to the sums of some places."""
+        kind = ir.VectorType(self.double, count)
+        if self.bits == 32:
+            value = self.b.fpext(value, kind)
+        at = self.plus(self.plus(self.shift, self.times(self.pitch, r)), place)
+        pointer = self.b.bitcast(self.b.gep(self.sums, [at]), kind.as_pointer())
+        old = self.b.load(pointer)
+        old.align = 8
+        self.b.store(self.b.fadd(old, value), pointer).align = 8
