@@ -14,11 +14,12 @@ import numpy as np
 
 from ..loops.compiled import njit
 
-__all__ = ["cut", "fill"]
+__all__ = ["count", "cut", "fill"]
 
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 SHIFT = 22  # of the bits of a float32: its exponent, and the first digit of its mantissa
 BINS = 1 << (31 - SHIFT)
+NEARLY = 1.00001  # the mirror's bounds may have been rounded otherwise
 
 
 @njit(inline="always", **OPTIONS)
@@ -37,8 +38,8 @@ def _shares(p, owners, starts, blocks, offsets, most, masses, floor, shares):
 
 
 @njit(**OPTIONS)
-def cut(owners, starts, blocks, offsets, most, least, masses, budget, floor, bins, counts, lo, hi):
-    """For pieces lo to hi: what rows certainly have, the first bin that is kept, the number of runs."""
+def cut(owners, starts, blocks, offsets, most, least, masses, budget, floor, bins, lo, hi):
+    """For pieces lo to hi: what rows certainly have, and the first bin that is kept."""
     longest = np.max(starts[1:] - starts[:-1])
     shares = np.empty(longest, np.float32)
     bits = shares.view(np.int32)
@@ -61,25 +62,64 @@ def cut(owners, starts, blocks, offsets, most, least, masses, budget, floor, bin
             left_out += sums[k]
             k += 1
         bins[p] = k
-        before = -2
+
+
+@njit(inline="always", **OPTIONS)
+def _kept(p, owners, starts, blocks, offsets, most, masses, floor, bins, half, shares, kept):
+    """Which tiles of a piece are visited; of halves, those behind it that it or the other piece needs."""
+    size = _shares(p, owners, starts, blocks, offsets, most, masses, floor, shares)
+    bits = shares.view(np.int32)
+    first = starts[owners[p]]
+    for t in range(size):
+        kept[t] = bits[t] >> SHIFT >= bins[p]
+        q = blocks[first + t]
+        if half and q <= p:
+            kept[t] = False
+        elif half and not kept[t]:
+            worst = 0.0
+            for r in range(masses.shape[1]):
+                mass = masses[p, r]
+                if mass > 0.0:
+                    worst = max(worst, mass / floor[q, r])
+            shares[t] = worst * most[offsets[p] + t] * NEARLY
+            kept[t] = bits[t] >> SHIFT >= bins[q]
+    return size
+
+
+@njit(**OPTIONS)
+def count(
+    owners, starts, blocks, offsets, most, masses, floor, bins, half, counts, own, lo, hi
+):
+    """The number of runs of columns that pieces lo to hi meet, and whether they may meet their own rows."""
+    longest = np.max(starts[1:] - starts[:-1])
+    shares, kept = np.empty(longest, np.float32), np.empty(longest, np.bool_)
+    for p in range(lo, hi):
+        size = _kept(
+            p, owners, starts, blocks, offsets, most, masses, floor, bins, half, shares, kept
+        )
+        first, before = starts[owners[p]], -2
         for t in range(size):
-            if bits[t] >> SHIFT >= k:
+            own[p] |= blocks[first + t] == p
+            if kept[t]:
                 counts[p] += blocks[first + t] != before + 1
                 before = blocks[first + t]
 
 
 @njit(**OPTIONS)
-def fill(owners, starts, blocks, offsets, most, masses, floor, bins, ends, places, runs, lo, hi):
+def fill(
+    owners, starts, blocks, offsets, most, masses, floor, bins, half, ends, places, runs, lo, hi
+):
     """The runs of columns of pieces lo to hi: ``ends`` of the column blocks, ``places`` among the runs."""
     longest = np.max(starts[1:] - starts[:-1])
-    shares = np.empty(longest, np.float32)
-    bits = shares.view(np.int32)
+    shares, kept = np.empty(longest, np.float32), np.empty(longest, np.bool_)
     for p in range(lo, hi):
-        size = _shares(p, owners, starts, blocks, offsets, most, masses, floor, shares)
+        size = _kept(
+            p, owners, starts, blocks, offsets, most, masses, floor, bins, half, shares, kept
+        )
         first = starts[owners[p]]
         run, before = places[p] - 1, -2
         for t in range(size):
-            if bits[t] >> SHIFT >= bins[p]:
+            if kept[t]:
                 block = blocks[first + t]
                 if block != before + 1:
                     run += 1

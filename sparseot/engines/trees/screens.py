@@ -25,7 +25,8 @@ from ..threads import even, share
 from . import cuts
 from .base import Ranges, Reduction
 from .bounds import Unbounded, corners, of_tiles
-from .rows import Tiles
+from .rows import Tiles, candidates
+from .symmetric import Halves, halves, is_symmetric, kept_both_ways
 
 __all__ = ["screened"]
 
@@ -56,6 +57,8 @@ class Screen:
         ends: ``(C + 1,)`` where column blocks begin.
         tiles: the owners of pieces, their column blocks, and where the bounds of each piece begin.
         most, least: bounds.
+        symmetric: whether rows and columns are the same, and so are entries and those across the diagonal;
+            bounds are finite.
     """
 
     rows: Array
@@ -65,12 +68,74 @@ class Screen:
     tiles: tuple[Array, Array, Array, Array]
     most: Array
     least: Array
+    symmetric: bool
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A screen, and the vector of one product.
+
+    Attributes:
+        screen: what is known of the formula.
+        factor: the leaf of the vector, or None for sums of the formula alone.
+        vector: ``(1, M, R)``
+        masses: ``(C, R)`` sums of its absolute values over blocks of columns.
+    """
+
+    screen: Screen
+    factor: Expr | None
+    vector: Tensor
+    masses: Array
+
+    def moved(self, slots: Sequence[Expr], tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Tensors whose columns stand in the order of the blocks."""
+        order = self.screen.columns
+        pairs = zip(slots, tensors, strict=True)
+        return [t[:, order] if s.on == J else t for s, t in pairs]
+
+    def runs(self, half: bool) -> tuple[Array, Array, Array]:
+        """The number of runs of columns that each piece has to meet, whether it meets itself, and the runs.
+
+        Of halves, runs lie behind the piece.
+        """
+        screen, masses = self.screen, self.masses
+        pieces = len(screen.heights)
+        shares, budget = even(pieces, 64), BUDGET[self.vector.dtype]
+        floor, bins = np.zeros((pieces, masses.shape[1])), np.zeros(pieces, np.int64)
+        share(
+            cuts.cut, shares, *screen.tiles, screen.most, screen.least, masses, budget, floor, bins
+        )
+        known = (*screen.tiles, screen.most, masses, floor, bins, half)
+        counts, own = np.zeros(pieces, np.int64), np.zeros(pieces, np.bool_)
+        share(cuts.count, shares, *known, counts, own)
+        places = np.concatenate(([0], np.cumsum(counts)))
+        runs = np.empty((places[-1], 2), np.int64)
+        share(cuts.fill, shares, *known, screen.ends, places, runs)
+        return counts, own, runs
+
+    def tiles(self, lanes: int) -> Tiles:
+        """Tiles of as many rows as there are lanes, and the runs of columns that they meet."""
+        counts, _, runs = self.runs(False)
+        ends = np.cumsum(counts)
+        screen, pieces = self.screen, len(counts)
+        first = np.arange(0, screen.rows.shape[1], lanes)
+        rows = screen.rows.reshape(pieces, len(first), lanes)
+        kept = first < screen.heights[:, None]
+        true = (first[:, None] + np.arange(lanes)) < screen.heights[:, None, None]
+        number = np.repeat(np.arange(pieces), kept.sum(1))
+        table = np.stack(((ends - counts)[number], ends[number], np.zeros_like(number)), 1)
+        arrays = rows[kept], true[kept], table, runs
+        return Tiles(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+
+    def halves(self, lanes: int) -> Halves:
+        """Tiles on and behind the diagonal, of a symmetric screen."""
+        return halves(self.screen.ends, *self.runs(True), lanes)
 
 
 def screened(
-    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges, lanes: int
-) -> tuple[Tiles, list[Tensor]] | None:
-    """The tiles that a sum over ranges has to visit, and tensors whose columns stand in their order.
+    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges
+) -> Weighed | None:
+    """What is known of a sum over ranges, that tells which tiles it has to visit.
 
     None for formulas without bounds, and at the first sum of some numbers: bounds cost as much as one.
     """
@@ -87,13 +152,7 @@ def screened(
         return None
     v = tensors[0].new_ones(1, len(screen.columns), 1) if factor is None else tensors[factor.attr]
     masses = np.add.reduceat(v[0, screen.columns].double().abs().numpy(), screen.ends[:-1])
-    if not np.isfinite(masses).all():
-        return None
-    moved = [
-        t[:, screen.columns] if s.on == J else t
-        for s, t in zip(reduction.slots, tensors, strict=True)
-    ]
-    return _tiles(screen, masses, BUDGET[v.dtype], lanes), moved
+    return Weighed(screen, factor, v, masses) if np.isfinite(masses).all() else None
 
 
 def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
@@ -139,9 +198,15 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
     size = BLOCK if ranges.pairs < MANY else LARGE
     if not _pays(_fewest(ranges, size), ranges):
         return None
-    columns, ends, firsts = _columns(sides[J], ranges, size)
-    rows, heights, owners = _rows(sides[I], ranges, size)
-    starts, blocks = _candidates(ranges, firsts)
+    cells = np.unique(np.concatenate(([0, len(sides[J])], ranges.columns.ravel())))
+    all_cells = np.unique(np.concatenate((cells, ranges.rows.ravel())))
+    symmetric = is_symmetric(formula, numbers) and kept_both_ways(ranges, all_cells)
+    columns, ends, firsts = _columns(sides[J], all_cells if symmetric else cells, size)
+    rows, heights, owners = (
+        _same_rows(ranges, columns, ends, size) if symmetric else _rows(sides[I], ranges, size)
+    )
+    starts, blocks = candidates(ranges, firsts)
+    starts = np.append(starts, starts[-1])  # of rows that nothing owns
     counts = np.diff(starts)[owners]
     offsets = np.concatenate(([0], np.cumsum(counts)))
     if not _pays(int(offsets[-1]), ranges):
@@ -155,7 +220,8 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
         most, least = of_tiles(formula, numbers, boxes, tiles)
     except Unbounded:
         return None
-    return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least)
+    symmetric = symmetric and bool(np.isfinite(most).all())
+    return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least, symmetric)
 
 
 def _pays(tiles: int, ranges: Ranges) -> bool:
@@ -169,11 +235,10 @@ def _fewest(ranges: Ranges, size: int) -> int:
     return int((heights * (ends[ranges.slices] - ends[ranges.opens])).sum())
 
 
-def _columns(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, dict[int, int]]:
-    """Columns in order, where their blocks begin, and the block that begins at each end of a run."""
-    cuts = np.unique(np.concatenate(([0, len(points)], ranges.columns.ravel())))
+def _columns(points: Array, cells: Array, size: int) -> tuple[Array, Array, dict[int, int]]:
+    """Columns in order, where their blocks begin, and the block that begins at each end of a cell."""
     orders, sizes, firsts, count = [], [], {0: 0}, 0
-    for lo, hi in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+    for lo, hi in zip(cells[:-1].tolist(), cells[1:].tolist(), strict=True):
         part = partition(points[lo:hi], size)
         orders.append(lo + part.order)
         sizes.append(np.diff(part.starts))
@@ -195,64 +260,18 @@ def _rows(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, Array
     return np.concatenate(members), np.concatenate(heights), np.concatenate(owners)
 
 
+def _same_rows(
+    ranges: Ranges, columns: Array, ends: Array, size: int
+) -> tuple[Array, Array, Array]:
+    """The same of rows that stand in the blocks of columns."""
+    places = np.minimum(ends[:-1, None] + np.arange(size), ends[1:, None] - 1)
+    order = np.flatnonzero(ranges.rows[:, 0] < ranges.rows[:, 1])
+    order = order[np.argsort(ranges.rows[order, 0])]
+    at = np.searchsorted(ranges.rows[order, 0], ends[:-1], side="right") - 1
+    met = (at >= 0) & (ends[:-1] < ranges.rows[order[at], 1])
+    return columns[places], np.diff(ends), np.where(met, order[at], len(ranges.rows))
+
+
 def _padded(order: Array, size: int) -> Array:
     places = np.minimum(np.arange(-(-len(order) // size) * size), len(order) - 1)
     return order[places].reshape(-1, size)
-
-
-def _candidates(ranges: Ranges, firsts: dict[int, int]) -> tuple[Array, Array]:
-    """The column blocks that each block of rows meets, as a CSR matrix."""
-    first, last = (
-        np.array([firsts[c] for c in ranges.columns[:, k].tolist()], np.int64) for k in (0, 1)
-    )
-    lengths = last - first
-    ends = np.concatenate(([0], np.cumsum(lengths)))
-    all_blocks = np.arange(ends[-1]) - np.repeat(ends[:-1] - first, lengths)
-    parts = [
-        all_blocks[ends[a] : ends[b]] for a, b in zip(ranges.opens, ranges.slices, strict=True)
-    ]
-    counts = [len(part) for part in parts]
-    return np.concatenate(([0], np.cumsum(counts))), np.concatenate(parts).astype(np.int32)
-
-
-def _tiles(screen: Screen, masses: Array, budget: float, lanes: int) -> Tiles:
-    """Tiles of as many rows as there are lanes, and the runs of columns that they meet."""
-    owners, *_ = screen.tiles
-    pieces = len(owners)
-    floor = np.zeros((pieces, masses.shape[1]))
-    bins, counts = np.zeros(pieces, np.int64), np.zeros(pieces, np.int64)
-    shares = even(pieces, 64)
-    share(
-        cuts.cut,
-        shares,
-        *screen.tiles,
-        screen.most,
-        screen.least,
-        masses,
-        budget,
-        floor,
-        bins,
-        counts,
-    )
-    places = np.concatenate(([0], np.cumsum(counts)))
-    runs = np.empty((places[-1], 2), np.int64)
-    share(
-        cuts.fill,
-        shares,
-        *screen.tiles,
-        screen.most,
-        masses,
-        floor,
-        bins,
-        screen.ends,
-        places,
-        runs,
-    )
-    first = np.arange(0, screen.rows.shape[1], lanes)
-    rows = screen.rows.reshape(pieces, len(first), lanes)
-    kept = first < screen.heights[:, None]
-    true = (first[:, None] + np.arange(lanes)) < screen.heights[:, None, None]
-    number = np.repeat(np.arange(pieces), kept.sum(1))
-    table = np.stack((places[number], places[number + 1], np.zeros_like(number)), 1)
-    arrays = rows[kept], true[kept], table, runs
-    return Tiles(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))

@@ -78,8 +78,9 @@ class Words:
 
     def load(self, base: Value, place: int | Value, kind: Any = None) -> Value:
         """The vector that begins at a place of an array."""
-        found = self.b.load(self._pointer(base, place, kind or self.vector))
-        found.align = (kind or self.vector).element.width // 8 if kind else self.bits // 8
+        kind = kind or self.vector
+        found = self.b.load(self._pointer(base, place, kind))
+        found.align = getattr(kind.element, "width", self.bits) // 8
         return found
 
     def store(self, value: Value, base: Value, place: int | Value) -> None:
