@@ -10,7 +10,7 @@ from __future__ import annotations
 from ....formulas.trees.expressions import Expr
 from ..base import Reduction
 from .emitter import Emitter
-from .words import Value, ir
+from .words import FREE, Value, ir
 
 __all__ = ["CHUNK", "Mirrored"]
 
@@ -67,44 +67,41 @@ class Mirrored(Emitter):
 
     def _piece(self, piece: Value) -> None:
         run, last_run, *self.tiles, self.start, end = self._numbers(self.pieces, piece, 6)
+        first, last = self.tiles
         with self.loop(self.start, end, self.chunk) as c:
-            self._meet(c, self.smaller(self.b.sub(end, c), self.num(self.chunk)), False)
+            size = self.smaller(self.b.sub(end, c), self.num(self.chunk))
+            with self.loop(first, last) as self.tile:
+                self._meet(c, size)
         with self.loop(run, last_run) as met:
             lo, hi = self._numbers(self.runs, met, 2)
             with self.loop(lo, hi, self.chunk) as c:
                 size = self.smaller(self.b.sub(hi, c), self.num(self.chunk))
-                self._clear(size)
-                self._meet(c, size, True)
+                with self.loop(first, self.plus(first, 1)) as self.tile:
+                    self._meet(c, size, True, True)
+                with self.loop(self.plus(first, 1), last) as self.tile:
+                    self._meet(c, size, True)
                 self._gather(c, size)
 
-    def _clear(self, size: Value) -> None:
-        zero = ir.Constant(self.narrow, [ir.Constant(self.real, 0.0)] * self.across)
-        for r in range(len(self.cols)):
-            with self.loop(0, size, self.across) as k:
-                for i in range(self.across):
-                    place = self.plus(k, r * self.chunk + i)
-                    self.store(zero, self.buffer, self.times(place, self.across))
-
-    def _meet(self, c: Value, size: Value, both: bool) -> None:
-        """The tiles of the piece meet the columns of a chunk."""
-        with self.loop(*self.tiles) as self.tile:
-            totals = self.zeros(len(self.rows))
-            with self.loop(0, size) as j:
-                self.columns = [self.plus(c, j)]
-                for total, body in zip(totals, self.rows, strict=True):
-                    self.increase(total, self.emit(body)[0])
-                for r, body in enumerate(self.cols if both else ()):
-                    place = self.times(self.plus(j, r * self.chunk), self.across)
-                    value = self.load(self.buffer, place, self.narrow)
-                    for part in self._parts(self.emit(body)[0]):
-                        value = self.b.fadd(value, part, flags=("contract",))
-                    self.store(value, self.buffer, place)
-            mask = self.load(self.masks, self.times(self.tile, self.lanes))
-            true = self.b.fcmp_ordered(">", mask, self.splat(0.0))
-            first = self.times(self.b.sub(self.tile, self.tiles[0]), self.lanes)
-            for r, total in enumerate(totals):
-                value = self.b.select(true, self.b.load(total), self.splat(0.0))
-                self._add(r, self.plus(self.start, first), value, self.lanes)
+    def _meet(self, c: Value, size: Value, both: bool = False, fresh: bool = False) -> None:
+        """A tile meets the columns of a chunk; their sums are written anew, or added to those of other tiles."""
+        totals = self.zeros(len(self.rows))
+        with self.loop(0, size) as j:
+            self.columns = [self.plus(c, j)]
+            for total, body in zip(totals, self.rows, strict=True):
+                self.increase(total, self.emit(body)[0])
+            for r, body in enumerate(self.cols if both else ()):
+                place = self.times(self.plus(j, r * self.chunk), self.across)
+                parts = self._parts(self.emit(body)[0])
+                value = parts.pop() if fresh else self.load(self.buffer, place, self.narrow)
+                for part in parts:
+                    value = self.b.fadd(value, part, flags=FREE)
+                self.store(value, self.buffer, place)
+        mask = self.load(self.masks, self.times(self.tile, self.lanes))
+        true = self.b.fcmp_ordered(">", mask, self.splat(0.0))
+        first = self.times(self.b.sub(self.tile, self.tiles[0]), self.lanes)
+        for r, total in enumerate(totals):
+            value = self.b.select(true, self.b.load(total), self.splat(0.0))
+            self._add(r, self.plus(self.start, first), value, self.lanes)
 
     def _parts(self, vector: Value) -> list[Value]:
         """Vectors of the machine of which it is made."""
@@ -132,7 +129,12 @@ class Mirrored(Emitter):
                     pairs = zip(vectors[:half], vectors[half:], strict=True)
                     vectors = [self._folded(a, b, half) for a, b in pairs]
                     half //= 2
-                self._add(r, self.plus(c, k), vectors[0], w)
+                left = self.spread(self.b.trunc(self.b.sub(size, k), self.short), w)
+                numbers = ir.Constant(left.type, list(range(w)))
+                nothing = ir.Constant(self.narrow, [ir.Constant(self.real, 0.0)] * w)
+                true = self.b.icmp_signed("<", numbers, left)
+                value = self.b.select(true, vectors[0], nothing)
+                self._add(r, self.plus(c, k), value, w)
 
     def _folded(self, a: Value, b: Value, half: int) -> Value:
         """Halves of groups of lanes added: those of a stand before those of b."""
