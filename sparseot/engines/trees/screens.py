@@ -79,7 +79,7 @@ class Weighed:
         screen: what is known of the formula.
         factor: the leaf of the vector, or None for sums of the formula alone.
         vector: ``(1, M, R)``
-        masses: ``(C, R)`` sums of its absolute values over blocks of columns.
+        masses: ``(R, C)`` sums of its absolute values over blocks of columns.
     """
 
     screen: Screen
@@ -98,19 +98,16 @@ class Weighed:
 
         Of halves, runs lie behind the piece.
         """
-        screen, masses = self.screen, self.masses
-        pieces = len(screen.heights)
+        screen, pieces = self.screen, len(self.screen.heights)
         shares, budget = even(pieces, 64), BUDGET[self.vector.dtype]
-        floor, bins = np.zeros((pieces, masses.shape[1])), np.zeros(pieces, np.int64)
-        share(
-            cuts.cut, shares, *screen.tiles, screen.most, screen.least, masses, budget, floor, bins
-        )
-        known = (*screen.tiles, screen.most, masses, floor, bins, half)
+        levels, kept = np.empty((len(self.masses), pieces)), np.empty(len(screen.most), np.bool_)
+        known = *screen.tiles, screen.most
+        share(cuts.cut, shares, *known, screen.least, self.masses, budget, levels)
         counts, own = np.zeros(pieces, np.int64), np.zeros(pieces, np.bool_)
-        share(cuts.count, shares, *known, counts, own)
+        share(cuts.count, shares, *known, self.masses, levels, half, kept, counts, own)
         places = np.concatenate(([0], np.cumsum(counts)))
         runs = np.empty((places[-1], 2), np.int64)
-        share(cuts.fill, shares, *known, screen.ends, places, runs)
+        share(cuts.fill, shares, *screen.tiles, kept, screen.ends, places, runs)
         return counts, own, runs
 
     def tiles(self, lanes: int) -> Tiles:
@@ -151,7 +148,8 @@ def screened(
     if screen is None:
         return None
     v = tensors[0].new_ones(1, len(screen.columns), 1) if factor is None else tensors[factor.attr]
-    masses = np.add.reduceat(v[0, screen.columns].double().abs().numpy(), screen.ends[:-1])
+    moved = v[0, screen.columns].T.double().abs().contiguous().numpy()
+    masses = np.add.reduceat(moved, screen.ends[:-1], axis=1)
     return Weighed(screen, factor, v, masses) if np.isfinite(masses).all() else None
 
 
