@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...formulas.trees.algebra import is_const
-from ...formulas.trees.expressions import Expr, I, J, P, pairwise, rebuilt
+from ...formulas.trees.expressions import Expr, I, J, pairwise, rebuilt
 from ...formulas.trees.slots import leaves, slot
 from ...pairs import partition
 from ..threads import even, share
@@ -129,9 +129,7 @@ class Weighed:
         return halves(self.screen.ends, *self.runs(True), lanes)
 
 
-def screened(
-    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges
-) -> Weighed | None:
+def screened(reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges) -> Weighed | None:
     """What is known of a sum over ranges, that tells which tiles it has to visit.
 
     None for formulas without bounds, and at the first sum of some numbers: bounds cost as much as one.

@@ -7,7 +7,6 @@ become one. Sums of chunks are added in double precision, in an array of each un
 
 from __future__ import annotations
 
-from ....formulas.trees.expressions import Expr
 from ..base import Reduction
 from .emitter import Emitter
 from .words import FREE, Value, ir
@@ -30,17 +29,18 @@ class Mirrored(Emitter):
         reduction: two formulas: the one for rows, and that times the factor of rows instead of columns.
         bits: of numbers.
         lanes: rows in a tile.
-        width: numbers in a vector of the machine.
+        across: numbers in a vector of the machine.
     """
 
-    def __init__(self, reduction: Reduction, bits: int, lanes: int, width: int) -> None:
+    def __init__(self, reduction: Reduction, bits: int, lanes: int, across: int) -> None:
         super().__init__(reduction.slots, bits, lanes)
-        self.rows, self.cols = (self._scalars(e) for e in reduction.outputs)
-        self.across = width
-        self.narrow = ir.VectorType(self.real, width)
-        self.double = ir.DoubleType()
-        of_a_column = len(self.cols) * width * bits // 8
-        self.chunk = max(width, min(CHUNK, CACHE // of_a_column // width * width))
+        self.rows, self.cols = (
+            [self.scalar(e, d) for d in range(e.dim)] for e in reduction.outputs
+        )
+        self.across = across
+        self.narrow = ir.VectorType(self.real, across)
+        of_a_column = len(self.cols) * across * bits // 8
+        self.chunk = max(across, min(CHUNK, CACHE // of_a_column // across * across))
         names = "units", "pieces", "runs", "xs", "ys", "ps", "masks", "sums"
         *arrays, lo, hi = self.begin("loop", "lllrrrrd", 2)
         for name, array in zip(names, arrays, strict=True):
@@ -57,9 +57,6 @@ class Mirrored(Emitter):
     runs: Value
     masks: Value
     sums: Value
-
-    def _scalars(self, e: Expr) -> list[Expr]:
-        return [self.scalar(e, d) for d in range(e.dim)]
 
     def _numbers(self, table: Value, row: Value, count: int) -> list[Value]:
         start = self.times(row, count)
@@ -140,13 +137,11 @@ class Mirrored(Emitter):
         """Halves of groups of lanes added: those of a stand before those of b."""
         w = self.across
         low = [i + (w - half if i % (2 * half) >= half else 0) for i in range(w)]
-        return self.b.fadd(
-            self._shuffled(a, b, low), self._shuffled(a, b, [i + half for i in low])
-        )
+        return self.b.fadd(self._shuffled(a, b, low), self._shuffled(a, b, [i + half for i in low]))
 
     def _add(self, r: int, place: Value, value: Value, count: int) -> None:
         """Adds to the sums of some places."""
-        kind = ir.VectorType(self.double, count)
+        kind = ir.VectorType(ir.DoubleType(), count)
         if self.bits == 32:
             value = self.b.fpext(value, kind)
         at = self.plus(self.plus(self.shift, self.times(self.pitch, r)), place)
