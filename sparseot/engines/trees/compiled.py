@@ -250,9 +250,8 @@ def _row_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Pro
 
 @lru_cache(1024)
 def _mirrored_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
-    across = machine.bits // bits
-    lanes = across if reduction.width > 8 else 2 * across
-    return compiled(Mirrored(reduction, bits, lanes, across).text(), machine, 8, 2), lanes
+    lanes = machine.bits // bits
+    return compiled(Mirrored(reduction, bits, lanes).text(), machine, 8, 2), lanes
 
 
 @lru_cache(1024)

@@ -28,24 +28,21 @@ class Mirrored(Emitter):
     Args:
         reduction: two formulas: the one for rows, and that times the factor of rows instead of columns.
         bits: of numbers.
-        lanes: rows in a tile.
-        across: numbers in a vector of the machine.
+        lanes: rows in a tile, and numbers in a vector of the machine.
     """
 
-    def __init__(self, reduction: Reduction, bits: int, lanes: int, across: int) -> None:
+    def __init__(self, reduction: Reduction, bits: int, lanes: int) -> None:
         super().__init__(reduction.slots, bits, lanes)
         self.rows, self.cols = (
             [self.scalar(e, d) for d in range(e.dim)] for e in reduction.outputs
         )
-        self.across = across
-        self.narrow = ir.VectorType(self.real, across)
-        of_a_column = len(self.cols) * across * bits // 8
-        self.chunk = max(across, min(CHUNK, CACHE // of_a_column // across * across))
+        of_a_column = len(self.cols) * lanes * bits // 8
+        self.chunk = max(lanes, min(CHUNK, CACHE // of_a_column // lanes * lanes))
         names = "units", "pieces", "runs", "xs", "ys", "ps", "masks", "sums"
         *arrays, lo, hi = self.begin("loop", "lllrrrrd", 2)
         for name, array in zip(names, arrays, strict=True):
             setattr(self, name, array)
-        self.buffer = self.room(len(self.cols) * self.chunk, self.narrow)
+        self.buffer = self.room(len(self.cols) * self.chunk)
         with self.loop(lo, hi) as unit:
             first, last, self.shift, self.pitch = self._numbers(self.units, unit, 4)
             with self.loop(first, last) as piece:
@@ -87,25 +84,17 @@ class Mirrored(Emitter):
             for total, body in zip(totals, self.rows, strict=True):
                 self.increase(total, self.emit(body)[0])
             for r, body in enumerate(self.cols if both else ()):
-                place = self.times(self.plus(j, r * self.chunk), self.across)
-                parts = self._parts(self.emit(body)[0])
-                value = parts.pop() if fresh else self.load(self.buffer, place, self.narrow)
-                for part in parts:
-                    value = self.b.fadd(value, part, flags=FREE)
+                place = self.times(self.plus(j, r * self.chunk), self.lanes)
+                value = self.emit(body)[0]
+                if not fresh:
+                    value = self.b.fadd(self.load(self.buffer, place), value, flags=FREE)
                 self.store(value, self.buffer, place)
         mask = self.load(self.masks, self.times(self.tile, self.lanes))
         true = self.b.fcmp_ordered(">", mask, self.splat(0.0))
         first = self.times(self.b.sub(self.tile, self.tiles[0]), self.lanes)
         for r, total in enumerate(totals):
             value = self.b.select(true, self.b.load(total), self.splat(0.0))
-            self._add(r, self.plus(self.start, first), value, self.lanes)
-
-    def _parts(self, vector: Value) -> list[Value]:
-        """Vectors of the machine of which it is made."""
-        return [
-            self._shuffled(vector, vector, range(k, k + self.across))
-            for k in range(0, self.lanes, self.across)
-        ]
+            self._add(r, self.plus(self.start, first), value)
 
     def _shuffled(self, a: Value, b: Value, places: range | list[int]) -> Value:
         kind = ir.VectorType(self.short, len(places))
@@ -113,35 +102,31 @@ class Mirrored(Emitter):
 
     def _gather(self, c: Value, size: Value) -> None:
         """Adds the sums of columns, as many at a time as there are lanes."""
-        w = self.across
+        w = self.lanes
         for r in range(len(self.cols)):
             with self.loop(0, size, w) as k:
                 place = self.plus(k, r * self.chunk)
                 vectors = [
-                    self.load(self.buffer, self.times(self.plus(place, i), w), self.narrow)
-                    for i in range(w)
+                    self.load(self.buffer, self.times(self.plus(place, i), w)) for i in range(w)
                 ]
                 half = w // 2
                 while half:
                     pairs = zip(vectors[:half], vectors[half:], strict=True)
                     vectors = [self._folded(a, b, half) for a, b in pairs]
                     half //= 2
-                left = self.spread(self.b.trunc(self.b.sub(size, k), self.short), w)
-                numbers = ir.Constant(left.type, list(range(w)))
-                nothing = ir.Constant(self.narrow, [ir.Constant(self.real, 0.0)] * w)
-                true = self.b.icmp_signed("<", numbers, left)
-                value = self.b.select(true, vectors[0], nothing)
-                self._add(r, self.plus(c, k), value, w)
+                left = self.spread(self.b.trunc(self.b.sub(size, k), self.short))
+                true = self.b.icmp_signed("<", ir.Constant(left.type, list(range(w))), left)
+                self._add(r, self.plus(c, k), self.b.select(true, vectors[0], self.splat(0.0)))
 
     def _folded(self, a: Value, b: Value, half: int) -> Value:
         """Halves of groups of lanes added: those of a stand before those of b."""
-        w = self.across
+        w = self.lanes
         low = [i + (w - half if i % (2 * half) >= half else 0) for i in range(w)]
         return self.b.fadd(self._shuffled(a, b, low), self._shuffled(a, b, [i + half for i in low]))
 
-    def _add(self, r: int, place: Value, value: Value, count: int) -> None:
+    def _add(self, r: int, place: Value, value: Value) -> None:
         """Adds to the sums of some places."""
-        kind = ir.VectorType(ir.DoubleType(), count)
+        kind = ir.VectorType(ir.DoubleType(), self.lanes)
         if self.bits == 32:
             value = self.b.fpext(value, kind)
         at = self.plus(self.plus(self.shift, self.times(self.pitch, r)), place)

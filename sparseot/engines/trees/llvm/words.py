@@ -65,13 +65,12 @@ class Words:
         kind = kind or self.vector
         return ir.Constant(kind, [ir.Constant(kind.element, value)] * self.lanes)
 
-    def spread(self, scalar: Value, lanes: int | None = None) -> Value:
+    def spread(self, scalar: Value) -> Value:
         """One number in all lanes."""
-        lanes = lanes or self.lanes
-        kind = ir.VectorType(scalar.type, lanes)
+        kind = ir.VectorType(scalar.type, self.lanes)
         none = ir.Constant(kind, ir.Undefined)
         first = self.b.insert_element(none, scalar, ir.Constant(self.short, 0))
-        zeros = ir.Constant(ir.VectorType(self.short, lanes), [0] * lanes)
+        zeros = ir.Constant(ir.VectorType(self.short, self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(first, none, zeros)
 
     def _pointer(self, base: Value, place: Value, kind: Any) -> Value:
