@@ -142,7 +142,7 @@ class Compiled(TreeEngine):
         masks = tiles.true.to(xs.dtype)
         xs[:, -moved[-1].shape[-1] :] *= masks[:, None]
         most = max(1, NUMBERS // (len(order) * reduction.width))
-        units, windows, total = cut_evenly(tiles, min(_shares(1), most), reduction.width)
+        units, windows, total = cut_evenly(tiles, min(2 * _shares(1), most), reduction.width)
         sums = torch.zeros(total, dtype=torch.float64)
         arrays = (units, tiles.pieces, tiles.runs, xs, ys, ps, masks, sums)
         share(program.call, list(range(len(units) + 1)), *(t.data_ptr() for t in arrays))
