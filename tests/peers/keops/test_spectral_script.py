@@ -142,6 +142,7 @@ def test_the_roll_of_ten_thousand_points():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a minute where both cores are free
 def test_the_roll_of_a_hundred_thousand_points():
     """The script whole, some seven hundred products, beside another solver, which has all pairs, by Fourier series."""
     x, _, _, K, kept = on_cells(ours(), 100_000)
