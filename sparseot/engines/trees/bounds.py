@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...formulas.trees.expressions import Expr, ordered
+from ...formulas.trees.expressions import Expr, I, J, P, ordered
 
-__all__ = ["Interval", "Unbounded", "interval"]
+__all__ = ["Interval", "Unbounded", "corners", "interval", "of_tiles"]
 
 Interval = tuple[Tensor, Tensor]  # the least and the largest values, ``(..., D)``
+Array = np.ndarray[Any, Any]
+CHUNK = 1 << 17  # tiles that are bounded at once
+SAFE = 1.001  # bounds are computed otherwise than entries
+TINY, HUGE = 1e-37, 3e38  # below and above normal numbers of single precision
 
 
 class Unbounded(TypeError):
@@ -90,3 +96,49 @@ ARITHMETIC: dict[str, Callable[..., Interval]] = {
     "mul": _product,
     "div": _quotient,
 }
+
+
+def corners(points: Array, starts: Array) -> Interval:
+    """The boxes of runs of points that begin at ``starts``."""
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    return torch.from_numpy(low), torch.from_numpy(high)
+
+
+def of_tiles(
+    formula: Expr,
+    numbers: Mapping[Expr, Tensor],
+    boxes: Mapping[int, Interval],
+    tiles: tuple[Array, ...],
+) -> tuple[Array, Array]:
+    """The most and the least that the absolute value of an entry is, in each tile.
+
+    Args:
+        formula: between slots.
+        numbers: of each slot, ``(1, N, D)``, ``(1, M, D)`` or ``(1, 1, D)``.
+        boxes: of the numbers of rows and of columns, side by side, for each piece and each block.
+        tiles: the owner of each piece; where the blocks of each owner begin; blocks; where tiles of each piece begin.
+    """
+    owners, starts, blocks, offsets = tiles
+    most, least = (np.empty(offsets[-1], np.float32) for _ in range(2))
+    pieces = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1], CHUNK)))
+    for lo, hi in zip(pieces, [*pieces[1:], len(owners)], strict=True):
+        counts = np.diff(offsets[lo : hi + 1])
+        row = np.repeat(np.arange(lo, hi), counts)
+        place = np.arange(offsets[lo], offsets[hi])
+        met = place - np.repeat(offsets[lo:hi] - starts[owners[lo:hi]], counts)
+        where = {I: torch.from_numpy(row), J: torch.from_numpy(blocks[met]).long()}
+        given, used = {}, {I: 0, J: 0}
+        for s, t in numbers.items():
+            if s.on == P:
+                given[s] = (t[0].double(),) * 2
+                continue
+            span = slice(used[s.on], used[s.on] + s.dim)
+            used[s.on] += s.dim
+            low, high = boxes[s.on]
+            given[s] = low[where[s.on], span], high[where[s.on], span]
+        low, high = (b.expand(len(row), 1)[:, 0] for b in interval(formula, given))
+        large = torch.maximum(-low, high).nan_to_num(nan=torch.inf)
+        small = torch.maximum(low, -high).clamp(min=0).nan_to_num(nan=0.0)
+        most[place] = (large * SAFE).clamp(min=TINY).float().numpy()
+        least[place] = (small / SAFE).clamp(max=HUGE).float().numpy()
+    return most, least

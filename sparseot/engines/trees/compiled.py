@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,11 +17,16 @@ from .base import Ranges, Reduction, TreeEngine, extent
 from .llvm.both import TwoSided
 from .llvm.build import Machine, Program, compiled, this_machine
 from .llvm.least import Least
+from .llvm.mirrored import Mirrored
 from .llvm.programs import GROUP, RowProgram, is_small
 from .llvm.softmax import Softmax
 from .llvm.sums import LargeSum, SmallSum
-from .rows import Tiles, one_sided, packed, tiles_of, unpacked
+from .rows import one_sided, packed, tiles_of, unpacked
 from .scalars import MOST, Unprintable, bodies
+from .symmetric import SPARE, cut_evenly, mirrored
+
+if TYPE_CHECKING:
+    from .screens import Weighed
 
 __all__ = ["Compiled"]
 
@@ -105,9 +110,15 @@ class Compiled(TreeEngine):
         """The outputs of a program for rows, ``(B, N, width)``, and its columns; ``unmet`` in other rows."""
         items, n, m = extent(reduction.slots, tensors)
         bits = BITS[tensors[0].dtype]
+        weighed = _weighed(reduction, tensors, ranges)
+        if weighed is not None and weighed.screen.symmetric and _is_light(reduction):
+            return self._mirrored(reduction, tensors, weighed), torch.empty(0)
         program, lanes = _row_program(reduction, bits, self.machine)
-        tiles, tensors = _visited(reduction, tensors, ranges, lanes)
-        xs, ys, ps = _packed(reduction.slots, tensors, tiles, (items, n, m))
+        if weighed is not None:
+            tiles, tensors = weighed.tiles(lanes), weighed.moved(reduction.slots, tensors)
+        else:
+            tiles = tiles_of(items, n, m, lanes, ranges)
+        xs, ys, ps = _packed(reduction.slots, tensors, tiles.rows, (items, n, m))
         out = xs.new_empty(len(tiles), reduction.width, lanes)
         least = reduction.kind == "least"
         where = torch.empty((len(tiles), reduction.width, lanes) if least else 0, dtype=torch.int32)
@@ -117,6 +128,31 @@ class Compiled(TreeEngine):
         share(program.call, even(len(tiles), shares), *(t.data_ptr() for t in arrays))
         found = unpacked(out, tiles.rows, items, n, unmet)
         return found, unpacked(where, tiles.rows, items, n, -1) if least else where
+
+    def _mirrored(
+        self, reduction: Reduction, tensors: Sequence[Tensor], weighed: Weighed
+    ) -> Tensor:
+        """Sums for rows of a symmetric formula, ``(1, N, width)``; each unit has sums of its own."""
+        bits, order = BITS[tensors[0].dtype], weighed.screen.columns
+        both = mirrored(reduction, weighed.factor)
+        program, lanes = _mirrored_program(both, bits, self.machine)
+        tiles = weighed.halves(lanes)
+        moved = [*weighed.moved(reduction.slots, tensors), weighed.vector]
+        xs, ys, ps = _packed(both.slots, moved, order[tiles.rows], (1, len(order), len(order)))
+        masks = tiles.true.to(xs.dtype)
+        xs[:, -moved[-1].shape[-1] :] *= masks[:, None]
+        most = max(1, NUMBERS // (len(order) * reduction.width))
+        units, windows, total = cut_evenly(tiles, min(2 * _shares(1), most), reduction.width)
+        sums = torch.zeros(total, dtype=torch.float64)
+        arrays = (units, tiles.pieces, tiles.runs, xs, ys, ps, masks, sums)
+        share(program.call, list(range(len(units) + 1)), *(t.data_ptr() for t in arrays))
+        found = sums.new_zeros(reduction.width, len(order) + SPARE)
+        parts = sums.split([(hi - lo) * reduction.width for lo, hi in windows])
+        for (lo, hi), part in zip(windows, parts, strict=True):
+            found[:, lo:hi] += part.view(reduction.width, -1)
+        out = xs.new_empty(1, len(order), reduction.width)
+        out[0, order] = found[:, : len(order)].T.to(xs.dtype)
+        return out
 
     def _both(self, reduction: Reduction, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Sums for rows and for columns in one pass."""
@@ -130,7 +166,7 @@ class Compiled(TreeEngine):
         item = torch.arange(items).repeat_interleave(shares)
         units = torch.stack((item, cuts[:-1].repeat(items), cuts[1:].repeat(items)), 1)
         units[:, 1:] += item[:, None] * each
-        xs, ys, ps = _packed(reduction.slots, tensors, tiles, (items, n, m))
+        xs, ys, ps = _packed(reduction.slots, tensors, tiles.rows, (items, n, m))
         dims = {
             of_columns: [
                 e.dim
@@ -157,6 +193,12 @@ class Compiled(TreeEngine):
 
 
 @lru_cache(1024)
+def _is_light(reduction: Reduction) -> bool:
+    """Whether sums for rows and for columns stay in registers and near caches."""
+    return reduction.width <= COLUMN_SUMS // 2 and is_small(reduction.outputs)
+
+
+@lru_cache(1024)
 def _fit_together(reduction: Reduction) -> bool:
     """Whether there are sums for columns beside others, and all stay in registers and near caches."""
     dims = [e.dim for e, s in zip(reduction.outputs, reduction.sides, strict=True) if s == J]
@@ -175,23 +217,22 @@ def _affordable(reduction: Reduction, tensors: Sequence[Tensor]) -> bool:
     return items * _shares(items) * m * COLUMN_SUMS <= NUMBERS
 
 
-def _visited(
-    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None, lanes: int
-) -> tuple[Tiles, Sequence[Tensor]]:
-    """The tiles, and tensors whose columns stand in the order of their runs."""
-    if ranges is not None:
-        from .screens import screened
+def _weighed(
+    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None
+) -> Weighed | None:
+    """What says which tiles of ranges matter."""
+    if ranges is None:
+        return None
+    from .screens import screened
 
-        if (found := screened(reduction, tensors, ranges, lanes)) is not None:
-            return found
-    return tiles_of(*extent(reduction.slots, tensors), lanes, ranges), tensors
+    return screened(reduction, tensors, ranges)
 
 
 def _packed(
-    slots: Sequence[Expr], tensors: Sequence[Tensor], tiles: Tiles, size: tuple[int, int, int]
+    slots: Sequence[Expr], tensors: Sequence[Tensor], rows: Tensor, size: tuple[int, int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """With spare columns after the last one, which groups may read."""
-    xs, ys, ps = packed(slots, tensors, tiles.rows, size)
+    xs, ys, ps = packed(slots, tensors, rows, size)
     return xs, torch.cat((ys, ys.new_zeros(GROUP, ys.shape[1]))), ps
 
 
@@ -205,6 +246,12 @@ def _row_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Pro
     crowded = reduction.count > 1 or (small and reduction.width > 8)  # out of registers otherwise
     lanes = (1 if crowded else 2) * machine.bits // bits
     return compiled(kind(reduction, bits, lanes).text(), machine, 7, 2), lanes
+
+
+@lru_cache(1024)
+def _mirrored_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
+    lanes = machine.bits // bits
+    return compiled(Mirrored(reduction, bits, lanes).text(), machine, 8, 2), lanes
 
 
 @lru_cache(1024)

@@ -5,9 +5,10 @@ A table says which rows stand in the lanes of each tile, and which runs of colum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from ...formulas.trees.expressions import Expr, I, J, P
 from ...formulas.trees.slots import swapped
 from .base import Ranges, Reduction
 
-__all__ = ["Tiles", "one_sided", "packed", "tiles_of", "unpacked"]
+__all__ = ["Tiles", "candidates", "expanded", "one_sided", "packed", "tiles_of", "unpacked"]
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -114,3 +117,22 @@ def one_sided(reduction: Reduction) -> list[tuple[Reduction, list[int], bool]]:
             one = Reduction("sum", trees[: len(chosen)], trees[len(chosen) :])
             found.append((one, chosen, turned))
     return found
+
+
+def expanded(first: Array, last: Array) -> tuple[Array, Array]:
+    """All integers from each first one to below its last one, and before them which they are of."""
+    lengths = np.maximum(last - first, 0)
+    owners = np.repeat(np.arange(len(first)), lengths)
+    ends = np.cumsum(lengths)
+    return owners, np.arange(len(owners)) + (first - (ends - lengths))[owners]
+
+
+def candidates(ranges: Ranges, numbers: Mapping[int, int]) -> tuple[Array, Array]:
+    """The blocks of columns that each block of rows meets, as a CSR matrix; they begin at places of ``numbers``."""
+    first, last = (
+        np.array([numbers[c] for c in ranges.columns[:, k].tolist()], np.int64) for k in (0, 1)
+    )
+    owners, runs = expanded(ranges.opens, ranges.slices)
+    of, blocks = expanded(first[runs], last[runs])
+    counts = np.bincount(owners[of], minlength=len(ranges.rows))
+    return np.concatenate(([0], np.cumsum(counts))), blocks.astype(np.int32)

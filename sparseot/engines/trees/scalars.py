@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...formulas.trees.algebra import add, again, split
-from ...formulas.trees.expressions import HERE, Expr, make
+from ...formulas.trees.expressions import HERE, Expr, make, ordered
 
-__all__ = ["MOST", "UNROLL", "Unprintable", "bodies", "component", "outermost"]
+__all__ = ["MOST", "UNROLL", "Unprintable", "bodies", "component", "outermost", "sign"]
 
 UNROLL = 16  # vectors up to this length become scalars with names, longer ones become loops
 MOST = 3000  # scalars: beyond them registers spill and LLVM takes seconds
@@ -104,6 +104,28 @@ def _added(parts: list[Expr]) -> Expr:
     for part in parts[1:]:
         found = add(found, part)
     return found
+
+
+def sign(e: Expr) -> int:
+    """1 for a scalar that is never negative, -1 for one that is never positive, else 0; NaN aside."""
+    signs: dict[Expr, int] = {}
+    for n in ordered(e):
+        args = [signs[a] for a in n.args]
+        if n.op == "const":
+            signs[n] = 1 if n.attr >= 0 else -1
+        elif n.op == "mul" and n.args[0] is n.args[1]:
+            signs[n] = 1
+        elif n.op in ("mul", "div"):
+            signs[n] = args[0] * args[1]
+        elif n.op in ("add", "loop"):
+            signs[n] = args[0] if len(set(args)) == 1 else 0
+        elif n.op == "sub":
+            signs[n] = args[0] if args[0] == -args[1] else 0
+        elif n.op == "neg":
+            signs[n] = -args[0]
+        else:
+            signs[n] = int(n.op in ("exp", "sqrt", "abs"))
+    return signs[e]
 
 
 def outermost(e: Expr, wanted: Any) -> list[Expr]:

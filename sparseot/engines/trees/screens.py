@@ -18,14 +18,15 @@ import torch
 from torch import Tensor
 
 from ...formulas.trees.algebra import is_const
-from ...formulas.trees.expressions import Expr, I, J, P, pairwise, rebuilt
+from ...formulas.trees.expressions import Expr, I, J, pairwise, rebuilt
 from ...formulas.trees.slots import leaves, slot
 from ...pairs import partition
 from ..threads import even, share
 from . import cuts
 from .base import Ranges, Reduction
-from .bounds import Unbounded, interval
-from .rows import Tiles
+from .bounds import Unbounded, corners, of_tiles
+from .rows import Tiles, candidates
+from .symmetric import Halves, halves, is_symmetric, kept_both_ways
 
 __all__ = ["screened"]
 
@@ -37,10 +38,7 @@ WORTH = 1 << 26  # pairs that are worth the search
 FEWEST = 256  # pairs in a tile, on average
 TILES = 1 << 27  # whose bounds fill 1 GiB
 COORDINATES = 8  # in which boxes are small
-CHUNK = 1 << 17  # tiles that are bounded at once
 BUDGET = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
-SAFE = 1.001  # bounds are computed otherwise than entries
-TINY, HUGE = 1e-37, 3e38  # below and above normal numbers of single precision
 FORMULAS = 2  # over the same ranges, whose screens are kept
 
 
@@ -59,6 +57,8 @@ class Screen:
         ends: ``(C + 1,)`` where column blocks begin.
         tiles: the owners of pieces, their column blocks, and where the bounds of each piece begin.
         most, least: bounds.
+        symmetric: whether rows and columns are the same, and so are entries and those across the diagonal;
+            bounds are finite.
     """
 
     rows: Array
@@ -68,12 +68,69 @@ class Screen:
     tiles: tuple[Array, Array, Array, Array]
     most: Array
     least: Array
+    symmetric: bool
 
 
-def screened(
-    reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges, lanes: int
-) -> tuple[Tiles, list[Tensor]] | None:
-    """The tiles that a sum over ranges has to visit, and tensors whose columns stand in their order.
+@dataclass(frozen=True)
+class Weighed:
+    """A screen, and the vector of one product.
+
+    Attributes:
+        screen: what is known of the formula.
+        factor: the leaf of the vector, or None for sums of the formula alone.
+        vector: ``(1, M, R)``
+        masses: ``(R, C)`` sums of its absolute values over blocks of columns.
+    """
+
+    screen: Screen
+    factor: Expr | None
+    vector: Tensor
+    masses: Array
+
+    def moved(self, slots: Sequence[Expr], tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Tensors whose columns stand in the order of the blocks."""
+        order = self.screen.columns
+        pairs = zip(slots, tensors, strict=True)
+        return [t[:, order] if s.on == J else t for s, t in pairs]
+
+    def runs(self, half: bool) -> tuple[Array, Array, Array]:
+        """The number of runs of columns that each piece has to meet, whether it meets itself, and the runs.
+
+        Of halves, runs lie behind the piece.
+        """
+        screen, pieces = self.screen, len(self.screen.heights)
+        shares, budget = even(pieces, 64), BUDGET[self.vector.dtype]
+        levels, kept = np.empty((len(self.masses), pieces)), np.empty(len(screen.most), np.bool_)
+        known = *screen.tiles, screen.most
+        share(cuts.cut, shares, *known, screen.least, self.masses, budget, levels)
+        counts, own = np.zeros(pieces, np.int64), np.zeros(pieces, np.bool_)
+        share(cuts.count, shares, *known, self.masses, levels, half, kept, counts, own)
+        places = np.concatenate(([0], np.cumsum(counts)))
+        runs = np.empty((places[-1], 2), np.int64)
+        share(cuts.fill, shares, *screen.tiles, kept, screen.ends, places, runs)
+        return counts, own, runs
+
+    def tiles(self, lanes: int) -> Tiles:
+        """Tiles of as many rows as there are lanes, and the runs of columns that they meet."""
+        counts, _, runs = self.runs(False)
+        ends = np.cumsum(counts)
+        screen, pieces = self.screen, len(counts)
+        first = np.arange(0, screen.rows.shape[1], lanes)
+        rows = screen.rows.reshape(pieces, len(first), lanes)
+        kept = first < screen.heights[:, None]
+        true = (first[:, None] + np.arange(lanes)) < screen.heights[:, None, None]
+        number = np.repeat(np.arange(pieces), kept.sum(1))
+        table = np.stack(((ends - counts)[number], ends[number], np.zeros_like(number)), 1)
+        arrays = rows[kept], true[kept], table, runs
+        return Tiles(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+
+    def halves(self, lanes: int) -> Halves:
+        """Tiles on and behind the diagonal, of a symmetric screen."""
+        return halves(self.screen.ends, *self.runs(True), lanes)
+
+
+def screened(reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges) -> Weighed | None:
+    """What is known of a sum over ranges, that tells which tiles it has to visit.
 
     None for formulas without bounds, and at the first sum of some numbers: bounds cost as much as one.
     """
@@ -89,14 +146,9 @@ def screened(
     if screen is None:
         return None
     v = tensors[0].new_ones(1, len(screen.columns), 1) if factor is None else tensors[factor.attr]
-    masses = np.add.reduceat(v[0, screen.columns].double().abs().numpy(), screen.ends[:-1])
-    if not np.isfinite(masses).all():
-        return None
-    moved = [
-        t[:, screen.columns] if s.on == J else t
-        for s, t in zip(reduction.slots, tensors, strict=True)
-    ]
-    return _tiles(screen, masses, BUDGET[v.dtype], lanes), moved
+    moved = v[0, screen.columns].T.double().abs().contiguous().numpy()
+    masses = np.add.reduceat(moved, screen.ends[:-1], axis=1)
+    return Weighed(screen, factor, v, masses) if np.isfinite(masses).all() else None
 
 
 def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
@@ -142,23 +194,30 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
     size = BLOCK if ranges.pairs < MANY else LARGE
     if not _pays(_fewest(ranges, size), ranges):
         return None
-    columns, ends, firsts = _columns(sides[J], ranges, size)
-    rows, heights, owners = _rows(sides[I], ranges, size)
-    starts, blocks = _candidates(ranges, firsts)
+    cells = np.unique(np.concatenate(([0, len(sides[J])], ranges.columns.ravel())))
+    all_cells = np.unique(np.concatenate((cells, ranges.rows.ravel())))
+    symmetric = is_symmetric(formula, numbers) and kept_both_ways(ranges, all_cells)
+    columns, ends, firsts = _columns(sides[J], all_cells if symmetric else cells, size)
+    rows, heights, owners = (
+        _same_rows(ranges, columns, ends, size) if symmetric else _rows(sides[I], ranges, size)
+    )
+    starts, blocks = candidates(ranges, firsts)
+    starts = np.append(starts, starts[-1])  # of rows that nothing owns
     counts = np.diff(starts)[owners]
     offsets = np.concatenate(([0], np.cumsum(counts)))
     if not _pays(int(offsets[-1]), ranges):
         return None
     boxes = {
-        I: _corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
-        J: _corners(sides[J][columns], ends[:-1]),
+        I: corners(sides[I][rows.ravel()], np.arange(len(rows)) * size),
+        J: corners(sides[J][columns], ends[:-1]),
     }
     tiles = owners, starts, blocks, offsets
     try:
-        most, least = _bounds(formula, numbers, boxes, tiles)
+        most, least = of_tiles(formula, numbers, boxes, tiles)
     except Unbounded:
         return None
-    return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least)
+    symmetric = symmetric and bool(np.isfinite(most).all())
+    return Screen(rows, heights, torch.from_numpy(columns), ends, tiles, most, least, symmetric)
 
 
 def _pays(tiles: int, ranges: Ranges) -> bool:
@@ -172,11 +231,10 @@ def _fewest(ranges: Ranges, size: int) -> int:
     return int((heights * (ends[ranges.slices] - ends[ranges.opens])).sum())
 
 
-def _columns(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, dict[int, int]]:
-    """Columns in order, where their blocks begin, and the block that begins at each end of a run."""
-    cuts = np.unique(np.concatenate(([0, len(points)], ranges.columns.ravel())))
+def _columns(points: Array, cells: Array, size: int) -> tuple[Array, Array, dict[int, int]]:
+    """Columns in order, where their blocks begin, and the block that begins at each end of a cell."""
     orders, sizes, firsts, count = [], [], {0: 0}, 0
-    for lo, hi in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+    for lo, hi in zip(cells[:-1].tolist(), cells[1:].tolist(), strict=True):
         part = partition(points[lo:hi], size)
         orders.append(lo + part.order)
         sizes.append(np.diff(part.starts))
@@ -198,102 +256,18 @@ def _rows(points: Array, ranges: Ranges, size: int) -> tuple[Array, Array, Array
     return np.concatenate(members), np.concatenate(heights), np.concatenate(owners)
 
 
+def _same_rows(
+    ranges: Ranges, columns: Array, ends: Array, size: int
+) -> tuple[Array, Array, Array]:
+    """The same of rows that stand in the blocks of columns."""
+    places = np.minimum(ends[:-1, None] + np.arange(size), ends[1:, None] - 1)
+    order = np.flatnonzero(ranges.rows[:, 0] < ranges.rows[:, 1])
+    order = order[np.argsort(ranges.rows[order, 0])]
+    at = np.searchsorted(ranges.rows[order, 0], ends[:-1], side="right") - 1
+    met = (at >= 0) & (ends[:-1] < ranges.rows[order[at], 1])
+    return columns[places], np.diff(ends), np.where(met, order[at], len(ranges.rows))
+
+
 def _padded(order: Array, size: int) -> Array:
     places = np.minimum(np.arange(-(-len(order) // size) * size), len(order) - 1)
     return order[places].reshape(-1, size)
-
-
-def _candidates(ranges: Ranges, firsts: dict[int, int]) -> tuple[Array, Array]:
-    """The column blocks that each block of rows meets, as a CSR matrix."""
-    first, last = (
-        np.array([firsts[c] for c in ranges.columns[:, k].tolist()], np.int64) for k in (0, 1)
-    )
-    lengths = last - first
-    ends = np.concatenate(([0], np.cumsum(lengths)))
-    all_blocks = np.arange(ends[-1]) - np.repeat(ends[:-1] - first, lengths)
-    parts = [
-        all_blocks[ends[a] : ends[b]] for a, b in zip(ranges.opens, ranges.slices, strict=True)
-    ]
-    counts = [len(part) for part in parts]
-    return np.concatenate(([0], np.cumsum(counts))), np.concatenate(parts).astype(np.int32)
-
-
-def _corners(points: Array, starts: Array) -> tuple[Tensor, Tensor]:
-    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    return torch.from_numpy(low), torch.from_numpy(high)
-
-
-def _bounds(
-    formula: Expr,
-    numbers: dict[Expr, Tensor],
-    boxes: dict[int, tuple[Tensor, Tensor]],
-    tiles: tuple[Array, ...],
-) -> tuple[Array, Array]:
-    """The most and the least that the absolute value of an entry is, in each tile."""
-    owners, starts, blocks, offsets = tiles
-    most, least = (np.empty(offsets[-1], np.float32) for _ in range(2))
-    pieces = np.unique(np.searchsorted(offsets, np.arange(0, offsets[-1], CHUNK)))
-    for lo, hi in zip(pieces, [*pieces[1:], len(owners)], strict=True):
-        counts = np.diff(offsets[lo : hi + 1])
-        row = np.repeat(np.arange(lo, hi), counts)
-        place = np.arange(offsets[lo], offsets[hi])
-        met = place - np.repeat(offsets[lo:hi] - starts[owners[lo:hi]], counts)
-        where = {I: torch.from_numpy(row), J: torch.from_numpy(blocks[met]).long()}
-        given, used = {}, {I: 0, J: 0}
-        for s, t in numbers.items():
-            if s.on == P:
-                given[s] = (t[0].double(),) * 2
-                continue
-            span = slice(used[s.on], used[s.on] + s.dim)
-            used[s.on] += s.dim
-            low, high = boxes[s.on]
-            given[s] = low[where[s.on], span], high[where[s.on], span]
-        low, high = (b.expand(len(row), 1)[:, 0] for b in interval(formula, given))
-        large = torch.maximum(-low, high).nan_to_num(nan=torch.inf)
-        small = torch.maximum(low, -high).clamp(min=0).nan_to_num(nan=0.0)
-        most[place] = (large * SAFE).clamp(min=TINY).float().numpy()
-        least[place] = (small / SAFE).clamp(max=HUGE).float().numpy()
-    return most, least
-
-
-def _tiles(screen: Screen, masses: Array, budget: float, lanes: int) -> Tiles:
-    """Tiles of as many rows as there are lanes, and the runs of columns that they meet."""
-    owners, *_ = screen.tiles
-    pieces = len(owners)
-    floor = np.zeros((pieces, masses.shape[1]))
-    bins, counts = np.zeros(pieces, np.int64), np.zeros(pieces, np.int64)
-    shares = even(pieces, 64)
-    share(
-        cuts.cut,
-        shares,
-        *screen.tiles,
-        screen.most,
-        screen.least,
-        masses,
-        budget,
-        floor,
-        bins,
-        counts,
-    )
-    places = np.concatenate(([0], np.cumsum(counts)))
-    runs = np.empty((places[-1], 2), np.int64)
-    share(
-        cuts.fill,
-        shares,
-        *screen.tiles,
-        screen.most,
-        masses,
-        floor,
-        bins,
-        screen.ends,
-        places,
-        runs,
-    )
-    first = np.arange(0, screen.rows.shape[1], lanes)
-    rows = screen.rows.reshape(pieces, len(first), lanes)
-    kept = first < screen.heights[:, None]
-    true = (first[:, None] + np.arange(lanes)) < screen.heights[:, None, None]
-    number = np.repeat(np.arange(pieces), kept.sum(1))
-    table = np.stack((places[number], places[number + 1], np.zeros_like(number)), 1)
-    arrays = rows[kept], true[kept], table, runs
-    return Tiles(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))

@@ -60,18 +60,16 @@ def vectors(m, dtype):
 def visited(monkeypatch):
     """The pairs of each product that is screened."""
     found = []
-    original = screens.screened
+    original = screens.Weighed.tiles
 
     def noted(*args):
-        result = original(*args)
-        if result is not None:
-            tiles = result[0]
-            lengths = np.concatenate(([0], np.cumsum(np.diff(tiles.runs.numpy())[:, 0])))
-            met = lengths[tiles.table[:, 1]] - lengths[tiles.table[:, 0]]
-            found.append(int((tiles.true.sum(1).numpy() * met).sum()))
-        return result
+        tiles = original(*args)
+        lengths = np.concatenate(([0], np.cumsum(np.diff(tiles.runs.numpy())[:, 0])))
+        met = lengths[tiles.table[:, 1]] - lengths[tiles.table[:, 0]]
+        found.append(int((tiles.true.sum(1).numpy() * met).sum()))
+        return tiles
 
-    monkeypatch.setattr(screens, "screened", noted)
+    monkeypatch.setattr(screens.Weighed, "tiles", noted)
     return found
 
 

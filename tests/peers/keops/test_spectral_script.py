@@ -2,8 +2,8 @@
 
 Eigenvalues are those of whole matrices for few points, and KeOps's own, up to the noise that is drawn anew,
 for many. The roll of a million points has 5e10 kept pairs, of which eigenvalues take some hundreds of
-products, most of an hour: ``benchmarks/spectral/roll.py`` does that. Here are its first two products, the
-second without what rounding loses, and eigenvalues of ten thousand points.
+products, half an hour: ``benchmarks/spectral/roll.py`` does that. Here are its first two products, the second
+by one side of the diagonal and without what rounding loses, and eigenvalues of a hundred thousand points.
 """
 
 from types import SimpleNamespace
@@ -142,6 +142,19 @@ def test_the_roll_of_ten_thousand_points():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a minute where both cores are free
+def test_the_roll_of_a_hundred_thousand_points():
+    """The script whole, some seven hundred products, beside another solver, which has all pairs, by Fourier series."""
+    x, _, _, K, kept = on_cells(ours(), 100_000)
+    assert 0.04 < kept < 0.06
+    found = np.sort(eigsh(normed_laplacian(K)[1], k=7, which="SM")[0])
+    whole = KernelMatrix(kernels.Gaussian(0.01), x.astype(float))
+    wanted = sparseot.eigsh(graph_laplacian(whole, normed=True), 7, "SA", tol=1e-4).values
+    assert abs(found[0]) < 1e-6
+    np.testing.assert_allclose(found[1:], wanted[1:], rtol=1e-3)
+
+
+@pytest.mark.slow
 def test_a_product_with_the_roll_of_a_million_points():
     """Degrees of some rows beside sums over all columns, which cutting at four widths changes little."""
     x, _, _, K, kept = on_cells(ours(), 1_000_000)
@@ -149,7 +162,7 @@ def test_a_product_with_the_roll_of_a_million_points():
     D = K @ np.ones(len(x), dtype="float32")
     again = K @ np.ones(
         len(x), dtype="float32"
-    )  # without the half of the pairs that rounding loses
+    )  # without the half of the pairs that rounding loses, and by half of the others
     np.testing.assert_allclose(again, D, rtol=2e-6)
     rows = np.arange(0, len(x), 50_000)
     squares = ((x[rows, None].astype(float) - x[None]) ** 2).sum(-1)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ....formulas.trees.expressions import AT, Expr, I, J, P, ordered
-from ..scalars import component, outermost
-from .functions import FUNCTIONS
+from ..scalars import component, outermost, sign
+from .functions import FUNCTIONS, exp_below_one
 from .words import Value, Words
 
 __all__ = ["Emitter"]
@@ -75,6 +75,8 @@ class Emitter(Words):
         args = [self._known(a) or [] for a in e.args]
         count = max(map(len, args))
         function: Callable[..., Value] = FUNCTIONS[e.op]
+        if e.op == "exp" and sign(e.args[0]) < 0:
+            function = exp_below_one
         return [function(self, *(a[k % len(a)] for a in args)) for k in range(count)]
 
     def _fetched(self, e: Expr) -> list[Value]:

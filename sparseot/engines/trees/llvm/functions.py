@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from ..polynomials import ATAN, COS, EXP, LN2, LOG, PARTS_LN2, PARTS_PI, SIN, SMALL, TANH
 from .words import FREE, Value, Words
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "exp_below_one"]
 
 
 def _polynomial(w: Words, coefficients: Sequence[float], r: Value) -> Value:
@@ -31,10 +31,14 @@ def _nearest(w: Words, t: Value, factor: float) -> tuple[Value, Value]:
 
 
 def _exp(w: Words, x: Value) -> Value:
-    """Zero below the smallest normal number."""
-    low, high = (-87.5, 88.8) if w.bits == 32 else (-708.6, 709.9)
+    high = 88.8 if w.bits == 32 else 709.9
+    return exp_below_one(w, w.choose("<", w.splat(high), x, w.splat(high), x))
+
+
+def exp_below_one(w: Words, x: Value) -> Value:
+    """Of what is never positive; zero below the smallest normal number."""
+    low = -87.5 if w.bits == 32 else -708.6
     x = w.choose(">", w.splat(low), x, w.splat(low), x)
-    x = w.choose("<", w.splat(high), x, w.splat(high), x)
     whole, bits = _nearest(w, x, 1 / LN2)
     for part in PARTS_LN2[w.bits]:
         x = w.fma(whole, w.splat(part), x)

@@ -27,7 +27,7 @@ class Words:
 
     def begin(self, name: str, pointers: str, counts: int) -> list[Value]:
         """Opens a function of pointers, to reals ``r``, or integers ``l``, ``s``, and 64-bit numbers."""
-        kinds = {"r": self.real, "l": self.long, "s": self.short}
+        kinds = {"r": self.real, "d": ir.DoubleType(), "l": self.long, "s": self.short}
         types = [kinds[k].as_pointer() for k in pointers] + [self.long] * counts
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), types), name)
         for a in function.args[: len(pointers)]:
@@ -78,8 +78,9 @@ class Words:
 
     def load(self, base: Value, place: int | Value, kind: Any = None) -> Value:
         """The vector that begins at a place of an array."""
-        found = self.b.load(self._pointer(base, place, kind or self.vector))
-        found.align = (kind or self.vector).element.width // 8 if kind else self.bits // 8
+        kind = kind or self.vector
+        found = self.b.load(self._pointer(base, place, kind))
+        found.align = getattr(kind.element, "width", self.bits) // 8
         return found
 
     def store(self, value: Value, base: Value, place: int | Value) -> None:
