@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -17,6 +18,8 @@ __all__ = ["Triton", "unfit"]
 
 HALVES = {"float32": 2, "float16": 1}
 CAPABILITY = 8, 0  # of a device, at least
+FEWEST = 1 << 25  # pairs, which take less than the launches of a batch more
+RECORDED = 1 << 26  # pairs of a step, above which they take longer than its launches
 
 
 class Triton(Engine):
@@ -58,8 +61,30 @@ class Triton(Engine):
 
         return TritonReductions(x, y, HALVES[self.precision], pairs)
 
+    def pads(self, count: int, items: int, programs: int, device: torch.device) -> bool:
+        """Where launches take longer than the pairs, or one kernel takes all steps and leaves padding out."""
+        from .small import fits
+
+        return items * count**2 <= FEWEST or fits(count, items, programs, device)
+
+    def repeated(
+        self, steps: Callable[..., Tensor], x: Tensor, y: Tensor, *tensors: Tensor
+    ) -> Tensor | None:
+        """From a CUDA graph, where launches take longer than the pairs and the task has come before."""
+        if len(x) * x.shape[1] * y.shape[1] > RECORDED:
+            return None
+        from .replays import RECORDINGS
+
+        return RECORDINGS.run(steps, (x, y, *tensors))
+
     def __repr__(self) -> str:
         return f"<engine {self.name}, {self.precision}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Triton) and self.precision == other.precision
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.precision))
 
 
 def unfit(device: torch.device) -> str | None:

@@ -286,15 +286,16 @@ def real(dtype: torch.dtype) -> Any:
 
 def programs(device: torch.device) -> int:
     """How many programs a device runs at once: two for each multiprocessor."""
-    if device.type not in PROGRAMS:
-        return 2 * torch.cuda.get_device_properties(device).multi_processor_count
-    return PROGRAMS[device.type]
+    known = PROGRAMS.get(device.type)
+    return known or 2 * torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def launch(kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, **switches: Any) -> None:
-    """Runs a kernel on the device of its first argument, whichever is the current one."""
+def launch(
+    kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, most: int | None = None, **switches: Any
+) -> None:  # fmt: skip
+    """Runs a kernel on the device of its first argument, whichever is the current one, with ``most`` registers."""
     device = args[0].device
-    here = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
-    with here:
-        # Triton 3.10 will not fuse products and sums by itself
-        kernel[grid](*args, **switches, num_warps=warps, enable_fp_fusion=True)
+    options = {"maxnreg": most} if most and torch.version.hip is None else {}
+    options |= {"num_warps": warps, "enable_fp_fusion": True}  # Triton 3.10 will not fuse by itself
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        kernel[grid](*args, **switches, **options)
