@@ -101,6 +101,7 @@ KERNELS: dict[str, Task] = {
     "softmin, D = 3": softmin(3),
     "softmin of distances, D = 3": softmin(3, 1),
     "softmin, D = 3, float64": softmin(3, dtype=torch.float64),
+    "softmin of distances, D = 2, float64": softmin(2, 1, torch.float64),
     "softmin, D = 6": softmin(6),
     "softmin, D = 16": softmin(16),
     "softmin of distances, D = 16": softmin(16, 1),
@@ -125,9 +126,13 @@ KERNELS: dict[str, Task] = {
     "softmin of distances and its gradient, D = 3, float64": softmin(
         3, 1, torch.float64, slopes=True
     ),
+    "softmin and its gradient, D = 6": softmin(6, slopes=True),
+    "softmin and its gradient, D = 6, float64": softmin(6, dtype=torch.float64, slopes=True),
     "softmin and its gradient, D = 16": softmin(16, slopes=True),
     "softmin and its gradient, D = 64, in 2 passes": softmin(64, slopes=True),
     "Gaussian sum and its gradient, D = 3": moved(kernels.Gaussian(1.0), 3),
+    "Gaussian sum and its gradient, D = 6": moved(kernels.Gaussian(1.0), 6),
+    "Gaussian sum and its gradient, D = 6, float64": moved(kernels.Gaussian(1.0), 6, torch.float64),
     "energy sum and its gradient, D = 3": moved(kernels.Energy(), 3),
     "inverse multiquadric and its gradient, D = 3": moved(kernels.InverseMultiquadric(1.0), 3),
     "Laplacian sum and its gradient, D = 3, float64": moved(

@@ -199,7 +199,7 @@ def annealed(
     values = log_weights.new_zeros(log_weights.shape)
     new, logs = torch.empty_like(values), torch.empty_like(values)
     reductions.launch(
-        schedule, (len(firsts),), sums._warps(packed, cost), values, new, logs, *packed.arrays,
+        schedule, (len(firsts),), sums._warps(packed, cost, False), values, new, logs, *packed.arrays,
         sums.y, log_weights.contiguous(), firsts, partner, eps.contiguous(), damped.contiguous(), starts,
         packed.unit, cost.factor, count, dim, rows.blocks, cols.blocks, items, len(eps),
         most=REGISTERS, DECAY=cost.power, **packed.switches,
