@@ -35,6 +35,7 @@ class Triton(Engine):
             loses; or "float16", one product, at up to three times the rate, which loses up to
             :math:`2^{-10} |x_i| |y_j|`. In the exponents of a softmin this is divided by the
             temperature. Sums of float64 points are in float64 whatever is asked for.
+        recorded: whether schedules that come again may be replayed from CUDA graphs.
 
     Raises:
         ValueError: if there is no such precision.
@@ -43,10 +44,10 @@ class Triton(Engine):
     name = "triton"
     sloped = True
 
-    def __init__(self, precision: str = "float32") -> None:
+    def __init__(self, precision: str = "float32", recorded: bool = True) -> None:
         if precision not in HALVES:
             raise bad_input("precision", repr(precision), '"float32" or "float16"')
-        self.precision = precision
+        self.precision, self.recorded = precision, recorded
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses what is not radial, and devices on which the kernels cannot run."""
@@ -71,7 +72,7 @@ class Triton(Engine):
         self, steps: Callable[..., Tensor], x: Tensor, y: Tensor, *tensors: Tensor
     ) -> Tensor | None:
         """From a CUDA graph, where launches take longer than the pairs and the task has come before."""
-        if len(x) * x.shape[1] * y.shape[1] > RECORDED:
+        if not self.recorded or len(x) * x.shape[1] * y.shape[1] > RECORDED:
             return None
         from .replays import RECORDINGS
 

@@ -130,6 +130,22 @@ def test_equal_tasks_are_one(stand):
 
 
 @torch.no_grad()
+def test_large_steps_are_not_recorded_and_none_where_that_is_asked_for(monkeypatch, stand):
+    monkeypatch.setattr(replays, "RECORDINGS", Recordings(stand))
+    for kind, count, expected in (({}, 8, 1), ({"recorded": False}, 8, 0), ({}, 9000, 0)):
+        x = torch.zeros(1, 1, 2).expand(1, count, 2)
+        stand.recorded = 0
+        replays.RECORDINGS.known.clear()
+        for _ in range(AFTER + 2):
+            load("triton", **kind).repeated(difference, x, x)
+        assert stand.recorded == expected
+
+
+def difference(x, y):
+    return x - y
+
+
+@torch.no_grad()
 def test_tasks_that_rarely_come_are_forgotten(monkeypatch, stand):
     monkeypatch.setattr(replays, "COUNTED", 3)
     recordings = Recordings(stand)
