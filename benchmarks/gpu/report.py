@@ -64,9 +64,9 @@ def moved(kernel: Any, dimension: int, dtype: torch.dtype = torch.float32):
     return lambda: Triton().bind(x, x).sum_slopes(kernel, x[..., :1])
 
 
-def schedule(power: int = 2, dtype: torch.dtype = torch.float32):
+def schedule(power: int = 2, dtype: torch.dtype = torch.float32, dimension: int = 3):
     """All steps of a small divergence, in one kernel."""
-    x = torch.zeros(1, 512, 3, dtype=dtype)
+    x = torch.zeros(1, 512, dimension, dtype=dtype)
     places, steps = torch.zeros(1, dtype=torch.int64), torch.ones(8, 1, dtype=dtype)
     task = ground_cost(power), steps, -steps, places, x[..., 0], places, places
     return lambda: Triton().bind(x, x).annealed(*task)
@@ -101,6 +101,7 @@ KERNELS: dict[str, Task] = {
     "softmin, D = 3": softmin(3),
     "softmin of distances, D = 3": softmin(3, 1),
     "softmin, D = 3, float64": softmin(3, dtype=torch.float64),
+    "softmin of distances, D = 2, float64": softmin(2, 1, torch.float64),
     "softmin, D = 6": softmin(6),
     "softmin, D = 16": softmin(16),
     "softmin of distances, D = 16": softmin(16, 1),
@@ -113,15 +114,25 @@ KERNELS: dict[str, Task] = {
     "schedule of a small problem of distances, D = 3": schedule(1),
     "schedule of a small problem, D = 3, float64": schedule(dtype=torch.float64),
     "schedule of a small problem of distances, D = 3, float64": schedule(1, torch.float64),
+    "schedule of a small problem, D = 2": schedule(dimension=2),
+    "schedule of a small problem, D = 6": schedule(dimension=6),
+    "schedule of a small problem, D = 6, float64": schedule(2, torch.float64, 6),
+    "schedule of a small problem, D = 16": schedule(dimension=16),
+    "schedule of a small problem of distances, D = 16": schedule(1, dimension=16),
+    "schedule of a small problem, D = 64": schedule(dimension=64),
     "softmin and its gradient, D = 3": softmin(3, slopes=True),
     "softmin of distances and its gradient, D = 3": softmin(3, 1, slopes=True),
     "softmin and its gradient, D = 3, float64": softmin(3, dtype=torch.float64, slopes=True),
     "softmin of distances and its gradient, D = 3, float64": softmin(
         3, 1, torch.float64, slopes=True
     ),
+    "softmin and its gradient, D = 6": softmin(6, slopes=True),
+    "softmin and its gradient, D = 6, float64": softmin(6, dtype=torch.float64, slopes=True),
     "softmin and its gradient, D = 16": softmin(16, slopes=True),
     "softmin and its gradient, D = 64, in 2 passes": softmin(64, slopes=True),
     "Gaussian sum and its gradient, D = 3": moved(kernels.Gaussian(1.0), 3),
+    "Gaussian sum and its gradient, D = 6": moved(kernels.Gaussian(1.0), 6),
+    "Gaussian sum and its gradient, D = 6, float64": moved(kernels.Gaussian(1.0), 6, torch.float64),
     "energy sum and its gradient, D = 3": moved(kernels.Energy(), 3),
     "inverse multiquadric and its gradient, D = 3": moved(kernels.InverseMultiquadric(1.0), 3),
     "Laplacian sum and its gradient, D = 3, float64": moved(
@@ -159,8 +170,10 @@ def recorded(task: Task) -> Launch:
     """What a task would run on a card, at last."""
     found: list[Launch] = []
 
-    def note(kernel: Any, grid: Any, warps: int, *args: Any, **switches: Any) -> None:
-        found.append(Launch(kernel, warps, args, switches))
+    def note(
+        kernel: Any, grid: Any, warps: int, *args: Any, most: int | None = None, **switches: Any
+    ) -> None:
+        found.append(Launch(kernel, warps, args, switches, most))
 
     was, reductions.launch = reductions.launch, note
     try:

@@ -58,6 +58,7 @@ class Launch:
     warps: int
     arguments: tuple[Any, ...]
     switches: dict[str, Any]
+    most: int | None = None  # registers
 
     def source(self) -> ASTSource:
         """As Triton specialises it: tensors are aligned, and so are numbers that 16 divides."""
@@ -124,7 +125,7 @@ class Compiled:
 def compiled(launch: Launch, capability: int) -> Compiled:
     """A launch, compiled for a compute capability."""
     target = GPUTarget("cuda", capability, 32)
-    options = {"num_warps": launch.warps, "enable_fp_fusion": True}
+    options = {"num_warps": launch.warps, "enable_fp_fusion": True, "maxnreg": launch.most}
     made = triton.compile(launch.source(), target=target, options=options)
     tool = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin", "cuobjdump")
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

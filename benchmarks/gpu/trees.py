@@ -113,7 +113,8 @@ TABLE: dict[str, Callable[[Clouds], Any]] = {
 }
 DOUBLE = (
     "Gaussian", "Gaussian's gradient, columns", "Matern 3/2", "periodic", "Lennard-Jones force", "logsumexp",
-    "argmin, D = 10", "16 smallest, D = 16", "64 smallest",
+    "argmin, D = 10", "16 smallest, D = 16", "64 smallest", "attention, 64 coordinates, 64 columns",
+    "attention's gradient, columns", "exponentials times 64 columns, 64 coordinates",
 )  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from ..formulas import Opaque, Radial, Symbolic
@@ -204,6 +206,32 @@ class Engine(ABC):
     @abstractmethod
     def bind(self, x: Tensor, y: Tensor, pairs: BlockPairs | None = None) -> Reductions:
         """Prepares two clouds ``(B, N, D)`` and ``(B, M, D)``; with kept pairs, B is 1."""
+
+    def pads(self, count: int, items: int, programs: int, device: torch.device) -> bool:
+        """Whether softmins of clouds of different sizes are faster as one batch, padded, than apart.
+
+        Args:
+            count: points of the largest cloud.
+            items: softmins of the batch.
+            programs: problems, of which those of two clouds are two items each.
+            device: of the points.
+        """
+        return False
+
+    def repeated(
+        self, steps: Callable[..., Tensor], x: Tensor, y: Tensor, *tensors: Tensor
+    ) -> Tensor | None:
+        """``steps(x, y, *tensors)``, softmins of these clouds, from a recording of what they launch.
+
+        Args:
+            steps: reads nothing from the device, and no tensors but these; equal ones do the same.
+            x, y: ``(B, N, D)`` and ``(B, M, D)``.
+            tensors: what else it takes.
+
+        Returns:
+            What the steps give; None where they are to be taken.
+        """
+        return None
 
     def __repr__(self) -> str:
         return f"<engine {self.name}>"

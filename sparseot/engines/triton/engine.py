@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
@@ -17,6 +18,8 @@ __all__ = ["Triton", "unfit"]
 
 HALVES = {"float32": 2, "float16": 1}
 CAPABILITY = 8, 0  # of a device, at least
+FEWEST = 1 << 25  # pairs, which take less than the launches of a batch more
+RECORDED = 1 << 26  # pairs of a step, above which they take longer than its launches
 
 
 class Triton(Engine):
@@ -32,6 +35,7 @@ class Triton(Engine):
             loses; or "float16", one product, at up to three times the rate, which loses up to
             :math:`2^{-10} |x_i| |y_j|`. In the exponents of a softmin this is divided by the
             temperature. Sums of float64 points are in float64 whatever is asked for.
+        recorded: whether schedules that come again may be replayed from CUDA graphs.
 
     Raises:
         ValueError: if there is no such precision.
@@ -40,10 +44,10 @@ class Triton(Engine):
     name = "triton"
     sloped = True
 
-    def __init__(self, precision: str = "float32") -> None:
+    def __init__(self, precision: str = "float32", recorded: bool = True) -> None:
         if precision not in HALVES:
             raise bad_input("precision", repr(precision), '"float32" or "float16"')
-        self.precision = precision
+        self.precision, self.recorded = precision, recorded
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses what is not radial, and devices on which the kernels cannot run."""
@@ -60,8 +64,30 @@ class Triton(Engine):
 
         return TritonReductions(x, y, HALVES[self.precision], pairs)
 
+    def pads(self, count: int, items: int, programs: int, device: torch.device) -> bool:
+        """Where launches take longer than the pairs, or one kernel takes all steps and leaves padding out."""
+        from .small import fits
+
+        return items * count**2 <= FEWEST or fits(count, items, programs, device)
+
+    def repeated(
+        self, steps: Callable[..., Tensor], x: Tensor, y: Tensor, *tensors: Tensor
+    ) -> Tensor | None:
+        """From a CUDA graph, where launches take longer than the pairs and the task has come before."""
+        if not self.recorded or len(x) * x.shape[1] * y.shape[1] > RECORDED:
+            return None
+        from .replays import RECORDINGS
+
+        return RECORDINGS.run(steps, (x, y, *tensors))
+
     def __repr__(self) -> str:
         return f"<engine {self.name}, {self.precision}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Triton) and self.precision == other.precision
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.precision))
 
 
 def unfit(device: torch.device) -> str | None:

@@ -18,7 +18,7 @@ from ..base import LOG2E, Formula, Reductions, centred
 from ..spectrum import is_gaussian
 from . import kernels
 from .packing import Layout, Packed, listed, pack
-from .shapes import FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
+from .shapes import CROWDED, FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
 
 __all__ = ["TritonReductions", "launch", "real"]
 
@@ -44,6 +44,7 @@ class TritonReductions(Reductions):
         self.items, self.real = len(x), real(x.dtype)
         many = x.shape[-1] > LOW_DIMENSION and x.dtype == torch.float32
         self.halves = halves if many and pairs is None else 0
+        self.crowded = x.shape[-1] > CROWDED
         self.lists: tuple[Tensor, ...] = ()
         self.layouts: tuple[Layout, Layout] | None = None
         if pairs is not None:
@@ -88,7 +89,7 @@ class TritonReductions(Reductions):
         times = _times(slope, kernel)
         if times is None or not self._worth(kernel):
             return None
-        packed, dim = self._packed(0, not is_gaussian(kernel)), self.x.shape[-1]
+        packed, dim = self._packed(0, not is_gaussian(kernel) or self.crowded), self.x.shape[-1]
         rows, cols = packed.layouts
         width, groups = self._coordinates()
         parts = self._parts(packed, groups)
@@ -96,7 +97,7 @@ class TritonReductions(Reductions):
         out = v.new_empty(parts, self.items * rows.blocks, rows.size, dim + 1)
         log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
         launch(
-            kernels.moved_sums, (rows.blocks, self.items, parts * groups), self._warps(packed, kernel),
+            kernels.moved_sums, (rows.blocks, self.items, parts * groups), self._warps(packed, kernel, True),
             out, *packed.arrays, log_rows, log_cols, cols.fill(v[..., 0]), numbers,
             *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
             DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, TIMES=times[0], LOGS=logs,
@@ -152,8 +153,8 @@ class TritonReductions(Reductions):
         """The logarithms, and what moves them; that has no numbers where it is not wanted."""
         assert isinstance(cost, GroundCost)
         halves = self.halves if cost.power == 2 else 0
-        # where roots are taken too, tiles are smaller, lest registers not suffice
-        packed = self._packed(halves, sloped and (halves > 0 or cost.singular))
+        # where roots are taken too, or coordinates are many, tiles are smaller, lest registers not suffice
+        packed = self._packed(halves, sloped and (halves > 0 or cost.singular or self.crowded))
         rows, cols = packed.layouts
         factor, eps = (cost.factor, eps) if _is_single(cost.factor) else (1.0, eps / cost.factor)
         width, groups = self._coordinates(halves > 0) if sloped else (0, 1)
@@ -166,7 +167,7 @@ class TritonReductions(Reductions):
             right = pad(cols.fill(self.y), (0, more)).mT.contiguous()
         launch(
             kernels.log_sums, (rows.blocks, self.items, parts * groups),
-            self._warps(packed, cost) if sloped else packed.warps,
+            self._warps(packed, cost, sloped),
             out, slopes, *packed.arrays, None if guess is None else guess.expand(out[0].shape).contiguous(),
             col.contiguous(), right, eps.contiguous(), packed.unit, factor, rows.count, cols.count,
             rows.blocks, cols.blocks, parts, groups, DECAY=cost.power, R=width, **packed.switches,
@@ -208,9 +209,10 @@ class TritonReductions(Reductions):
         rooted = kernel.singular and self.x.dtype == torch.float32
         return rooted or self._coordinates()[1] <= GROUPS
 
-    def _warps(self, packed: Packed, kernel: Radial) -> int:
-        """Those of sums that come with what moves them."""
-        return ROOTED if kernel.singular and self.x.dtype == torch.float64 else packed.warps
+    def _warps(self, packed: Packed, kernel: Radial, sloped: bool) -> int:
+        """Twice as many in double precision for roots, and for sums of many coordinates that come with what moves them."""
+        many = kernel.singular or (sloped and self.crowded)
+        return ROOTED if many and self.x.dtype == torch.float64 else packed.warps
 
     def _packed(self, halves: int, wide: bool) -> Packed:
         """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
@@ -286,15 +288,16 @@ def real(dtype: torch.dtype) -> Any:
 
 def programs(device: torch.device) -> int:
     """How many programs a device runs at once: two for each multiprocessor."""
-    if device.type not in PROGRAMS:
-        return 2 * torch.cuda.get_device_properties(device).multi_processor_count
-    return PROGRAMS[device.type]
+    known = PROGRAMS.get(device.type)
+    return known or 2 * torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def launch(kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, **switches: Any) -> None:
-    """Runs a kernel on the device of its first argument, whichever is the current one."""
+def launch(
+    kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, most: int | None = None, **switches: Any
+) -> None:  # fmt: skip
+    """Runs a kernel on the device of its first argument, whichever is the current one, with ``most`` registers."""
     device = args[0].device
-    here = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
-    with here:
-        # Triton 3.10 will not fuse products and sums by itself
-        kernel[grid](*args, **switches, num_warps=warps, enable_fp_fusion=True)
+    options = {"maxnreg": most} if most and torch.version.hip is None else {}
+    options |= {"num_warps": warps, "enable_fp_fusion": True}  # Triton 3.10 will not fuse by itself
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        kernel[grid](*args, **switches, **options)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["LISTED", "LOW_DIMENSION", "ROOTED", "Shape", "columns_at_once", "shape_of"]
+__all__ = ["CROWDED", "LISTED", "LOW_DIMENSION", "ROOTED", "Shape", "columns_at_once", "shape_of"]
 
 # Up to this dimension squares are taken from differences of coordinates. At 7, products of matrices give
 # twice the pairs a second; at 4 one and a half times, for some digits less.
@@ -17,8 +17,9 @@ HOISTED = (
 )  # coordinates of rows that fit into registers beside a large tile, and a smaller one
 LISTED = 16, 32  # least and largest side of a tile of kept blocks
 FEW, MOST = 4, 32  # right-hand sides as multiples of the entries, and as columns of one product
-ROOTED = (
-    8  # warps for sums in double precision that come with what moves them, where roots are taken
+ROOTED = 8  # warps of a tile in double precision where roots are taken
+CROWDED = (
+    4  # coordinates, above which sums that come with what moves them have a smaller share of a tile
 )
 
 

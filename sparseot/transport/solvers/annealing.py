@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from ...engines.base import Engine
+from ...engines.base import Engine, Reductions
 from ...errors import bad_input
 from ...formulas import GroundCost
 from ...points import Points, bounding_diameter, check_positive
-from ..problem import Problem
+from ..problem import CostFormula, Problem
 from ..solution import Potentials, Solution, Solver
 
 __all__ = ["AveragedAnnealing"]
@@ -58,72 +59,82 @@ class AveragedAnnealing(Solver):
         """The schedule starts from zero, whatever the ``starts``.
 
         Clouds of equal size make one batch of all problems, seen from both sides: then one softmin a
-        step updates all. (Other costs are left alone: the order of their points matters, and small
-        matrices of functions are kept from one softmin to the next.)
+        step updates all. So do others that are padded, where the engine has it so. (Other costs are left
+        alone: the order of their points matters, and small matrices of functions are kept from one
+        softmin to the next.)
         """
         first = problems[0]
         lengths = bounding_diameter(first.source, first.target)
         if self.diameter is not None:
             lengths = torch.full_like(lengths, self.diameter)
-        sizes = {
-            c.positions.shape[1] for problem in problems for c in (problem.source, problem.target)
-        }
-        if len(sizes) > 1 or not isinstance(first.cost, GroundCost):
+        sizes = {size for problem in problems for size in problem.sizes}
+        own = [problem.symmetric for problem in problems]
+        programs, items = len(own) * len(lengths), (2 * len(own) - sum(own)) * len(lengths)
+        equal = len(sizes) == 1 or first.engine.pads(max(sizes), items, programs, lengths.device)
+        if not equal or not isinstance(first.cost, GroundCost):
             return [self._one(problem, lengths) for problem in problems]
-        return self._together(problems, lengths)
+        return self._together(problems, lengths, max(sizes))
 
     def _one(self, problem: Problem, lengths: Tensor) -> Solution:
         """One problem: its second potentials by softmins of their own."""
         source, target = problem.source, problem.target
-        towards = _Update(problem, source, target)
+        towards = _Update.of(problem, source, target)
         if problem.symmetric:
             course = self._course(problem, lengths)
-            now, h, _ = self._averaged(course, towards, lambda now, f, *rest: f)
+            now, h, _ = _averaged(course, towards, lambda now, f, *rest: f)
             new, slopes = towards.last(*now, h, h)
             return Solution(new, new, h, h, slopes=(slopes, slopes))
-        back = _Update(problem.swapped(), target, source)
+        back = _Update.of(problem.swapped(), target, source)
 
         def turned(now: Step, _: Tensor, f: Values, g: Values, weight: Weight) -> Tensor:
             return _mean(g, back(*now, f, g), weight)
 
-        now, f, g = self._averaged(self._course(problem, lengths), towards, turned)
+        now, f, g = _averaged(self._course(problem, lengths), towards, turned)
         (f_new, on_x), (g_new, on_y) = towards.last(*now, g, f), back.last(*now, f, g)
         return Solution(f_new, g_new, f, g, slopes=(on_x, on_y))
 
-    def _together(self, problems: Sequence[Problem], lengths: Tensor) -> list[Solution]:
-        """All problems, and those of two clouds from both sides: second potentials are another's first."""
+    def _together(self, problems: Sequence[Problem], lengths: Tensor, count: int) -> list[Solution]:
+        """All problems, and those of two clouds from both sides: second potentials are another's first.
+
+        Clouds are padded to ``count`` points.
+        """
         items, sides, partner, blocks = len(lengths), [], [], 0
         for problem in problems:
-            count = 1 if problem.symmetric else 2
-            sides += [(problem.source, problem.target), (problem.target, problem.source)][:count]
+            two = [(problem.source, problem.target), (problem.target, problem.source)]
+            sides += two[:1] if problem.symmetric else two
             partner += [blocks] if problem.symmetric else [blocks + 1, blocks]
-            blocks += count
-        here, there = (_stacked([pair[k] for pair in sides]) for k in (0, 1))
+            blocks = len(sides)
+        here, there = (_stacked([pair[k] for pair in sides], count) for k in (0, 1))
         first = problems[0]
         places = [block * items + k for block in partner for k in range(items)]
         firsts = [at for at, other in enumerate(places) if at <= other]
+        firsts.sort(key=lambda at: places[at] == at)  # those that take twice as long come first
         holders, pairs = torch.tensor(places + firsts, device=lengths.device).tensor_split(
             [len(places)]
         )
 
-        def other(now: Step, f: Tensor, *rest: Any) -> Tensor:
-            return f if blocks == 1 else f.index_select(0, holders)
-
-        towards = _Update(first, here, there)
+        towards = _Update.of(first, here, there)
         course = self._course(first, lengths.repeat(blocks))
-        at_once = towards.annealed(course, pairs, holders)
-        if at_once is None:
-            now, f_prev, g_prev = self._averaged(course, towards, other)
-        else:
-            now, f_prev, g_prev = course.steps[-1], at_once, other(course.steps[-1], at_once)
-        f_new, moved = towards.last(*now, g_prev, f_prev)
+        steps = _Steps(first.engine, first.cost, course.together, blocks == 1)
+        f_prev = towards.annealed(course, pairs, holders)
+        if f_prev is None:
+            clouds = here.positions, there.positions, there.log_weights
+            f_prev = first.engine.repeated(steps, *clouds, *course.tensors, holders)
+        if f_prev is None:
+            f_prev = steps.taken(towards, course, holders)
+        g_prev = f_prev if blocks == 1 else f_prev.index_select(0, holders)
+        f_new, slopes = towards.last(*course.steps[-1], g_prev, f_prev)
         f, g = f_new.split(items), g_prev.split(items)
-        slopes = [None] * blocks if moved is None else moved.split(items)
+        moved = None if slopes is None else slopes.split(items)
         found, block = [], 0
         for problem in problems:
             mine, theirs = block, block + (not problem.symmetric)
-            potentials = f[mine], f[theirs], g[theirs], g[mine]
-            found.append(Solution(*potentials, slopes=(slopes[mine], slopes[theirs])))
+            n, m = problem.sizes
+            potentials = f[mine][:, :n], f[theirs][:, :m], g[theirs][:, :n], g[mine][:, :m]
+            gradients = (
+                (None, None) if moved is None else (moved[mine][:, :n], moved[theirs][:, :m])
+            )
+            found.append(Solution(*potentials, slopes=gradients))
             block = theirs + 1
         return found
 
@@ -134,22 +145,6 @@ class AveragedAnnealing(Solver):
         together = not start.any()
         schedule, start = schedule.to(like), start.to(like.device)
         return _Course(schedule, -schedule * problem.penalty.damping(schedule), start, together)
-
-    @staticmethod
-    def _averaged(course: _Course, towards: _Update, other: Other) -> tuple[Step, Tensor, Tensor]:
-        """The last step, and both potentials before it, which it updates in full.
-
-        ``other`` gives the second potentials, averaged too, from the first ones, or from both of before.
-        """
-        steps = course.steps
-        f = towards(*steps[0], None, None)
-        g = other(steps[0], f, None, None, 1.0)
-        for step, now in enumerate(steps):
-            # Weight of the new iterate: items with a shorter schedule wait at first.
-            weight = 0.5 if course.together else 0.5 * (course.start <= step).to(f)
-            next_f = _mean(f, towards(*now, g, f), weight)
-            f, g = next_f, other(now, next_f, f, g, weight)
-        return steps[-1], f, g
 
 
 Step = tuple[Tensor, Tensor]  # temperatures, and minus their damped values
@@ -167,9 +162,29 @@ class _Course:
     start: Tensor
     together: bool
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.temperatures, self.damped, self.start
+
     @cached_property
     def steps(self) -> list[Step]:
         return list(zip(self.temperatures.unbind(), self.damped.unbind(), strict=True))
+
+
+def _averaged(course: _Course, towards: _Update, other: Other) -> tuple[Step, Tensor, Tensor]:
+    """The last step, and both potentials before it, which it updates in full.
+
+    ``other`` gives the second potentials, averaged too, from the first ones, or from both of before.
+    """
+    steps = course.steps
+    f = towards(*steps[0], None, None)
+    g = other(steps[0], f, None, None, 1.0)
+    for step, now in enumerate(steps):
+        # Weight of the new iterate: items with a shorter schedule wait at first.
+        weight = 0.5 if course.together else 0.5 * (course.start <= step).to(f)
+        next_f = _mean(f, towards(*now, g, f), weight)
+        f, g = next_f, other(now, next_f, f, g, weight)
+    return steps[-1], f, g
 
 
 def _mean(old: Tensor | None, new: Tensor, weight: Weight) -> Tensor:
@@ -179,9 +194,15 @@ def _mean(old: Tensor | None, new: Tensor, weight: Weight) -> Tensor:
 class _Update:
     """The damped softmin over one cloud, seen from the points of another."""
 
-    def __init__(self, problem: Problem, here: Points, there: Points) -> None:
-        self.sums = problem.engine.bind(here.positions, there.positions)
-        self.log_weights, self.cost, self.moves = there.log_weights, problem.cost, here.moves
+    def __init__(
+        self, sums: Reductions, cost: CostFormula, log_weights: Tensor, moves: bool = False
+    ) -> None:
+        self.sums, self.cost, self.log_weights, self.moves = sums, cost, log_weights, moves
+
+    @staticmethod
+    def of(problem: Problem, here: Points, there: Points) -> _Update:
+        sums = problem.engine.bind(here.positions, there.positions)
+        return _Update(sums, problem.cost, there.log_weights, here.moves)
 
     def __call__(self, eps: Tensor, damped: Tensor, g: Tensor | None, f: Tensor | None) -> Tensor:
         """The new f ``(B, N)`` from the other potential g; the old f is the engine's guess.
@@ -210,11 +231,45 @@ class _Update:
         return self.cost, eps.view(-1), col, None if f is None else f / damped
 
 
-def _stacked(clouds: list[Points]) -> Points:
-    """Clouds of equal sizes as one batch."""
-    positions, weights = ([getattr(c, name) for c in clouds] for name in ("positions", "weights"))
-    moves = any(c.moves for c in clouds)
-    return Points(torch.cat(positions), torch.cat(weights), moves=moves)
+@dataclass(frozen=True)
+class _Steps:
+    """All steps but the last of a batch whose second potentials are first ones of other items.
+
+    A function of tensors alone, so that an engine may record what it launches; equal ones do the same.
+    """
+
+    engine: Engine
+    cost: CostFormula
+    together: bool
+    own: bool  # whether each item is its own partner
+
+    def __call__(
+        self, x: Tensor, y: Tensor, log_weights: Tensor, temperatures: Tensor, damped: Tensor,
+        start: Tensor, holders: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """The first potentials ``(B, N)``; ``holders`` ``(B,)`` are the items whose first ones are the second ones."""
+        towards = _Update(self.engine.bind(x, y), self.cost, log_weights)
+        course = _Course(temperatures, damped, start, self.together)
+        return self.taken(towards, course, holders)
+
+    def taken(self, towards: _Update, course: _Course, holders: Tensor) -> Tensor:
+        """The same, of clouds that are bound."""
+
+        def other(now: Step, f: Tensor, *rest: Any) -> Tensor:
+            return f if self.own else f.index_select(0, holders)
+
+        return _averaged(course, towards, other)[1]
+
+
+def _stacked(clouds: list[Points], count: int) -> Points:
+    """Clouds as one batch, filled up with copies of their last point, of weight zero."""
+    positions, weights = [], []
+    for c in clouds:
+        more = count - c.weights.shape[1]
+        last = c.positions[:, -1:].expand(-1, more, -1)
+        positions.append(torch.cat((c.positions, last), 1) if more else c.positions)
+        weights.append(pad(c.weights, (0, more)) if more else c.weights)
+    return Points(torch.cat(positions), torch.cat(weights), moves=any(c.moves for c in clouds))
 
 
 @lru_cache(maxsize=64)

@@ -124,7 +124,7 @@ def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
     monkeypatch.setattr(reductions, "launch", note)
     monkeypatch.setattr(engine, "unfit", lambda device: None)
     x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
-    monkeypatch.setattr(small, "SMALL", 0)
+    monkeypatch.setattr(small, "MOST", 0)
     for scaling in (0.5, 0.25):
         runs.clear()
         with Launches() as launches:
@@ -160,16 +160,17 @@ def test_the_schedule_of_small_clouds_is_two_launches(monkeypatch):
 
 
 def test_a_small_schedule_reads_no_number(monkeypatch):
-    """On tensors that have none; large clouds, and products on matrix units, go step by step."""
+    """On tensors that have none; large clouds go step by step."""
     pytest.importorskip("triton")
     from sparseot.engines.triton import reductions
 
     runs = []
     monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
     for count, dim, power, expected in (
         (500, 3, 2, 1),
         (500, 64, 1, 1),
-        (500, 64, 2, 0),
+        (500, 64, 2, 1),
         (600, 3, 2, 0),
     ):
         x = torch.empty(2, count, dim, device="meta")
@@ -179,6 +180,53 @@ def test_a_small_schedule_reads_no_number(monkeypatch):
         found = sums.annealed(ground_cost(power), *task)
         assert len(runs) == expected and (found is not None) == bool(expected)
         runs.clear()
+
+
+@pytest.mark.parametrize(
+    ("count", "items", "programs", "expected"),
+    [
+        (512, 2, 1, True),  # as long as launches
+        (513, 2, 1, False),
+        (724, 1, 1, True),  # a cloud and itself takes half of that
+        (2000, 256, 192, True),  # 64 debiased pairs: two softmins for each of 132 multiprocessors
+        (2049, 256, 192, False),
+        (2000, 128, 64, False),  # 64 pairs leave half of them idle
+        (2000, 264, 132, True),
+        (2000, 266, 133, False),  # one pair is left for a second turn
+    ],
+)
+def test_which_schedules_are_one_kernel(monkeypatch, count, items, programs, expected):
+    """Where it takes no longer than kernels of one step, by the pairs of each multiprocessor."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions, small
+
+    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    device = torch.device("meta")
+    assert small.fits(count, items, programs, device) == expected
+    assert load("triton").pads(count, items, programs, device) == (
+        expected or items * count**2 <= 1 << 25
+    )
+
+
+@pytest.mark.parametrize(("small_ones", "many"), [(True, 2), (False, 11)])
+def test_clouds_of_different_sizes_are_one_batch(monkeypatch, small_ones, many):
+    """In one kernel, or step by step; with the shapes that were given."""
+    pytest.importorskip("triton")
+    from sparseot.engines.triton import reductions, small
+
+    runs = []
+
+    def note(kernel, grid, warps, out, *rest, **switches):
+        runs.append(kernel)
+        out.zero_()
+
+    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(engine, "unfit", lambda device: None)
+    monkeypatch.setattr(small, "MOST", 2048 if small_ones else 0)
+    loss = so.SamplesLoss(blur=0.01, diameter=1.0, potentials=True, backend="triton")
+    f, g = loss(torch.rand(2, 30, 3), torch.rand(2, 20, 3))
+    assert f.shape == (2, 30) and g.shape == (2, 20)
+    assert len(runs) == many
 
 
 @pytest.mark.parametrize("dim", [3, 64])

@@ -117,3 +117,81 @@ def test_kept_pairs():
         found.append((one.value.cpu(), one.map().cpu()))
     for here, there in zip(*found, strict=True):
         torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-8)
+
+
+def schedule(x, y):
+    """Values and gradients of a schedule that is launched step by step."""
+    x = x.clone().requires_grad_()
+    value = so.SamplesLoss(blur=0.05, diameter=2.0)(x, y)
+    return value.detach(), torch.autograd.grad(value.sum(), x)[0]
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """Those of this test alone."""
+    from sparseot.engines.triton import replays
+
+    found = replays.Recordings(replays.CudaGraphs())
+    monkeypatch.setattr(replays, "RECORDINGS", found)
+    return found
+
+
+@pytest.mark.parametrize("sizes", [(1000, 1000), (1200, 900)])
+def test_a_schedule_is_replayed_from_a_graph(monkeypatch, recordings, sizes):
+    """With the bits of its steps, on streams of the caller, and within inference mode."""
+    from sparseot.engines.triton.replays import AFTER
+
+    clouds = [[torch.rand(n, 3, device="cuda") for n in sizes] for _ in range(8)]
+    side = torch.cuda.Stream()
+    found = []
+    for k, (x, y) in enumerate(clouds):
+        if k % 2:
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                found.append(schedule(x, y))
+            torch.cuda.current_stream().wait_stream(side)
+        else:
+            found.append(schedule(x, y))
+    assert recordings.why_not is None and len(recordings.known) == 1
+    with torch.inference_mode():
+        again = so.SamplesLoss(blur=0.05, diameter=2.0)(*clouds[0])
+    torch.testing.assert_close(again, found[0][0], rtol=1e-5, atol=1e-7)  # without a gradient
+    monkeypatch.setattr(recordings, "why_not", "plain steps are wanted")
+    for (x, y), answers in zip(clouds[AFTER:], found[AFTER:], strict=True):
+        assert all(map(torch.equal, answers, schedule(x, y)))
+
+
+def test_recordings_give_their_memory_back(recordings):
+    recordings.kept = 2
+    used = []
+    for n in range(900, 1200, 50):
+        for _ in range(4):
+            schedule(torch.rand(n, 3, device="cuda"), torch.rand(n, 3, device="cuda"))
+        torch.cuda.synchronize()
+        used.append(torch.cuda.memory_allocated())
+    assert len(recordings.known) == 2 and recordings.why_not is None
+    assert used[-1] < used[1] + (8 << 20)
+
+
+def test_a_recording_around_a_schedule(recordings):
+    """Is that of the caller: nothing is recorded inside."""
+    from sparseot.engines.triton.replays import AFTER
+
+    x = torch.rand(1, 1000, 3, device="cuda")
+    for _ in range(AFTER + 1):
+        assert recordings.run(torch.neg, (x,)) is None or len(recordings.known) == 1
+    with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=torch.cuda.Stream()):
+        assert recordings.run(torch.neg, (x,)) is None
+        x + 1
+    assert torch.equal(recordings.run(torch.neg, (x,)), -x) and recordings.why_not is None
+
+
+@pytest.mark.parametrize("sizes", [(64, 300, 200), (64, 1200, 1000)])
+def test_schedules_of_batches_are_one_kernel(monkeypatch, sizes):
+    """Of different sizes, and large ones: with the numbers of steps."""
+    from sparseot.engines.triton import small
+
+    x, y = (torch.rand(sizes[0], n, 3, device="cuda", dtype=torch.float64) for n in sizes[1:])
+    found = schedule(x, y)[0]
+    monkeypatch.setattr(small, "MOST", 0)
+    torch.testing.assert_close(found, schedule(x, y)[0], rtol=1e-10, atol=1e-10)

@@ -7,7 +7,7 @@ import triton.language as tl
 
 from .functions import exponential
 
-__all__ = ["inner", "multiples", "nearer", "risen", "share", "shifted"]
+__all__ = ["inner", "multiples", "nearer", "risen", "share", "shifted", "unknown"]
 
 
 @triton.jit
@@ -19,6 +19,12 @@ def share(runs, run, part, parts, BN: tl.constexpr):
     first = part * tiles // parts * BN
     last = tl.minimum((part + 1) * tiles // parts * BN, count)
     return lo + first, last - first
+
+
+@triton.jit
+def unknown(count, height):
+    """A count of coordinates that compilers do not know: they would write all out, and hold as many numbers of each row."""
+    return tl.minimum(count, height + count).to(tl.int32)
 
 
 @triton.jit

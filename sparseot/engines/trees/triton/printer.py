@@ -161,7 +161,8 @@ class Printer:
         self.names = {n: name for n, name in known.items() if not n.on & AT}
         self.counter = f"d{self.count}"
         self.count += 1
-        self._line(f"for {self.counter} in range({e.attr}):")
+        self.held += 1  # a term of the sum
+        self._line(f"for {self.counter} in range(unknown({e.attr}, height)):")
         self.depth += 1
         self._line(f"{total} += {self._printed(e.args[0])}")
         self.depth -= 1

@@ -24,7 +24,9 @@ import triton.language as tl
 from sparseot.engines.trees.triton.functions import (
     angle, arccosine, arctangent, cosine, exponential, hyperbolic_tangent, nearest, sign, sine,
 )
-from sparseot.engines.trees.triton.parts import inner, multiples, nearer, risen, share, shifted
+from sparseot.engines.trees.triton.parts import (
+    inner, multiples, nearer, risen, share, shifted, unknown,
+)
 
 REAL, BITS, CHUNK = tl.float{bits}, tl.constexpr({bits}), tl.constexpr(64)
 

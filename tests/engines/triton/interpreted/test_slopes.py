@@ -45,7 +45,7 @@ def exact_slopes(cost, x, y, col, eps):
 
 @pytest.mark.parametrize(
     ("dim", "p", "dtype"),
-    [(1, 2, SINGLE), (3, 2, SINGLE), (6, 2, SINGLE), (3, 1, SINGLE), (20, 2, SINGLE), (2, 1, DOUBLE)],
+    [(1, 2, SINGLE), (3, 2, SINGLE), (6, 2, SINGLE), (3, 1, SINGLE), (20, 2, SINGLE), (2, 1, DOUBLE), (5, 2, DOUBLE)],
 )  # fmt: skip
 def test_softmins_come_with_their_gradients(launches, dim, p, dtype):
     x, y, col = clouds(dim, dtype)
@@ -65,6 +65,7 @@ def test_softmins_come_with_their_gradients(launches, dim, p, dtype):
     ("kernel", "dim", "dtype"),
     [
         (kernels.Gaussian(0.4), 3, SINGLE),
+        (kernels.Gaussian(0.4), 6, DOUBLE),
         (kernels.Energy(), 6, SINGLE),
         (kernels.Laplacian(0.4), 2, DOUBLE),
         (kernels.InverseMultiquadric(0.4), 1, SINGLE),
@@ -120,14 +121,14 @@ def test_columns_shared_among_programs(monkeypatch, launches):
     assert (sums[0] - kernels.Gaussian(0.3)(alone).sum(-1, keepdim=True)).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize(("m", "small"), [(20, 0), (15, small.SMALL), (20, small.SMALL)])
+@pytest.mark.parametrize(("m", "most"), [(20, 0), (15, small.MOST), (20, small.MOST)])
 @pytest.mark.parametrize("p", [1, 2])
 def test_a_loss_and_its_gradient_are_one_pass_more_than_its_schedule(
-    monkeypatch, launches, m, small, p
+    monkeypatch, launches, m, most, p
 ):
-    """The last softmins bring the gradient, after small clouds of equal size too; backward() launches nothing."""
-    n, at_once = 20, {"schedule"} if m == 20 and small else set()
-    monkeypatch.setattr("sparseot.engines.triton.small.SMALL", small)
+    """The last softmins bring the gradient, after small clouds too; backward() launches nothing."""
+    n, at_once = 20, {"schedule"} if most else set()
+    monkeypatch.setattr(small, "MOST", most)
     (x, _), (y, _) = cloud(n, 2), cloud(m, 2, shift=0.2)
     found = []
     for backend in ("triton", "tiles"):
