@@ -207,8 +207,7 @@ class TileLoops(ABC):
         A tile is kept where the largest exponent of its boxes plus the larger one of both ``shares`` reaches the threshold.
 
         Args:
-            rows: boxes of the row blocks.
-            cols: boxes of the column blocks.
+            rows, cols: boxes of the blocks of both.
             threshold: an exponent.
             near: the pairs of groups of boxes to look into; None for all pairs of boxes.
 
