@@ -41,10 +41,9 @@ class TritonReductions(Reductions):
 
     def __init__(self, x: Tensor, y: Tensor, halves: int, pairs: BlockPairs | None) -> None:
         self.x, self.y = centred(x, y)
-        self.items, self.real = len(x), real(x.dtype)
+        self.items, self.real, self.crowded = len(x), real(x.dtype), x.shape[-1] > CROWDED
         many = x.shape[-1] > LOW_DIMENSION and x.dtype == torch.float32
         self.halves = halves if many and pairs is None else 0
-        self.crowded = x.shape[-1] > CROWDED
         self.lists: tuple[Tensor, ...] = ()
         self.layouts: tuple[Layout, Layout] | None = None
         if pairs is not None:
@@ -68,9 +67,8 @@ class TritonReductions(Reductions):
         out = v.new_empty(parts, self.items * rows.blocks, groups * width, rows.size)
         log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
         launch(
-            kernels.sums, (rows.blocks, self.items, parts * groups), packed.warps,
-            out, *packed.arrays, log_rows, log_cols, right, numbers, *(self.lists or (out, out)),
-            rows.blocks, cols.blocks, parts, groups,
+            kernels.sums, (rows.blocks, self.items, parts * groups), packed.warps, out, *packed.arrays,
+            log_rows, log_cols, right, numbers, *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
             DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, LOGS=logs, R=width, WIDE=wide,
             LISTED=bool(self.lists), **packed.switches,
         )  # fmt: skip
@@ -185,8 +183,7 @@ class TritonReductions(Reductions):
             return logs[0]
         out = torch.empty_like(logs[0])
         launch(
-            kernels.joined, (-(-out.numel() // JOINED),), 4, out, logs, out.numel(), len(logs),
-            B=JOINED, REAL=self.real,
+            kernels.joined, (-(-out.numel() // JOINED),), 4, out, logs, out.numel(), len(logs), B=JOINED, REAL=self.real,
         )  # fmt: skip
         return out
 
