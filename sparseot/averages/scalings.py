@@ -59,7 +59,7 @@ class Scalings:
         self.own = engine.bind(x, x)
         self.logs = [log_weights(b).double() for _, b in objective.clouds]
         self.loga = self.logd = log_weights(start.weights)
-        self.total = float(start.weights.sum().log())
+        self.total = start.weights.sum().log()
         self.g = [torch.zeros_like(b) for b in self.logs]
         self.found = [torch.zeros_like(self.loga) for _ in sides]
         self.report: list[Step] = []
@@ -76,7 +76,9 @@ class Scalings:
             self._updates(eps, COARSE)
         self.temperatures = []
         found = self._updates(self.objective.ground.eps, ROUND)
-        place = self.objective.at(Support(self.points, self.loga.exp()), found)
+        a = self.loga.exp()  # whose sum has the rounding of large exponents
+        a = a * (self.total.exp() / a.sum())
+        place = self.objective.at(Support(self.points, a), found)
         if self.ended() or not place.value < self.place.value:
             return False
         self._arrive(place)
