@@ -213,10 +213,10 @@ def bounding_sides(source: Points, target: Points) -> Tensor:
 
 
 def enough_digits(
-    source: Points, target: Points, p: float, blur: float, share: float = 0.01
+    source: Points, target: Points, p: float, blur: float, share: float = 0.01, beyond: float = 0.0
 ) -> tuple[Points, Points]:
     """The clouds, in float64 where single precision would lose the exponents."""
-    if lacks_digits(source, target, p, blur, share):
+    if lacks_digits(source, target, p, blur, share, beyond):
         return source.double(), target.double()
     return source, target
 

@@ -10,14 +10,17 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..operators.arrays import Array, listed, of_one_kind, tensor_of
-from ..points import unwrap
+from ..points import Points, lacks_digits, unwrap
 from ..precision import at_least_single
 from ..ragged.forms import Sets, as_sets, is_ragged, weights_of
 from ..ragged.vectors import count_of, integers
+from .ground import Ground
+from .objective import Support
 
-__all__ = ["as_clouds", "as_shares"]
+__all__ = ["as_clouds", "as_shares", "with_digits"]
 
 EQUAL = {torch.float32: 1e-5, torch.float64: 1e-9}  # relative difference of masses
+SHARE = 0.01  # of an entry of a plan, that rounding may be
 
 
 def as_clouds(
@@ -64,6 +67,24 @@ def as_shares(weights: Any, count: int, like: Tensor) -> Tensor:
         got = str([round(share, 6) for share in shares[:8].tolist()])
         raise bad_input("weights", got, "finite numbers >= 0, and one above")
     return shares / shares.sum()
+
+
+def with_digits(
+    clouds: list[tuple[Tensor, Tensor]], start: Support, ground: Ground, balanced: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """The moved clouds; in float64, of the mass of the start, where single precision would lose the exponents.
+
+    The mass too, for a rounding of it is multiplied by whatever costs have in common.
+    """
+    x = Points(start.points[None], start.weights[None])
+    sides = [Points(y[None], b[None]) for y, b in clouds]
+    if not any(lacks_digits(y, x, ground.p, ground.blur, SHARE, ground.beyond) for y in sides):
+        return clouds
+    exact = [(y.double(), b.double()) for y, b in clouds]
+    if not balanced:
+        return exact
+    mass = start.weights.sum()
+    return [(y, b * (mass / b.sum())) for y, b in exact]
 
 
 def _sets(clouds: Any, batch: Any) -> Sets:

@@ -17,7 +17,7 @@ from ..transport.result import Transport
 from ..transport.solve import say_what_failed, with_tolerance
 from ..transport.solvers.progress import Bar, Stopped, deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
-from .arguments import as_clouds, as_shares
+from .arguments import as_clouds, as_shares, with_digits
 from .descent import FINER, Descent, Moves, Step
 from .ground import as_ground
 from .objective import Objective
@@ -165,6 +165,9 @@ def barycenter(
     start, came = as_support(support, support_weights, inputs, shares, **where)
     if free != "weights":
         ground.restored(start.points)  # or says that there is no way back
+    way = Scalings if free == "weights" and reach is None else Descent
+    if way is Scalings or ground.beyond:  # over all pairs
+        inputs = with_digits(inputs, start, ground, reach is None)
     how = with_tolerance(Sinkhorn() if solver is None else solver, FINER * tol)
     with torch.inference_mode(False), deferred():  # steps are taken by gradients
         objective = Objective(inputs, shares, how, ground, reach, debias)
@@ -173,7 +176,6 @@ def barycenter(
             for one in (("points", "both") if free == "both" else (free,))
         ]
         bar = Bar(progress, " steps", WORDS)
-        way = Scalings if free == "weights" and reach is None else Descent
         descent = way(objective, start, first, lambda: bar.ended, *others)
         converged = _run(descent, tol, max_steps, bar)
     place = descent.place

@@ -8,7 +8,9 @@ marginal a. With the softmins :math:`\varphi_k` of :math:`g_k` at the points,
     d^2 \gets d \, a / (K d),
 
 and :math:`g_k` is the softmin of :math:`u_k`. Where nothing changes, :math:`d = a e^{h / \varepsilon}` with the potential h of
-the average and itself, and :math:`\sum_k w_k \varphi_k = h` up to a constant: the gradient of the divergences vanishes. Without debiasing d is a.
+the average and itself, and :math:`\sum_k w_k \varphi_k = h` up to a constant: the gradient of the divergences vanishes. Without debiasing d is a,
+and :math:`u_k = d \, e^{(\varphi_k - \sum_l w_l \varphi_l) / \varepsilon}` follows it at once: with the d of the update before, whatever mass
+far groups lack is added twice, and they take it from each other for ever.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Scalings:
         self.own = engine.bind(x, x)
         self.logs = [log_weights(b).double() for _, b in objective.clouds]
         self.loga = self.logd = log_weights(start.weights)
-        self.total = float(start.weights.sum().log())
+        self.total = start.weights.sum().log()
         self.g = [torch.zeros_like(b) for b in self.logs]
         self.found = [torch.zeros_like(self.loga) for _ in sides]
         self.report: list[Step] = []
@@ -76,7 +78,9 @@ class Scalings:
             self._updates(eps, COARSE)
         self.temperatures = []
         found = self._updates(self.objective.ground.eps, ROUND)
-        place = self.objective.at(Support(self.points, self.loga.exp()), found)
+        a = self.loga.exp()  # whose sum has the rounding of large exponents
+        a = a * (self.total.exp() / a.sum())
+        place = self.objective.at(Support(self.points, a), found)
         if self.ended() or not place.value < self.place.value:
             return False
         self._arrive(place)
@@ -108,15 +112,18 @@ class Scalings:
                 )
             ]
             means = sum(w * t for w, t in zip(self.objective.shares, self.found, strict=True))
-            own = self._log_sum(self.own, self.logd, eps, self.loga - self.logd)
-            loga = self.logd + means
-            self.loga = loga - loga.logsumexp(0) + self.total
+            debias, loga, logu = self.objective.debias, self.loga, self.logd + means
+            self.loga = logu - logu.logsumexp(0) + self.total
+            if debias:
+                own = self._log_sum(self.own, self.logd, eps, loga - self.logd)
+                logu, self.logd = self.loga, (self.logd + self.loga - own) / 2
+            else:
+                logu, self.logd = self.loga + means, self.loga
             self.g = [
-                -eps * self._log_sum(back, self.loga - t, eps, -g / eps, 1)
+                -eps * self._log_sum(back, logu - t, eps, -g / eps, 1)
                 for (_, back), t, g in zip(self.towards, self.found, self.g, strict=True)
             ]
-            self.logd = (self.logd + self.loga - own) / 2 if self.objective.debias else self.loga
-            self.sweeps += len(self.found) + 0.5
+            self.sweeps += len(self.found) + debias / 2
         f = [-eps * t for t in self.found]
         sides = [*zip(f, self.g, strict=True)]
         if self.objective.debias:

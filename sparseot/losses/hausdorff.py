@@ -111,7 +111,7 @@ def hausdorff_divergence(
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
         target = of_mass(target, source)
-    source, target = enough_digits(source, target, found.p, blur)
+    source, target = enough_digits(source, target, found.p, blur, beyond=found.beyond)
     chosen, _ = choose_engine(engine, formula, source.positions, target.positions)
     check_cost(formula, source, target, own=True, engine=chosen, fixed=True)
 

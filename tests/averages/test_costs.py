@@ -121,6 +121,30 @@ def test_weights_on_points_that_stay():
     assert torch.equal(so.barycenter([far, 2 * far.flip(0)], **how).points, far)
 
 
+@pytest.mark.filterwarnings("ignore:The average would move")
+@pytest.mark.parametrize("reach", [None, 1000.0])
+def test_a_large_constant_in_single_precision(reach):
+    """Costs of 10,000 temperatures a thousand that all pairs have: single precision has no digits left for places."""
+    y, z, x = (
+        torch.cat((cloud(n, 2)[0], torch.arange(n).remainder(2)[:, None].double()), 1).float()
+        for n in (14, 11, 9)
+    )
+    matrix = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()
+    how = {"free": "weights", "blur": 0.1, "max_steps": 3, "tol": 1e-3, "reach": reach}
+
+    def average(constant, *clouds):
+        cost = costs.Labels(matrix + constant)
+        return so.barycenter([*clouds[:2]], support=clouds[2], cost=cost, **how)
+
+    exact = average(1e5, y.double(), z.double(), x.double())
+    found = average(1e5, y, z, x)
+    assert found.weights.dtype == torch.float32
+    assert found.value == pytest.approx(exact.value, rel=1e-5)
+    torch.testing.assert_close(found.weights.double(), exact.weights, rtol=0, atol=1e-5)
+    if reach is None:  # it changes no plan
+        assert average(0.0, y, z, x).value == pytest.approx(exact.value, rel=1e-4)
+
+
 def test_points_that_have_no_direction():
     """They may be there without weight."""
     y, x = on_the_sphere(6, 0), on_the_sphere(4, 1)

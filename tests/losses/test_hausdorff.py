@@ -116,3 +116,18 @@ def test_a_result_that_is_no_number_is_a_warning():
             x, y, cost=lambda x, y: 1e300 * torch.cdist(x, y), blur=1e-10
         )
     assert not found.isfinite()
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e5])
+def test_single_precision_and_costs_beside_distances(constant):
+    """A constant that all pairs have is no part of the value, but of the digits that exponents take."""
+    labelled = [
+        torch.cat((cloud(n, 2)[0], torch.arange(n).remainder(2)[:, None].double()), 1).float()
+        for n in (20, 15)
+    ]
+    matrix = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double()
+    how = {"blur": 0.1, "cost": so.costs.Labels(matrix + constant)}
+    exact = so.hausdorff_divergence(*(x.double() for x in labelled), **how)
+    found = so.hausdorff_divergence(*labelled, **how)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=0)

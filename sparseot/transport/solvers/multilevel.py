@@ -23,11 +23,12 @@ from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
 from ..pruned.coarse import Carried, Cells, whole_cells
 from ..pruned.memory import check_memory
+from ..pruned.newton import newton_after
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
-from .relaxation import alternate, self_fixed_point
+from .relaxation import alternate, relaxed_sweeps, self_fixed_point
 from .small import STORED_PAIRS, StoredSoftmins
 
 __all__ = ["Multilevel", "solve_kept_pairs"]
@@ -184,6 +185,7 @@ class Multilevel:
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
             how["keep"] = self.course.keep(self.eps, (X, Y))
+            how["sweeps"] = newton_after(relaxed_sweeps)
             return alternate(softmins, *state, watch=self.course.watch(self.eps), **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:
@@ -234,8 +236,6 @@ class Multilevel:
         error = float(last.error) + exact.omitted / exact.masses[0]
         value = float(exact.dual(new, h, exact.kept(0, new)))
         return Outcome(new, new, h, h, error, sweeps + 0.5, value), exact.omitted
-
-    # --- both ---
 
     def _to_the_end(
         self,
