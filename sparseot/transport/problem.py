@@ -39,6 +39,7 @@ class Problem:
         even: whether it is known that C(x, y) = C(y, x).
         pairs: those that were kept for the plan that was found; None for all pairs.
         told: why that engine is taken.
+        named: the argument that sets the temperature.
     """
 
     source: Points
@@ -52,6 +53,7 @@ class Problem:
     even: bool = True
     pairs: PlanPairs | None = None
     told: str = "a function"
+    named: str = "blur"
 
     @property
     def eps(self) -> float:

@@ -191,11 +191,12 @@ def solve_points(
     init: Init = None,
     came: Moved | None = None,
     beyond: float = 0.0,
+    named: str = "blur",
 ) -> list[Solved]:
     """The problem of two clouds that were checked and, debiased, those of each and itself, solved.
 
     ``came`` are the clouds of the caller, where a cost moved them; ``beyond`` is the size of costs that distances
-    do not show.
+    do not show; ``named`` is the argument that sets the temperature.
     """
     penalty, dtype = marginals(reach, p), source.positions.dtype
     penalty.check(source, target)
@@ -207,7 +208,7 @@ def solve_points(
     engine, told = choose_engine(solver.engine, cost, source.positions, target.positions)
     plain = outside(lambda: (source.copy(), target.copy()), source.positions)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
-    problem = Problem(*plain, cost, penalty, p, blur, engine, told=told)
+    problem = Problem(*plain, cost, penalty, p, blur, engine, told=told, named=named)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share, beyond), source.positions):
         new = dtype != torch.float64

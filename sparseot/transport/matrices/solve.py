@@ -99,6 +99,7 @@ def solve(
     options["beyond"] = float(
         matrix.costs.abs().max()
     )  # points are on a line as long as costs differ
+    options["named"] = "reg"
     large = C.shape[1] * C.shape[2] > STORED_PAIRS and C.device.type == "cpu"
     by = how.on(MatrixEngine(matrix)) if large and how.engine == "auto" else how
     with deferred():

@@ -108,7 +108,9 @@ class Multilevel:
         """Potentials of the points, carried from the coarse clouds, which are let go of."""
         now = None
         for eps, width in self._levels():
-            now = self._coarse(self._carried(now, self._cells(width), eps), eps)
+            cells = self._cells(width)
+            if eps > self.eps or not all(c.whole for c in cells):  # those are swept at the end
+                now = self._coarse(self._carried(now, cells, eps), eps)
         now, self.cells = self._carried(now, self.whole, self.eps), (0.0, self.whole)
         return now.values
 
@@ -209,8 +211,7 @@ class Multilevel:
 
     def own(self, start: Start) -> Found:
         """At the last temperature only, which is enough for a cloud and itself."""
-        X = self.whole[0].blocks
-        first = self._softmins(self.blocks, self.eps, self.tol, self.dtype)
+        X, first = self.blocks[0], self._softmins(self.blocks, self.eps, self.tol, self.dtype)
         state = [torch.zeros_like(X.weights) if start is None else X.own(start[0])]
         if start is None:
             first.diagonal()
@@ -289,8 +290,8 @@ class Multilevel:
         dtype: torch.dtype,
         penalty: Marginals | None = None,
     ) -> PrunedSoftmins:
-        (X, Y), held = clouds, penalty or self.penalty
-        return PrunedSoftmins(X, Y, self.cost, held, eps, tol, dtype, self.engine, self.memory)
+        rest = penalty or self.penalty, eps, tol, dtype, self.engine, self.memory
+        return PrunedSoftmins(clouds[0], clouds[1], self.cost, *rest)
 
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""

@@ -11,7 +11,9 @@ from typing import Any
 
 from ...engines.openmp import callers_threads
 
-__all__ = ["Bar", "Stopped", "deferred"]
+__all__ = ["WORDS", "Bar", "Stopped", "deferred"]
+
+WORDS = "{:.3g}, error {:.1e} (tol {:g})"  # after the name of the temperature
 
 
 class Stopped(Exception):
@@ -71,7 +73,7 @@ class Bar:
         self,
         shown: bool | Callable[[float, float, float], None],
         unit: str = " sweeps",
-        words: str = "blur {:.3g}, error {:.1e} (tol {:g})",
+        words: str = f"blur {WORDS}",
     ) -> None:
         self.shown, self.user = shown, _user.get() or _User()
         self.unit, self.words = unit, words

@@ -29,7 +29,7 @@ from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
 from .course import Course, Found
 from .multilevel import solve_kept_pairs
-from .progress import Bar
+from .progress import WORDS, Bar
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
@@ -236,7 +236,8 @@ class Sinkhorn(Solver):
         return solve_all_pairs(course, start, asked=self._asked, why=why)
 
     def _course(self, item: Problem, sides: list[float], kept: Checkpoint | None) -> Course:
-        tol, bar = float(self.tol or DEFAULT), Bar(self.progress)
+        tol, words = float(self.tol or DEFAULT), f"{item.named} {WORDS}"
+        bar = Bar(self.progress, words=words)
         return Course(item, tol, self.max_sweeps, self.accelerate, bar, sides, kept)
 
     def rounding(self, problem: Problem) -> float:

@@ -267,3 +267,13 @@ BAD = {
 def test_refusals(said):
     with pytest.raises((ValueError, TypeError), match=said):
         BAD[said]()
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_progress_names_the_temperature_as_the_caller_does(capsys, n):
+    C, a, b = problem(n, n)
+    so.solve(C, a, b, reg=REG, solver=so.Sinkhorn(progress=True))
+    told = capsys.readouterr().err
+    assert "reg 0.3" in told and "blur" not in told
+    so.solve_sample(a[:, None], b[:, None], blur=REG, solver=so.Sinkhorn(progress=True))
+    assert "blur 0.3" in capsys.readouterr().err

@@ -216,3 +216,14 @@ def test_cells_of_few_pairs_are_solved_without_choosing_any(monkeypatch):
     levels = so.solve_sample(x, y, blur=0.02, solver=FEW).levels
     few = [math.prod(level.points) <= STORED_PAIRS for level in levels]
     assert any(few) and made and min(made) > STORED_PAIRS  # for potentials on their way, too
+
+
+def test_all_points_are_swept_once_at_the_last_temperature():
+    """Where cells are so fine that each is a point, the sweeps of all cells are those of the points."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, 300, 3, generator=generator).double()
+    found = so.solve_sample(x, y, blur=0.02, p=1, solver=so.Sinkhorn(multilevel=True))
+    assert [level.blur for level in found.levels].count(found.levels[-1].blur) == 1
+    wanted = so.solve_sample(x, y, blur=0.02, p=1, solver=so.Sinkhorn(multilevel=False))
+    assert found.converged and found.lower <= wanted.upper and wanted.lower <= found.upper
+    torch.testing.assert_close(found.value, wanted.value, rtol=1e-4, atol=0)
