@@ -233,8 +233,7 @@ class Multilevel:
         h = found.f_prev
         exact.build(h, h, 0.0)
         last = exact.step(0, h, h)
-        new = last.value
-        error = float(last.error) + exact.omitted / exact.masses[0]
+        new, error = last.value, float(last.error) + exact.omitted / exact.masses[0]
         value = float(exact.dual(new, h, exact.kept(0, new)))
         return Outcome(new, new, h, h, error, sweeps + 0.5, value), exact.omitted
 
