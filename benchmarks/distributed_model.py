@@ -4,9 +4,9 @@ python benchmarks/distributed_model.py
 
 It takes no time and no machines. Two clouds of n points fill the unit cube, D = 3, tol 1e-3, single precision loops.
 The blur falls with the spacing of the points, as 0.0046 at a million. Each node has 64 cores and one rank, whose
-threads share its rows. "Halos" is a design that is not built: each rank would hold its own points, and those
-of others that its tiles meet. What it takes to turn lists of tiles, three numbers a block of columns each time, is left out: less
-than a sixteenth of what one sweep sends.
+threads share its rows. Of both clouds it has its own blocks, and of others those that its tiles meet; clouds as they came, their order
+and potentials are whole on all. "Owned" is a design that is not built, in which nothing is. What it takes to turn lists of tiles, three
+numbers a block of columns each time, is left out: less than a sixteenth of what one sweep sends.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 # Measured on one core of a machine of two (see docs/performance.md, "Many machines"):
 RATE = 3.5e9  # pairs a second and core, in sweeps and their overhead
 SERIAL = 4e-6  # seconds a point that each rank takes for itself, on one thread: trees, cells
-VECTOR = 1.2e-8  # seconds a point and sweep, likewise: potentials, errors, biases
-POINT, TILE = 670, 16  # bytes that a rank holds of a point of each cloud, and of a tile
+VECTOR = 1.2e-8  # seconds a point and sweep, on one thread, of those that it has: potentials, errors, biases
+WHOLE, OWN, TILE = 315, 210, 16  # bytes of a point of each cloud, whole or its own, and of a tile
 # Assumed:
 CORES, THREADED = 64, 0.8  # of a node, and the share of their sum that threads reach
-HOP, EXCHANGES = 50e-6, 6  # seconds from rank to rank, exchanges in a sweep
+HOP, EXCHANGES = 50e-6, 10  # seconds from rank to rank, exchanges in a sweep
 UNEVEN = 1.1  # tiles of the slowest rank, relative to the mean
 BUILDS = 3  # times that tiles are chosen for the points, each followed by six half-sweeps over all that passed
 
@@ -67,24 +67,25 @@ class Solve:
         young, last = 6 * BUILDS * self.tiles(2.0, 7.1), 2 * self.sweeps * self.tiles(1.74, 4.35)
         return 1024 * (young + last + 3 * self.checked)
 
-    def alone(self) -> float:
-        """Seconds that no rank can leave to others."""
-        return self.points * (SERIAL + VECTOR * self.sweeps)
-
     def halo(self, ranks: int) -> float:
-        """Points of others that a rank would need, as a share of its own."""
+        """Points of others that a rank needs, as a share of its own."""
         margin = 0.7 * (32 / self.points) ** (1 / 3) + 4 * self.blur
         return (1 + 2 * margin * (ranks ** (1 / 3) - 1)) ** 3 - 1
 
-    def on(self, nodes: int, speed: float, halos: bool = False) -> tuple[float, float, float]:
+    def on_one_thread(self, ranks: int, owned: bool = False) -> float:
+        """Seconds of each rank, beside its pairs."""
+        share = (1 + self.halo(ranks)) / ranks
+        return self.points * (SERIAL * (share if owned else 1) + VECTOR * self.sweeps * share)
+
+    def on(self, nodes: int, speed: float, owned: bool = False) -> tuple[float, float, float]:
         """Seconds, the share of them that is communication, and GB of memory of a node."""
         work = self.pairs / (RATE * CORES * THREADED * nodes) * (UNEVEN if nodes > 1 else 1)
-        share = (1 + self.halo(nodes)) / nodes if halos else 1.0
-        sent = self.points * 16 * ((self.halo(nodes) / nodes) if halos else (nodes - 1) / nodes)
+        share = (1 + self.halo(nodes)) / nodes
+        sent = self.points * 8 * self.halo(nodes) / nodes
         network = self.sweeps * (sent / (speed * 1e9 / 8) + EXCHANGES * HOP * math.log2(nodes))
-        total = work + self.alone() * share + network
-        held = POINT * self.points * share + TILE * self.checked / nodes
-        return total, network / total, held / 1e9
+        total = work + self.on_one_thread(nodes, owned) + network
+        held = self.points * (OWN * share + WHOLE * (share if owned else 1))
+        return total, network / total, (held + TILE * self.checked / nodes) / 1e9
 
 
 def main() -> None:
@@ -94,17 +95,17 @@ def main() -> None:
     )
     for points, blur, side, ranks, seconds in SOLVES:
         solve = Solve(points, blur, side)
-        model = solve.pairs / RATE / ranks + solve.alone()
+        model = solve.pairs / RATE / ranks + solve.on_one_thread(ranks)
         print(f"| {points:,} | {blur:g} | {ranks} | {seconds:.1f} | {model:.1f} |")
     print(
-        "\n| points (blur) | nodes | s at 10 / 100 Gb/s | communication | GB a node | with halos: s | GB a node |"
+        "\n| points (blur) | nodes | s at 10 / 100 Gb/s | communication | GB a node | owned: s | GB a node |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for points in SIZES:
         solve = Solve(points, 0.0046 * (1e6 / points) ** (1 / 3))
         for nodes in NODES:
             (slow, most, held), (fast, least, _) = (solve.on(nodes, speed) for speed in SPEEDS)
-            later, _, less = solve.on(nodes, SPEEDS[0], halos=True)
+            later, _, less = solve.on(nodes, SPEEDS[0], owned=True)
             told = f"| {points:.0e} ({solve.blur:.2g}) | {nodes} | {slow:,.0f} / {fast:,.0f} "
             print(f"{told}| {most:.0%} / {least:.0%} | {held:,.0f} | {later:,.0f} | {less:,.1f} |")
 
