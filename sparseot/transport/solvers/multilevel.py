@@ -23,7 +23,6 @@ from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
 from ..pruned.coarse import Carried, Cells, whole_cells
 from ..pruned.memory import check_memory
-from ..pruned.newton import newton_after
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
@@ -183,6 +182,7 @@ class Multilevel:
     def _last(self, values: list[Tensor]) -> Found:
         X, Y = (c.blocks for c in self.whole)
         state = [X.own(values.pop(0)), Y.own(values.pop(0))]  # and nobody holds the others
+        from ..pruned.newton import newton_after  # here, for a light import of the library
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
