@@ -38,9 +38,9 @@ class Power(Cost):
     def __init__(self, q: float) -> None:
         super().__init__()
         check_positive(q=q)
-        if not 1 <= q <= 2:
+        if q is None or not 1 <= q <= 2:
             fix = "Other costs can be given as functions of (x, y)."
-            raise bad_input("q", f"{q:g}", "an exponent from 1 to 2", fix)
+            raise bad_input("q", f"{q}", "an exponent from 1 to 2", fix)
         self.q = float(q)
 
     def exponent(self, p: float) -> float:

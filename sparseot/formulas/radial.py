@@ -287,5 +287,7 @@ def half_power(s: Any, power: float) -> Any:
 
 def _between(s: Any, power: float) -> Any:
     """A power that is no multiple of a half, of a tensor or of a stand-in for one."""
-    logs = torch.where(s > 0, s, 1.0).log()
-    return torch.where(s > 0, (logs * power).exp(), 0.0)
+    known = torch.where(s > 0, s, 1.0)
+    if isinstance(s, Tensor):
+        return known.pow(power) * (s > 0)
+    return torch.where(s > 0, (known.log() * power).exp(), 0.0)

@@ -123,8 +123,10 @@ def sign(e: Expr) -> int:
             signs[n] = args[0] if args[0] == -args[1] else 0
         elif n.op == "neg":
             signs[n] = -args[0]
+        elif n.op == "sqrt":  # of minus zero it is minus zero
+            signs[n] = int(args[0] > 0)
         else:
-            signs[n] = int(n.op in ("exp", "sqrt", "abs"))
+            signs[n] = int(n.op in ("exp", "abs"))
     return signs[e]
 
 

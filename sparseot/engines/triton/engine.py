@@ -20,6 +20,7 @@ HALVES = {"float32": 2, "float16": 1}
 CAPABILITY = 8, 0  # of a device, at least
 FEWEST = 1 << 25  # pairs, which take less than the launches of a batch more
 RECORDED = 1 << 26  # pairs of a step, above which they take longer than its launches
+HELD = 1 << 22  # coordinates, above which a recording would hold much memory
 
 
 class Triton(Engine):
@@ -74,7 +75,8 @@ class Triton(Engine):
         self, steps: Callable[..., Tensor], x: Tensor, y: Tensor, *tensors: Tensor
     ) -> Tensor | None:
         """From a CUDA graph, where launches take longer than the pairs and the task has come before."""
-        if not self.recorded or len(x) * x.shape[1] * y.shape[1] > RECORDED:
+        large = x.numel() + y.numel() > HELD or len(x) * x.shape[1] * y.shape[1] > RECORDED
+        if not self.recorded or large:
             return None
         from .replays import RECORDINGS
 
@@ -84,10 +86,14 @@ class Triton(Engine):
         return f"<engine {self.name}, {self.precision}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Triton) and self.precision == other.precision
+        return isinstance(other, Triton) and self._options == other._options
 
     def __hash__(self) -> int:
-        return hash((self.name, self.precision))
+        return hash(self._options)
+
+    @property
+    def _options(self) -> tuple[str, str, bool]:
+        return self.name, self.precision, self.recorded
 
 
 def unfit(device: torch.device) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -182,6 +183,9 @@ class Recordings:
 
     def _stop(self, why: str) -> None:
         self.why_not = why
+        with suppress(Exception):  # a device that has failed may not wait either
+            for recording in self.known.values():
+                recording.close()
         self.known.clear()
         self.calls.clear()
         warn_user(

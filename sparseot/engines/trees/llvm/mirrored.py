@@ -42,6 +42,7 @@ class Mirrored(Emitter):
         *arrays, lo, hi = self.begin("loop", "lllrrrrd", 2)
         for name, array in zip(names, arrays, strict=True):
             setattr(self, name, array)
+        self.item = self.num(0)  # there is one, whose parameters are fetched
         self.buffer = self.room(len(self.cols) * self.chunk)
         with self.loop(lo, hi) as unit:
             first, last, self.shift, self.pitch = self._numbers(self.units, unit, 4)
