@@ -9,6 +9,7 @@ edge. A rank finds for its rows the same bits as one process would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, pairwise
@@ -16,6 +17,7 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+from ...points import CLOSED
 from ..base import KEPT_BLOCK
 from ..kept import KEPT_GROUP, Anchor, Biases, Blocks, Boxes, TileLoops, TileRows, unite
 from .group import Ranks
@@ -65,7 +67,8 @@ class SharedTiles(TileLoops):
         """Of the rows here, with the columns of all ranks, whose boxes all are told."""
         everywhere = self._boxes(cols)
         if not len(rows):
-            return TileRows(torch.zeros(1, dtype=torch.int64), rows.heights.int()), rows.heights
+            none = rows.heights.int()
+            return TileRows(none.new_zeros(1, dtype=torch.int64), none), rows.heights
         with self.ranks.telling():
             return self.inner.screen(rows, everywhere, threshold, near)
 
@@ -73,8 +76,8 @@ class SharedTiles(TileLoops):
         self, tiles: TileRows, rows: Blocks, cols: Blocks, biases: Biases, *, peaks: bool = True
     ) -> tuple[Tensor, Tensor | None]:
         share, both, there = self._given(tiles, cols, biases)
-        if not len(biases[0]):
-            return biases[0].double(), biases[0].flatten() if peaks else None
+        if not len(share):
+            return torch.zeros_like(biases[0], dtype=torch.float64), both[0].new_zeros(0)
         with self.ranks.telling():
             return self.inner.sums(share, rows, there, both, peaks=peaks)
 
@@ -89,8 +92,8 @@ class SharedTiles(TileLoops):
     ) -> Tensor:
         share, both, there = self._given(tiles, cols, biases)
         values = self._fetched(share, v, "products")
-        if not len(biases[0]):
-            return v[:0].double()
+        if not len(share):
+            return values.new_zeros(len(biases[0]), *v.shape[1:], dtype=torch.float64)
         with self.ranks.telling():
             return self.inner.products(share, rows, there, both, values, power)
 
@@ -99,13 +102,13 @@ class SharedTiles(TileLoops):
     ) -> tuple[Tensor, Tensor]:
         share = self.own(tiles, sum(self.ranks.told(len(cols.heights))))
         share, both, there = self._given(share, cols, biases)
-        if not len(biases[0]):
-            return biases[0].double(), biases[0].long()
+        if not len(share):
+            nothing = torch.zeros_like(biases[0], dtype=torch.float64)
+            return nothing + CLOSED, nothing.long() - 1
         with self.ranks.telling():
             out, where = self.inner.largest(share, rows, there, both)
-        block, place = where // KEPT_BLOCK, where % KEPT_BLOCK
-        numbers = share.halo[block.clamp(min=0)] if len(share.halo) else block
-        return out, torch.where(where < 0, where, numbers * KEPT_BLOCK + place)
+        numbers = share.halo[(where // KEPT_BLOCK).clamp(min=0)] * KEPT_BLOCK + where % KEPT_BLOCK
+        return out, torch.where(where < 0, where, numbers)
 
     def transpose(self, tiles: TileRows, columns: int) -> tuple[TileRows, Tensor]:
         return self.inner.transpose(tiles, columns)
@@ -122,9 +125,17 @@ class SharedTiles(TileLoops):
         return total.split(counts)[self.ranks.rank]
 
     def biases(self, anchor: Anchor, potential: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
-        with self.ranks.telling():
-            rows, cols, rise = self.inner.biases(anchor, potential)
+        rows = cols = anchor.below.to(anchor.dtype)
+        rise: Tensor | float = -math.inf
+        if len(potential):
+            with self.ranks.telling():
+                rows, cols, rise = self.inner.biases(anchor, potential)
         return rows, cols, self.ranks.largest(float(rise))
+
+    def above(
+        self, tiles: TileRows, peaks: Tensor, sums: Tensor, within: tuple[float, float], bar: float
+    ) -> Tensor:
+        return self.inner.above(tiles, peaks, sums, within, bar)
 
     def marginal(
         self, total: Tensor, weights: Tensor, wanted: Tensor | float, within: tuple[float, float]
@@ -197,11 +208,11 @@ class SharedTiles(TileLoops):
 
     def _share(self, tiles: TileRows, ends: list[int]) -> _Share:
         """The tiles of rows here, whose columns have numbers of all; between these ends each rank has its own."""
-        met = torch.zeros(ends[-1], dtype=torch.bool)
+        met = torch.zeros(ends[-1], dtype=torch.bool, device=tiles.blocks.device)
         for some in tiles.blocks.split(PIECE):
             met[some] = True
         halo, places = met.nonzero()[:, 0], met.cumsum(0, dtype=torch.int32) - 1
-        coming = torch.searchsorted(halo, torch.tensor(ends)).diff().tolist()
+        coming = torch.searchsorted(halo, halo.new_tensor(ends)).diff().tolist()
         wanted = self.ranks.exchange(list(halo.split(coming)), "tiles")
         going = [len(some) for some in wanted]
         asked = torch.cat(wanted) - ends[self.ranks.rank]
@@ -226,7 +237,7 @@ class SharedTiles(TileLoops):
         rank, found = self.ranks.rank, values.new_empty(len(share.halo), *values.shape[1:])
         asked, places = share.asked.split(share.going), found.split(share.coming)
         torch.index_select(values, 0, asked[rank], out=places[rank])  # which need not travel
-        going = torch.cat([*asked[:rank], *asked[rank + 1 :]])
+        going = torch.cat([*asked[:rank], *asked[rank + 1 :], share.asked[:0]])
         counts, coming = ([*c[:rank], 0, *c[rank + 1 :]] for c in (share.going, share.coming))
         told = self.ranks.sent(values[going], counts, coming, what).split(coming)
         for place, part in zip(places, told, strict=True):

@@ -64,10 +64,10 @@ class BlockCloud:
 
     The last block is filled up with copies of the last point without weight, and so is the last
     group of blocks. Vectors over the points are in the tree's order, without what was filled in.
-    All are float64 and stay on the device of the points.
+    All are float64 and stay on the device of the points; ``given`` are these as they came.
 
     Ranks of a group are given the same cloud. Each has some neighbouring groups, which lie together in
-    space, and no more of it than the order of all points: its vectors are those of its points.
+    space, and of all points their order and what was given: its vectors are those of its points.
 
     Attributes:
         n, blocks, groups: how many there are here; ``filled`` blocks hold points.

@@ -138,9 +138,8 @@ class PrunedSoftmins(Softmins):
         X, Y = self.clouds
         few = X.all_filled * Y.all_filled <= FEW
         self.tiles = self.screened = self.all_tiles if few else self._screen(framed, margin)
-        self.framed = framed
+        self.framed, self.builds = framed, self.builds + 1
         self.age, self.final = max(TRIM_AT) if few else 0, margin <= 0
-        self.builds += 1
 
     def _screen(self, framed: Framed, margin: float) -> Tiles:
         """The tiles that may matter."""
@@ -150,7 +149,8 @@ class PrunedSoftmins(Softmins):
         pairs, lost = self.loops.screen(groups, near, threshold)
         found, omitted = self.loops.screen(rows, cols, threshold, pairs)
         omitted.view(-1, GROUP).add_(lost[:, None])
-        check_memory(self.memory, X.n + Y.n, X.dim, len(found))
+        ranks = 1 if X.ranks is None else X.ranks.size
+        check_memory(self.memory, X.count + Y.count, X.dim, ranks, len(found))
         return Tiles.of(found, omitted, Y.all_blocks, self.loops)
 
     @cached_property

@@ -27,7 +27,7 @@ from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
 from .course import Course, Found
-from .relaxation import alternate, relaxed_sweeps, self_fixed_point
+from .relaxation import alternate, self_fixed_point
 from .small import STORED_PAIRS, StoredSoftmins
 
 __all__ = ["Multilevel", "solve_kept_pairs"]
@@ -56,8 +56,8 @@ def solve_kept_pairs(
 ) -> Found:
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
-    shares = engine.ranks.size if isinstance(engine, SharedRows) else 1
-    check_memory(memory, sum(problem.sizes) // shares, problem.source.positions.shape[-1])
+    ranks = engine.ranks.size if isinstance(engine, SharedRows) else 1
+    check_memory(memory, sum(problem.sizes), problem.source.positions.shape[-1], ranks)
     solver = Multilevel(course, cut, engine, memory)
     found = solver.own(start) if problem.symmetric else solver.pair(start)
     course.bar.close()
@@ -182,12 +182,10 @@ class Multilevel:
     def _last(self, values: list[Tensor]) -> Found:
         X, Y = (c.blocks for c in self.whole)
         state = [X.own(values.pop(0)), Y.own(values.pop(0))]  # and nobody holds the others
-        from ..pruned.newton import newton_after  # here, for a light import of the library
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
             how["keep"] = self.course.keep(self.eps, (X, Y))
-            how["sweeps"] = newton_after(relaxed_sweeps)
             return alternate(softmins, *state, watch=self.course.watch(self.eps), **how)
 
         def resume(found: Outcome, checked: Outcome) -> None:

@@ -100,7 +100,7 @@ def check_kept_pairs(here):
 
 
 def check_faster_sweeps_over_kept_pairs(here):
-    """Over-relaxed sweeps and Newton's steps, whose numbers are of all points."""
+    """Over-relaxed sweeps, whose numbers are of all points."""
     for p, blur in ((2, 0.01), (1, 0.02)):
         how = {"p": p, "tol": 1e-6, "solver": so.Sinkhorn(multilevel=True)}
         ours, theirs, mine, whole = solved(here, two(1500, 1400), blur=blur, **how)
