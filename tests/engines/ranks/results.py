@@ -113,6 +113,25 @@ def check_faster_sweeps_over_kept_pairs(here):
         assert abs(ours.n_iter - theirs.n_iter) <= 0.3 * theirs.n_iter
 
 
+def check_rows_that_meet_no_tile(here):
+    """Two groups fifty apart: whoever has the points of one meets none of the other; and ranks without blocks."""
+    generator = torch.Generator().manual_seed(1)
+    x, y = (torch.rand(n, 3, generator=generator).double() for n in (1100, 600))
+    x[550:] += 50.0
+    for engine, count in (("auto", 1100), ("tiles", 300)):
+        for p in (1, 2):
+            solver = so.Sinkhorn(multilevel=True, engine=engine)
+            how = {"blur": 0.05, "p": p, "reach": 0.5, "solver": solver}
+            whole = x[-count:].clone().requires_grad_()
+            mine = here.part(whole.detach()).clone().requires_grad_()
+            ours = so.solve_sample(mine, here.part(y[:250]), group=here.group, **how)
+            theirs = so.solve_sample(whole, y[:250], **how)
+            same(ours.value, theirs.value, 1e-9)
+            (found,) = torch.autograd.grad(ours.value, mine)
+            (gradient,) = torch.autograd.grad(theirs.value, whole)
+            same(found, here.part(gradient), 1e-7)
+
+
 def check_start_and_debias_of_kept_pairs(here):
     x, y, a, b = two(700, 600)
     clouds = [here.part(t) for t in (x, y, a, b)]

@@ -67,6 +67,20 @@ def test_a_group_needs_an_initialised_package():
         so.kernel_norm(x, x, kernel=kernels.Energy(), group="world")
 
 
+def test_a_group_of_one_process():
+    """Finds what the process finds without it."""
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        x, y, how = torch.rand(700, 3), torch.rand(600, 3), so.Sinkhorn(multilevel=True)
+        here = {"blur": 0.05, "solver": how}
+        found = so.solve_sample(x, y, group=distributed.group.WORLD, **here)
+        assert "(1 ranks) on kept pairs" in found.reports[0].engine
+        assert abs(found.value - so.solve_sample(x, y, **here).value) <= 1e-6 * found.value
+    finally:
+        distributed.destroy_process_group()
+
+
 @pytest.mark.slow
 def test_without_a_group_nothing_of_it_is_loaded():
     """Beyond what torch loads by itself."""
