@@ -260,7 +260,10 @@ def voxels(points: Array, side: float) -> Array | None:
     numbers = np.zeros(len(points), np.int64)
     for column, first, width in zip(points.T, low, widths, strict=True):
         numbers *= int(width)
-        numbers += np.floor((column - first) / side).astype(np.int64)
+        along = np.subtract(
+            column, first, dtype=np.float64
+        )  # as widths are taken, in any precision
+        numbers += np.floor(along / side).astype(np.int64)
     return numbers
 
 

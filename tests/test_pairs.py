@@ -119,3 +119,9 @@ def test_a_radius_is_a_positive_number(radius):
 def test_batches_are_refused():
     with pytest.raises(ValueError, match="one cloud after the other"):
         partition(np.zeros((2, 5, 3)), 4)
+
+
+def test_voxels_of_single_precision_are_those_of_the_same_numbers_in_double():
+    x = np.random.default_rng(5).random((2000, 3), np.float32) + np.float32(7.0)
+    for side in (0.01, 0.1):
+        assert np.array_equal(voxels(x, side), voxels(x.astype(np.float64), side))

@@ -79,3 +79,15 @@ def test_another_heap_is_left_alone(monkeypatch, error):
         assert memory._trimmer()(0) == 0
     finally:
         memory._trimmer.cache_clear()
+
+
+def test_ranks_are_asked_for_what_each_has_of_all_points_too():
+    """Many ranks do not make the clouds themselves smaller; tiles are of one rank as they are told."""
+    alone = 1000 * (memory.POINT + 3 * memory.COORDINATE)
+    memory.check_memory(alone, 1000, 3)
+    memory.check_memory(0.81 * alone, 1000, 3, ranks=2)
+    for ranks in (2, 1000):
+        with pytest.raises(ValueError, match="for 1,000 points"):
+            memory.check_memory(0.59 * alone, 1000, 3, ranks=ranks)
+    with pytest.raises(ValueError, match="9,000 pairs of blocks"):
+        memory.check_memory(0.81 * alone, 1000, 3, ranks=2, tiles=9000)
