@@ -132,7 +132,7 @@ class SamplesLoss(torch.nn.Module):
         AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
-        self.group = group
+        self._ranks = None if group is None else Ranks(group, "SamplesLoss")
         parts = [part for part in (cost, kernel) if not is_object(part)]
         learned = [part for part in parts if isinstance(part, torch.nn.Module)]
         if learned:
@@ -143,6 +143,11 @@ class SamplesLoss(torch.nn.Module):
         self.kernel = None if kernel is None else _kernel(kernel, blur)
         self.backend, self.engine = backend, _engine(backend)
         _say_what_is_ignored(loss, given, tol)
+
+    @property
+    def group(self) -> Any:
+        """The processes whose rows are put together; None where there are none."""
+        return self._ranks and self._ranks.group
 
     @one_operator(lambda loss, *args, **batch: loss._empty(*args, **batch), reads=("potentials",))
     @own_settings

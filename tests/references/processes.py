@@ -49,7 +49,7 @@ def checks(modules):
     return {name: check for name, check in found.items() if name.startswith("check_")}
 
 
-def outcomes(modules: str, size: int, seconds: float = 300) -> dict[str, str]:
+def outcomes(modules: str, size: int, seconds: float = 570) -> dict[str, str]:
     """What went wrong in each check, an empty string where all ranks passed it."""
     with tempfile.TemporaryDirectory() as folder:
         processes = start(modules, size, folder)
@@ -100,7 +100,6 @@ def _run(modules: str, rank: int, size: int, folder: str) -> None:
     import torch.distributed as dist
     from torch.distributed.constants import default_pg_timeout  # half an hour
 
-    faulthandler.dump_traceback_later(4 * WAIT, exit=True)
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo",
@@ -111,6 +110,7 @@ def _run(modules: str, rank: int, size: int, folder: str) -> None:
     )
     told = {}
     for name, check in checks(modules).items():
+        faulthandler.dump_traceback_later(4 * WAIT, exit=True)  # of each check, on a busy machine
         torch.manual_seed(0)
         try:
             check(Rank(rank, size, dist.group.WORLD))

@@ -9,6 +9,7 @@ was; then all exchange their sentences and raise, and nobody waits.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,12 +59,28 @@ class Ranks:
     """
 
     def __init__(self, group: Any, what: str) -> None:
-        self.group, self.what = _checked(group), what
+        # Weakly, for its threads end with it: a result would keep them until Python ends, where they may crash it.
+        self._group, self.what = weakref.ref(_checked(group)), what
         self.lost = False  # the others
         distributed = torch.distributed
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
         kind = str(distributed.get_backend(group))
         self.device = torch.device("cuda" if kind == "nccl" else "cpu")  # of what is told
+
+    @property
+    def group(self) -> Any:
+        """The group, until it is destroyed."""
+        found = self._group()
+        if found is None or not torch.distributed.is_initialized():
+            fix = "Take what you need of a result before torch.distributed.destroy_process_group()."
+            raise bad_input(
+                f"{self.what}: group",
+                "one that was destroyed",
+                "one that is alive",
+                fix,
+                RuntimeError,
+            )
+        return found
 
     def part(self, count: int) -> slice:
         """The share of this rank in so many rows."""

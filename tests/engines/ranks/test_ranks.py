@@ -3,9 +3,11 @@
 They are started once; each of the checks that they run is a test of its own.
 """
 
+import copy
 import re
 import subprocess
 import sys
+import weakref
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +81,31 @@ def test_a_group_of_one_process():
         assert abs(found.value - so.solve_sample(x, y, **here).value) <= 1e-6 * found.value
     finally:
         distributed.destroy_process_group()
+
+
+def test_a_destroyed_group_is_gone_whatever_is_kept():
+    """What holds it would keep its threads until Python ends, and these may end it with an abort."""
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        group = distributed.group.WORLD
+        x, loss = torch.rand(60, 2, requires_grad=True), so.SamplesLoss(group=group)
+        kept = [loss, copy.deepcopy(loss), loss(x, x.detach() + 1)]
+        kept += [so.solve_sample(x, x + 1, blur=0.1, group=group)]
+        kept += [
+            so.solve_sample(x, x + 1, blur=0.1, group=group, solver=so.Sinkhorn(multilevel=True))
+        ]
+        kept += [so.KernelMatrix(kernels.Gaussian(0.3), x, group=group)]
+        assert loss.group is group
+        held = weakref.ref(group)
+        del group
+    finally:
+        distributed.destroy_process_group()
+    assert held() is None and len(kept) == 6
+    with pytest.raises(RuntimeError, match="destroyed.*Take what you need"):
+        kept[3].map()
+    with pytest.raises(RuntimeError, match="destroyed"):
+        loss(x, x + 1)
 
 
 @pytest.mark.slow
