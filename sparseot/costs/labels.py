@@ -21,7 +21,8 @@ class Labels(Cost):
     r"""Classes beside places: :math:`|x - y|^p / p + W_{kl}` for points x of class k and y of class l.
 
     The last coordinate of a point is its class, a number from 0 to K - 1: ``torch.cat((x, k[:, None]), -1)``. All pairs
-    are visited. Divergences want W symmetric; they are positive where :math:`e^{-W / \varepsilon}` is a positive definite
+    are visited; classes a distance apart, :math:`W_{kl} = |u_k - u_l|^2 / 2` with p = 2, are :class:`Features` of points
+    ``(x, u_k)``, which visit few. Divergences want W symmetric; they are positive where :math:`e^{-W / \varepsilon}` is a positive definite
     matrix, as for squared distances of any points that stand for the classes.
 
     Args:

@@ -234,3 +234,16 @@ def test_transforms_and_schedules():
     torch.testing.assert_close(mapped, wanted, rtol=1e-6, atol=1e-9)
     schedule = so.SamplesLoss(blur=0.3, scaling=0.95, cost=costs.Cosine())(x[0], y[0])
     torch.testing.assert_close(schedule, loss(x[0], y[0]), rtol=1e-2, atol=1e-5)
+
+
+def test_classes_that_stand_for_points_are_features():
+    """So a squared distance of classes visits few pairs, as the chapter says."""
+    x, y, *_ = clouds("Labels")
+    places = torch.tensor([[0.0, 0.0], [1.0, 0.5], [0.2, 2.0]]).double()
+    W = torch.cdist(places, places).square() / 2
+    moved = (torch.cat((t[:, :2], places[t[:, 2].long()]), -1) for t in (x, y))
+    how = {"blur": BLUR, "tol": TIGHT}
+    found = so.solve_sample(*moved, cost=costs.Features(1.0, size=2), **how)
+    wanted = so.solve_sample(x, y, cost=costs.Labels(W), **how)
+    torch.testing.assert_close(found.value, wanted.value, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.plan, wanted.plan, rtol=1e-6, atol=1e-9)
