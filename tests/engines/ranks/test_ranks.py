@@ -26,6 +26,7 @@ from tests.references import processes
 MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
 NAMES = list(processes.checks(MODULES))
 outcomes = cache(processes.outcomes)
+pytestmark = pytest.mark.timeout(processes.LONGEST + 300)  # the first test waits for all checks
 
 
 @pytest.mark.parametrize("name", NAMES)
