@@ -22,13 +22,7 @@ __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 SIZE, GROUP = KEPT_BLOCK, KEPT_GROUP
 PIECE = 1 << 14  # blocks at a time, whole groups
 SMALL = 1 << 11  # blocks, whose fits take little memory
-WEIGHED = (
-    "log_weights",
-    "masses",
-    "log_masses",
-    "shares",
-    "mass",
-)  # which are found of weights, and kept
+WEIGHED = "log_weights", "masses", "log_masses", "shares", "mass"  # found of weights, and kept
 
 
 @dataclass(frozen=True)
@@ -100,9 +94,6 @@ class BlockCloud:
             torch.cat(ends) for ends in zip(*(c.aminmax(dim=1) for c in cubes), strict=True)
         )
         self.centres = (self.low + self.high) / 2
-        self.group_low = self.low.view(self.groups, GROUP, self.dim).amin(1)
-        self.group_high = self.high.view(self.groups, GROUP, self.dim).amax(1)
-        self.group_centres = (self.group_low + self.group_high) / 2
         self.small = self.blocks <= min(SMALL, PIECE)  # one piece, of which all may be kept
         self.known: dict[int, Fit] = {}
         self.last: tuple[float, torch.dtype, Tensor] | None = None
@@ -186,11 +177,11 @@ class BlockCloud:
         if size in self.known:
             yield slice(None), self.known[size]
             return
-        centres = self.centres if size == SIZE else self.group_centres
+        middles = self.boxes(size)[0].T
         for piece in self.pieces():
             some = slice(piece.start * SIZE // size, piece.stop * SIZE // size)
             cube = self._cube(piece).view(-1, size, self.dim)
-            fit = Fit.of((cube - centres[some, None]).mT.contiguous())
+            fit = Fit.of((cube - middles[some, None]).mT.contiguous())
             if self.small:
                 self.known[size] = fit
             yield some, fit
@@ -219,11 +210,20 @@ class BlockCloud:
         return offsets
 
     @cached_property
-    def boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Centres and sides of blocks, and of groups, coordinate after coordinate."""
-        sides, widths = self.high - self.low, self.group_high - self.group_low
-        centres, wide = self.centres.T.contiguous(), self.group_centres.T.contiguous()
-        return centres, sides.T.contiguous(), wide, widths.T.contiguous()
+    def group_low(self) -> Tensor:
+        """Corners of the box around each group,"""
+        return self.low.view(self.groups, GROUP, self.dim).amin(1)
+
+    @cached_property
+    def group_high(self) -> Tensor:
+        """and the opposite ones."""
+        return self.high.view(self.groups, GROUP, self.dim).amax(1)
+
+    def boxes(self, size: int) -> tuple[Tensor, Tensor]:
+        """Centres and sides of blocks, or of groups, which have so many points; coordinate after coordinate."""
+        ends = (self.low, self.high) if size == SIZE else (self.group_low, self.group_high)
+        low, high = (t.T.contiguous() for t in ends)
+        return (low + high) / 2, high - low
 
     def _cube(self, some: slice) -> Tensor:
         """The points of some blocks, ``(C, B, D)``."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...engines.kept import Anchor, Biases, Blocks, TileLoops
+from ...engines.kept import Anchor, Biases, Blocks, Boxes, TileLoops, TileRows
 from ..softmins import Number
+from .clouds import GROUP
 from .frames import Frame, Placed
 
-__all__ = ["Framed"]
+__all__ = ["Framed", "screened"]
+
+ALONE = 1 << 15  # pairs of blocks, which take less time than those of their groups before them
 
 
 class Known(NamedTuple):
@@ -105,3 +109,25 @@ class Framed:
         else:
             cols = (self.frames[other].bias(col) + logs).to(self.dtype)
         return self.blocks[side], self.blocks[other], (rows, cols)
+
+
+def screened(
+    loops: TileLoops, rows: Frame, cols: Frame, threshold: float, weighed: bool = True
+) -> tuple[TileRows, Tensor]:
+    """The tiles of two frames that may matter, and a bound on what all others hold of a row.
+
+    Not ``weighed``, a tile is kept by its exponents alone. Groups of blocks come first, unless blocks are so
+    few that all of their pairs take less time.
+    """
+
+    def over(mine: Boxes, theirs: Boxes, near: TileRows | None = None) -> tuple[TileRows, Tensor]:
+        if not weighed:
+            mine, theirs = (replace(t, shares=torch.zeros_like(t.shares)) for t in (mine, theirs))
+        return loops.screen(mine, theirs, threshold, near)
+
+    if rows.placed.cloud.all_blocks * cols.placed.cloud.all_blocks <= ALONE:
+        return over(rows.boxes, cols.boxes)
+    pairs, lost = over(rows.wide, cols.wide)
+    found, omitted = over(rows.boxes, cols.boxes, pairs)
+    omitted.view(-1, GROUP).add_(lost[:, None])
+    return found, omitted

@@ -37,12 +37,18 @@ class Placed:
         return pad(centres, (0, max(0, 3 - self.cloud.dim)))
 
     @cached_property
-    def boxes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Centres and half sides of the blocks, and of their groups, coordinate after coordinate."""
-        unit, origin = self.scale.length, self.origin[:, None]
-        centres, sides, wide, widths = self.cloud.boxes
-        sides, widths = sides * (unit / 2), widths * (unit / 2)
-        return (centres - origin) * unit, sides, (wide - origin) * unit, widths
+    def boxes(self) -> tuple[Tensor, Tensor]:
+        """Centres and half sides of the blocks, coordinate after coordinate,"""
+        return self._boxes(SIZE)
+
+    @cached_property
+    def wide(self) -> tuple[Tensor, Tensor]:
+        """and of their groups."""
+        return self._boxes(GROUP * SIZE)
+
+    def _boxes(self, size: int) -> tuple[Tensor, Tensor]:
+        unit, (centres, sides) = self.scale.length, self.cloud.boxes(size)
+        return (centres - self.origin[:, None]) * unit, sides * (unit / 2)
 
 
 @dataclass(frozen=True)
@@ -76,22 +82,24 @@ class Frame:
         return torch.add(self.below, values, alpha=self.placed.scale.height)
 
     @cached_property
-    def boxes(self) -> tuple[Boxes, Boxes]:
-        """What the screen reads of the blocks and of their groups."""
+    def boxes(self) -> Boxes:
+        """What the screen reads of the blocks."""
         cloud, heights = self.placed.cloud, self.heights
         if cloud.filled < cloud.blocks:
             heights = heights.clone()
             heights[cloud.filled :] = CLOSED
-        values = self.values.view(cloud.groups, GROUP * SIZE)
-        parts = [_tangent(values[some], fit) for some, fit in cloud.fits(GROUP * SIZE)]
-        slopes, highest = map(_joined, zip(*parts, strict=True))
-        slopes = slopes / self.placed.scale.length
-        (shares, most), (masses, sums) = cloud.shares, cloud.log_masses
-        centres, sides, wide, widths = self.placed.boxes
-        return (
-            Boxes(centres, sides, self.slopes.T.contiguous(), heights, shares, masses),
-            Boxes(wide, widths, slopes.T.contiguous(), highest, most, sums),
-        )
+        weighed = cloud.shares[0], cloud.log_masses[0]
+        return Boxes(*self.placed.boxes, self.slopes.T.contiguous(), heights, *weighed)
+
+    @cached_property
+    def wide(self) -> Boxes:
+        """And of their groups."""
+        cloud, size = self.placed.cloud, GROUP * SIZE
+        values = self.values.view(cloud.groups, size)
+        parts = [_tangent(values[some], fit) for some, fit in cloud.fits(size)]
+        slopes, heights = map(_joined, zip(*parts, strict=True))
+        slopes = (slopes / self.placed.scale.length).T.contiguous()
+        return Boxes(*self.placed.wide, slopes, heights, cloud.shares[1], cloud.log_masses[1])
 
 
 def _tangent(values: Tensor, fit: Fit, curve: float | None = None) -> tuple[Tensor, ...]:

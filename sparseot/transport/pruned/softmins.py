@@ -21,8 +21,8 @@ from ...engines.kept import Biases, Blocks, TileRows
 from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..softmins import LARGEST, Number, Softmins, Step
-from .clouds import GROUP, SIZE, BlockCloud
-from .framed import Framed
+from .clouds import SIZE, BlockCloud
+from .framed import Framed, screened
 from .frames import Placed
 from .memory import check_memory
 from .rows import log_sums, times_squares
@@ -144,11 +144,8 @@ class PrunedSoftmins(Softmins):
     def _screen(self, framed: Framed, margin: float) -> Tiles:
         """The tiles that may matter."""
         threshold = math.log2(SHARE * self.tol) - margin * LOG2E
-        (rows, groups), (cols, near) = (frame.boxes for frame in framed.frames)
+        found, omitted = screened(self.loops, *framed.frames, threshold)
         X, Y = self.clouds
-        pairs, lost = self.loops.screen(groups, near, threshold)
-        found, omitted = self.loops.screen(rows, cols, threshold, pairs)
-        omitted.view(-1, GROUP).add_(lost[:, None])
         ranks = 1 if X.ranks is None else X.ranks.size
         check_memory(self.memory, X.count + Y.count, X.dim, ranks, len(found))
         return Tiles.of(found, omitted, Y.all_blocks, self.loops)

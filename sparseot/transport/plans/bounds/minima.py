@@ -11,9 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ....engines.kept import Boxes, TileRows
+from ....engines.kept import TileRows
 from ....points import CLOSED, Points
 from ...problem import Problem
+from ...pruned.framed import screened
 from ...pruned.frames import Frame, Placed
 from ...pruned.kept_pairs import KeptPairs
 
@@ -67,15 +68,5 @@ def _over_few(
         values[places] = minima(replace(problem, source=some, pairs=None), near, g, weights, size)
         found = found.where(~lost, rows.own(values))
     seen = Frame.of(placed[0], found)
-    (fine, groups), (near_fine, near_groups) = (
-        map(_unweighted, side.boxes) for side in (seen, frame)
-    )
-    threshold = -ROUNDING * size * height
-    coarse, _ = check.loops.screen(groups, near_groups, threshold)
-    tiles, _ = check.loops.screen(fine, near_fine, threshold, coarse)
+    tiles, _ = screened(check.loops, seen, frame, -ROUNDING * size * height, weighed=False)
     return rows.whole(torch.minimum(found, over(tiles, seen, found)))
-
-
-def _unweighted(boxes: Boxes) -> Boxes:
-    """The same, of which a tile is kept by its exponents alone."""
-    return replace(boxes, shares=torch.zeros_like(boxes.shares))
