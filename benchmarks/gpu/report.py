@@ -1,6 +1,6 @@
 """What the kernels cost on an H100 or H200, told without one: see sass.py.
 
-cd benchmarks && python -m gpu.report [--json] [--capability 80|90]
+cd benchmarks && python -m gpu.report [--json] [--candidates] [--capability 80|90]
 
 A prediction is four fifths of the ceiling, a guess that only a card can check.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from sparseot.engines.base import KEPT_BLOCK
 from sparseot.engines.choose import tile_loops
 from sparseot.engines.kept import Blocks, TileRows
 from sparseot.engines.triton import nearest, reductions, small
+from sparseot.engines.triton.card import launches, tuning
 from sparseot.engines.triton.engine import Triton
 from sparseot.engines.triton.entries import LONGEST
+from sparseot.engines.triton.shapes import Shape
 from sparseot.formulas import ground_cost
 
 from .sass import SHARED, Compiled, Launch, ceiling, clocks, compiled
@@ -175,17 +177,41 @@ def recorded(task: Task) -> Launch:
     ) -> None:
         found.append(Launch(kernel, warps, args, switches, most))
 
-    was, reductions.launch = reductions.launch, note
+    was, launches.launch = launches.launch, note
     try:
         task()
     finally:
-        reductions.launch = was
+        launches.launch = was
     return found[-1]
 
 
-def measured(task: Task, capability: int) -> dict[str, Any]:
+class Nth:
+    """Instead of a clock: takes one of the candidates, and counts them."""
+
+    def __init__(self, place: int) -> None:
+        self.place, self.count = place, 1
+
+    def best(self, kind: Any, shapes: Sequence[Shape], run: Any, device: torch.device) -> Shape:
+        self.count = len(shapes)
+        return shapes[min(self.place, self.count - 1)]
+
+
+def candidates(task: Task) -> list[Launch]:
+    """What a task would run on a card for each tile that may be the fastest there."""
+    known = tuning.ENOUGH, tuning.ENOUGH_TILES, tuning.CHOICES
+    found, chooser = [], Nth(0)
+    try:
+        tuning.ENOUGH = tuning.ENOUGH_TILES = 1
+        while len(found) < chooser.count:
+            tuning.CHOICES = chooser = Nth(len(found))
+            found.append(recorded(task))
+    finally:
+        tuning.ENOUGH, tuning.ENOUGH_TILES, tuning.CHOICES = known
+    return found
+
+
+def measured(launch: Launch, capability: int) -> dict[str, Any]:
     """The figures of one kernel; clocks only where a pair takes the same work whatever the points are."""
-    launch = recorded(task)
     made, switches = compiled(launch, capability), launch.switches
     rows, columns = (switches.get(name, KEPT_BLOCK) for name in ("BM", "BN"))
     if launch.kernel is reductions.kernels.joined:
@@ -230,23 +256,37 @@ def _loop(made: Compiled, launch: Launch) -> list[str]:
     return made.loop("DFMA" if "fp64" in str(launch.switches["REAL"]) else "MUFU")
 
 
+def _launches(tasks: dict[str, Task], others: bool) -> Iterator[tuple[str, Launch]]:
+    """Those of the usual tiles, or of the others that may be faster."""
+    for name, run in tasks.items():
+        if not others:
+            yield name, recorded(run)
+            continue
+        for k, launch in enumerate(candidates(run)[1:], 2):
+            yield f"{name}, tile {k}", launch
+
+
 def main() -> None:
     """A row for each kernel."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--candidates", action="store_true", help="the other tiles, that a clock may choose"
+    )
     parser.add_argument("--capability", type=int, default=90)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     tasks = {name: run for part in options.parts for name, run in PARTS[part].items()}
     if options.json:
-        found = {name: measured(run, options.capability) for name, run in tasks.items()}
+        rows = _launches(tasks, options.candidates)
+        found = {name: measured(launch, options.capability) for name, launch in rows}
         print(json.dumps(found))
         return
     print(f"Triton {triton.__version__}, compute capability {options.capability / 10}\n")
     print("| sum | tile, warps | registers | clocks for 32 pairs | bound by | predicted pairs/s |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, run in tasks.items():
-        row = measured(run, options.capability)
+    for name, launch in _launches(tasks, options.candidates):
+        row = measured(launch, options.capability)
         cells = [name, f"{row['tile']}, {row['warps']}", str(row["registers"]), "", "", ""]
         if "ceiling" in row:
             need = ", ".join(f"{pipe} {n:.1f}" for pipe, n in row["clocks"].items())

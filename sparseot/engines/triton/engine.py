@@ -37,6 +37,9 @@ class Triton(Engine):
             :math:`2^{-10} |x_i| |y_j|`. In the exponents of a softmin this is divided by the
             temperature. Sums of float64 points are in float64 whatever is asked for.
         recorded: whether schedules that come again may be replayed from CUDA graphs.
+        tuned: whether sums of :math:`2^{32}` pairs and more are taken in tiles that were the fastest on this
+            card; a few are timed at the first sum of a kind, and that is kept in a file. Without, equal input
+            gives equal bits on all cards of one kind.
 
     Raises:
         ValueError: if there is no such precision.
@@ -45,10 +48,12 @@ class Triton(Engine):
     name = "triton"
     sloped = True
 
-    def __init__(self, precision: str = "float32", recorded: bool = True) -> None:
+    def __init__(
+        self, precision: str = "float32", recorded: bool = True, tuned: bool = True
+    ) -> None:
         if precision not in HALVES:
             raise bad_input("precision", repr(precision), '"float32" or "float16"')
-        self.precision, self.recorded = precision, recorded
+        self.precision, self.recorded, self.tuned = precision, recorded, tuned
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
         """Refuses what is not radial, and devices on which the kernels cannot run."""
@@ -63,7 +68,7 @@ class Triton(Engine):
         """Packs the clouds into blocks when the first sum is taken."""
         from .reductions import TritonReductions
 
-        return TritonReductions(x, y, HALVES[self.precision], pairs)
+        return TritonReductions(x, y, HALVES[self.precision], pairs, self.tuned)
 
     def pads(self, count: int, items: int, programs: int, device: torch.device) -> bool:
         """Where launches take longer than the pairs, or one kernel takes all steps and leaves padding out."""
@@ -78,7 +83,7 @@ class Triton(Engine):
         large = x.numel() + y.numel() > HELD or len(x) * x.shape[1] * y.shape[1] > RECORDED
         if not self.recorded or large:
             return None
-        from .replays import RECORDINGS
+        from .card.replays import RECORDINGS
 
         return RECORDINGS.run(steps, (x, y, *tensors))
 
@@ -92,8 +97,8 @@ class Triton(Engine):
         return hash(self._options)
 
     @property
-    def _options(self) -> tuple[str, str, bool]:
-        return self.name, self.precision, self.recorded
+    def _options(self) -> tuple[str, str, bool, bool]:
+        return self.name, self.precision, self.recorded, self.tuned
 
 
 def unfit(device: torch.device) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +13,11 @@ from torch.nn.functional import pad
 from ..base import KEPT_BLOCK
 from ..kept import Biases, Blocks, TileRows
 from ..loops.kept_torch import TorchDistances, TorchLoops, TorchSquares, rounding
-from .shapes import FEW
+from .shapes import FEW, Shape, warps_of_kept
 
 __all__ = ["TritonDistances", "TritonSquares"]
 
 MANY = 1 << 22  # tiles whose records are made at a time
-WARPS = {torch.float32: 2, torch.float64: 4}
 Known = tuple[TileRows, Blocks, Blocks, Tensor, Tensor]
 
 
@@ -72,7 +73,8 @@ class TritonLoops(TorchLoops):
         least: float = 0.0,
         peaks: Tensor | None = None,
     ) -> Tensor:
-        from . import kept_kernels, reductions
+        from . import kept_kernels
+        from .card import launches, tuning
 
         records, order = self._records(tiles, rows, cols)
         width = 1 if v is None else min(FEW, 1 << (v.shape[1] - 1).bit_length())
@@ -80,20 +82,30 @@ class TritonLoops(TorchLoops):
         if v is not None:
             v = pad(v, (0, 0, 0, groups * width - v.shape[1])).contiguous()
         x, y = rows.offsets, cols.offsets
-        shape = len(biases[0]), groups * width, KEPT_BLOCK
-        out = torch.empty(shape, dtype=torch.float64, device=x.device)
+        size = len(biases[0]), groups * width, KEPT_BLOCK
+        out = torch.empty(size, dtype=torch.float64, device=x.device)
         row, col = (
             self._tilted(*one).contiguous() for one in zip((rows, cols), biases, strict=True)
         )
-        if len(out):
-            reductions.launch(
-                kept_kernels.kept_sums, (len(out), groups), WARPS[x.dtype],
+        switches: dict[str, Any] = {
+            "D": x.shape[1], "B": KEPT_BLOCK, "COST": self.power, "TIMES": power, "SIZE": records.shape[1],
+            "R": width, "PEAKS": peaks is not None,
+        }  # fmt: skip
+
+        def run(shape: Shape) -> Callable[[], None]:
+            return lambda: launches.launch(
+                kept_kernels.kept_sums, (len(out), groups), shape.warps,
                 out, peaks, x.contiguous(), y.contiguous(), row, col, v, records,
-                tiles.starts, tiles.blocks, order, least, groups,
-                D=x.shape[1], B=KEPT_BLOCK, COST=self.power, TIMES=power,
-                SIZE=records.shape[1], R=width, PEAKS=peaks is not None,
-                REAL=reductions.real(x.dtype),
+                tiles.starts, tiles.blocks, order, least, groups, REAL=launches.real(x.dtype), **switches,
             )  # fmt: skip
+
+        if len(out):
+            shapes = warps_of_kept(x.dtype, KEPT_BLOCK)
+            shape = shapes[0]
+            if len(tiles) >= tuning.ENOUGH_TILES:
+                kind = "kept_sums", *switches.values(), str(x.dtype)
+                shape = tuning.CHOICES.best(kind, shapes, run, x.device)
+            run(shape)()
         return out
 
     def _records(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:

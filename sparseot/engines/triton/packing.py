@@ -55,7 +55,6 @@ class Packed:
     layouts: tuple[Layout, Layout]
     arrays: tuple[Tensor, ...]  # points, and squares of their lengths
     unit: Tensor
-    warps: int
     switches: dict[str, Any]
 
 
@@ -84,7 +83,7 @@ def pack(
         else:
             arrays.append(by_coordinates(cloud, layout))
             squares.append(unit)  # which no kernel reads
-    return Packed((rows, cols), (*arrays, *squares), unit, shape.warps, switches)
+    return Packed((rows, cols), (*arrays, *squares), unit, switches)
 
 
 def by_coordinates(points: Tensor, layout: Layout) -> Tensor:

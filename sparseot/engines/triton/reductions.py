@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-import triton.language as tl
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ...formulas import GroundCost, Radial
-from ...pairs import BlockPairs
-from ..base import LOG2E, Formula, Reductions, centred
+from ..base import LOG2E, Formula
 from ..spectrum import is_gaussian
 from . import kernels
-from .packing import Layout, Packed, listed, pack
-from .shapes import CROWDED, FEW, LISTED, LOW_DIMENSION, MOST, ROOTED, columns_at_once, shape_of
+from .card import launches
+from .shapes import (
+    FEW,
+    MOST,
+    columns_at_once,
+)  # fmt: skip
+from .tiled import Tiled
 
-__all__ = ["TritonReductions", "launch", "real"]
+__all__ = ["TritonReductions"]
 
-NOTHING = -1e38  # logarithm of the weight of a point that is not there, below that of none (-1e30)
 LOSS = 3e-6  # relative error of an entry above which squares are taken from differences
-WORTH = 4  # tiles that are worth a program of their own
 GROUPS = 3  # of coordinates: no more, and a sum with its slopes is not more than both apart
 JOINED = 256  # rows of a program that joins parts
 ENTRIES = 1 << 26  # pairs at a time, where torch takes them
-PROGRAMS = {"cpu": 1}  # that a device runs at once, where it is not asked
 
 
-class TritonReductions(Reductions):
-    """The sums of one pair of clouds ``(B, N, D)`` and ``(B, M, D)``.
-
-    Args:
-        halves: how many numbers in half precision stand for one where coordinates are multiplied.
-        pairs: the kept pairs of blocks, or None.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, halves: int, pairs: BlockPairs | None) -> None:
-        self.x, self.y = centred(x, y)
-        self.items, self.real, self.crowded = len(x), real(x.dtype), x.shape[-1] > CROWDED
-        many = x.shape[-1] > LOW_DIMENSION and x.dtype == torch.float32
-        self.halves = halves if many and pairs is None else 0
-        self.lists: tuple[Tensor, ...] = ()
-        self.layouts: tuple[Layout, Layout] | None = None
-        if pairs is not None:
-            rows, cols, *lists = listed(pairs, *LISTED, x.device)
-            self.layouts, self.lists = (rows, cols), tuple(lists)
-        self.packs: dict[tuple[int, bool], Packed] = {}
+class TritonReductions(Tiled):
+    """The sums of one pair of clouds ``(B, N, D)`` and ``(B, M, D)``."""
 
     def sum(
         self, kernel: Formula, v: Tensor, row: Tensor | None = None, col: Tensor | None = None
@@ -58,7 +39,12 @@ class TritonReductions(Reductions):
         logs = row is not None or col is not None
         halves = self.halves if self._expands(kernel, logs) else 0
         width, wide = columns_at_once(v.shape[-1], v.dtype, halves > 0)
-        packed = self._packed(halves, wide)
+        kind = "sums", *_about(kernel), logs, width, wide, halves
+        shape = self._shape(
+            kind, self._usual(halves, wide), halves > 0, wide,
+            lambda one, rows, cols: one.sum(kernel, cols(v[..., :width]), rows(row), cols(col)),
+        )  # fmt: skip
+        packed = self._packed(halves, shape)
         rows, cols = packed.layouts
         groups = -(-v.shape[-1] // width)
         parts = self._parts(packed, groups)
@@ -66,8 +52,8 @@ class TritonReductions(Reductions):
         right = pad(cols.fill(v), (0, groups * width - v.shape[-1])).mT.contiguous()
         out = v.new_empty(parts, self.items * rows.blocks, groups * width, rows.size)
         log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
-        launch(
-            kernels.sums, (rows.blocks, self.items, parts * groups), packed.warps, out, *packed.arrays,
+        launches.launch(
+            kernels.sums, (rows.blocks, self.items, parts * groups), shape.warps, out, *packed.arrays,
             log_rows, log_cols, right, numbers, *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
             DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, LOGS=logs, R=width, WIDE=wide,
             LISTED=bool(self.lists), **packed.switches,
@@ -87,15 +73,20 @@ class TritonReductions(Reductions):
         times = _times(slope, kernel)
         if times is None or not self._worth(kernel):
             return None
-        packed, dim = self._packed(0, not is_gaussian(kernel) or self.crowded), self.x.shape[-1]
+        shape = self._shape(
+            ("moved_sums", *_about(kernel), logs), self._usual(0, not is_gaussian(kernel) or self.crowded,
+                kernel.singular or self.crowded), False, False,
+            lambda one, rows, cols: one.sum_slopes(kernel, cols(v), rows(row), cols(col)),
+        )  # fmt: skip
+        packed, dim = self._packed(0, shape), self.x.shape[-1]
         rows, cols = packed.layouts
         width, groups = self._coordinates()
         parts = self._parts(packed, groups)
         powers, numbers = self._numbers(slope, logs, packed.unit)
         out = v.new_empty(parts, self.items * rows.blocks, rows.size, dim + 1)
         log_rows, log_cols = self._scalings(packed, row, col) if logs else (v, v)
-        launch(
-            kernels.moved_sums, (rows.blocks, self.items, parts * groups), self._warps(packed, kernel, True),
+        launches.launch(
+            kernels.moved_sums, (rows.blocks, self.items, parts * groups), shape.warps,
             out, *packed.arrays, log_rows, log_cols, cols.fill(v[..., 0]), numbers,
             *(self.lists or (out, out)), rows.blocks, cols.blocks, parts, groups,
             DECAY=kernel.decay if kernel.rate else 0, POWERS=powers, TIMES=times[0], LOGS=logs,
@@ -152,7 +143,14 @@ class TritonReductions(Reductions):
         assert isinstance(cost, GroundCost)
         halves = self.halves if cost.power == 2 else 0
         # where roots are taken too, or coordinates are many, tiles are smaller, lest registers not suffice
-        packed = self._packed(halves, sloped and (halves > 0 or cost.singular or self.crowded))
+        usual = self._usual(
+            halves, sloped and (halves > 0 or cost.singular or self.crowded), cost.singular or (sloped and self.crowded)
+        )  # fmt: skip
+        shape = self._shape(
+            ("log_sums", cost.power, sloped, halves), usual, halves > 0, halves > 0 and sloped,
+            lambda one, rows, cols: one._log_sums(cost, rows(eps, True), cols(col), rows(guess), sloped),
+        )  # fmt: skip
+        packed = self._packed(halves, shape)
         rows, cols = packed.layouts
         factor, eps = (cost.factor, eps) if _is_single(cost.factor) else (1.0, eps / cost.factor)
         width, groups = self._coordinates(halves > 0) if sloped else (0, 1)
@@ -163,9 +161,9 @@ class TritonReductions(Reductions):
         if sloped and halves:
             more = groups * width - self.y.shape[-1]
             right = pad(cols.fill(self.y), (0, more)).mT.contiguous()
-        launch(
+        launches.launch(
             kernels.log_sums, (rows.blocks, self.items, parts * groups),
-            self._warps(packed, cost, sloped),
+            shape.warps,
             out, slopes, *packed.arrays, None if guess is None else guess.expand(out[0].shape).contiguous(),
             col.contiguous(), right, eps.contiguous(), packed.unit, factor, rows.count, cols.count,
             rows.blocks, cols.blocks, parts, groups, DECAY=cost.power, R=width, **packed.switches,
@@ -182,7 +180,7 @@ class TritonReductions(Reductions):
         if len(logs) == 1:
             return logs[0]
         out = torch.empty_like(logs[0])
-        launch(
+        launches.launch(
             kernels.joined, (-(-out.numel() // JOINED),), 4, out, logs, out.numel(), len(logs), B=JOINED, REAL=self.real,
         )  # fmt: skip
         return out
@@ -206,31 +204,11 @@ class TritonReductions(Reductions):
         rooted = kernel.singular and self.x.dtype == torch.float32
         return rooted or self._coordinates()[1] <= GROUPS
 
-    def _warps(self, packed: Packed, kernel: Radial, sloped: bool) -> int:
-        """Twice as many in double precision for roots, and for sums of many coordinates that come with what moves them."""
-        many = kernel.singular or (sloped and self.crowded)
-        return ROOTED if many and self.x.dtype == torch.float64 else packed.warps
-
-    def _packed(self, halves: int, wide: bool) -> Packed:
-        """The clouds for sums that multiply coordinates, or take differences; with many right-hand sides."""
-        if (halves, wide) not in self.packs:
-            dim, listed = self.x.shape[-1], bool(self.lists)
-            shape = shape_of(self.x.dtype, dim, halves > 0, wide, listed)
-            found = pack((self.x, self.y), shape, halves, self.layouts)
-            found.switches.update(HALVES=halves, REAL=self.real)
-            self.packs[halves, wide] = found
-        return self.packs[halves, wide]
-
     def _expands(self, kernel: Radial, logs: bool) -> bool:
         """Whether squares may be taken from products: small distances are lost, and all with a large rate."""
         if kernel.singular or not self.halves:
             return False
         return logs or kernel.rate * self.radius * torch.finfo(self.x.dtype).eps <= LOSS
-
-    @cached_property
-    def radius(self) -> float:
-        """The largest squared distance from the centre."""
-        return float(max(points.square().sum(-1).amax() for points in (self.x, self.y)))
 
     def _numbers(
         self, kernel: Radial, logs: bool, unit: Tensor
@@ -245,23 +223,6 @@ class TritonReductions(Reductions):
         if (kernel.rate or logs) and not any(powers):
             return None, torch.stack([rate, offset, sum(factors, torch.zeros_like(unit))])
         return powers, torch.stack([rate, offset, torch.ones_like(unit), *factors])
-
-    def _scalings(
-        self, packed: Packed, row: Tensor | None, col: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Logarithmic scalings in base 2, zero where there are none; minus infinity beyond the columns."""
-        rows, cols = packed.layouts
-        here = self.x.new_zeros(self.x.shape[:2]) if row is None else row
-        there = self.x.new_zeros(self.y.shape[:2]) if col is None else col
-        return rows.fill(here * LOG2E), cols.fill(there * LOG2E, NOTHING)
-
-    def _parts(self, packed: Packed, groups: int) -> int:
-        """Among how many programs the columns of a row of tiles are shared: few rows leave a device idle."""
-        rows, cols = packed.layouts
-        if self.lists:
-            return 1
-        idle = programs(self.x.device) // (rows.blocks * self.items * groups)
-        return max(1, min(idle, cols.blocks // WORTH))
 
 
 def _times(slope: Radial, kernel: Radial) -> tuple[float, float] | None:
@@ -278,23 +239,6 @@ def _is_single(number: float) -> bool:
     return float(np.float32(number)) == number
 
 
-def real(dtype: torch.dtype) -> Any:
-    """Triton's name for a dtype."""
-    return {torch.float32: tl.float32, torch.float64: tl.float64}[dtype]
-
-
-def programs(device: torch.device) -> int:
-    """How many programs a device runs at once: two for each multiprocessor."""
-    known = PROGRAMS.get(device.type)
-    return known or 2 * torch.cuda.get_device_properties(device).multi_processor_count
-
-
-def launch(
-    kernel: Any, grid: tuple[int, ...], warps: int, *args: Any, most: int | None = None, **switches: Any
-) -> None:  # fmt: skip
-    """Runs a kernel on the device of its first argument, whichever is the current one, with ``most`` registers."""
-    device = args[0].device
-    options = {"maxnreg": most} if most and torch.version.hip is None else {}
-    options |= {"num_warps": warps, "enable_fp_fusion": True}  # Triton 3.10 will not fuse by itself
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
-        kernel[grid](*args, **switches, **options)
+def _about(kernel: Radial) -> tuple[Any, ...]:
+    """What of a kernel its program depends on."""
+    return kernel.decay if kernel.rate else 0, [term.power for term in kernel.terms]

@@ -1,4 +1,7 @@
-"""Which tile for which sum: a few shapes, chosen by counting instructions (benchmarks/gpu)."""
+"""Which tile for which sum: a few shapes, chosen by counting instructions (benchmarks/gpu).
+
+Large sums may take one of a few others, by a clock; see :mod:`.card.tuning`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["CROWDED", "LISTED", "LOW_DIMENSION", "ROOTED", "Shape", "columns_at_once", "shape_of"]
+__all__ = [
+    "CROWDED", "LISTED", "LOW_DIMENSION", "ROOTED", "Shape", "candidates", "columns_at_once", "shape_of",
+    "warps_of_kept",
+]  # fmt: skip
 
 # Up to this dimension squares are taken from differences of coordinates. At 7, products of matrices give
 # twice the pairs a second; at 4 one and a half times, for some digits less.
@@ -46,6 +52,27 @@ def shape_of(dtype: torch.dtype, dimension: int, products: bool, wide: bool, lis
         return Shape(32, 32, 4, dimension, step)
     rows = 32 if step > HOISTED[0] and not wide else 64
     return Shape(rows, 32 if wide else 64, 8, dimension, step)
+
+
+def candidates(default: Shape, products: bool, wide: bool) -> list[Shape]:
+    """Tiles that may be faster on some card, the default first; none spills (benchmarks/gpu).
+
+    Halves of a tile have half of the threads, so that twice as many wait for each other no more. Of products
+    of matrices columns are not halved below what the units take at once.
+    """
+    half = default.warps // 2
+    found = [default, default._replace(rows=default.rows // 2, warps=half)]
+    if not wide:
+        found.append(default._replace(columns=default.columns // 2, warps=half))
+    if products and not wide:
+        found.append(default._replace(warps=half))
+    return found
+
+
+def warps_of_kept(dtype: torch.dtype, side: int) -> list[Shape]:
+    """The tiles of kept blocks, which are as they are, shared by some warps; the usual number first."""
+    few, many = (2, 4) if dtype == torch.float32 else (4, 8)
+    return [Shape(side, side, warps, 0, 0) for warps in (few, many)]
 
 
 def columns_at_once(count: int, dtype: torch.dtype, products: bool) -> tuple[int, bool]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...formulas import GroundCost
 from . import reductions
+from .card import launches
 from .kernels import CHUNK, HIGHEST, LOG2E, LOWEST, _chunk, _scales, _tops
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def fits(count: int, items: int, programs: int, device: torch.device) -> bool:
     """
     if count > MOST:
         return False
-    at_once = max(1, reductions.programs(device) // 2)
+    at_once = max(1, launches.programs(device) // 2)
     twos = items - programs
     longest = max(2 * -(-twos // at_once), -(-items // at_once))
     return longest * count**2 <= max(STEP, LOSS * items * count**2 / at_once)
@@ -194,12 +195,15 @@ def annealed(
     if not (single and fits(count, items, len(firsts), log_weights.device)):
         return None
     halves = sums.halves if cost.power == 2 else 0
-    packed = sums._packed(halves, halves > 0)  # smaller tiles, lest registers not suffice
+    shape = sums._usual(
+        halves, halves > 0, cost.singular
+    )  # smaller tiles, lest registers not suffice
+    packed = sums._packed(halves, shape)
     rows, cols = packed.layouts
     values = log_weights.new_zeros(log_weights.shape)
     new, logs = torch.empty_like(values), torch.empty_like(values)
-    reductions.launch(
-        schedule, (len(firsts),), sums._warps(packed, cost, False), values, new, logs, *packed.arrays,
+    launches.launch(
+        schedule, (len(firsts),), shape.warps, values, new, logs, *packed.arrays,
         sums.y, log_weights.contiguous(), firsts, partner, eps.contiguous(), damped.contiguous(), starts,
         packed.unit, cost.factor, count, dim, rows.blocks, cols.blocks, items, len(eps),
         most=REGISTERS, DECAY=cost.power, **packed.switches,

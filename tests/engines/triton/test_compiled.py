@@ -10,12 +10,12 @@ import pytest
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
-def compiled(capability, part):
+def compiled(capability, part, *options):
     """The figures of all kernels of a part, of which none spills or wants more shared memory than a block may have."""
     pytest.importorskip("triton")
     command = [sys.executable, "-m", "gpu.report", "--json", "--capability", capability]
     done = subprocess.run(
-        [*command, "--parts", part], cwd=BENCHMARKS, capture_output=True, text=True
+        [*command, "--parts", part, *options], cwd=BENCHMARKS, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
@@ -49,3 +49,12 @@ def test_formulas_fit_their_cards(capability):
         assert 0.8 * found["formula: Gaussian"]["ceiling"] > 2e12
         assert 0.8 * found["formula: logsumexp"]["ceiling"] > 1.5e12
         assert 0.8 * found["formula: attention, 64 coordinates, 64 columns"]["ceiling"] > 1e11
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["80", "90"])
+def test_tiles_that_a_clock_may_choose_fit_their_cards(capability):
+    """None is a mistake, whichever is the fastest there."""
+    found = compiled(capability, "kernels", "--candidates")
+    assert len(found) > 80
+    assert any(row["warps"] == 4 for row in found.values())

@@ -66,7 +66,7 @@ def test_refusals_name_another_engine():
 def test_kernels_run_on_the_device_of_their_tensors(monkeypatch):
     """Whichever is the current one, which it is again afterwards."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     current, runs = [0], []
 
@@ -82,7 +82,7 @@ def test_kernels_run_on_the_device_of_their_tensors(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "device", switched)
     there = SimpleNamespace(device=torch.device("cuda:3"))
-    reductions.launch(Kernel(), (1, 2), 4, there)
+    launches.launch(Kernel(), (1, 2), 4, there)
     assert runs == [((1, 2), 3)] and current == [0]
 
 
@@ -113,7 +113,8 @@ class Launches(TorchDispatchMode):
 def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
     """Clouds of equal size are one batch: a kernel and five operators for all four potentials, unless they are small."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions, small
+    from sparseot.engines.triton import small
+    from sparseot.engines.triton.card import launches
 
     runs, counts = [], []
 
@@ -121,7 +122,7 @@ def test_a_step_of_a_schedule_is_a_handful_of_launches(monkeypatch):
         runs.append(kernel)
         out.zero_()
 
-    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(launches, "launch", note)
     monkeypatch.setattr(engine, "unfit", lambda device: None)
     x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
     monkeypatch.setattr(small, "MOST", 0)
@@ -139,6 +140,7 @@ def test_the_schedule_of_small_clouds_is_two_launches(monkeypatch):
     """However many steps it has: all but the last, and that one, which brings the gradient."""
     pytest.importorskip("triton")
     from sparseot.engines.triton import reductions, small
+    from sparseot.engines.triton.card import launches
 
     runs, counts = [], []
 
@@ -146,7 +148,7 @@ def test_the_schedule_of_small_clouds_is_two_launches(monkeypatch):
         runs.append((kernel, grid))
         out.zero_()
 
-    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(launches, "launch", note)
     monkeypatch.setattr(engine, "unfit", lambda device: None)
     x, y = torch.rand(2, 30, 3), torch.rand(2, 30, 3)
     for scaling in (0.5, 0.25):
@@ -162,11 +164,11 @@ def test_the_schedule_of_small_clouds_is_two_launches(monkeypatch):
 def test_a_small_schedule_reads_no_number(monkeypatch):
     """On tensors that have none; large clouds go step by step."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     runs = []
-    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
-    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    monkeypatch.setattr(launches, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(launches.PROGRAMS, "meta", 264)
     for count, dim, power, expected in (
         (500, 3, 2, 1),
         (500, 64, 1, 1),
@@ -198,9 +200,10 @@ def test_a_small_schedule_reads_no_number(monkeypatch):
 def test_which_schedules_are_one_kernel(monkeypatch, count, items, programs, expected):
     """Where it takes no longer than kernels of one step, by the pairs of each multiprocessor."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions, small
+    from sparseot.engines.triton import small
+    from sparseot.engines.triton.card import launches
 
-    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    monkeypatch.setitem(launches.PROGRAMS, "meta", 264)
     device = torch.device("meta")
     assert small.fits(count, items, programs, device) == expected
     assert load("triton").pads(count, items, programs, device) == (
@@ -212,7 +215,8 @@ def test_which_schedules_are_one_kernel(monkeypatch, count, items, programs, exp
 def test_clouds_of_different_sizes_are_one_batch(monkeypatch, small_ones, many):
     """In one kernel, or step by step; with the shapes that were given."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions, small
+    from sparseot.engines.triton import small
+    from sparseot.engines.triton.card import launches
 
     runs = []
 
@@ -220,7 +224,7 @@ def test_clouds_of_different_sizes_are_one_batch(monkeypatch, small_ones, many):
         runs.append(kernel)
         out.zero_()
 
-    monkeypatch.setattr(reductions, "launch", note)
+    monkeypatch.setattr(launches, "launch", note)
     monkeypatch.setattr(engine, "unfit", lambda device: None)
     monkeypatch.setattr(small, "MOST", 2048 if small_ones else 0)
     loss = so.SamplesLoss(blur=0.01, diameter=1.0, potentials=True, backend="triton")
@@ -233,11 +237,11 @@ def test_clouds_of_different_sizes_are_one_batch(monkeypatch, small_ones, many):
 def test_no_number_is_read_from_the_device(monkeypatch, dim):
     """On tensors that have none: clouds, scalings and results stay where they are."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     runs = []
-    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
-    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    monkeypatch.setattr(launches, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(launches.PROGRAMS, "meta", 264)
     x, y = (torch.empty(2, n, dim, device="meta") for n in (100, 70))
     row, col = x[..., 0], y[..., 0]
     sums = load("triton").bind(x, y)
@@ -253,10 +257,10 @@ def test_no_number_is_read_from_the_device(monkeypatch, dim):
 def test_half_steps_over_kept_pairs_read_no_number(monkeypatch, young):
     """Neither the first ones, which look for the largest sum of each tile, nor those after."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     runs = []
-    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(kind))
+    monkeypatch.setattr(launches, "launch", lambda kernel, grid, *rest, **kind: runs.append(kind))
     given = softmins("kept pairs", None)
     f, g = started(given)
     assert given.masses  # are read once

@@ -129,7 +129,7 @@ def schedule(x, y):
 @pytest.fixture
 def recordings(monkeypatch):
     """Those of this test alone."""
-    from sparseot.engines.triton import replays
+    from sparseot.engines.triton.card import replays
 
     found = replays.Recordings(replays.CudaGraphs())
     monkeypatch.setattr(replays, "RECORDINGS", found)
@@ -139,7 +139,7 @@ def recordings(monkeypatch):
 @pytest.mark.parametrize("sizes", [(1000, 1000), (1200, 900)])
 def test_a_schedule_is_replayed_from_a_graph(monkeypatch, recordings, sizes):
     """With the bits of its steps, on streams of the caller, and within inference mode."""
-    from sparseot.engines.triton.replays import AFTER
+    from sparseot.engines.triton.card.replays import AFTER
 
     clouds = [[torch.rand(n, 3, device="cuda") for n in sizes] for _ in range(8)]
     side = torch.cuda.Stream()
@@ -175,7 +175,7 @@ def test_recordings_give_their_memory_back(recordings):
 
 def test_a_recording_around_a_schedule(recordings):
     """Is that of the caller: nothing is recorded inside."""
-    from sparseot.engines.triton.replays import AFTER
+    from sparseot.engines.triton.card.replays import AFTER
 
     x = torch.rand(1, 1000, 3, device="cuda")
     for _ in range(AFTER + 1):

@@ -100,21 +100,21 @@ def _passes(reduction: Reduction, tensors: Sequence[Tensor]) -> list[Pass]:
 
 def _run(one: Pass, packing: Packing) -> tuple[Tensor, Tensor, Tensor]:
     """What parts of the columns give, ``(parts, tiles, groups, width, rows)``, its columns, and the rows."""
-    from ...triton import reductions
+    from ...triton.card import launches
 
     kernel, shape = one.kernel()
     given = packing.of(shape.rows)
     count, m = len(given.tiles), packing.size[2]
     parts = 1
     if packing.ranges is None:  # few rows leave a device idle
-        idle = reductions.programs(packing.device) // max(1, count * one.groups)
+        idle = launches.programs(packing.device) // max(1, count * one.groups)
         parts = max(1, min(idle, -(-m // shape.columns) // WORTH))
     out = given.xs.new_empty(parts, count, one.groups, one.spec.width, shape.rows)
     where = out
     if one.spec.kind in ("least", "several"):
         where = torch.empty_like(out, dtype=torch.int32)
     if count:
-        reductions.launch(
+        launches.launch(
             kernel, (count, parts, one.groups), shape.warps,
             out, where, given.tiles.table, given.tiles.runs, given.xs, given.ys, given.ps,
             given.ys.shape[1], m, parts, BM=shape.rows, BN=shape.columns,

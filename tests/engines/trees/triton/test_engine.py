@@ -147,11 +147,11 @@ def test_sources_are_readable_and_equal_where_formulas_are():
 def launched(monkeypatch):
     """What would run, on tensors that have no numbers."""
     pytest.importorskip("triton")
-    from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     runs = []
-    monkeypatch.setattr(reductions, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
-    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    monkeypatch.setattr(launches, "launch", lambda kernel, grid, *rest, **kind: runs.append(grid))
+    monkeypatch.setitem(launches.PROGRAMS, "meta", 264)
     engine = load_trees("triton")
     monkeypatch.setattr(engine, "refuses", lambda reduction, like: None)
     return runs, engine

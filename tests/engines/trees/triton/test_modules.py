@@ -1,14 +1,11 @@
 """Sources in a folder: written once, as a whole, readable, and elsewhere where it cannot be written."""
 
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from sparseot.engines.trees.triton import modules
-from sparseot.engines.trees.triton.modules import folder, module
+from sparseot.engines.trees.triton.modules import module
 
 TEXT = '"""A module."""\n\nanswer = 42\n'
 
@@ -50,22 +47,3 @@ def test_where_nothing_can_be_written_a_temporary_folder_is_taken(monkeypatch, t
     caches.write_text("a file in the place of the folder")
     assert module(TEXT).answer == 42
     assert [path.read_text() for path in (tmp_path / "other").iterdir()] == [TEXT]
-
-
-def test_processes_write_at_once(caches):
-    """None sees half of a file."""
-    code = (
-        "from modules import module\n"  # alone: without torch
-        f"text = {TEXT!r} + '# ' + 'x' * 1_000_000 + '\\nlast = 1\\n'\n"
-        "assert module(text).last == 1"
-    )
-    here = Path(modules.__file__).parent
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=here) for _ in range(3)]
-    assert [one.wait() for one in running] == [0, 0, 0]
-    assert len(list(caches.iterdir())) == 1
-
-
-def test_the_folder_is_among_the_caches_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("SPARSEOT_CACHE_DIR", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert folder() == tmp_path / "sparseot" / "formulas"

@@ -6,7 +6,8 @@ import torch
 import sparseot as so
 from sparseot import kernels
 from sparseot.engines.choose import load
-from sparseot.engines.triton import reductions, small
+from sparseot.engines.triton import small, tiled
+from sparseot.engines.triton.card import launches as running
 from sparseot.formulas import ground_cost
 from sparseot.pairs import Blocks
 from tests.references.clouds import cloud
@@ -18,13 +19,13 @@ SINGLE, DOUBLE = torch.float32, torch.float64
 @pytest.fixture
 def launches(monkeypatch):
     """The kernels that were launched, by their names."""
-    names, launch = [], reductions.launch
+    names, launch = [], running.launch
 
     def noted(kernel, *args, **switches):
         names.append(kernel.fn.__name__)
         launch(kernel, *args, **switches)
 
-    monkeypatch.setattr(reductions, "launch", noted)
+    monkeypatch.setattr(running, "launch", noted)
     return names
 
 
@@ -109,8 +110,8 @@ def test_columns_shared_among_programs(monkeypatch, launches):
     """Parts are joined by what each holds of a row; some are far from it."""
     x, y, col = clouds(2, SINGLE, 33, 300)
     y = y[:, y[0, :, 0].argsort()]
-    monkeypatch.setattr(reductions, "WORTH", 1)
-    monkeypatch.setitem(reductions.PROGRAMS, "cpu", 7)
+    monkeypatch.setattr(tiled, "WORTH", 1)
+    monkeypatch.setitem(running.PROGRAMS, "cpu", 7)
     eps = torch.full((1,), 0.003)
     found, slopes = load("triton").bind(x, y).logsumexp_slopes(ground_cost(2), eps, col)
     logs, exact = exact_slopes(ground_cost(2), x, y, col, 0.003)

@@ -5,6 +5,7 @@ import torch
 
 import sparseot as so
 from sparseot.engines.triton import engine, small
+from sparseot.engines.triton.card import launches
 from sparseot.engines.triton.engine import Triton
 from tests.references.clouds import cloud
 
@@ -15,9 +16,9 @@ TOL = {torch.float32: 1e-6, torch.float64: 1e-12}
 def runs(monkeypatch):
     """The kernels that are launched."""
     found = []
-    launch = small.reductions.launch
+    launch = launches.launch
     monkeypatch.setattr(
-        small.reductions, "launch", lambda k, *rest, **kind: (found.append(k), launch(k, *rest, **kind))
+        launches, "launch", lambda k, *rest, **kind: (found.append(k), launch(k, *rest, **kind))
     )  # fmt: skip
     return found
 

@@ -6,7 +6,8 @@ import torch
 
 from sparseot import kernels
 from sparseot.engines.choose import load
-from sparseot.engines.triton import reductions
+from sparseot.engines.triton import tiled
+from sparseot.engines.triton.card import launches
 from sparseot.formulas import ground_cost
 from sparseot.pairs import Blocks
 from tests.references.clouds import cloud
@@ -72,11 +73,11 @@ def test_columns_shared_among_programs(monkeypatch, dim):
     y = y[:, y[0, :, 0].argsort()]
     eps, v = torch.full((1,), 0.003), torch.randn(1, 150, 3)
     found = []
-    monkeypatch.setattr(reductions, "WORTH", 1)
+    monkeypatch.setattr(tiled, "WORTH", 1)
     for count in (1, 7):
-        monkeypatch.setitem(reductions.PROGRAMS, "cpu", count)
+        monkeypatch.setitem(launches.PROGRAMS, "cpu", count)
         sums = load("triton").bind(x, y)
-        assert sums._parts(sums._packed(0, False), 1) == (1 if count == 1 else 3)
+        assert sums._parts(sums._packed(0, sums._usual(0, False)), 1) == (1 if count == 1 else 3)
         softmin = sums.logsumexp(ground_cost(2), eps, col)
         found.append((softmin, sums.sum(kernels.Gaussian(0.3), v)))
     torch.testing.assert_close(*found, rtol=2e-5, atol=1e-6)

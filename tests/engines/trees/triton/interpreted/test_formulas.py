@@ -6,7 +6,7 @@ import torch
 from sparseot import LazyTensor, Pm, cluster
 from sparseot.engines.choose import load_trees
 from sparseot.engines.trees.base import Reduction
-from sparseot.engines.triton import reductions
+from sparseot.engines.triton.card import launches
 from sparseot.formulas.trees.algebra import mul, sub
 from sparseot.formulas.trees.expressions import I, J, P
 from sparseot.formulas.trees.slots import slot
@@ -148,7 +148,7 @@ def test_columns_shared_among_programs(monkeypatch):
     for kind in kinds:
         found = []
         for count in (1, 100):
-            monkeypatch.setitem(reductions.PROGRAMS, "cpu", count)
+            monkeypatch.setitem(launches.PROGRAMS, "cpu", count)
             found.append(kind(given))
         torch.testing.assert_close(*found, rtol=1e-13, atol=1e-13)
 
@@ -188,7 +188,7 @@ def test_attention_of_matrix_units(monkeypatch, ranges, scale):
     q, k = (numbers(n, 70)[:, :66] * scale / 8 for n in (40, 75))
     v, found = numbers(75, 70), []
     monkeypatch.setattr("sparseot.engines.trees.triton.engine.WORTH", 1)
-    monkeypatch.setitem(reductions.PROGRAMS, "cpu", 6)
+    monkeypatch.setitem(launches.PROGRAMS, "cpu", 6)
     for engine, dtype in (("triton", SINGLE), ("tiles", DOUBLE)):
         rows, keys, values = (t.to(dtype).requires_grad_() for t in (q, k, v))
         K = LazyTensor(rows[:, None]) | LazyTensor(keys[None])

@@ -8,14 +8,14 @@ import torch
 
 from sparseot.engines.base import Engine, Reductions
 from sparseot.engines.choose import load
-from sparseot.engines.triton import replays
-from sparseot.engines.triton.replays import AFTER, CHECKED, Recordings
+from sparseot.engines.triton.card import replays
+from sparseot.engines.triton.card.replays import AFTER, CHECKED, Recordings
 from sparseot.formulas import ground_cost
 from sparseot.points import Points
 from sparseot.transport.marginals import marginals
 from sparseot.transport.problem import Problem
 from sparseot.transport.solvers.annealing import AveragedAnnealing, _Steps
-from tests.engines.triton.stand_in import Stand
+from tests.engines.triton.card.stand_in import Stand
 from tests.references.clouds import cloud
 from tests.references.dense import squared_distances
 

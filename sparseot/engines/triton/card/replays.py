@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ...errors import warn_user
+from ....errors import warn_user
 
 __all__ = ["RECORDINGS", "CudaGraphs", "Graphs", "Recordings"]
 

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sparseot.engines.choose import load
-from sparseot.engines.triton import replays
-from sparseot.engines.triton.replays import CudaGraphs
+from sparseot.engines.triton.card import replays
+from sparseot.engines.triton.card.replays import CudaGraphs
 from sparseot.formulas import ground_cost
 from sparseot.transport.solvers.annealing import _Steps
 from tests.transport.test_synchronisations import WAITS
@@ -20,6 +20,7 @@ def test_steps_touch_no_tensor_of_the_host_and_read_none(monkeypatch):
     """On tensors that have no numbers: what would break a recording on a card."""
     pytest.importorskip("triton")
     from sparseot.engines.triton import reductions
+    from sparseot.engines.triton.card import launches
 
     class Here(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -30,8 +31,8 @@ def test_steps_touch_no_tensor_of_the_host_and_read_none(monkeypatch):
             return out
 
     runs = []
-    monkeypatch.setattr(reductions, "launch", lambda kernel, *rest, **kind: runs.append(kernel))
-    monkeypatch.setitem(reductions.PROGRAMS, "meta", 264)
+    monkeypatch.setattr(launches, "launch", lambda kernel, *rest, **kind: runs.append(kernel))
+    monkeypatch.setitem(launches.PROGRAMS, "meta", 264)
     for dim, power in ((3, 2), (3, 1), (64, 2)):
         steps = _Steps(load("triton"), ground_cost(power), together=False, own=False)
         x = torch.empty(4, 700, dim, device="meta")

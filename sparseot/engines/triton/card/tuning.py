@@ -1,0 +1,158 @@
+"""Which of a few tiles is the fastest on this card: large sums are timed once for each kind, and that is kept.
+
+Triton's own tuner changes what kernels are launched with; here clouds are packed for a tile before any launch,
+so each candidate takes a whole sum, of a part of the points. Its clock is Triton's. What was found is a file
+among the caches of the user, for each card, version and kind, so a machine does this once; a folder that cannot
+be written costs that much in each process. Sums that are smaller take the first candidate, on every card:
+they have the same bits whatever was timed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import triton
+from triton.testing import do_bench
+
+from ..shapes import Shape
+from .files import digest, folder, written
+
+__all__ = [
+    "CHOICES",
+    "ENOUGH",
+    "ENOUGH_TILES",
+    "CardClock",
+    "Choices",
+    "Clock",
+    "sources",
+    "strides",
+]
+
+ENOUGH = 1 << 32  # pairs, below which nothing is timed, and which a candidate visits at most
+ENOUGH_TILES = 1 << 20  # of kept pairs, of which a solve takes the sums some hundred times
+WARM, REPEATED = 5, 25  # milliseconds for which a candidate runs unseen, and is timed
+Run = Callable[[], object]
+
+
+class Clock(Protocol):
+    """What is asked of a device."""
+
+    def card(self, device: torch.device) -> str:
+        """Its name."""
+
+    def ready(self, device: torch.device) -> bool:
+        """Whether something may be timed, here and now."""
+
+    def milliseconds(self, run: Run, device: torch.device) -> float:
+        """How long it takes, after it was compiled."""
+
+
+class CardClock:
+    """That of ``triton.testing``: events around some runs, between which the cache of the card is emptied."""
+
+    def card(self, device: torch.device) -> str:
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+    def ready(self, device: torch.device) -> bool:
+        """Not while somebody compiles or records around this: a clock waits for the card."""
+        if device.type != "cuda" or torch.compiler.is_compiling():
+            return False
+        with torch.cuda.device(device):
+            return not torch.cuda.is_current_stream_capturing()
+
+    def milliseconds(self, run: Run, device: torch.device) -> float:
+        with torch.cuda.device(device):
+            return float(do_bench(run, warmup=WARM, rep=REPEATED, return_mode="median"))
+
+
+class Choices:
+    """The fastest shapes that were found; threads take turns.
+
+    Args:
+        clock: how a candidate is timed.
+        place: the folder of the files.
+    """
+
+    def __init__(self, clock: Clock, place: Callable[[], Path]) -> None:
+        self.clock, self.place = clock, place
+        self.known: dict[str, Shape] = {}
+        self.lock = threading.Lock()
+
+    def best(
+        self,
+        kind: Sequence[Any],
+        shapes: Sequence[Shape],
+        run: Callable[[Shape], Run],
+        device: torch.device,
+    ) -> Shape:
+        """The fastest of some shapes, of which the first is taken where no clock may run.
+
+        Args:
+            kind: what decides which is fastest, beside the card: numbers, texts and lists of them.
+            shapes: the candidates.
+            run: prepares a sum of that shape, and gives what is timed.
+            device: where.
+        """
+        if os.environ.get("SPARSEOT_TUNED") == "0":
+            return shapes[0]
+        about = [self.clock.card(device), triton.__version__, sources()]
+        key = json.dumps([*about, *kind, shapes])
+        with self.lock:
+            if key in self.known:
+                return self.known[key]
+            path = self.place() / f"{kind[0]}_{digest(key)}.json"
+            found = _read(path, key, shapes)
+            if found is None:
+                if not self.clock.ready(device):
+                    return shapes[0]
+                times = [self._time(run, shape, device) for shape in shapes]
+                found = shapes[times.index(min(times))]
+                if min(times) < math.inf:
+                    took = [t if t < math.inf else None for t in times]
+                    written(path, json.dumps({"key": key, "milliseconds": took, "best": found}))
+            self.known[key] = found
+            return found
+
+    def _time(self, run: Callable[[Shape], Run], shape: Shape, device: torch.device) -> float:
+        """Infinity for what this card cannot run, or has no room for."""
+        try:
+            return self.clock.milliseconds(run(shape), device)
+        except Exception:  # the sum itself is taken in any case, and says what is wrong
+            return math.inf
+
+
+def _read(path: Path, key: str, shapes: Sequence[Shape]) -> Shape | None:
+    """What the file says, if it is of this key and whole."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        found = Shape(*saved["best"]) if saved["key"] == key else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return found if found in shapes else None
+
+
+@cache
+def sources() -> str:
+    """What stands for the kernels, which other versions have others of."""
+    files = sorted(Path(__file__).parents[1].glob("*.py"))
+    return digest("".join(file.read_text(encoding="utf-8") for file in files))
+
+
+def strides(items: int, rows: int, columns: int, most: int) -> tuple[slice, slice, slice]:
+    """Some items, rows and columns, spread over all, that are about so many pairs."""
+    side = math.isqrt(most)
+    high = -(-rows // max(side, most // columns))
+    wide = -(-columns // max(side, most // rows))
+    left = max(1, most * high * wide // (rows * columns))
+    return slice(min(items, left)), slice(None, None, high), slice(None, None, wide)
+
+
+CHOICES = Choices(CardClock(), lambda: folder("tuned"))
