@@ -24,12 +24,13 @@ LAB_EXTENSIONS := build/labextensions
 say = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lint test check gpu gallery clean
+.PHONY: help lab lint test check hours gpu gallery clean
 
 help:
 	@echo "make lab [PORT=8888]  open the tutorials in JupyterLab"
 	@echo "make test             lint, types, import order, fast tests: 6 minutes, 9 at the first time"
 	@echo "make check            these and the slow ones: KeOps, Chromium, notebooks; 30 minutes"
+	@echo "make hours            what takes longer still, run whole: an hour on two free cores"
 	@echo "make gpu              on a machine with a CUDA device: its tests, and how fast it is; 15 minutes"
 	@echo "make gallery          run the tutorials that changed, build the site: $(SITE)/index.html"
 	@echo "make clean            remove what was built; .venv and notebooks/ stay"
@@ -56,15 +57,19 @@ lint: $(VENV)/.test.stamp
 
 test: lint
 	$(say) "Fast tests, and the examples of the docstrings"
-	@$(PYTEST) $(WORKERS) -m "not (gpu or slow or browser)" --doctest-modules tests sparseot widgets
+	@$(PYTEST) $(WORKERS) -m "not (gpu or slow or hours or browser)" --doctest-modules tests sparseot widgets
 
-# Each test runs once: here are those that make test leaves out, but for the site, which make gallery builds.
+# Each test runs once: here are those that make test leaves out, but for the site, which make gallery builds, and make hours.
 check: test
 	$(say) "Slow tests, KeOps and Chromium"
-	@$(PYTEST) $(WORKERS) -m "(slow or browser) and not gpu" tests --ignore tests/browser/test_site.py
+	@$(PYTEST) $(WORKERS) -m "(slow or browser) and not (gpu or hours)" tests --ignore tests/browser/test_site.py
 	$(say) "The notebooks of the first steps (nbmake passes over folders named _build)"
 	@$(PY) docs/notebooks.py gallery build/notebooks
 	@$(PYTEST) --nbmake build/notebooks/first_steps
+
+hours: $(VENV)/.test.stamp
+	$(say) "Tests that take an hour"
+	@$(PYTEST) -m hours tests
 
 gpu: $(VENV)/.test.stamp
 	$(say) "Tests on the CUDA device"

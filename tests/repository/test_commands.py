@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_test_is_in_make_test_or_in_make_check():
-    """Which runs make test first: each test runs once, but for those of a CUDA device."""
+    """Which runs make test first: each test runs once, but for those of a CUDA device and those of an hour."""
     fast, slow = re.findall(r'-m "([^"]*)"', (ROOT / "Makefile").read_text())
-    for gpu, is_slow, browser in itertools.product((False, True), repeat=3):
-        marks = {"gpu": gpu, "slow": is_slow, "browser": browser}
+    for gpu, is_slow, hours, browser in itertools.product((False, True), repeat=4):
+        marks = {"gpu": gpu, "slow": is_slow, "hours": hours, "browser": browser}
         selected = eval(fast, {}, marks) + eval(slow, {}, marks)
-        assert selected == (0 if gpu else 1), marks
+        assert selected == (0 if gpu or hours else 1), marks
+    everywhere = (ROOT / ".github" / "workflows" / "everywhere.yml").read_text()
+    assert f'-m "{fast}"' in everywhere
     assert "make check" in (ROOT / ".ci" / "run").read_text()
 
 

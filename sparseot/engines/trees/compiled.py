@@ -33,6 +33,8 @@ __all__ = ["Compiled"]
 INLINE = 1 << 16  # pairs below which waking threads costs more than it gains
 COLUMN_SUMS = 16  # most outputs for columns that are summed beside those for rows
 NUMBERS = 1 << 28  # of column sums, 1 GiB in single precision: beyond it two passes are made
+MIRRORED = 1 << 25  # of sums of symmetric matrices, 256 MiB, shared by all threads,
+VECTORS = 4  # or as many times the result
 OUTPUTS = 1 << 12  # of a program: what their sums lose lies on the stack
 INT32 = 2**31  # columns of all items, whose places are 32-bit integers
 BITS = {torch.float32: 32, torch.float64: 64}
@@ -141,17 +143,18 @@ class Compiled(TreeEngine):
         xs, ys, ps = _packed(both.slots, moved, order[tiles.rows], (1, len(order), len(order)))
         masks = tiles.true.to(xs.dtype)
         xs[:, -moved[-1].shape[-1] :] *= masks[:, None]
-        most = max(1, NUMBERS // (len(order) * reduction.width))
-        units, windows, total = cut_evenly(tiles, min(2 * _shares(1), most), reduction.width)
-        sums = torch.zeros(total, dtype=torch.float64)
-        arrays = (units, tiles.pieces, tiles.runs, xs, ys, ps, masks, sums)
-        share(program.call, list(range(len(units) + 1)), *(t.data_ptr() for t in arrays))
-        found = sums.new_zeros(reduction.width, len(order) + SPARE)
-        parts = sums.split([(hi - lo) * reduction.width for lo, hi in windows])
-        for (lo, hi), part in zip(windows, parts, strict=True):
-            found[:, lo:hi] += part.view(reduction.width, -1)
-        out = xs.new_empty(1, len(order), reduction.width)
-        out[0, order] = found[:, : len(order)].T.to(xs.dtype)
+        width = reduction.width
+        most = max(MIRRORED, VECTORS * len(order) * width)
+        units = cut_evenly(tiles, 2 * _shares(1), width, most)
+        sums = torch.zeros(units.total, dtype=torch.float64)
+        arrays = (units.table, units.pieces, units.runs, xs, ys, ps, masks, sums)
+        share(program.call, list(range(len(units.places) + 1)), *(t.data_ptr() for t in arrays))
+        found = sums.new_zeros(width, len(order))
+        parts = sums.split([(len(places) + SPARE) * width for places in units.places])
+        for places, part in zip(units.places, parts, strict=True):
+            found.index_add_(1, places, part.view(width, -1)[:, : len(places)])
+        out = xs.new_empty(1, len(order), width)
+        out[0, order] = found.T.to(xs.dtype)
         return out
 
     def _both(self, reduction: Reduction, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -92,7 +92,7 @@ def _share(most, weights, floor, shares):
 def count(owners, starts, blocks, offsets, most, masses, levels, half, kept, counts, own, lo, hi):
     """For pieces lo to hi: which tiles are kept, the number of runs, and whether a piece meets itself.
 
-    Of halves, tiles behind the piece are kept where it needs them or their own piece does.
+    Of halves, whose blocks stand in order, tiles behind the piece are kept where it needs them or their own piece does.
     """
     longest, width, owner = np.max(starts[1:] - starts[:-1]), len(masses), -1
     weights = np.empty((width, longest))
@@ -103,18 +103,21 @@ def count(owners, starts, blocks, offsets, most, masses, levels, half, kept, cou
             _weights(masses, blocks, first, size, weights)
         here, met = kept[offsets[p] :], blocks[first : first + size]
         here[:size] = False
+        begin = 0
+        if half:
+            begin = np.searchsorted(met, p)
+            own[p] = begin < size and met[begin] == p
+            begin += own[p]
         for r in range(width):
             level, mass = levels[r, p], masses[r, p] if half else 0.0
-            for t in range(size):
+            for t in range(begin, size):
                 above = most[offsets[p] + t]
                 here[t] |= (weights[r, t] > 0.0) & (above * weights[r, t] >= level)
             if mass > 0.0:
-                for t in range(size):
+                for t in range(begin, size):
                     here[t] |= most[offsets[p] + t] * mass >= levels[r, met[t]]
         before = -2
-        for t in range(size):
-            own[p] |= met[t] == p
-            here[t] &= not half or met[t] > p
+        for t in range(begin, size):
             if here[t]:
                 counts[p] += met[t] != before + 1
                 before = met[t]

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...formulas.trees.algebra import is_const
 from ...formulas.trees.expressions import Expr, I, J, pairwise, rebuilt
 from ...formulas.trees.slots import leaves, slot
 from ...pairs import partition
@@ -155,9 +154,7 @@ def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
     """The formula and the leaf of columns that it is multiplied by, if that is what is summed."""
     if reduction.kind != "sum" or len(reduction.outputs) != 1:
         return None
-    e = reduction.outputs[0]
-    while e.op in ("neg", "expand") or (e.op == "mul" and is_const(e.args[0])):
-        e = e.args[-1]
+    e = _bare(reduction.outputs[0])
     factor = None
     if e.op == "mul":
         for one, other in (e.args, e.args[::-1]):
@@ -166,6 +163,18 @@ def _split(reduction: Reduction) -> tuple[Expr, Expr | None] | None:
                 break
     fits = e.dim == 1 and pairwise(e) and factor not in leaves(e)
     return (e, factor) if fits else None
+
+
+def _bare(e: Expr) -> Expr:
+    """A formula without signs and heights: factors that all pairs share, which matter to no comparison."""
+    while True:
+        shared = [k for k, a in enumerate(e.args) if not a.on & (I | J)]
+        if e.op in ("neg", "expand"):
+            e = e.args[0]
+        elif (e.op == "mul" and shared) or (e.op == "div" and shared == [1]):
+            e = e.args[0 if shared[0] else 1]
+        else:
+            return e
 
 
 def _known(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen | None:
@@ -202,6 +211,9 @@ def _made(formula: Expr, numbers: dict[Expr, Tensor], ranges: Ranges) -> Screen 
         _same_rows(ranges, columns, ends, size) if symmetric else _rows(sides[I], ranges, size)
     )
     starts, blocks = candidates(ranges, firsts)
+    if symmetric:
+        of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        blocks = blocks[np.lexsort((blocks, of))]
     starts = np.append(starts, starts[-1])  # of rows that nothing owns
     counts = np.diff(starts)[owners]
     offsets = np.concatenate(([0], np.cumsum(counts)))

@@ -24,6 +24,7 @@ from .rows import candidates, expanded
 __all__ = [
     "SPARE",
     "Halves",
+    "Units",
     "cut_evenly",
     "halves",
     "is_symmetric",
@@ -95,12 +96,14 @@ class Halves:
         pieces: ``(pieces, 6)``, the first run, the one after the last, the first tile, the one after the last, the first
             own place and the one after the last.
         runs: ``(runs, 2)``, places of columns behind the piece: the first one, and the one after the last.
+        ends: ``(pieces + 1,)``, where pieces begin; runs begin and end there, too.
     """
 
     rows: Tensor
     true: Tensor
     pieces: Tensor
     runs: Tensor
+    ends: Array
 
 
 def halves(ends: Array, counts: Array, own: Array, runs: Array, lanes: int) -> Halves:
@@ -114,28 +117,63 @@ def halves(ends: Array, counts: Array, own: Array, runs: Array, lanes: int) -> H
     rows = np.minimum(rows, highs[owners][:, None] - 1)
     closes = np.where(own, highs, lows)
     pieces = np.stack((last - counts, last, after - tiles, after, lows, closes), 1)
-    return Halves(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (rows, true, pieces, runs)))
+    arrays = (rows, true, pieces, runs)
+    return Halves(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), ends)
 
 
-def cut_evenly(found: Halves, count: int, width: int) -> tuple[Tensor, list[tuple[int, int]], int]:
-    """Pieces cut into units of equal work, the places that each adds to, and the numbers that this takes.
+@dataclass(frozen=True)
+class Units:
+    """Pieces cut into units of equal work, each with sums of its own for the places that it reaches.
 
-    Returns:
-        ``(units, 4)``: the first piece, the one after the last, where sums begin, less the first place,
-        and how many places there are; the first place of each and the one after the last; all sums.
+    Attributes:
+        table: ``(units, 3)``, the first piece, the one after the last, and how many places there are.
+        pieces: ``(pieces, 7)``, those of :class:`Halves`, and where sums of a piece begin, less its first place.
+        runs: ``(runs, 3)``, the same of runs.
+        places: of each unit, in the order of its sums.
+        total: the numbers that all sums take.
     """
+
+    table: Tensor
+    pieces: Tensor
+    runs: Tensor
+    places: list[Tensor]
+    total: int
+
+
+def cut_evenly(found: Halves, count: int, width: int, most: int) -> Units:
+    """At most so many units, of ``width`` sums for a place; fewer where sums would be more than ``most`` numbers."""
     pieces, runs = found.pieces.numpy(), found.runs.numpy()
     lengths = np.concatenate(([0], np.cumsum(runs[:, 1] - runs[:, 0])))
     met = lengths[pieces[:, 1]] - lengths[pieces[:, 0]] + pieces[:, 5] - pieces[:, 4]
     work = np.cumsum(met * (pieces[:, 3] - pieces[:, 2]))
-    cuts = np.searchsorted(work, work[-1] * np.arange(1, count) // count, side="right")
-    cuts = np.unique(np.concatenate(([0], cuts, [len(pieces)])))
-    table, windows, total = [], [], 0
+    while True:
+        cuts = np.searchsorted(work, work[-1] * np.arange(1, count) // count, side="right")
+        units = _units(found, np.unique(np.concatenate(([0], cuts, [len(pieces)]))), width)
+        if units.total <= most or count == 1:
+            return units
+        count //= 2
+
+
+def _units(found: Halves, cuts: Array, width: int) -> Units:
+    """The units between ``cuts``."""
+    ends, pieces, runs = found.ends, found.pieces.numpy(), found.runs.numpy()
+    blocks = np.zeros(ends[-1] + 1, np.int32)
+    blocks[ends] = np.arange(len(ends))
+    first, last = blocks[runs].T
+    of_pieces, of_runs = np.empty(len(pieces), np.int64), np.empty(len(runs), np.int64)
+    shifts, table, places, total = np.empty_like(ends), [], [], 0
     for lo, hi in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        own = runs[pieces[lo, 0] : pieces[hi - 1, 1], 1]
-        first, last = int(pieces[lo, 4]), int(max(own.max(initial=0), pieces[hi - 1, 5]))
-        places = last - first + SPARE
-        table.append((lo, hi, total - first, places))
-        windows.append((first, first + places))
-        total += places * width
-    return torch.tensor(table), windows, total
+        mine = slice(pieces[lo, 0], pieces[hi - 1, 1])
+        opened, closed = (np.bincount(b[mine], minlength=len(ends)) for b in (first, last))
+        reached = np.cumsum(opened - closed) > 0
+        reached[lo:hi] = True
+        met = np.flatnonzero(reached)
+        _, spots = expanded(ends[met], ends[met + 1])
+        after = np.cumsum(ends[met + 1] - ends[met])
+        shifts[met] = total + after - ends[met + 1]
+        of_pieces[lo:hi], of_runs[mine] = shifts[lo:hi], shifts[first[mine]]
+        table.append((lo, hi, len(spots) + SPARE))
+        places.append(torch.from_numpy(spots))
+        total += (len(spots) + SPARE) * width
+    shifted = (np.column_stack(pair) for pair in ((pieces, of_pieces), (runs, of_runs)))
+    return Units(torch.tensor(table), *map(torch.from_numpy, shifted), places, total)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot import Blocks, LazyTensor
+from sparseot import Blocks, LazyTensor, Pm, Vj
 from sparseot.cluster import cluster_ranges_centroids, from_matrix, grid_cluster, sort_clusters
 from sparseot.engines.trees import screens
 
@@ -209,3 +209,51 @@ def test_screens_go_with_their_ranges(visited):
     before, known = len(screens._met), None
     del pairs, other
     assert len(screens._met) < before
+
+
+LIKE = np.array([2.37, -1.0, 0.5])
+HEIGHTS = {  # that all pairs share, and sums over pairs of a formula and a vector
+    "a plain number": (3, lambda g, v: (3 * g) @ v),
+    "any number": (2.37, lambda g, v: (2.37 * g) @ v),
+    "on the right": (-0.123, lambda g, v: (g * -0.123) @ v),
+    "a divisor": (1 / 2.37, lambda g, v: (g / 2.37) @ v),
+    "a parameter": (2.37, lambda g, v: (Pm(LIKE[:1]) * g) @ v),
+    "a parameter that divides": (1 / 2.37, lambda g, v: (g / Pm(LIKE[:1])) @ v),
+    "before both": (2.37, lambda g, v: (2.37 * (g * Vj(v))).sum(1)),
+    "below both": (1 / 2.37, lambda g, v: ((g * Vj(v)) / Pm(LIKE[:1])).sum(1)),
+    "one for each output": (LIKE, lambda g, v: (Pm(LIKE) * (g * Vj(v))).sum(1)),
+}
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_heights_that_all_pairs_share_change_nothing(height, visited, monkeypatch):
+    """The vector changes from product to product, and bounds stay."""
+    monkeypatch.setitem(screens.BUDGET, torch.float64, 1e-6)
+    made, original = [], screens._made
+    monkeypatch.setattr(screens, "_made", lambda *known: made.append(1) or original(*known))
+    x, y, ranges, mask = clouds(3000, 2000, "float64")
+    g, dense = lazy("Gaussian", x, y), whole("Gaussian", x, y) * mask
+    g.ranges = ranges
+    factor, product = HEIGHTS[height]
+    for k in range(3):
+        v = np.random.default_rng(k).standard_normal((2000, 3))
+        error = np.abs(product(g, v) - factor * (dense @ v))
+        assert (
+            error <= np.abs(factor) * (1e-6 if k else 1e-12) * (dense @ np.abs(v)) + 1e-12
+        ).all()
+    assert len(made) == 1 and len(visited) == 2
+    assert max(visited) < 0.75 * mask.sum()
+
+
+def test_heights_of_each_point(visited):
+    """These are part of the entries, and of their bounds."""
+    x, y, ranges, mask = clouds(3000, 2000, "float64")
+    generator = np.random.default_rng(2)
+    a, b = (1 + generator.random((n, 1)) for n in (3000, 2000))
+    K = LazyTensor(a[:, None, :]) * lazy("Gaussian", x, y) * LazyTensor(b[None])
+    K.ranges = ranges
+    dense, v = a * whole("Gaussian", x, y) * mask * b.T, generator.standard_normal((2000, 2))
+    for _ in range(3):
+        error = np.abs(K @ v - dense @ v)
+        assert (error <= 1e-14 * (dense @ np.abs(v)) + 1e-13).all()
+    assert len(visited) == 2 and max(visited) < 0.9 * mask.sum()

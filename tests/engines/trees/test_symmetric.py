@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from sparseot import Blocks, LazyTensor, Pm
+from sparseot import Blocks, LazyTensor, Pm, Vj
 from sparseot.cluster import cluster_ranges_centroids, from_matrix, grid_cluster, sort_clusters
 from sparseot.engines.trees import compiled, screens
 from sparseot.engines.trees.base import Ranges, Reduction
 from sparseot.engines.trees.compiled import Compiled
 from sparseot.engines.trees.llvm.build import Machine, this_machine
-from sparseot.engines.trees.symmetric import is_symmetric, kept_both_ways
+from sparseot.engines.trees.symmetric import SPARE, is_symmetric, kept_both_ways
 from sparseot.formulas.trees.algebra import add, div, function, mul, sub, total
 from sparseot.formulas.trees.expressions import I, J, P, const
 from sparseot.formulas.trees.slots import slot
@@ -160,6 +160,12 @@ def test_vectors_of_other_machines(width, dtype, visited):
     {
         "a factor": lambda K, v: ((3 * K) @ v, 3),
         "a sign": lambda K, v: (-K @ v, -1),
+        "any number": lambda K, v: (2.37 * K @ v, 2.37),
+        "a parameter": lambda K, v: ((K / Pm(np.array([2.37]))) @ v, 1 / 2.37),
+        "one for each output": lambda K, v: (
+            (Pm(np.array([2.37, -1.0, 0.5])) * (K * Vj(v))).sum(1),
+            np.array([2.37, -1.0, 0.5]),
+        ),
         "transposed": lambda K, v: (K.T @ v, 1),
     }.items(),
     ids=lambda pair: pair[0],
@@ -287,3 +293,53 @@ def test_which_pairs_are_kept_both_ways():
     assert not kept_both_ways(Ranges(*from_matrix(cells, cells, one_sided)), ends)
     twice = cells[[0, 0]]
     assert not kept_both_ways(Ranges(*from_matrix(twice, twice, np.ones((2, 2), bool))), ends)
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    """How many units there are, and the numbers of their sums, of each product that visits halves."""
+    found = []
+    original = compiled.cut_evenly
+
+    def noted(*args):
+        units = original(*args)
+        found.append((len(units.places), units.total))
+        return units
+
+    monkeypatch.setattr(compiled, "cut_evenly", noted)
+    monkeypatch.setattr(compiled, "thread_count", lambda: 64)
+    return found
+
+
+def test_sums_of_many_threads_are_of_the_places_that_they_reach(numbers):
+    """Those of neighbouring cells: a few vectors for 256 units, not one for each."""
+    x = np.random.default_rng(0).random((20_000, 2))
+    label = grid_cluster(x, 0.05)
+    cells, centroids, _ = cluster_ranges_centroids(x, label)
+    x, label = sort_clusters(x, label)
+    keep = np.abs(centroids[:, None] - centroids[None]).max(-1) < 0.08
+    v = vectors(len(x), "float64")[1]
+    K = (-((LazyTensor(x[:, None]) - LazyTensor(x[None])) ** 2).sum(2) * 1000).exp()
+    found = second(K, v, from_matrix(cells, cells, keep))
+    ((units, total),) = numbers
+    assert units > 128
+    assert total - units * 3 * SPARE < 20 * v.size
+    rows = np.arange(0, len(x), 501)
+    dense = np.exp(-((x[rows, None] - x[None]) ** 2).sum(2) * 1000) * keep[label[rows]][:, label]
+    np.testing.assert_allclose(found[rows], dense @ v, atol=1e-10)
+
+
+@pytest.mark.parametrize("most", [1 << 25, 1 << 14, 1])
+def test_sums_of_many_threads_are_bounded(most, numbers, monkeypatch):
+    """Where all units reach all places, there are fewer of them."""
+    monkeypatch.setattr(compiled, "MIRRORED", most)
+    monkeypatch.setattr(compiled, "VECTORS", 0)
+    x = np.random.default_rng(0).random((8000, 2))
+    ranges = from_matrix(*[np.array([[0, 3000], [3000, 8000]])] * 2, np.ones((2, 2), bool))
+    K, v = lazy("Cauchy", x, x), np.random.default_rng(1).standard_normal((8000, 1))
+    found = second(K, v, ranges)
+    ((units, total),) = numbers
+    assert total <= max(most, 8000 + SPARE)
+    assert units > 128 if most == 1 << 25 else units == {1 << 14: 2, 1: 1}[most]
+    rows = np.arange(0, 8000, 401)
+    np.testing.assert_allclose(found[rows], whole("Cauchy", x[rows], x) @ v, rtol=1e-9, atol=1e-9)

@@ -8,6 +8,7 @@ from scipy.sparse import csgraph, csr_array
 from sparseot import Diagonal, KernelMatrix, datasets, eigsh, graph_laplacian, kernels
 from sparseot.operators.base import Operator
 from tests.references.clouds import cloud
+from tests.references.spectra import KEOPS_ROLL, ROLL
 
 
 def spiral(n, seed):
@@ -95,24 +96,17 @@ def test_isolated_points_are_listed_and_carry_zeros():
     assert np.abs(values[:3]).max() < 1e-10 and values[3] > 1e-3
 
 
-LOW = {
-    50_000: [1.31000e-4, 5.18352e-4, 6.96468e-4, 7.96794e-4, 1.16943e-3, 1.66122e-3],
-    1_000_000: [1.5491e-4, 6.1007e-4, 7.9708e-4, 9.4136e-4, 1.3984e-3, 1.9824e-3],
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("n", LOW)
+@pytest.mark.parametrize("n", ROLL)
 def test_the_swiss_roll_by_two_levels(n):
-    """Known answers: a CSR matrix cut at 5.5 sigma in float64, and KeOps's within a percent."""
+    """Known answers, and KeOps's within a percent."""
     K = KernelMatrix(kernels.Gaussian(0.01), datasets.swiss_roll(n).numpy(), tol=1e-5)
     found = eigsh(graph_laplacian(K, normed=True), 7, "SA")
-    np.testing.assert_allclose(found.values[1:], LOW[n], rtol=2e-3)
+    np.testing.assert_allclose(found.values[1:], ROLL[n], rtol=2e-3)
     assert abs(found.values[0]) < 1e-6
     assert found.converged and found.residuals.max() < 1e-5 and found.products < 110
     if n == 1_000_000:
-        reference = [1.5488e-4, 6.0963e-4, 7.9121e-4, 9.4554e-4, 1.3957e-3, 1.9849e-3]
-        np.testing.assert_allclose(found.values[1:], reference, rtol=0.02)
+        np.testing.assert_allclose(found.values[1:], KEOPS_ROLL, rtol=0.02)
 
 
 @pytest.mark.slow

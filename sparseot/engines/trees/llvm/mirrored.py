@@ -20,10 +20,11 @@ CACHE = 16 << 10  # bytes for their sums
 class Mirrored(Emitter):
     """``void loop(units, pieces, runs, xs, ys, ps, masks, sums, lo, hi)``: the units from lo to below hi.
 
-    ``units`` has for each the first piece, the one after the last, where its sums begin, less the first place that
-    they are of, and how many they are; ``pieces`` the first run, the one after the last, the first tile, the one after
-    the last, the first own column and the one after the last; ``masks`` is ``(tiles, lanes)``, one for true rows and zero
-    for others. The sums are zeros, ``(R, places)`` for each unit; rows and columns have the same places.
+    ``units`` has for each the first piece, the one after the last, and of how many places its sums are; ``pieces`` the first run,
+    the one after the last, the first tile, the one after the last, the first own column, the one after the last, and where its sums
+    begin, less its first place; ``runs`` the first column, the one after the last, and the same. ``masks`` is ``(tiles, lanes)``, one for true rows and zero
+    for others. The sums are zeros, ``(R, places)`` for each unit, of those places alone that it reaches; rows and
+    columns have the same places.
 
     Args:
         reduction: two formulas: the one for rows, and that times the factor of rows instead of columns.
@@ -45,7 +46,7 @@ class Mirrored(Emitter):
         self.item = self.num(0)  # there is one, whose parameters are fetched
         self.buffer = self.room(len(self.cols) * self.chunk)
         with self.loop(lo, hi) as unit:
-            first, last, self.shift, self.pitch = self._numbers(self.units, unit, 4)
+            first, last, self.pitch = self._numbers(self.units, unit, 3)
             with self.loop(first, last) as piece:
                 self._piece(piece)
         self.b.ret_void()
@@ -61,21 +62,23 @@ class Mirrored(Emitter):
         return [self.number_at(table, self.plus(start, k)) for k in range(count)]
 
     def _piece(self, piece: Value) -> None:
-        run, last_run, *self.tiles, self.start, end = self._numbers(self.pieces, piece, 6)
+        run, last_run, *self.tiles, self.start, end, self.shift = self._numbers(
+            self.pieces, piece, 7
+        )
         first, last = self.tiles
         with self.loop(self.start, end, self.chunk) as c:
             size = self.smaller(self.b.sub(end, c), self.num(self.chunk))
             with self.loop(first, last) as self.tile:
                 self._meet(c, size)
         with self.loop(run, last_run) as met:
-            lo, hi = self._numbers(self.runs, met, 2)
+            lo, hi, shift = self._numbers(self.runs, met, 3)
             with self.loop(lo, hi, self.chunk) as c:
                 size = self.smaller(self.b.sub(hi, c), self.num(self.chunk))
                 with self.loop(first, self.plus(first, 1)) as self.tile:
                     self._meet(c, size, True, True)
                 with self.loop(self.plus(first, 1), last) as self.tile:
                     self._meet(c, size, True)
-                self._gather(c, size)
+                self._gather(c, size, shift)
 
     def _meet(self, c: Value, size: Value, both: bool = False, fresh: bool = False) -> None:
         """A tile meets the columns of a chunk; their sums are written anew, or added to those of other tiles."""
@@ -95,13 +98,13 @@ class Mirrored(Emitter):
         first = self.times(self.b.sub(self.tile, self.tiles[0]), self.lanes)
         for r, total in enumerate(totals):
             value = self.b.select(true, self.b.load(total), self.splat(0.0))
-            self._add(r, self.plus(self.start, first), value)
+            self._add(r, self.shift, self.plus(self.start, first), value)
 
     def _shuffled(self, a: Value, b: Value, places: range | list[int]) -> Value:
         kind = ir.VectorType(self.short, len(places))
         return self.b.shuffle_vector(a, b, ir.Constant(kind, list(places)))
 
-    def _gather(self, c: Value, size: Value) -> None:
+    def _gather(self, c: Value, size: Value, shift: Value) -> None:
         """Adds the sums of columns, as many at a time as there are lanes."""
         w = self.lanes
         for r in range(len(self.cols)):
@@ -117,7 +120,8 @@ class Mirrored(Emitter):
                     half //= 2
                 left = self.spread(self.b.trunc(self.b.sub(size, k), self.short))
                 true = self.b.icmp_signed("<", ir.Constant(left.type, list(range(w))), left)
-                self._add(r, self.plus(c, k), self.b.select(true, vectors[0], self.splat(0.0)))
+                value = self.b.select(true, vectors[0], self.splat(0.0))
+                self._add(r, shift, self.plus(c, k), value)
 
     def _folded(self, a: Value, b: Value, half: int) -> Value:
         """Halves of groups of lanes added: those of a stand before those of b."""
@@ -125,12 +129,12 @@ class Mirrored(Emitter):
         low = [i + (w - half if i % (2 * half) >= half else 0) for i in range(w)]
         return self.b.fadd(self._shuffled(a, b, low), self._shuffled(a, b, [i + half for i in low]))
 
-    def _add(self, r: int, place: Value, value: Value) -> None:
-        """Adds to the sums of some places."""
+    def _add(self, r: int, shift: Value, place: Value, value: Value) -> None:
+        """Adds to the sums of some places, which begin at the shift."""
         kind = ir.VectorType(ir.DoubleType(), self.lanes)
         if self.bits == 32:
             value = self.b.fpext(value, kind)
-        at = self.plus(self.plus(self.shift, self.times(self.pitch, r)), place)
+        at = self.plus(self.plus(shift, self.times(self.pitch, r)), place)
         pointer = self.b.bitcast(self.b.gep(self.sums, [at]), kind.as_pointer())
         old = self.b.load(pointer)
         old.align = 8
