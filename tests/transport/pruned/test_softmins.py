@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sparseot as so
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned import clouds, framed
+from sparseot.transport.pruned import clouds, frames
 from sparseot.transport.pruned.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.dense import cost_matrix
@@ -79,8 +79,8 @@ def test_groups_come_first_only_to_save_time(monkeypatch, p, weighed):
     assert softmins.framed is not None
     found = []
     for most in (1 << 20, 0):
-        monkeypatch.setattr(framed, "ALONE", most)
-        found.append(framed.screened(softmins.loops, *softmins.framed.frames, -20.0, weighed))
+        monkeypatch.setattr(frames, "ALONE", most)
+        found.append(frames.screened(softmins.loops, *softmins.framed.frames, -20.0, weighed))
     (tiles, omitted), (same, more) = found
     assert 0 < len(tiles) < X.filled * Y.filled
     assert torch.equal(tiles.starts, same.starts) and torch.equal(tiles.blocks, same.blocks)
