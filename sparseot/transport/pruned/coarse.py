@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...engines.ranks.group import Ranks
 from ...points import Points
-from .clouds import BlockCloud
+from .clouds import SIZE, BlockCloud
 from .cuts import block_order, cells, sums
 
 __all__ = ["Carried", "Cells", "whole_cells"]
@@ -98,6 +98,23 @@ class Carried(NamedTuple):
 
     cells: tuple[Cells, Cells]
     values: list[Tensor]
+
+    def near(self, side: int, finer: Cells) -> Tensor:
+        """What one of them is at the nearest of their points, at the points of finer cells."""
+        here, values = self.cells[side], self.values[side]
+        return values if finer is here else values[here.holding(finer)]
+
+    def at(self, side: int, finer: Cells) -> Tensor:
+        """What it may be there, along the slopes of blocks by least squares."""
+        here, found = self.cells[side], self.near(side, finer)
+        if finer is here:
+            return found
+        cloud, places = here.blocks, here.holding(finer)
+        rows = cloud.fill(cloud.own(self.values[side])).view(cloud.blocks, SIZE)
+        slopes = torch.cat([fit.sloped(rows[some])[0] for some, fit in cloud.fits(SIZE)])
+        slopes = cloud.whole(slopes.repeat_interleave(SIZE, 0)[: cloud.n])
+        way = finer.points.double() - here.points.double()[places]
+        return found + (way * slopes[places]).sum(1)
 
 
 def whole_cells(cloud: Points, cut: dict[Hashable, Cells], ranks: Ranks | None = None) -> Cells:

@@ -22,8 +22,7 @@ from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..softmins import LARGEST, Number, Softmins, Step
 from .clouds import SIZE, BlockCloud
-from .framed import Framed, screened
-from .frames import Placed
+from .frames import Framed, Placed, screened
 from .memory import check_memory
 from .rows import log_sums, times_squares
 from .scales import scale_of

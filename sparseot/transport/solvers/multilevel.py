@@ -133,29 +133,28 @@ class Multilevel:
         return cells <= FEW * math.prod(len(c.points) for c in self.whole)
 
     def _carried(self, old: Carried | None, cells: tuple[Cells, Cells], eps: float) -> Carried:
-        """Potentials at finer cells: softmins of those of the coarser ones; zero at first."""
+        """Potentials at finer cells; zero at first."""
         if old is None:
             return Carried(cells, [torch.zeros_like(c.weights, dtype=torch.float64) for c in cells])
-        values = list(old.values)
-        for side, (here, there, new) in enumerate(
-            zip(old.cells, old.cells[::-1], cells, strict=True)
-        ):
-            if new is here:
-                continue
-            values[side] = guess = old.values[side][here.holding(new)]
-            if not there.whole:  # otherwise the first sweep takes that softmin
-                values[side] = self._update(side, (new, there), guess, old.values[1 - side], eps)
-        return Carried(cells, values)
+        return Carried(cells, [self._finer(side, old, cells[side], eps) for side in range(2)])
 
-    def _update(
-        self, side: int, clouds: tuple[Cells, Cells], guess: Tensor, other: Tensor, eps: float
-    ) -> Tensor:
-        """The update of a potential at the points of one cloud, told that of the other; ``guess`` is what it may be."""
+    def _finer(self, side: int, old: Carried, new: Cells, eps: float) -> Tensor:
+        """One potential at finer cells: the softmin of the coarser other one.
+
+        Sweeps begin with the softmin of the second one. Of this a guess, for which tiles are chosen, is enough where
+        the softmin takes longer.
+        """
+        there, other = old.cells[1 - side], old.values[1 - side]
+        if new is old.cells[side] or there.whole:
+            return old.at(side, new)
         penalty = self.penalty.swapped() if side else self.penalty
-        if (stored := self._stored(clouds, eps, penalty)) is not None:
-            return stored.step(0, guess, other).value
-        X, Y = (c.blocks for c in clouds)
-        softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
+        if (stored := self._stored((new, there), eps, penalty)) is not None:
+            return stored.step(0, old.near(side, new), other).value
+        guess = old.at(side, new)
+        if side == 1:
+            return guess
+        X, Y = new.blocks, there.blocks
+        softmins = self._softmins((X, Y), eps, COARSE, torch.float32)
         return X.whole(softmins.step(0, X.own(guess), Y.own(other)).value)
 
     def _coarse(self, now: Carried, eps: float) -> Carried:
@@ -285,9 +284,8 @@ class Multilevel:
         eps: float,
         tol: float,
         dtype: torch.dtype,
-        penalty: Marginals | None = None,
     ) -> PrunedSoftmins:
-        rest = penalty or self.penalty, eps, tol, dtype, self.engine, self.memory
+        rest = self.penalty, eps, tol, dtype, self.engine, self.memory
         return PrunedSoftmins(clouds[0], clouds[1], self.cost, *rest)
 
     def _cells(self, width: float) -> tuple[Cells, Cells]:

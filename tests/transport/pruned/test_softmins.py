@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sparseot as so
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned import clouds
+from sparseot.transport.pruned import clouds, frames
 from sparseot.transport.pruned.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.dense import cost_matrix
@@ -66,6 +66,25 @@ def test_what_is_left_out_is_bounded(potentials, dim, p):
     assert (missed >= -scale).all() and (missed <= bound + scale).all()
     if potentials == "solved":
         assert bound.max() < 1e-2 and (dim > p + 1 or len(softmins.tiles) < X.filled * Y.filled)
+
+
+@pytest.mark.parametrize("weighed", [True, False])
+@pytest.mark.parametrize("p", [1, 2])
+def test_groups_come_first_only_to_save_time(monkeypatch, p, weighed):
+    """Without them the tiles are the same, and what others hold is bounded more closely."""
+    x, y = torch.rand(2000, 2).double(), torch.rand(1700, 2).double()
+    X, Y = BlockCloud(x, weights(2000)), BlockCloud(y, weights(1700))
+    softmins = PrunedSoftmins(X, Y, ground_cost(p), Balanced(), 0.02**p, 1e-2, torch.float64)
+    softmins.build(torch.zeros(2000).double(), torch.zeros(1700).double())
+    assert softmins.framed is not None
+    found = []
+    for most in (1 << 20, 0):
+        monkeypatch.setattr(frames, "ALONE", most)
+        found.append(frames.screened(softmins.loops, *softmins.framed.frames, -20.0, weighed))
+    (tiles, omitted), (same, more) = found
+    assert 0 < len(tiles) < X.filled * Y.filled
+    assert torch.equal(tiles.starts, same.starts) and torch.equal(tiles.blocks, same.blocks)
+    assert (omitted <= more * (1 + 1e-9)).all()
 
 
 def test_pairs_are_few_and_counted():

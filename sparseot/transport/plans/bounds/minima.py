@@ -14,8 +14,7 @@ from torch import Tensor
 from ....engines.kept import TileRows
 from ....points import CLOSED, Points
 from ...problem import Problem
-from ...pruned.framed import screened
-from ...pruned.frames import Frame, Placed
+from ...pruned.frames import Frame, Placed, screened
 from ...pruned.kept_pairs import KeptPairs
 
 __all__ = ["minima"]
