@@ -86,10 +86,28 @@ def test_one_point_is_enough():
         assert so.SamplesLoss(loss)(X[:1], Y[:1]).isfinite()
 
 
-def test_devices_must_agree():
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="y: got device meta, wanted cpu"):
-            so.SamplesLoss()(X, Y.to("meta"))
+DOORS = {
+    "loss": lambda x, y: so.SamplesLoss()(x, y),
+    "kernel norm": lambda x, y: so.kernel_norm(x, y, kernel=so.kernels.Energy()),
+    "hausdorff": lambda x, y: so.SamplesLoss("hausdorff")(x, y),
+    "solve": lambda x, y: so.solve_sample(x, y, blur=0.1),
+    "divergence": lambda x, y: so.sinkhorn_divergence(x, y, blur=0.1),
+    "kernel matrix": lambda x, y: so.KernelMatrix(so.kernels.Energy(), x, y),
+    "neighbours": lambda x, y: so.knn(x, y, k=1),
+    "radius": lambda x, y: so.radius(x, y, 0.1),
+    "formula": lambda x, y: so.LazyTensor(x, axis=0) - so.LazyTensor(y, axis=1),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_devices_must_agree(door):
+    with pytest.raises((ValueError, TypeError), match=r"(got .*meta.*|and meta.*)wanted .*\.to\("):
+        DOORS[door](X.cpu(), Y.to("meta"))
+
+
+def test_devices_of_weights_must_agree():
+    with pytest.raises(ValueError, match="a: got device meta, wanted cpu, as x has"):
+        so.solve_sample(X.cpu(), Y.cpu(), A.to("meta"), B.cpu(), blur=0.1)
 
 
 def test_weights_may_have_a_trailing_axis():

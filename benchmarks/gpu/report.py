@@ -221,6 +221,7 @@ def measured(launch: Launch, capability: int) -> dict[str, Any]:
         "warps": launch.warps,
         "registers": made.registers,
         "spills": made.spills + made.stack,
+        "atomics": made.atomics,
         "shared": made.shared,
         "room": SHARED[capability],
     }

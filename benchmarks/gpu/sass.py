@@ -93,6 +93,12 @@ class Compiled:
         """Instructions that go to memory because registers do not suffice."""
         return sum(_name(text).startswith(("LDL", "STL")) for _, text in self.code)
 
+    @property
+    def atomics(self) -> int:
+        """Instructions that add to memory in the order in which they come; REDUX stays in a warp."""
+        names = (_name(text) for _, text in self.code)
+        return sum(name.startswith(("ATOM", "RED.")) for name in names)
+
     @cached_property
     def _nested(self) -> list[tuple[bool, list[str]]]:
         """Whether a loop has others inside, and its instructions without theirs, in their order."""

@@ -40,9 +40,9 @@ def nearest(x: Tensor, y: Tensor, width: int) -> Tensor:
 
 
 def candidates(slots: int) -> list[Shape]:
-    """One tile, shared by some warps; the usual number first."""
-    few = 1 if slots == SLOTS else 4
-    return [Shape(ROWS, COLUMNS, warps, 0, 0) for warps in (few, 2 * few)]
+    """One tile, shared by some warps; the usual number first. Many slots leave no registers to others."""
+    some = (1, 2) if slots == SLOTS else (4,)
+    return [Shape(ROWS, COLUMNS, warps, 0, 0) for warps in some]
 
 
 def _slots(x: Tensor, y: Tensor, slots: int, shape: Shape) -> tuple[Tensor, Tensor]:

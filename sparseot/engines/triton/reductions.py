@@ -41,8 +41,8 @@ class TritonReductions(Tiled):
         width, wide = columns_at_once(v.shape[-1], v.dtype, halves > 0)
         kind = "sums", *_about(kernel), logs, width, wide, halves
         shape = self._shape(
-            kind, self._usual(halves, wide), halves > 0, wide,
-            lambda one, rows, cols: one.sum(kernel, cols(v[..., :width]), rows(row), cols(col)),
+            kind, self._usual(halves, wide),
+            lambda one, rows, cols: one.sum(kernel, cols(v[..., :width]), rows(row), cols(col)), held=wide,
         )  # fmt: skip
         packed = self._packed(halves, shape)
         rows, cols = packed.layouts
@@ -73,9 +73,9 @@ class TritonReductions(Tiled):
         times = _times(slope, kernel)
         if times is None or not self._worth(kernel):
             return None
+        many = kernel.singular or self.crowded
         shape = self._shape(
-            ("moved_sums", *_about(kernel), logs), self._usual(0, not is_gaussian(kernel) or self.crowded,
-                kernel.singular or self.crowded), False, False,
+            ("moved_sums", *_about(kernel), logs), self._usual(0, not is_gaussian(kernel) or self.crowded, many),
             lambda one, rows, cols: one.sum_slopes(kernel, cols(v), rows(row), cols(col)),
         )  # fmt: skip
         packed, dim = self._packed(0, shape), self.x.shape[-1]
@@ -147,8 +147,9 @@ class TritonReductions(Tiled):
             halves, sloped and (halves > 0 or cost.singular or self.crowded), cost.singular or (sloped and self.crowded)
         )  # fmt: skip
         shape = self._shape(
-            ("log_sums", cost.power, sloped, halves), usual, halves > 0, halves > 0 and sloped,
+            ("log_sums", cost.power, sloped, halves), usual,
             lambda one, rows, cols: one._log_sums(cost, rows(eps, True), cols(col), rows(guess), sloped),
+            held=sloped and halves > 0, full=sloped and self.x.dtype == torch.float64,
         )  # fmt: skip
         packed = self._packed(halves, shape)
         rows, cols = packed.layouts

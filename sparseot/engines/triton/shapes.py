@@ -54,19 +54,19 @@ def shape_of(dtype: torch.dtype, dimension: int, products: bool, wide: bool, lis
     return Shape(rows, 32 if wide else 64, 8, dimension, step)
 
 
-def candidates(default: Shape, products: bool, wide: bool) -> list[Shape]:
+def candidates(default: Shape, held: bool = False, full: bool = False) -> list[Shape]:
     """Tiles that may be faster on some card, the default first; none spills (benchmarks/gpu).
 
-    Halves of a tile have half of the threads, so that twice as many wait for each other no more. Of products
-    of matrices columns are not halved below what the units take at once.
+    Halves of a tile have half of the threads, and fewer of them wait for each other.
+
+    Args:
+        default: the usual tile.
+        held: whether its columns are as many as products of matrices take at once.
+        full: whether no registers are left, so that nothing else would fit.
     """
-    half = default.warps // 2
-    found = [default, default._replace(rows=default.rows // 2, warps=half)]
-    if not wide:
-        found.append(default._replace(columns=default.columns // 2, warps=half))
-    if products and not wide:
-        found.append(default._replace(warps=half))
-    return found
+    half = default._replace(warps=default.warps // 2)
+    halves = [half._replace(rows=half.rows // 2), half._replace(columns=half.columns // 2)]
+    return [default] if full else [default, *halves[: 1 if held else 2]]
 
 
 def warps_of_kept(dtype: torch.dtype, side: int) -> list[Shape]:

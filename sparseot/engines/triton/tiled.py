@@ -61,16 +61,16 @@ class Tiled(Reductions):
         return found._replace(warps=ROOTED) if many and self.x.dtype == torch.float64 else found
 
     def _shape(
-        self, kind: tuple[Any, ...], usual: Shape, products: bool, held: bool, run: Callable[..., object]
+        self, kind: tuple[Any, ...], usual: Shape, run: Callable[..., object], held: bool = False, full: bool = False
     ) -> Shape:  # fmt: skip
         """The tile of a sum: of large ones the fastest, by sums of parts of both clouds.
 
         Args:
             kind: which sum it is.
             usual: the tile of small ones.
-            products: whether coordinates are multiplied.
-            held: whether there are products whose columns are not to be halved.
             run: takes such a sum, of given reductions and with what takes the same part of rows and columns.
+            held: whether there are products whose columns are not to be halved.
+            full: whether no other tile fits.
         """
         if self.forced:
             return self.forced
@@ -87,7 +87,7 @@ class Tiled(Reductions):
             return lambda: run(one, _part(items, high), _part(items, wide))
 
         kind = *kind, self.x.shape[-1], str(self.x.dtype)
-        return tuning.CHOICES.best(kind, candidates(usual, products, held), trial, self.x.device)
+        return tuning.CHOICES.best(kind, candidates(usual, held, full), trial, self.x.device)
 
     def _packed(self, halves: int, shape: Shape) -> Packed:
         """The clouds for tiles of a shape."""

@@ -14,6 +14,7 @@ from sparseot.engines import choose
 from sparseot.engines.choose import choose_engine, load
 from sparseot.engines.triton import engine
 from sparseot.formulas import Opaque, ground_cost
+from sparseot.graphs.search import methods
 from tests.transport.test_synchronisations import moved, softmins, started
 
 THERE = SimpleNamespace(device=torch.device("cuda"), shape=(1, 10, 3), dtype=torch.float32)
@@ -50,6 +51,19 @@ def test_where_it_cannot_run_tiles_do_which_is_said_once(card, triton, capabilit
         choose_engine("auto", kernels.Laplacian(1.0), THERE)
     with pytest.raises(ValueError, match=why):
         choose_engine("triton", kernels.Gaussian(1.0), THERE)
+
+
+@pytest.mark.parametrize(
+    ("triton", "capability"), [(True, (9, 0)), (False, (9, 0)), (True, (7, 5))]
+)
+def test_kept_pairs_and_neighbours_have_kernels_where_they_run(card, triton, capability):
+    """Elsewhere torch has them, on the device; more coordinates or neighbours than registers hold, too."""
+    card.triton, card.capability = triton, capability
+    usual = "triton" if triton and capability >= (8, 0) else "tiles"
+    assert choose.loops_for("auto", THERE.device) == usual
+    for dim, k, expected in ((3, 10, usual), (16, 64, usual), (17, 10, "tiles"), (3, 65, "tiles")):
+        x = SimpleNamespace(device=THERE.device, shape=(100, dim))
+        assert methods._resolve("auto", x, x, k) == expected
 
 
 def test_refusals_name_another_engine():

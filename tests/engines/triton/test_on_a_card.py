@@ -1,5 +1,9 @@
 """What only a card can show: the numbers of a CPU, wherever the points are and whoever runs beside."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -195,3 +199,44 @@ def test_schedules_of_batches_are_one_kernel(monkeypatch, sizes):
     found = schedule(x, y)[0]
     monkeypatch.setattr(small, "MOST", 0)
     torch.testing.assert_close(found, schedule(x, y)[0], rtol=1e-10, atol=1e-10)
+
+
+def test_a_large_sum_is_timed_once(monkeypatch, tmp_path):
+    """By all candidates; what was kept serves a second engine, with equal bits."""
+    from sparseot.engines.triton.card import tuning
+
+    monkeypatch.setattr(tuning, "ENOUGH", 1 << 24)
+    x, v = torch.rand(1, 5000, 3, device="cuda"), torch.rand(1, 5000, 1, device="cuda")
+    kernel, found, times = kernels.Gaussian(0.3), [], []
+    clock = tuning.CardClock()
+    milliseconds = clock.milliseconds
+    monkeypatch.setattr(
+        clock, "milliseconds", lambda *task: times.append(milliseconds(*task)) or times[-1]
+    )
+    for _ in range(2):
+        monkeypatch.setattr(tuning, "CHOICES", tuning.Choices(clock, lambda: tmp_path))
+        found.append(load("triton").bind(x, x).sum(kernel, v))
+    assert len(times) == 3 and all(0 < t < 1000 for t in times)
+    assert len(list(tmp_path.iterdir())) == 1 and torch.equal(*found)
+    usual = load("triton", tuned=False).bind(x, x).sum(kernel, v)
+    torch.testing.assert_close(found[0], usual, rtol=1e-5, atol=1e-6)
+
+
+PROCESS = """
+import torch, sparseot as so
+torch.manual_seed(0)
+x, y = (torch.rand(3000, 3, device="cuda") for _ in range(2))
+print(so.SamplesLoss(blur=0.05)(x, y).item(), so.knn(x, k=5).indices.sum().item())
+"""
+
+
+def test_two_processes_on_one_card(tmp_path):
+    """Both compile at once, and give the same numbers."""
+    where = os.environ | {"TRITON_CACHE_DIR": str(tmp_path), "SPARSEOT_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", PROCESS]
+    running = [
+        subprocess.Popen(command, env=where, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    found = [one.communicate()[0] for one in running]
+    assert [one.returncode for one in running] == [0, 0]
+    assert found[0] == found[1] != ""

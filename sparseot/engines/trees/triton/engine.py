@@ -14,6 +14,7 @@ from ..base import Ranges, Reduction, TreeEngine
 from ..rows import one_sided, unpacked
 from .packed import Packing
 from .passes import Pass, passes, unprintable
+from .shapes import Shape
 
 __all__ = ["TritonTrees"]
 
@@ -100,11 +101,28 @@ def _passes(reduction: Reduction, tensors: Sequence[Tensor]) -> list[Pass]:
 
 def _run(one: Pass, packing: Packing) -> tuple[Tensor, Tensor, Tensor]:
     """What parts of the columns give, ``(parts, tiles, groups, width, rows)``, its columns, and the rows."""
+    from ...triton.card import tuning
+
+    kernel, shapes = one.kernel()
+    shape, (items, n, m) = shapes[0], packing.size
+    if packing.ranges is None and items * n * m >= tuning.ENOUGH:
+        kind = "formula", kernel.fn.__module__  # named by its text
+        shape = tuning.CHOICES.best(
+            kind, shapes, lambda some: lambda: _launched(one, packing, some, tuning.ENOUGH // m), packing.device
+        )  # fmt: skip
+    return _launched(one, packing, shape)
+
+
+def _launched(
+    one: Pass, packing: Packing, shape: Shape, most: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same in tiles of a shape, or of about ``most`` rows alone."""
     from ...triton.card import launches
 
-    kernel, shape = one.kernel()
-    given = packing.of(shape.rows)
-    count, m = len(given.tiles), packing.size[2]
+    kernel, given, m = one.kernel()[0], packing.of(shape.rows), packing.size[2]
+    count = len(given.tiles)
+    if most is not None:
+        count = min(count, max(1, most // shape.rows))
     parts = 1
     if packing.ranges is None:  # few rows leave a device idle
         idle = launches.programs(packing.device) // max(1, count * one.groups)

@@ -12,7 +12,7 @@ from ..base import Reduction
 from ..scalars import UNROLL, Unprintable, component
 from .matrices import factored, wide
 from .modules import module
-from .shapes import MOST_SLOTS, Shape, shape_of
+from .shapes import MOST_SLOTS, Shape, halves, shape_of
 from .sources import Kernel, Spec
 
 __all__ = ["Pass", "passes", "unprintable"]
@@ -38,8 +38,8 @@ class Pass:
     groups: int
     formulas: tuple[Expr, ...]
 
-    def kernel(self) -> tuple[Any, Shape]:
-        """The kernel, written and loaded, and its tile."""
+    def kernel(self) -> tuple[Any, list[Shape]]:
+        """The kernel, written and loaded, and its tiles, the usual one first."""
         return _loaded(self)
 
     def source(self) -> Kernel:
@@ -114,10 +114,11 @@ def unprintable(reduction: Reduction) -> str | None:
 
 
 @lru_cache(1024)
-def _loaded(one: Pass) -> tuple[Any, Shape]:
+def _loaded(one: Pass) -> tuple[Any, list[Shape]]:
     kernel = one.source()
     slots = one.spec.count if one.spec.kind == "several" else 1
-    return module(kernel.text).reduce, shape_of(kernel, one.spec.bits, slots)
+    shape = shape_of(kernel, one.spec.bits, slots)
+    return module(kernel.text).reduce, halves(shape, kernel, slots)
 
 
 def _split(bodies: Sequence[Expr], size: int) -> list[list[Expr]]:

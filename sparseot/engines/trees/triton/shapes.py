@@ -1,7 +1,7 @@
 """Which tile for which formula: the largest whose numbers fit into registers, counted beforehand.
 
-A thread has one of 32 columns, and each row of as many as there are warps. Nothing is tuned at run
-time, so that equal input gives equal bits.
+A thread has one of 32 columns, and each row of as many as there are warps. Large reductions may take one of two
+halves of it, by a clock; see :mod:`...triton.card.tuning`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .sources import Kernel
 
-__all__ = ["MOST_SLOTS", "Shape", "shape_of"]
+__all__ = ["MOST_SLOTS", "Shape", "halves", "shape_of"]
 
 ROOM = 200  # registers of a thread for numbers; some fifty hold addresses
 FEW = 6  # registers of a row that fit beside 16 slots, where one warp has all rows
@@ -43,6 +43,17 @@ def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
         if numbers * (bits // 32) <= ROOM:
             return shape
     return SHAPES[-1]
+
+
+def halves(shape: Shape, kernel: Kernel, slots: int = 1) -> list[Shape]:
+    """Tiles that may be faster on some card, the usual one first: halves with half of the threads.
+
+    Products of matrices, slots and formulas of many numbers leave no room to others.
+    """
+    if kernel.multiplied or slots > 1 or shape.rows < 32 or shape.columns < 64:
+        return [shape]
+    half = shape._replace(warps=shape.warps // 2)
+    return [shape, half._replace(rows=shape.rows // 2), half._replace(columns=shape.columns // 2)]
 
 
 def _warps(numbers: int, slots: int, bits: int) -> int:

@@ -16,13 +16,12 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 import triton
 from triton.testing import do_bench
 
-from ..shapes import Shape
 from .files import digest, folder, written
 
 __all__ = [
@@ -40,6 +39,7 @@ ENOUGH = 1 << 32  # pairs, below which nothing is timed, and which a candidate v
 ENOUGH_TILES = 1 << 20  # of kept pairs, of which a solve takes the sums some hundred times
 WARM, REPEATED = 5, 25  # milliseconds for which a candidate runs unseen, and is timed
 Run = Callable[[], object]
+Tile = TypeVar("Tile", bound=tuple[int, ...])
 
 
 class Clock(Protocol):
@@ -83,16 +83,16 @@ class Choices:
 
     def __init__(self, clock: Clock, place: Callable[[], Path]) -> None:
         self.clock, self.place = clock, place
-        self.known: dict[str, Shape] = {}
+        self.known: dict[str, Any] = {}
         self.lock = threading.Lock()
 
     def best(
         self,
         kind: Sequence[Any],
-        shapes: Sequence[Shape],
-        run: Callable[[Shape], Run],
+        shapes: Sequence[Tile],
+        run: Callable[[Tile], Run],
         device: torch.device,
-    ) -> Shape:
+    ) -> Tile:
         """The fastest of some shapes, of which the first is taken where no clock may run.
 
         Args:
@@ -101,7 +101,7 @@ class Choices:
             run: prepares a sum of that shape, and gives what is timed.
             device: where.
         """
-        if os.environ.get("SPARSEOT_TUNED") == "0":
+        if len(shapes) == 1 or os.environ.get("SPARSEOT_TUNED") == "0":
             return shapes[0]
         about = [self.clock.card(device), triton.__version__, sources()]
         key = json.dumps([*about, *kind, shapes])
@@ -121,7 +121,7 @@ class Choices:
             self.known[key] = found
             return found
 
-    def _time(self, run: Callable[[Shape], Run], shape: Shape, device: torch.device) -> float:
+    def _time(self, run: Callable[[Tile], Run], shape: Tile, device: torch.device) -> float:
         """Infinity for what this card cannot run, or has no room for."""
         try:
             return self.clock.milliseconds(run(shape), device)
@@ -129,14 +129,14 @@ class Choices:
             return math.inf
 
 
-def _read(path: Path, key: str, shapes: Sequence[Shape]) -> Shape | None:
+def _read(path: Path, key: str, shapes: Sequence[Tile]) -> Tile | None:
     """What the file says, if it is of this key and whole."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        found = Shape(*saved["best"]) if saved["key"] == key else None
+        best = saved["best"] if saved["key"] == key else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if found in shapes else None
+    return next((shape for shape in shapes if list(shape) == best), None)
 
 
 @cache

@@ -198,8 +198,9 @@ def test_candidates_are_few_and_begin_with_the_usual_one():
             for products in {False, dim > 6 and dtype == torch.float32}:
                 for wide in (False, True):
                     usual = shape_of(dtype, dim, products, wide, False)
-                    found = candidates(usual, products, products and wide)
-                    assert found[0] == usual and 2 <= len(found) == len(set(found)) <= 4
+                    found = candidates(usual, held=products and wide)
+                    assert found[0] == usual and 2 <= len(found) == len(set(found)) <= 3
+                    assert candidates(usual, full=True) == [usual]
                     assert all(s.rows >= 16 and s.columns >= 16 and s.warps >= 2 for s in found)
 
 

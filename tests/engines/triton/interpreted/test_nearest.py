@@ -17,7 +17,14 @@ def few_tiles(monkeypatch):
 
 @pytest.mark.parametrize(
     ("dim", "k", "dtype"),
-    [(2, 3, torch.float32), (3, 20, torch.float32), (20, 3, torch.float32), (2, 3, torch.float64)],
+    [
+        (2, 3, torch.float32),
+        (3, 20, torch.float32),
+        (20, 3, torch.float32),
+        (2, 3, torch.float64),
+        pytest.param(3, 64, torch.float32, marks=pytest.mark.slow),
+        pytest.param(3, 64, torch.float64, marks=pytest.mark.slow),
+    ],
 )
 def test_points_of_another_cloud(dim, k, dtype):
     """Far from the origin, with more slots than neighbours and short blocks."""

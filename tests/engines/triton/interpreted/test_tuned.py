@@ -37,7 +37,6 @@ def answers(monkeypatch, run):
         monkeypatch.setattr(tuning, "CHOICES", choices)
         found.append((run(), choices.trials[0]))
         place, count = place + 1, choices.count
-    assert len(found) > 1
     return found
 
 
@@ -67,9 +66,11 @@ def test_sums(monkeypatch, dim, columns, dtype):
         x[items, high].double(), y[items, wide].double(), row[items, high], col[items, wide], v[items, wide]
     )  # fmt: skip
     assert part.shape[:2] != whole.shape[:2]
-    for found, trial in answers(
+    given = answers(
         monkeypatch, lambda: load("triton").bind(x, y).sum(kernels.Gaussian(1.0), v, row, col)
-    ):
+    )
+    assert len(given) > 1
+    for found, trial in given:
         for one, other in ((found, whole), (trial, part)):
             error = ((one - other) / other.abs().amax()).abs().max()
             assert error < {SINGLE: 5e-6, DOUBLE: 1e-13}[dtype]
@@ -95,6 +96,7 @@ def test_softmins(monkeypatch, dim, p, dtype, sloped):
     name = "logsumexp_slopes" if sloped else "logsumexp"
     task = ground_cost(p), eps, col, whole.to(dtype)
     found = answers(monkeypatch, lambda: getattr(load("triton").bind(x, y), name)(*task))
+    assert len(found) == (1 if sloped and dtype == DOUBLE else 2 if sloped and dim == 20 else 3)
     for one, trial in found:
         assert ((one[0] if sloped else one) - whole).abs().max() < {SINGLE: 1e-4, DOUBLE: 1e-12}[
             dtype
