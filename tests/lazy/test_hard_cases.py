@@ -118,6 +118,33 @@ def test_numbers_without_axes_take_the_dtype_of_the_formula(squares):
     assert_close(gradient.double(), dense(X, Y).sum() / 2, 1e-6)
 
 
+def test_arrays_without_axes_do_so_too(squares):
+    """Of any kind, as NumPy's scalars do."""
+    x, y = (t.float().numpy() for t in (X, Y))
+    for two in (np.array(2.0), np.array(2), np.float64(2), np.int8(2), 2):
+        found = (squares(x, y) * two).sum(1)
+        assert found.dtype == np.float32
+        assert_close(found[:, 0], 2 * dense(X, Y).sum(1).float(), 1e-5)
+
+
+def test_integers_of_numpy_are_integers(squares):
+    """Numbers of neighbours and axes often come out of arrays."""
+    two, one = np.array([2, 1])
+    F = squares(X, Y)
+    assert torch.equal(F.argKmin(two, dim=one), F.argKmin(2, dim=1))
+    assert torch.equal(F.sum(-two), F.sum(-2))
+    x_i = LazyTensor(X[:, None])
+    for mine, wanted in (
+        (x_i[one], x_i[1]),
+        (x_i[-one], x_i[2]),
+        (x_i.elem(one), x_i[1]),
+        (x_i.extract(one, two), x_i[1:3]),
+        (x_i[0].one_hot(two), x_i[0].one_hot(2)),
+        (Vi(np.int64(0), two), Vi(0, 2)),
+    ):
+        assert mine.tree is wanted.tree
+
+
 def test_a_change_in_place_before_the_backward_pass_is_an_error(squares):
     x, y = X.clone().requires_grad_(), Y.clone()
     found = (-squares(x, y)).exp().sum(1)
