@@ -242,3 +242,33 @@ def test_inverse_functions_keep_their_digits_near_one(name, engine):
         ),
     ):
         torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [3, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("engine", ["compiled", "tiles"])
+def test_infinite_sums_are_infinite(engine, dtype, m):
+    """Of an infinite entry, and of finite ones that are too many; with both signs they are no numbers."""
+    huge = torch.finfo(dtype).max / 2
+    y = torch.zeros(m, 4, dtype=dtype)
+    y[1, 0], y[1, 1], y[:, 2], y[1, 3], y[2, 3] = torch.inf, -torch.inf, huge, torch.inf, -torch.inf
+    F = Vi(torch.zeros(5, 1, dtype=dtype)) + Vj(y)
+    F.engine = engine
+    wanted = torch.tensor([torch.inf, -torch.inf, torch.inf, torch.nan], dtype=dtype)
+    torch.testing.assert_close(F.sum(1), wanted.expand(5, 4), equal_nan=True)
+    torch.testing.assert_close(F.T.sum(0), wanted.expand(5, 4), equal_nan=True)
+    torch.testing.assert_close(F[2] @ torch.ones(m, dtype=dtype), wanted[2].expand(5))
+    torch.testing.assert_close(F[0].logsumexp(dim=1), wanted[:1].expand(5, 1))
+    log = F[1].logsumexp(dim=1)  # what is not there counts for nothing
+    torch.testing.assert_close(log, torch.tensor(m - 1.0, dtype=dtype).log().expand(5, 1))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "tiles"])
+def test_infinite_exponents_stay_where_others_follow(engine):
+    """After the first of many blocks of columns, and in all of them."""
+    y = torch.zeros(500, 2, dtype=DOUBLE)
+    y[0, 0] = y[::70, 1] = torch.inf
+    for k in (0, 1):
+        F = Vi(torch.zeros(5, 1, dtype=DOUBLE)) + Vj(y)[k]
+        F.engine = engine
+        assert (F.logsumexp(dim=1) == torch.inf).all()
