@@ -226,6 +226,16 @@ def _with_ranges(ranges):
     F.ranges = ranges
 
 
+def test_products_with_no_vector_at_all():
+    """Block solvers ask for them when all that they had has converged."""
+    x, y = (LazyTensor(np.ones((n, 3), "float32"), axis=k) for k, n in enumerate((5, 7)))
+    found = (x | y) @ np.ones((7, 0), "float32")
+    assert found.shape == (5, 0) and found.dtype == np.float32
+    assert ((x | y).T @ torch.ones(5, 0)).shape == (7, 0)
+    batches = LazyTensor(torch.ones(2, 5, 1, 3)) | LazyTensor(torch.ones(1, 7, 3))
+    assert (batches @ torch.ones(7, 0)).shape == (2, 5, 0)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_input_is_refused_with_a_sentence(name):
     call, sentence = REFUSED[name]
