@@ -3,6 +3,7 @@
 python benchmarks/formulas.py [--n 10000] [--repeats 5] [--peers keops torch] PART...
 
 products   KernelMatrix, a built-in Gaussian, against KeOps
+language   the same Gaussian as a LazyTensor, in times of the built-in one
 table      thirteen formulas: pairs a second of processor time
 costs      gradients and Hessian-vector products, in forwards
 compiled   the first call of a process, and the first of a second process
@@ -83,6 +84,26 @@ def products(n: int, repeats: int, peers: list[str]) -> None:
             label = f"D={dimension}, {columns} right-hand side{'s' if columns > 1 else ''}"
             found, wanted = compare(label, lambda K=K, v=v: K @ v, theirs, repeats)
             assert (found - wanted).norm() < 1e-5 * wanted.norm(), label
+
+
+def language(n: int, repeats: int, peers: list[str]) -> None:
+    """The Gaussian that is built in, and the same one written as a formula, in 1e9 pairs a second."""
+    title(f"Gaussian products of {n:,} points, 1e9 pairs a second", "case", "built in", "LazyTensor",
+          "times as long", "largest difference")  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    for dimension in (3, 10, 64):
+        x = torch.rand(n, dimension, generator=generator)
+        sigma = 0.2 * dimension**0.5
+        x_i, x_j = LazyTensor(x[:, None] / sigma), LazyTensor(x[None] / sigma)
+        K, F = KernelMatrix(kernels.Gaussian(sigma), x), (-((x_i - x_j) ** 2).sum(-1) / 2).exp()
+        for columns in (1, 8):
+            v = torch.rand(n, columns, generator=generator)
+            both = {"built in": lambda K=K, v=v: K @ v, "LazyTensor": lambda F=F, v=v: F @ v}
+            found, times = in_turn(both, repeats)
+            rates = (n**2 / seconds / 1e9 for seconds in times.values())
+            ratio = times["LazyTensor"] / times["built in"]
+            label = f"D={dimension}, {columns} right-hand side{'s' if columns > 1 else ''}"
+            row(label, *rates, ratio, difference(found["LazyTensor"], found["built in"]))
 
 
 def difference(found: torch.Tensor, wanted: torch.Tensor) -> str:
@@ -238,7 +259,7 @@ def search(n: int, repeats: int, peers: list[str]) -> None:
 
 
 PARTS = {
-    "products": products, "table": table, "costs": costs, "compiled": compiled,
+    "products": products, "language": language, "table": table, "costs": costs, "compiled": compiled,
     "clusters": clusters, "search": search,
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ __all__ = ["EVEN", "Opaque", "Pointwise", "Symbolic", "even", "finite"]
 
 EVEN = 1e-3  # difference of C(x, y) and C(y, x) that may be rounding, relative to the largest cost
 NUMBERS = 1 << 24  # that a block of rows may hold, a difference of coordinates for each pair
+MISFITS = "must match", "broadcast", "Dimension out of range", "Expected size"  # of shapes
 Numbers = Sequence[int] | Tensor | None
 
 
@@ -42,7 +43,12 @@ class Opaque(Single):
 
     def __call__(self, x: Any, y: Any) -> Any:
         """Values for all pairs, checked for their shape; a stand-in, of stand-ins for points."""
-        value = self._values(x, y)
+        try:
+            value = self._values(x, y)
+        except (IndexError, RuntimeError) as error:
+            if not isinstance(x, Tensor) or not any(words in str(error) for words in MISFITS):
+                raise
+            raise self._misfit(x, y, error) from error
         return self._checked(value, x, y) if isinstance(x, Tensor) else value
 
     def matrix(self, x: Tensor, y: Tensor) -> Tensor:
@@ -123,6 +129,14 @@ class Opaque(Single):
 
     def _values(self, x: Any, y: Any) -> Any:
         return self.function(x, y)
+
+    def _misfit(self, x: Tensor, y: Tensor, error: Exception) -> Exception:
+        """What says that shapes within the function do not fit."""
+        shapes = tuple(x.shape), tuple(y.shape)
+        got = f"a function that cannot take points {shapes[0]} and {shapes[1]} ({error})"
+        wanted = f"one with values {(len(x), x.shape[1], y.shape[1])}"
+        fix = "A batch axis comes first: x[..., :, None, :] and y[..., None, :, :] broadcast to pairs."
+        return bad_input("cost, kernel", got, wanted, fix)
 
     def _checked(self, value: Any, x: Tensor, y: Tensor) -> Tensor:
         wanted = len(x), x.shape[1], y.shape[1]

@@ -11,6 +11,7 @@ from ..errors import bad_input
 from ..formulas.trees.expressions import Expr, rebuilt
 from ..formulas.trees.slots import leaves, slot
 from .variables import SIDES, Frame, joined, read
+from .vectors import is_whole
 
 __all__ = ["Later", "deferred", "placeholder", "placeholders"]
 
@@ -20,11 +21,11 @@ COORDINATES = 2
 
 def placeholder(number: Any, dim: Any, axis: Any) -> Expr:
     """A variable that has no numbers yet: those of the argument of this number, when they come."""
-    plain = all(isinstance(k, int) and not isinstance(k, bool) for k in (number, dim, axis))
+    plain = all(map(is_whole, (number, dim, axis)))
     if not plain or number < 0 or dim < 1 or axis not in (0, 1, 2):
         wanted = "the number of an argument, its coordinates, and 0 for i, 1 for j, 2 for neither"
         raise bad_input("LazyTensor", repr((number, dim, axis)), wanted)
-    return slot(number, dim, SIDES[axis])
+    return slot(int(number), int(dim), SIDES[axis])
 
 
 def placeholders(*roots: Expr) -> dict[Expr, int]:

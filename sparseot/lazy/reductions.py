@@ -20,7 +20,7 @@ from ..operators.autograd.trees.sums import How, least_places, tree_log_sums, tr
 from .later import deferred
 from .ranges import Pairs, pairs_of
 from .variables import Frame
-from .vectors import Vectors
+from .vectors import Vectors, is_whole
 
 __all__ = ["Reductions", "in_order"]
 
@@ -52,13 +52,13 @@ class Reductions(Vectors):
         given = axis if dim is None else dim
         given = default if given is None else given
         axes = self.dim()
-        if isinstance(given, bool) or not isinstance(given, int) or not -3 <= given < axes:
+        if not is_whole(given) or not -3 <= given < axes:
             first = axes - 3
             wanted = (
                 f"{first} to reduce over i, {first + 1} over j, {first + 2} or -1 over coordinates"
             )
             raise bad_input("axis, dim", repr(given), wanted, f"{what} asks for one of them.")
-        found = given + 3 if given < 0 else given - (axes - 3)
+        found = int(given + 3 if given < 0 else given - (axes - 3))
         if found < 0:
             fix = "Reduce over i or j, and then what comes out."
             raise bad_input("axis, dim", repr(given), "no batch axis", fix)
@@ -202,10 +202,16 @@ class Reductions(Vectors):
     def _least(
         self, what: str, count: Any, axis: int | None, dim: int | None, hints: Any
     ) -> tuple[Tensor, Tensor]:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        if not is_whole(count) or count < 1:
             raise bad_input("K", repr(count), "a positive integer")
-        where = self._over_points(what, axis, dim)
+        count, where = int(count), self._over_points(what, axis, dim)
         (tree,), size, how, order = self._turned([self.tree], where, hints)
+        if not size.columns:
+            got, fix = (
+                "no points to reduce over",
+                "Sums of none are zero; nothing is their smallest.",
+            )
+            raise bad_input(what, got, "at least one", fix)
         if count > size.columns:
             raise bad_input("K", f"{count}", f"at most {size.columns}, which there are")
         low, place = least_places(tree, count, size, how)

@@ -24,8 +24,7 @@ from .variables import Frame, followed, joined, read
 __all__ = ["LazyTensor", "Pm", "Vi", "Vj"]
 
 NEAREST = {  # what pykeops has and this class has not, and what is nearest
-    "view": "the arrays may be reshaped before they become LazyTensors",
-    "reshape": "the arrays may be reshaped before they become LazyTensors",
+    **dict.fromkeys(("view", "reshape"), "arrays may be reshaped before they become LazyTensors"),
     "permute": "K.T exchanges rows and columns",
     "numpy": "sums over i or j are arrays",
     "softdtw_sqdist": "formulas are written with arithmetic, exp, log, minimum and sums",
@@ -198,8 +197,7 @@ class LazyTensor(Systems):
     def __matmul__(self, v: Array) -> Array:
         """The product with ``(M,)``, ``(M, R)`` or batches ``(..., M, R)``, of the kind of the vector."""
         if not isinstance(v, (Tensor, np.ndarray)):
-            fix = "Multiply by an array or a tensor."
-            raise bad_input("v", type(v).__name__, "a vector", fix, TypeError)
+            raise bad_input("v", type(v).__name__, "a vector", "Multiply by an array.", TypeError)
         if self.tree.dim > 1:
             got = f"K of {self.tree.dim} coordinates"
             raise bad_input("K @ v", got, "K of numbers", "Sum over coordinates: K.sum(-1).")
@@ -212,6 +210,8 @@ class LazyTensor(Systems):
             raise bad_input("v", f"shape {tuple(v.shape)}", wanted, "Its length is that of j.")
         here = self._of(self.tree)
         here.frame = replace(here.frame, of_numpy=False)
+        if not block.shape[-1]:
+            return like(here.sum(-2)[..., :0], v)
         columns = LazyTensor(as_tensor(block, self.frame.like, "v")[..., None, :, :])
         found = (here * columns).sum(-2)
         return like(found[..., 0] if v.ndim == 1 else found, v)

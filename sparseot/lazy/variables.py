@@ -97,7 +97,9 @@ def joined(a: Frame, b: Frame, what: str) -> Frame:
 
 
 def followed(given: Any, frame: Frame) -> Any:
-    """A tensor without axes in the dtype of the formula, as torch has it; anything else as it is."""
+    """A tensor or an array without axes in the dtype of the formula, as torch has it; anything else as it is."""
+    if isinstance(given, np.ndarray) and given.ndim == 0 and given.dtype.kind in "fiu":
+        return float(given)
     if isinstance(given, Tensor) and given.dim() == 0 and frame.like is not None:
         return given if given.is_complex() else given.to(frame.like.dtype)
     return given
@@ -132,6 +134,11 @@ def _of_array(x: Array, axis: int | None) -> tuple[Expr, Frame]:
         fix = "Take .real and .imag as two variables."
         raise bad_input("LazyTensor", f"dtype {x.dtype}", "real numbers", fix, TypeError)
     (tensor,) = at_least_single(tensor_of(x, "LazyTensor"))
+    if tensor.is_meta:
+        raise bad_input("LazyTensor", "a tensor on meta", "one that has numbers", kind=TypeError)
+    if tensor.layout != torch.strided:
+        fix = "x.to_dense() makes one."
+        raise bad_input("LazyTensor", f"{tensor.layout}", "a dense tensor", fix, TypeError)
     if tensor.dtype not in FLOATS:
         fix = "Convert with .float() or .double(); of an array, .astype(float)."
         raise bad_input("LazyTensor", f"dtype {x.dtype}", "floating point numbers", fix, TypeError)

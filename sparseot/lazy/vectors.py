@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
+
+import numpy as np
 
 from ..errors import bad_input
 from ..formulas.trees import algebra
@@ -13,7 +15,12 @@ from ..formulas.trees.expressions import Expr, const
 from ..formulas.trees.functions import divided, equal, matrix_vector
 from ..formulas.trees.operations import Operations
 
-__all__ = ["Vectors"]
+__all__ = ["Vectors", "is_whole"]
+
+
+def is_whole(k: Any) -> TypeGuard[int]:
+    """Whether it is an integer, Python's or NumPy's."""
+    return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
 
 
 class Vectors(Operations):
@@ -89,7 +96,7 @@ class Vectors(Operations):
 
     def one_hot(self, D: int) -> Self:
         """The vector of zeros with a one at the place of this number, rounded."""
-        if self.tree.dim != 1 or isinstance(D, bool) or not isinstance(D, int) or D < 1:
+        if self.tree.dim != 1 or not is_whole(D) or D < 1:
             got = f"{self.tree.dim} coordinates and D={D!r}"
             raise bad_input("one_hot", got, "one number, and a positive integer D")
         place = algebra.function("round", self.tree)
@@ -105,11 +112,11 @@ class Vectors(Operations):
 
     def extract(self, i: int, d: int) -> Self:
         """The ``d`` coordinates from ``i`` on."""
-        plain = all(isinstance(k, int) and not isinstance(k, bool) for k in (i, d))
+        plain = is_whole(i) and is_whole(d)
         if not plain or i < 0 or d < 1 or i + d > self.tree.dim:
             got = f"coordinates {i!r} to {i + d if plain else '?'!s}"
             raise bad_input("[...]", got, f"some of 0 to {self.tree.dim}", kind=IndexError)
-        return self._of(extract(self.tree, i, d))
+        return self._of(extract(self.tree, int(i), int(d)))
 
     def __getitem__(self, key: Any) -> Self:
         """Coordinates: ``x[k]``, ``x[k:l]``, or the same after ``..., :, :``."""
@@ -122,7 +129,7 @@ class Vectors(Operations):
         if isinstance(key, slice) and key.step in (None, 1):
             start, stop, _ = key.indices(dim)
             return self.extract(start, stop - start)
-        if isinstance(key, int):
+        if is_whole(key):
             return self.elem(key + dim if key < 0 else key)
         raise bad_input("[...]", repr(key), "an integer, or a slice of step one", kind=IndexError)
 

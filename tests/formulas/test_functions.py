@@ -203,3 +203,31 @@ def test_transforms_see_through_kernels_that_are_functions():
     torch.testing.assert_close(mapped.T, product(x, v))
     moving = x.clone().requires_grad_(), v.clone().requires_grad_()
     assert torch.autograd.gradgradcheck(product, moving)
+
+
+WITHOUT_A_BATCH = {
+    "pairs": lambda x, y: ((x[:, None] - y[None]) ** 2).sum(-1),
+    "points": lambda x, y: (x - y).square().sum(-1),
+    "a product": lambda x, y: x @ y,
+    "an axis too many": lambda x, y: (x[..., :, None, :] - y[..., None, :, :]).sum(4),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_BATCH)
+def test_functions_that_forget_the_batch_axis_are_told_so(name):
+    """Torch says which sizes do not fit, and we what they should have been."""
+    words = (
+        r"function that cannot take points \(1, 30, 2\).*\(1, 20, 2\).*\(1, 30, 20\).*batch axis"
+    )
+    with pytest.raises(ValueError, match=words):
+        so.solve_sample(X, Y, blur=0.1, cost=WITHOUT_A_BATCH[name])
+    with pytest.raises(ValueError, match=words):
+        KernelMatrix(WITHOUT_A_BATCH[name], X, Y).sum(1)
+
+
+def test_errors_of_other_kinds_stay_as_they_are():
+    def broken(x, y):
+        raise RuntimeError("no licence")
+
+    with pytest.raises(RuntimeError, match="^no licence"):
+        so.solve_sample(X, Y, blur=0.1, cost=broken)

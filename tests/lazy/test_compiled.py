@@ -57,6 +57,23 @@ def test_transforms_are_refused(transform):
         transform(lambda x: (kernel(x) @ V).sum())
 
 
+@pytest.mark.parametrize("reduction", ["sum", "logsumexp"])
+def test_derivatives_of_many_results_at_once_are_refused(reduction):
+    """Torch's older maps are over cotangents alone."""
+    x = X.clone().requires_grad_()
+    found = getattr(kernel(x), reduction)(dim=1)
+    with pytest.raises(ValueError, match=r"torch\.autograd: got derivatives of many results"):
+        torch.autograd.grad(found, x, torch.ones(2, *found.shape).to(found), is_grads_batched=True)
+    with pytest.raises(ValueError, match="vectorize=True"):
+        torch.autograd.functional.jacobian(
+            lambda x: getattr(kernel(x), reduction)(dim=1), X, vectorize=True
+        )
+    one_by_one = torch.autograd.functional.jacobian(
+        lambda x: getattr(kernel(x), reduction)(dim=1), X
+    )
+    assert one_by_one.shape == (*found.shape, *X.shape)
+
+
 def test_methods_keep_their_names():
     assert LazyTensor.sum.__doc__.startswith("Sums") and LazyTensor.__name__ == "LazyTensor"
     assert so.LazyTensor is LazyTensor

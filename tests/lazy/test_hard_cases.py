@@ -118,6 +118,33 @@ def test_numbers_without_axes_take_the_dtype_of_the_formula(squares):
     assert_close(gradient.double(), dense(X, Y).sum() / 2, 1e-6)
 
 
+def test_arrays_without_axes_do_so_too(squares):
+    """Of any kind, as NumPy's scalars do."""
+    x, y = (t.float().numpy() for t in (X, Y))
+    for two in (np.array(2.0), np.array(2), np.float64(2), np.int8(2), 2):
+        found = (squares(x, y) * two).sum(1)
+        assert found.dtype == np.float32
+        assert_close(found[:, 0], 2 * dense(X, Y).sum(1).float(), 1e-5)
+
+
+def test_integers_of_numpy_are_integers(squares):
+    """Numbers of neighbours and axes often come out of arrays."""
+    two, one = np.array([2, 1])
+    F = squares(X, Y)
+    assert torch.equal(F.argKmin(two, dim=one), F.argKmin(2, dim=1))
+    assert torch.equal(F.sum(-two), F.sum(-2))
+    x_i = LazyTensor(X[:, None])
+    for mine, wanted in (
+        (x_i[one], x_i[1]),
+        (x_i[-one], x_i[2]),
+        (x_i.elem(one), x_i[1]),
+        (x_i.extract(one, two), x_i[1:3]),
+        (x_i[0].one_hot(two), x_i[0].one_hot(2)),
+        (Vi(np.int64(0), two), Vi(0, 2)),
+    ):
+        assert mine.tree is wanted.tree
+
+
 def test_a_change_in_place_before_the_backward_pass_is_an_error(squares):
     x, y = X.clone().requires_grad_(), Y.clone()
     found = (-squares(x, y)).exp().sum(1)
@@ -215,3 +242,33 @@ def test_inverse_functions_keep_their_digits_near_one(name, engine):
         ),
     ):
         torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [3, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+@pytest.mark.parametrize("engine", ["compiled", "tiles"])
+def test_infinite_sums_are_infinite(engine, dtype, m):
+    """Of an infinite entry, and of finite ones that are too many; with both signs they are no numbers."""
+    huge = torch.finfo(dtype).max / 2
+    y = torch.zeros(m, 4, dtype=dtype)
+    y[1, 0], y[1, 1], y[:, 2], y[1, 3], y[2, 3] = torch.inf, -torch.inf, huge, torch.inf, -torch.inf
+    F = Vi(torch.zeros(5, 1, dtype=dtype)) + Vj(y)
+    F.engine = engine
+    wanted = torch.tensor([torch.inf, -torch.inf, torch.inf, torch.nan], dtype=dtype)
+    torch.testing.assert_close(F.sum(1), wanted.expand(5, 4), equal_nan=True)
+    torch.testing.assert_close(F.T.sum(0), wanted.expand(5, 4), equal_nan=True)
+    torch.testing.assert_close(F[2] @ torch.ones(m, dtype=dtype), wanted[2].expand(5))
+    torch.testing.assert_close(F[0].logsumexp(dim=1), wanted[:1].expand(5, 1))
+    log = F[1].logsumexp(dim=1)  # what is not there counts for nothing
+    torch.testing.assert_close(log, torch.tensor(m - 1.0, dtype=dtype).log().expand(5, 1))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "tiles"])
+def test_infinite_exponents_stay_where_others_follow(engine):
+    """After the first of many blocks of columns, and in all of them."""
+    y = torch.zeros(500, 2, dtype=DOUBLE)
+    y[0, 0] = y[::70, 1] = torch.inf
+    for k in (0, 1):
+        F = Vi(torch.zeros(5, 1, dtype=DOUBLE)) + Vj(y)[k]
+        F.engine = engine
+        assert (F.logsumexp(dim=1) == torch.inf).all()

@@ -200,6 +200,13 @@ REFUSED = {
     "matrix": (lambda: LazyTensor(A).matvecmult(B3[..., :2]), "a multiple of 2"),
     "weights": (lambda: LazyTensor(A).weightedsqnorm(B3[..., :2]), "1, 3 or 9 numbers"),
     "one_hot": (lambda: LazyTensor(A).one_hot(3), "one number, and a positive integer"),
+    "sparse": (lambda: LazyTensor(A.to_sparse()), r"torch.sparse_coo, wanted a dense tensor. x.to_dense\(\)"),
+    "no numbers": (lambda: LazyTensor(A.to("meta")), "on meta, wanted one that has numbers"),
+    "a masked array": (lambda: LazyTensor(np.ma.masked_array(A.numpy(), A.numpy() > 0.5)), "an array without a mask"),
+    "least of none": (lambda: (LazyTensor(A) | LazyTensor(B3[:, :0])).argmin(1), "min_argmin: got no points to reduce over"),
+    "a truth value": (lambda: LazyTensor(A) * True, "got True, wanted real numbers"),
+    "an axis of two": (lambda: LazyTensor(A).sum((0, 1)), r"got \(0, 1\), wanted 0 to reduce"),
+    "half of a coordinate": (lambda: LazyTensor(A)[1.0], "an integer, or a slice"),
     "hints": (lambda: (LazyTensor(A) | LazyTensor(B3)).sum(1, fast=True), "fast: reductions take axis"),
     "engine": (lambda: _with_engine("gpu").sum(1), 'one of "auto", "compiled", "tiles"'),
     "ranges": (lambda: _with_ranges((1, 2)), "KeOps's six arrays"),
@@ -217,6 +224,16 @@ def _with_engine(engine):
 def _with_ranges(ranges):
     F = LazyTensor(A) | LazyTensor(B3)
     F.ranges = ranges
+
+
+def test_products_with_no_vector_at_all():
+    """Block solvers ask for them when all that they had has converged."""
+    x, y = (LazyTensor(np.ones((n, 3), "float32"), axis=k) for k, n in enumerate((5, 7)))
+    found = (x | y) @ np.ones((7, 0), "float32")
+    assert found.shape == (5, 0) and found.dtype == np.float32
+    assert ((x | y).T @ torch.ones(5, 0)).shape == (7, 0)
+    batches = LazyTensor(torch.ones(2, 5, 1, 3)) | LazyTensor(torch.ones(1, 7, 3))
+    assert (batches @ torch.ones(7, 0)).shape == (2, 5, 0)
 
 
 @pytest.mark.parametrize("name", REFUSED)

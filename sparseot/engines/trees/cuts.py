@@ -105,7 +105,7 @@ def count(owners, starts, blocks, offsets, most, masses, levels, half, kept, cou
         here[:size] = False
         begin = 0
         if half:
-            begin = np.searchsorted(met, p)
+            begin = int(np.searchsorted(met, p))
             own[p] = begin < size and met[begin] == p
             begin += own[p]
         for r in range(width):

@@ -117,8 +117,12 @@ def halves(ends: Array, counts: Array, own: Array, runs: Array, lanes: int) -> H
     rows = np.minimum(rows, highs[owners][:, None] - 1)
     closes = np.where(own, highs, lows)
     pieces = np.stack((last - counts, last, after - tiles, after, lows, closes), 1)
-    arrays = (rows, true, pieces, runs)
-    return Halves(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), ends)
+    tensors = [_tensor(array) for array in (rows, true, pieces, runs)]
+    return Halves(tensors[0], tensors[1], tensors[2], tensors[3], ends)
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 @dataclass(frozen=True)
@@ -175,5 +179,5 @@ def _units(found: Halves, cuts: Array, width: int) -> Units:
         table.append((lo, hi, len(spots) + SPARE))
         places.append(torch.from_numpy(spots))
         total += (len(spots) + SPARE) * width
-    shifted = (np.column_stack(pair) for pair in ((pieces, of_pieces), (runs, of_runs)))
-    return Units(torch.tensor(table), *map(torch.from_numpy, shifted), places, total)
+    shifted = [_tensor(np.column_stack(p)) for p in ((pieces, of_pieces), (runs, of_runs))]
+    return Units(torch.tensor(table), shifted[0], shifted[1], places, total)

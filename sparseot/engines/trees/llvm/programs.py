@@ -153,8 +153,9 @@ class RowProgram(Emitter, ABC):
             self.store(self.splat(0.0), self.losses, self.times(r, self.lanes))
 
     def compensated(self, total: Value, lost: Value, value: Value) -> None:
-        """Adds to a sum and keeps what rounding lost (Kahan, 1965)."""
+        """Adds to a sum and keeps what rounding lost (Kahan, 1965): nothing of a sum that is infinite."""
         old, more = self.b.load(total), self.b.fsub(value, self.b.load(lost))
         new = self.b.fadd(old, more)
-        self.b.store(self.b.fsub(self.b.fsub(new, old), more), lost)
+        gone, zero = self.b.fsub(self.b.fsub(new, old), more), self.splat(0.0)
+        self.b.store(self.choose("==", self.b.fmul(gone, zero), zero, gone, zero), lost)
         self.b.store(new, total)

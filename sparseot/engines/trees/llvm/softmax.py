@@ -13,6 +13,8 @@ from .words import Value
 
 __all__ = ["Softmax"]
 
+LARGE = 1e30  # in the place of infinity, relative to which all other numbers are nothing
+
 
 class Softmax(RowProgram):
     """Output 0 is the largest exponent, the others are weighted sums of exponentials relative to it."""
@@ -41,10 +43,12 @@ class Softmax(RowProgram):
                 self.b.store(self.choose(">", value, best, value, best), top)
             new = self.b.load(top)
             safe = self.choose("==", new, lowest, self.splat(0.0), new)
+            safe = self.choose("==", new, self.splat(math.inf), self.splat(LARGE), safe)
             with self.loop(0, size) as j:
                 place = self.times(j, self.lanes)
                 shifted = self.b.fsub(self.load(weight, place), safe)
                 self.store(exp(self, shifted), weight, place)
             factor = exp(self, self.b.fsub(old, safe))
+            factor = self.choose("==", old, new, self.splat(1.0), factor)
             self.add_sums(self.parts, c, size, 1, factor)
         self.store(self.b.load(top), self.out, self.place(0))

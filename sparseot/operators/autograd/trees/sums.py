@@ -16,11 +16,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 from torch.autograd import Function
 
 from ....engines.choose import choose_trees
 from ....engines.openmp import on_one_thread, own_settings
 from ....engines.trees.base import Ranges, Reduction, Size, TreeEngine, extent, prepared
+from ....errors import bad_input
 from ....formulas.trees.algebra import ZERO, add, function, is_zero, mul, sub, total
 from ....formulas.trees.dense import values
 from ....formulas.trees.derivatives import gradients
@@ -174,6 +176,10 @@ def pulled(
     how: How,
 ) -> list[Tensor | None]:
     """The derivatives of the sum over pairs of ``<cotangent, output>`` in the first slots, where needed."""
+    if any(map(is_legacy_batchedtensor, tensors)):
+        got = "derivatives of many results at once (vectorize=True, is_grads_batched=True)"
+        fix = "Take one after the other, or leave the option out."
+        raise bad_input("torch.autograd", got, "those of one result of a LazyTensor", fix)
     wanted = [s for s, needed in zip(slots, need, strict=False) if needed]
     found = gradients(outputs, cotangents, wanted)
     nonzero = [(s, e) for s, e in zip(wanted, found, strict=True) if not is_zero(e)]
