@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from functools import cache
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from ..errors import bad_input
-from ..formulas.functions import Opaque
+from ..formulas.arcs import ArcFunction
 from ..formulas.given import ground_cost
 from ..formulas.ground import GroundCost
 from ..points import numbers
 from .base import Cost
 
 __all__ = ["Cosine", "Geodesic"]
-
-TERMS = {torch.float32: 9, torch.float64: 19}  # of a power series that is right to the last digits
 
 
 class _Directions(Cost):
@@ -92,47 +85,7 @@ class Geodesic(_Directions):
         1.5708
     """
 
-    def formula(self, p: int) -> Opaque:
+    def formula(self, p: int) -> ArcFunction:
         """The angle of unit vectors, or half of its square."""
         ground_cost(p)  # checks it
-        return Opaque(_half_squares if p == 2 else _angles)
-
-
-def _angles(x: Any, y: Any) -> Any:
-    near, t, quotient = _parts(x, y)
-    part = 2 * _root(t) * quotient
-    return torch.where(near, part, math.pi - part)
-
-
-def _half_squares(x: Any, y: Any) -> Any:
-    """Smooth where points meet: a power series of the squared distance."""
-    near, t, quotient = _parts(x, y)
-    far = math.pi - 2 * _root(t) * quotient
-    return torch.where(near, 2 * t * quotient * quotient, far * far / 2)
-
-
-def _parts(x: Any, y: Any) -> tuple[Any, Any, Any]:
-    r"""Whether angles are at most right ones; t = sin^2 of half of it, or of what it lacks; asin(root t) / root t."""
-    rows, cols = x[:, :, None], y[:, None]
-    squares, others = ((rows - cols) ** 2).sum(-1), ((rows + cols) ** 2).sum(-1)
-    near = squares <= others
-    t = torch.where(near, squares, others) / 4
-    root = (1 - t).sqrt()
-    half = t / (2 + 2 * root)  # of half of the angle, at most 0.15
-    value: Any
-    value, *rest = _series(TERMS.get(x.dtype, 19))
-    for c in rest:
-        value = value * half + c
-    return near, t, value * (2 / (1 + root)).sqrt()
-
-
-def _root(t: Any) -> Any:
-    """The square root, with derivative zero at zero."""
-    return torch.where(t > 0, torch.where(t > 0, t, 1.0).sqrt(), 0.0)
-
-
-@cache
-def _series(terms: int) -> tuple[float, ...]:
-    """Coefficients of ``asin(sqrt(t)) / sqrt(t)``, a power series in t; the highest first."""
-    found = [math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(terms)]
-    return tuple(found[::-1])
+        return ArcFunction(p)

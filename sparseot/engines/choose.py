@@ -51,10 +51,10 @@ TILE_LOOPS: dict[
     "tiles": ("loops.kept_torch", {1: "TorchDistances", 2: "TorchSquares"}),
     "triton": ("triton.kept", {1: "TritonDistances", 2: "TritonSquares"}),
 }
-POWER_LOOPS = {  # for powers between, which they are told; on a CUDA device torch has them
-    "numba": ("loops.powers.kept_numba", "NumbaPowers"),
-    "tiles": ("loops.powers.kept_torch", "TorchPowers"),
-    "triton": ("loops.powers.kept_torch", "TorchPowers"),
+TOLD_LOOPS = {  # of a power between, or of arcs; on a CUDA device torch has them
+    "numba": ("kept_numba", "Numba"),
+    "tiles": ("kept_torch", "Torch"),
+    "triton": ("kept_torch", "Torch"),
 }
 TREE_ENGINES = {
     "compiled": ("compiled", "Compiled"),
@@ -77,20 +77,24 @@ def load(name: str, **options: Any) -> Engine:
     return engine
 
 
-def tile_loops(name: str | Engine, power: float = 2) -> TileLoops:
-    """The loops over kept pairs of the engine of that name, for that power of the distance as a cost."""
+def tile_loops(name: str | Engine, rule: float | tuple[int, float] = 2) -> TileLoops:
+    """The loops over kept pairs of the engine of that name.
+
+    The cost is that power of the distance; or a power of arcs on a sphere, of that radius.
+    """
     if isinstance(name, SharedRows):
         from .ranks.tiles import SharedTiles  # here, for a light import of the library
 
-        return SharedTiles(tile_loops(name.asked, power), name.ranks)
+        return SharedTiles(tile_loops(name.asked, rule), name.ranks)
     assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]
-    found: TileLoops
-    if power in classes:
-        found = getattr(import_module(f"{__package__}.{module}"), classes[power])()
-    else:
-        module, between = POWER_LOOPS[name]
-        found = getattr(import_module(f"{__package__}.{module}"), between)(power)
+    if not isinstance(rule, tuple) and rule in classes:
+        found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[rule])()
+        return found
+    told, (module, kind) = rule if isinstance(rule, tuple) else (rule,), TOLD_LOOPS[name]
+    cost = "Arcs" if isinstance(rule, tuple) else "Powers"
+    loops = import_module(f"{__package__}.loops.{cost.lower()}.{module}")
+    found = getattr(loops, kind + cost)(*told)
     return found
 
 

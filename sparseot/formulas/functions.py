@@ -19,6 +19,7 @@ from ..points import refuse_map
 from .base import Single
 
 if TYPE_CHECKING:
+    from .ground import GroundCost
     from .trees.expressions import Expr
 
 __all__ = ["EVEN", "Opaque", "Pointwise", "Symbolic", "even", "finite"]
@@ -118,6 +119,11 @@ class Opaque(Single):
         fix = "Freeze them with requires_grad_(False), or use the Sinkhorn divergence."
         got = "a function with parameters to learn"
         return bad_input("cost", got, "a fixed cost", fix)
+
+    @property
+    def ground(self) -> GroundCost | None:
+        """The same cost for kept pairs, where these know one."""
+        return None
 
     def scaled(self, factor: float) -> Opaque:
         """The multiple of this kernel."""

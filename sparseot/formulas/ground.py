@@ -21,8 +21,15 @@ PIECE = 1 << 16  # points at a time, whose squares are not kept
 class GroundCost(Radial):
     """The cost ``factor * |x - y| ** power``, power from 1 to 2."""
 
+    arc = False  # whether it is an angle instead, which is no power: see :mod:`.arcs`
+
     def __init__(self, factor: float, power: float) -> None:
         super().__init__((Term(factor, power),))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether it is so where points meet, though its derivatives are taken from distances."""
+        return False
 
     @property
     def factor(self) -> float:
@@ -55,6 +62,19 @@ class GroundCost(Radial):
         kept = (tuple(t for t in group if t.factor) for group in terms)
         one, two, three = (Radial(group, kernel.rate, kernel.decay) for group in kept)
         return one, two, three
+
+    def of_lengths(self, far: Tensor) -> Tensor:
+        """The cost at distances."""
+        return self.factor * (far if self.power == 1 else far**self.power)
+
+    def slopes(self, far: Tensor) -> tuple[Tensor, Tensor]:
+        """First and second derivatives in the distance."""
+        first = self.factor * self.power * far ** (self.power - 1)
+        return first, (self.power - 1) * first / far
+
+    def settled(self, points: Tensor) -> Tensor:
+        """Means of points that are near each other, where points may be: anywhere."""
+        return points
 
     def largest(self, length: float) -> float:
         """The cost at a distance."""

@@ -100,6 +100,12 @@ class Problem:
         target = source if alike else target
         return replace(self, source=source, target=target, symmetric=alike, pairs=None)
 
+    @property
+    def cost_everywhere(self) -> CostFormula:
+        """The cost as sums over all pairs are told of it, also where some were kept."""
+        arc = isinstance(self.cost, GroundCost) and self.cost.arc
+        return self.cost.function if isinstance(self.cost, GroundCost) and arc else self.cost
+
     def plan_product(
         self, row: Tensor, g: Tensor, v: Tensor, *, x: Tensor | None = None, with_cost: bool = False
     ) -> Tensor:
@@ -115,13 +121,14 @@ class Problem:
         y, col = self.target.positions, self.target.log_weights + g / self.eps
         pairs = None if x is not None else self.pairs
         x = self.source.positions if x is None else x
-        if isinstance(self.cost, Symbolic):
+        cost = self.cost if pairs is not None else self.cost_everywhere
+        if isinstance(cost, Symbolic):
             fix = "Give the cost as a Python function of (x, y)."
             raise bad_input("cost", "a KeOps formula", "a cost whose plan can be applied", fix)
-        kernel = self.cost.weighted_gibbs(self.eps) if with_cost else self.cost.gibbs(self.eps)
+        kernel = cost.weighted_gibbs(self.eps) if with_cost else cost.gibbs(self.eps)
         if isinstance(kernel, Radial):
             return kernel_sum(kernel, x, y, v, row, col, engine=self.engine, pairs=pairs)
-        assert isinstance(self.cost, Opaque)
+        assert isinstance(cost, Opaque)
         if self.engine.traces:
             from ..operators.autograd.trees.traced import (
                 traced_sum,  # here, for a light import of the library
@@ -134,9 +141,9 @@ class Problem:
         size = max(1, (1 << 22) // columns)
         with threads_for(NUMBERS * x.shape[1] * columns):
             for rows, scaling in zip(x.split(size, 1), row.split(size, 1), strict=True):
-                cost = self.cost(rows, y)
-                entries = (scaling[..., None] + col[:, None] - cost / self.eps).exp()
-                blocks.append((entries * cost if with_cost else entries) @ v)
+                costs = cost(rows, y)
+                entries = (scaling[..., None] + col[:, None] - costs / self.eps).exp()
+                blocks.append((entries * costs if with_cost else entries) @ v)
             return torch.cat(blocks, 1)
 
     def log_rows(self, g: Tensor, softmin: Tensor | None = None, x: Tensor | None = None) -> Tensor:
@@ -147,7 +154,9 @@ class Problem:
             col = self.target.log_weights + g / eps
             guess = None if softmin is None else -softmin / eps
             here = self.source.positions if x is None else x
-            return -self.engine.bind(here, y).logsumexp(self.cost, temperature, col, guess)
+            return -self.engine.bind(here, y).logsumexp(
+                self.cost_everywhere, temperature, col, guess
+            )
         total = self.plan_product(softmin / eps, g, torch.ones_like(g)[..., None], x=x)[..., 0]
         return softmin / eps - total.log()
 

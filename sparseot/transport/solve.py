@@ -209,6 +209,7 @@ def solve_points(
     plain = outside(lambda: (source.copy(), target.copy()), source.positions)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told, named=named)
+    problem = _over_few(problem, solver, debias)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share, beyond), source.positions):
         new = dtype != torch.float64
@@ -218,6 +219,7 @@ def solve_points(
         plain = outside(lambda: (source.copy(new), target.copy(new)), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
+    cost = problem.cost
     outside(lambda: check_cost(cost, *plain, debias, engine), source.positions)
     problem = replace(problem, even=debias or isinstance(cost, GroundCost))
     problems, given = [problem], [(source, target)]
@@ -232,6 +234,16 @@ def solve_points(
             one = replace(one, pairs=solution.pairs.to(dtype))
         solved.append(Solved(one, solution, clouds, came))
     return solved
+
+
+def _over_few(problem: Problem, solver: Solver, debias: bool) -> Problem:
+    """The same, with the cost that kept pairs know of a function, where they will be kept in all of its parts."""
+    ground = problem.cost.ground if isinstance(problem.cost, Opaque) else None
+    if ground is None or not isinstance(solver, Sinkhorn):
+        return problem
+    new = replace(problem, cost=ground, even=True)
+    parts = [new, *(new.own(cloud) for cloud in (new.source, new.target) if debias)]
+    return new if all(solver.all_pairs(part) is None for part in parts) else problem
 
 
 def with_tolerance(solver: Sinkhorn, tol: float) -> Sinkhorn:

@@ -45,6 +45,10 @@ class TorchLoops(TileLoops):
     ) -> tuple[Tensor, Tensor | None]:
         """The exponents ``(k, B, B)`` of some tiles, and the distances, if the cost is one."""
 
+    def _weights(self, far: Tensor, power: float, least: float) -> Tensor:
+        """Powers of distances; those up to ``least`` are zero."""
+        return far.where(far > least, math.inf if power < 0 else 0.0) ** power
+
     @abstractmethod
     def _bounds(self, rows: Boxes, cols: Boxes) -> Tensor:
         """The largest exponents that boxes allow."""
@@ -97,7 +101,7 @@ class TorchLoops(TileLoops):
             entries = _entries(exponents)
             if power:
                 assert far is not None
-                entries = entries * far.where(far > least, math.inf if power < 0 else 0.0) ** power
+                entries = entries * self._weights(far, power, least)
             out.index_add_(0, I, (v[J] @ entries.mT).double())
 
         self._each(tiles, rows, cols, biases, chunk)

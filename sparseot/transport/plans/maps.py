@@ -97,7 +97,8 @@ def _slopes(problem: Problem, f: Tensor, g: Tensor, softmins: Tensor) -> Tensor:
     logs = softmins / eps, problem.target.log_weights + g / eps
     how: dict[str, Any] = {"engine": problem.engine, "pairs": problem.pairs}
     sums = kernel_sum(cost.profiles(eps)[1], x, y, v, *logs, **how)
-    return sums[..., :1] * (x - centre) - sums[..., 1:]
+    found = sums[..., :1] * (x - centre) - sums[..., 1:]
+    return found - (found * x).sum(-1, keepdim=True) * x if cost.arc else found  # along the sphere
 
 
 def _over_all_pairs(

@@ -5,7 +5,7 @@ Cells are cubes, or the leaves of a tree.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -33,12 +33,19 @@ class Cells:
     labels: Tensor | None = None
 
     def __init__(
-        self, points: Tensor, weights: Tensor, side: float, ranks: Ranks | None = None
+        self,
+        points: Tensor,
+        weights: Tensor,
+        side: float,
+        ranks: Ranks | None = None,
+        settled: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.points, self.weights, self.ranks = points, weights, ranks
         found = cells(points, side) if side > 0 else None
         if found is not None and len(found[0]) <= WORTH * len(points):
             self._merge(*found)
+            if settled is not None:
+                self.points = settled(self.points)
 
     @staticmethod
     def in_tree(points: Tensor, weights: Tensor, along: Tensor, size: int) -> Cells:

@@ -43,6 +43,19 @@ class Scale(ABC):
         return float((power * self.cost.factor * self.height) ** (1 / power))
 
     @property
+    def rule(self) -> float | tuple[int, float]:
+        """What the loops are told of the cost: the power of the distance."""
+        return self.cost.power
+
+    def unit(self, power: float) -> float:
+        """What products of the loops with that power of the distance are multiples of."""
+        return self.length**power if power else 1.0
+
+    def origin(self, source: BlockCloud) -> Tensor:
+        """The point ``(D,)`` from which both clouds are seen: far from zero, their centres would lose digits."""
+        return source.origin
+
+    @property
     @abstractmethod
     def curve(self) -> float:
         """What the cost has of the square of an offset alone, which loops take off potentials."""
@@ -140,8 +153,54 @@ class Powers(Scale):
         return softmin + (way * slope).sum(1) + rise, rise
 
 
+class Arcs(Scale):
+    """Angles on the unit sphere, which becomes one of the radius ``length``: there the cost is ``arc ** p / p``."""
+
+    curve = 0.0
+
+    @cached_property
+    def p(self) -> int:
+        """The power of the angle."""
+        return round(1 / self.cost.factor)
+
+    @cached_property
+    def length(self) -> float:
+        return float(self.height ** (1 / self.p))
+
+    @property
+    def rule(self) -> tuple[int, float]:
+        """The power of the angle, and the radius."""
+        return self.p, self.length
+
+    def unit(self, power: float) -> float:
+        """Products are those of the unit sphere."""
+        return 1.0
+
+    def origin(self, source: BlockCloud) -> Tensor:
+        """The centre of the sphere."""
+        return torch.zeros_like(source.origin)
+
+    def lost(self, source: BlockCloud, target: BlockCloud) -> float:
+        """As of distances: roundings of the largest cost."""
+        (low, high), (below, above) = source.corners, target.corners
+        low, high = torch.minimum(low, below), torch.maximum(high, above)
+        exponent = self.cost.largest(float((high - low).norm())) / self.eps
+        return math.expm1(min((2 * exponent + 10) * Distances.ROUNDING, 50.0))  # measured
+
+    def above(self, way: Tensor, softmin: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Half of a squared angle bends by one along arcs at most, and less where it has edges; ``slope`` is tangent."""
+        angle = 2 * (way.norm(dim=1) / 2).clamp(max=1.0).asin()
+        if self.p == 1:
+            return softmin + angle, 2 * angle
+        rise = angle.square() / 2
+        stretch = (angle / angle.sin()).where((angle > 0) & (angle < 1.5), 1.0)
+        return softmin + stretch * (way * slope).sum(1) + rise, rise
+
+
 def scale_of(cost: GroundCost, eps: float) -> Scale:
     """That of a cost."""
+    if cost.arc:
+        return Arcs(cost, eps)
     if cost.power not in (1, 2):
         return Powers(cost, eps)
     return (Distances if cost.power == 1 else Squares)(cost, eps)

@@ -67,11 +67,11 @@ class PrunedSoftmins(Softmins):
         engine: str | Engine = "numba",
         memory: float | None = None,
     ) -> None:
-        self.engine, self.loops = engine, tile_loops(engine, cost.power)
+        self.scale, self.slack = scale_of(cost, eps), MARGIN * eps
+        self.engine, self.loops = engine, tile_loops(engine, self.scale.rule)
         self.clouds, self.memory = (source, target), memory
         self.a, self.b = source.weights, target.weights
         self.cost, self.penalty, self.eps, self.tol = cost, penalty, eps, tol
-        self.scale, self.slack = scale_of(cost, eps), MARGIN * eps
         self.dtype = self._enough(dtype)
         self.framed: Framed | None = None  # the potentials that tiles were chosen for
         self.marks: list[Tensor | None] = [None, None]  # of tiles that hold something
@@ -223,7 +223,7 @@ class PrunedSoftmins(Softmins):
     def placed(self) -> tuple[Placed, Placed]:
         """Both clouds at this temperature."""
         X, Y = self.clouds
-        source = Placed(X, self.scale, X.origin)
+        source = Placed(X, self.scale, self.scale.origin(X))
         return source, source if X is Y else Placed(Y, self.scale, source.origin)
 
     def _refresh(self, side: int, here: Tensor, there: Tensor) -> None:
@@ -286,7 +286,7 @@ class PrunedSoftmins(Softmins):
         out = self._run(self.loops.products, side, *given, values, power)
         del values  # which are long
         found = out.mT.reshape(-1, v.shape[1])[: cloud.n]
-        return found.div_(self.scale.length**power) if power else found
+        return found.div_(self.scale.unit(power)) if power else found
 
     @property
     def kept_fraction(self) -> float:

@@ -291,6 +291,7 @@ class Multilevel:
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""
         if self.cells[0] != width:
-            X, Y = ([Cells(c.points, c.weights, width, self.ranks), c] for c in self.whole)
+            how = width, self.ranks, self.cost.settled
+            X, Y = ([Cells(c.points, c.weights, *how), c] for c in self.whole)
             self.cells = width, (X[X[0].whole], Y[Y[0].whole])
         return self.cells[1]

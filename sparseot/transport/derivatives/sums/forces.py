@@ -97,13 +97,13 @@ class Moments(Forces):
 
 
 class Directions(Forces):
-    """Those of a multiple of the distance, or of a power of it below the second."""
+    """Those of a function of the distance: a multiple of a power below the second, or an angle."""
 
     def __init__(self, e: Coupling) -> None:
         self.e, self.dim = e, e.at.points[0].shape[1]
         assert isinstance(e.at.cost, GroundCost)
-        self.power, self.eps = e.at.cost.power, e.at.eps
-        self.factor = e.at.cost.factor * self.power
+        self.cost, self.power, self.eps = e.at.cost, e.at.cost.power, e.at.eps
+        self.factor = e.at.cost.factor
 
     @cached_property
     def stored(self) -> Tensor | None:
@@ -147,17 +147,19 @@ class Directions(Forces):
 
     def _pulls(self, patch: Patch) -> Tensor:
         """The lengths of the derivatives, times the entries, ``(k, n, m)``."""
-        pulls = self.factor * patch.entries
-        return pulls if self.power == 1 else pulls * patch.far ** (self.power - 1)
+        if self.power == 1:
+            return self.factor * patch.entries
+        return patch.entries * self.cost.slopes(patch.far)[0]
 
     def _stiff(self, patch: Patch) -> tuple[Tensor, Tensor]:
         """What resists across the way and, with the other sign, along it, ``(k, n, m)``."""
         if self.power == 1:
             along = (self.factor**2 / self.eps) * patch.entries
             return self.factor * patch.entries / patch.far, along
-        slopes = self.factor * patch.far ** (self.power - 1)
-        across = patch.entries * slopes / patch.far
-        return across, patch.entries * slopes.square() / self.eps - (self.power - 1) * across
+        first, second = self.cost.slopes(patch.far)
+        return patch.entries * first / patch.far, patch.entries * (
+            first.square() / self.eps - second
+        )
 
     def _bend_by_matrices(self, patch: Patch, w: Tensor) -> Tensor:
         """In few coordinates: for each two of them, one matrix."""
@@ -176,7 +178,8 @@ class Directions(Forces):
     def _bend_by_vectors(self, patch: Patch, w: Tensor) -> Tensor:
         """In many: for each column, what is along the way and the rest."""
         across, along = self._stiff(patch)
-        across *= patch.far > LEAST
+        if not self.cost.smooth:
+            across *= patch.far > LEAST
         columns = []
         for v in w.unbind(-1):
             v = v[:, None].movedim(-1, 0)  # (D, k, 1, m)

@@ -138,10 +138,11 @@ def _patch(
     far.sqrt_()
     if entries is None:
         assert isinstance(at.cost, GroundCost)
-        costs = far if at.cost.power == 1 else far**at.cost.power
-        exponents = (f[:, :, None] + g[:, None] - at.cost.factor * costs) * (LOG2E / at.eps)
+        exponents = (f[:, :, None] + g[:, None] - at.cost.of_lengths(far)) * (LOG2E / at.eps)
         if none is not None:
             exponents.masked_fill_(none, CLOSED)
         entries = exponents.exp2_()
+    if isinstance(at.cost, GroundCost) and at.cost.smooth:  # any direction serves where points meet
+        way[0].masked_fill_(far < LEAST, LEAST)
     far.clamp_(min=LEAST)
     return Patch(entries, way.div_(far), far)

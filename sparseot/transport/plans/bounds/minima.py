@@ -36,7 +36,7 @@ def minima(problem: Problem, near: Tensor, g: Tensor, weights: Tensor, size: flo
         return _over_few(problem, problem.pairs, near, g, weights, size)
     col = g.where(weights > 0, CLOSED)[None].contiguous()
     sums = problem.engine.bind(problem.source.positions, problem.target.positions)
-    return sums.least(problem.cost, col)[0][0]
+    return sums.least(problem.cost_everywhere, col)[0][0]
 
 
 def _over_few(
@@ -44,7 +44,7 @@ def _over_few(
 ) -> Tensor:
     (check,), side = pairs.checks, pairs.side
     rows, cols, tiles = check.clouds[side], check.clouds[1 - side], check.tiles.sides[side]
-    height, origin = check.scale.height, check.clouds[0].origin
+    height, origin = check.scale.height, check.scale.origin(check.clouds[0])
     there, logs = cols.own(g), cols.filled_in + cols.blocked((weights == 0).to(g) * CLOSED)
     placed = [Placed(cloud, check.scale, origin) for cloud in (rows, cols)]
     frame = Frame.of(placed[1], there)

@@ -49,7 +49,8 @@ class Bounds:
 
 def unregularised(problem: Problem, f: Tensor, g: Tensor, item: int) -> Bounds:
     """Bounds for one item of a batch, from any potentials."""
-    if not (isinstance(problem.cost, GroundCost) and problem.penalty.imposed):
+    known = isinstance(problem.cost, GroundCost) and not problem.cost.arc
+    if not (known and problem.penalty.imposed):
         fix = "Costs that are functions, and reach, have no such interval."
         raise bad_input(
             "unregularised", "another problem", "balanced transport, cost |x - y|^p / p", fix

@@ -1,0 +1,1 @@
+"""Kept pairs for angles on a sphere."""

@@ -1,0 +1,158 @@
+"""Angles over kept pairs: as dense loops in double precision have them, and as all pairs."""
+
+import math
+
+import pytest
+import torch
+
+import sparseot as so
+from sparseot import costs
+from sparseot.engines.base import PlanPairs
+from sparseot.formulas import GroundCost
+from tests.references import unrolled
+
+KEPT, ALL = {"multilevel": True}, {"multilevel": False}
+
+
+def drawn(seed, dim=3, n=90, m=70):
+    """Of unequal lengths and masses, some of them zero; equal points, within a cloud and between both, and opposite ones."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(k, dim, generator=generator).double() for k in (n, m))
+    x[:9], x[9:14], y[:5] = x[9], y[5:10], 2 * x[10]
+    y[20:24] = -2 * x[30:34]
+    a, b = (torch.rand(k, generator=generator).double() for k in (n, m))
+    a[20:25], b[::11] = 0, 0
+    return x, y, a / a.sum(), b / b.sum()
+
+
+def matrix(x, y, p):
+    x, y = (t / t.norm(dim=1, keepdim=True) for t in (x, y))
+    chords = (x[:, None] - y).norm(dim=2), (x[:, None] + y).norm(dim=2)
+    return (2 * torch.atan2(*chords)) ** p / p
+
+
+SEEDS = [*range(8), *(pytest.param(k, marks=pytest.mark.slow) for k in range(8, 50))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_certificates_hold(seed):
+    """Balanced, or of unequal masses; at a loose tolerance, so that the interval is one."""
+    p, dim, reach = 1 + seed % 2, 2 + seed // 2 % 2, (None, 0.8)[seed // 3 % 2]
+    x, y, a, b = drawn(seed, dim)
+    b = b if reach is None else 1.3 * b
+    blur, tol = (0.15, 0.3, 0.6)[seed % 3], (1e-1, 1e-3, 1e-6)[seed // 2 % 3]
+    how = {"blur": blur, "reach": reach, "cost": costs.Geodesic(), "p": p}
+    solver = so.Sinkhorn(tol=tol, certificate=("cheap", "tight")[seed // 4 % 2], **KEPT)
+    found = so.solve_sample(x, y, a, b, solver=solver, **how)
+    assert isinstance(found.solved[0].problem.pairs, PlanPairs)
+    rhos = (math.inf if reach is None else reach**p,) * 2
+    exact = unrolled.of_costs(matrix(x, y, p), a, b, eps=blur**p, rhos=rhos, steps=1500)[0]
+    assert found.lower - 1e-12 <= exact <= found.upper + 1e-12
+    assert found.upper - found.lower <= 20 * tol and found.residual <= tol
+
+
+@pytest.mark.parametrize(("engine", "dim"), [("auto", 2), ("auto", 3), ("tiles", 3), ("auto", 5)])
+@pytest.mark.parametrize("p", [1, 2])
+def test_values_and_derivatives_are_those_of_all_pairs(p, dim, engine):
+    """Of points and weights, twice, with points that are equal and opposite; and what is asked of a plan."""
+    x, y, a, b = drawn(dim, dim)
+    found = []
+    for pairs in (KEPT, ALL):
+        variables = [t.clone().requires_grad_() for t in (x, y, a, b)]
+        solver = so.Sinkhorn(tol=1e-11, engine=engine if pairs is KEPT else "auto", **pairs)
+        result = so.solve_sample(
+            *variables, blur=0.4, p=p, reach=0.9, cost=costs.Geodesic(), solver=solver
+        )
+        first = torch.autograd.grad(result.value, variables, create_graph=True)
+        along = sum((g * torch.ones_like(g).cumsum(0)).sum() for g in first)
+        second = torch.autograd.grad(along, variables)
+        asked = result.map(), result.value_linear, result.marginal_a, result.plan
+        asked = *asked, result.hvp(x.flip(0)), result.map(x[:20] + 0.1 * y[:20])
+        found.append((result.value, *first, *second, *asked))
+    for kept, wanted in zip(*found, strict=True):
+        scale = float(wanted.detach().abs().max())
+        torch.testing.assert_close(kept, wanted, rtol=1e-6, atol=1e-8 * scale + 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [1, 2])
+def test_of_many_points_few_pairs_are_visited(p, dtype):
+    """Gradients, maps and Hessians are those of all pairs, to the tolerance."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(n, 3, generator=generator).to(dtype) for n in (1500, 1200))
+    y, blur, found = y + torch.tensor([1.0, 0, 0]), {1: 0.02, 2: 0.05}[p], []
+    new, v = torch.randn(2, 1500, 3, generator=generator).to(dtype)
+    for pairs in (KEPT, ALL):
+        x = x.detach().requires_grad_()
+        solver = so.Sinkhorn(tol=1e-4, **pairs)
+        result = so.solve_sample(x, y, blur=blur, p=p, cost=costs.Geodesic(), solver=solver)
+        (gradient,) = torch.autograd.grad(result.value, x)
+        found.append((result, gradient, result.map(), result.map(new), result.hvp(v)))
+    (kept, *ours), (every, *theirs) = found
+    value = float(every.value.detach())
+    assert kept.solved[0].problem.pairs.checks[0].kept_fraction < 0.6 and kept.converged
+    assert float(kept.value.detach()) == pytest.approx(value, rel=1e-3)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one - other).norm() < 3e-3 * other.norm()
+    assert kept.lower <= value + 1e-6 and value - 1e-6 <= kept.upper
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_divergences_and_unequal_masses(p):
+    """As all pairs have them; a cloud and itself has none."""
+    x, y, a, b = drawn(3)
+    how = {"blur": 0.3, "reach": 0.9, "p": p, "cost": costs.Geodesic()}
+    values = [
+        so.sinkhorn_divergence(x, y, a, 2 * b, solver=so.Sinkhorn(tol=1e-10, **pairs), **how)
+        for pairs in (KEPT, ALL)
+    ]
+    torch.testing.assert_close(*values, rtol=1e-7, atol=0)
+    own = so.sinkhorn_divergence(x, x, a, a, solver=so.Sinkhorn(tol=1e-10, **KEPT), **how)
+    assert values[0] > 0 and abs(own) < 1e-9
+
+
+def test_rotations_are_found():
+    """What turns about an axis goes along great circles where that is the equator, and every point has that force."""
+    angle = torch.arange(600).double() * (0.9 / 600)
+    x, y = (torch.stack((t.cos(), t.sin(), 0 * t), 1) for t in (angle, angle + 1.2))
+    x.requires_grad_()
+    solver = so.Sinkhorn(tol=1e-8, **KEPT)
+    found = so.solve_sample(x, y, blur=0.01, cost=costs.Geodesic(), solver=solver)
+    assert float(found.value_linear) == pytest.approx(1.2**2 / 2, rel=1e-3)
+    (gradient,) = torch.autograd.grad(found.value, x)
+    along = torch.stack((-x[:, 1], x[:, 0], 0 * angle), 1).detach()
+    forces = (600 * gradient * along).sum(1)
+    assert float(forces.mean()) == pytest.approx(-1.2, rel=1e-3)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_all_pairs_are_visited_where_none_are_kept(p):
+    """Of few points, in many dimensions, or where it is asked for, the cost stays a function."""
+    x, y, *_ = drawn(0, 8)
+    solvers = so.Sinkhorn(), so.Sinkhorn(multilevel=False)
+    for solver in solvers:
+        found = so.solve_sample(x, y, blur=0.3, p=p, cost=costs.Geodesic(), solver=solver)
+        problem = found.solved[0].problem
+        assert problem.pairs is None and not isinstance(problem.cost, GroundCost)
+    with pytest.raises(ValueError, match="boxes bound little in dimension 8"):
+        so.solve_sample(x, y, blur=0.3, cost=costs.Geodesic(), solver=so.Sinkhorn(**KEPT))
+
+
+def test_of_a_divergence_all_parts_are_alike():
+    """A cloud that is small beside the other one is compared with itself over all pairs: so are both."""
+    x, y = (torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (200, 6000))
+    how = {"blur": 0.3, "cost": costs.Geodesic(), "solver": so.Sinkhorn(tol=1e-2)}
+    single = so.solve_sample(x, y, **how)
+    both = so.solve_sample(x, y, debias=True, **how)
+    assert isinstance(single.solved[0].problem.cost, GroundCost)
+    assert all(not isinstance(part.problem.cost, GroundCost) for part in both.solved)
+
+
+def test_what_is_refused():
+    x, y, *_ = drawn(0)
+    with pytest.raises(ValueError, match="a zero vector, y\\[3\\]"):
+        so.solve_sample(x, y.index_fill(0, torch.tensor([3]), 0.0), blur=0.1, cost=costs.Geodesic(),
+                        solver=so.Sinkhorn(**KEPT))  # fmt: skip
+    found = so.solve_sample(x, y, blur=0.3, cost=costs.Geodesic(), solver=so.Sinkhorn(**KEPT))
+    with pytest.raises(ValueError, match="gradient_error"):
+        found.gradient_error()
