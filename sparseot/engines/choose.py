@@ -94,8 +94,7 @@ def tile_loops(name: str | Engine, rule: float | tuple[int, float] = 2) -> TileL
     told, (module, kind) = rule if isinstance(rule, tuple) else (rule,), TOLD_LOOPS[name]
     cost = "Arcs" if isinstance(rule, tuple) else "Powers"
     loops = import_module(f"{__package__}.loops.{cost.lower()}.{module}")
-    found = getattr(loops, kind + cost)(*told)
-    return found
+    return getattr(loops, kind + cost)(*told)
 
 
 def loops_for(engine: str | Engine, device: torch.device) -> str | None:
