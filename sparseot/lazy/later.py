@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from ..errors import bad_input
 from ..formulas.trees.expressions import Expr, rebuilt
 from ..formulas.trees.slots import leaves, slot
-from .variables import SIDES, Frame, joined, read
-from .vectors import is_whole
+from .variables import SIDES, Frame, is_whole, joined, read
 
 __all__ = ["Later", "deferred", "placeholder", "placeholders"]
 

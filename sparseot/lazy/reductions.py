@@ -19,8 +19,8 @@ from ..operators.arrays import Array
 from ..operators.autograd.trees.sums import How, least_places, tree_log_sums, tree_sums
 from .later import deferred
 from .ranges import Pairs, pairs_of
-from .variables import Frame
-from .vectors import Vectors, is_whole
+from .variables import Frame, is_whole
+from .vectors import Vectors
 
 __all__ = ["Reductions", "in_order"]
 

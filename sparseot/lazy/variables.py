@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ..operators.arrays import Array, is_complex, tensor_of
 from ..points import unwrap
 from ..precision import at_least_single
 
-__all__ = ["Frame", "followed", "joined", "read"]
+__all__ = ["Frame", "followed", "is_whole", "joined", "read"]
 
 SIDES = (I, J, P)
 NAMES = ("rows", "columns", "parameters")
@@ -103,6 +103,11 @@ def followed(given: Any, frame: Frame) -> Any:
     if isinstance(given, Tensor) and given.dim() == 0 and frame.like is not None:
         return given if given.is_complex() else given.to(frame.like.dtype)
     return given
+
+
+def is_whole(k: Any) -> TypeGuard[int]:
+    """Whether it is an integer, Python's or NumPy's."""
+    return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
 
 
 def read(x: Any, axis: int | None = None) -> tuple[Expr, Frame]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any, Self, TypeGuard
-
-import numpy as np
+from typing import Any, Self
 
 from ..errors import bad_input
 from ..formulas.trees import algebra
@@ -14,13 +12,9 @@ from ..formulas.trees.derivatives import gradients
 from ..formulas.trees.expressions import Expr, const
 from ..formulas.trees.functions import divided, equal, matrix_vector
 from ..formulas.trees.operations import Operations
+from .variables import is_whole
 
-__all__ = ["Vectors", "is_whole"]
-
-
-def is_whole(k: Any) -> TypeGuard[int]:
-    """Whether it is an integer, Python's or NumPy's."""
-    return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
+__all__ = ["Vectors"]
 
 
 class Vectors(Operations):
