@@ -21,6 +21,7 @@ from losses import clouds
 
 import sparseot as so
 from sparseot.engines.choose import load
+from sparseot.engines.triton.card.tuning import ENOUGH
 from sparseot.formulas import ground_cost
 
 ROWS = 64  # that are summed in double precision
@@ -73,6 +74,9 @@ def softmins(n: int, dimension: int) -> None:
     ours = load("triton").bind(x, y)
     guess = ours.logsumexp(ground_cost(2), eps, col) + 1
     runs = {"triton": lambda: ours.logsumexp(ground_cost(2), eps, col, guess)}
+    if n**2 >= ENOUGH:
+        usual = load("triton", tuned=False).bind(x, y)
+        runs["triton, its usual tile"] = lambda: usual.logsumexp(ground_cost(2), eps, col, guess)
     if n <= 100_000:
         keops = load("keops").bind(x, y)
         runs["KeOps"] = lambda: keops.logsumexp(ground_cost(2), eps, col, guess)

@@ -48,12 +48,14 @@ def shape_of(kernel: Kernel, bits: int, slots: int = 1) -> Shape:
 def halves(shape: Shape, kernel: Kernel, slots: int = 1) -> list[Shape]:
     """Tiles that may be faster on some card, the usual one first: halves with half of the threads.
 
-    Products of matrices, slots and formulas of many numbers leave no room to others.
+    Columns on matrix units, slots and formulas of many numbers leave no room to others; scalar products there leave
+    it to all rows.
     """
     if kernel.multiplied or slots > 1 or shape.rows < 32 or shape.columns < 64:
         return [shape]
     half = shape._replace(warps=shape.warps // 2)
-    return [shape, half._replace(rows=shape.rows // 2), half._replace(columns=shape.columns // 2)]
+    narrow, short = half._replace(columns=shape.columns // 2), half._replace(rows=shape.rows // 2)
+    return [shape, narrow] if "inner(" in kernel.text else [shape, short, narrow]
 
 
 def _warps(numbers: int, slots: int, bits: int) -> int:

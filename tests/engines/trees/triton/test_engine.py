@@ -133,6 +133,28 @@ def test_tiles_shrink_with_what_a_formula_holds():
     }
 
 
+def test_a_clock_chooses_among_halves():
+    """Where registers are left: not beside slots, nor columns on matrix units."""
+    pytest.importorskip("triton")
+    q, k, u = slot(0, 64, I), slot(1, 64, J), slot(2, 64, J)
+    product = total(mul(q, k))
+    found = [
+        [tuple(tile) for tile in passes(r, 32)[0].kernel()[1]]
+        for r in (
+            SUM,
+            Reduction("softmax", (product,), (q, k)),
+            Reduction("softmax", (product, u), (q, k, u)),
+            Reduction("least", (KERNEL,), (X, Y), count=8),
+        )
+    ]
+    assert found == [
+        [(64, 64, 8), (32, 64, 4), (64, 32, 4)],
+        [(64, 64, 8), (64, 32, 4)],
+        [(32, 32, 8)],
+        [(16, 64, 1)],
+    ]
+
+
 def test_sources_are_readable_and_equal_where_formulas_are():
     """The formula stands above it, names say what is what, and no number of the data is in it."""
     (one,) = passes(SUM, 32)
