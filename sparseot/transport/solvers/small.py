@@ -208,7 +208,7 @@ def compiled_fixed_point(
 ) -> Outcome:
     """The potential of a cloud with itself, in one call; ``watch`` hears of its end.
 
-    Its passes divide the error by six and take some tens of microseconds, so that it ends long before a checkpoint is due.
+    Its passes divide the error by six and take less than a tenth of a millisecond, so that it ends long before a checkpoint is due.
     """
     h, new, most = h.clone(), torch.empty_like(h), 2 * math.ceil(budget)
     weights, logs = softmins.weights[0], softmins.logs[0]
