@@ -36,7 +36,10 @@ class Numba(Engine):
         if not isinstance(formula, Radial):
             return f'Compiled loops cannot read {formula}; use engine="tiles" or "keops".'
         if formula.between:
-            return 'Compiled loops over all pairs know whole powers of the distance; leave engine="auto".'
+            return (
+                'Compiled loops over all pairs know whole powers of the distance; engine="auto" has a compiled '
+                "program for them, and compiled loops over kept pairs."
+            )
         if x.device.type != "cpu":
             return f'Points are on {x.device}, these loops run on a CPU; use engine="tiles".'
         return None
