@@ -152,7 +152,7 @@ plt.show()
 # %%
 # Turn the globe, select some cities with the lasso, and move ``blur``, here an angle: the larger it is, the more hosts share a city.
 #
-# Where to go next: :doc:`the guide </guide/costs>` has the other costs. One of them, the cosine, is half of a squared chord, so
-# that of twenty thousand directions most pairs are never looked at.
+# Where to go next: :doc:`the guide </guide/costs>` has the other costs. Of twenty thousand directions most pairs are never looked
+# at, for arcs as for the cosine, which is half of a squared chord.
 
 PlanViewer(plan, title="From the cities to their hosts")

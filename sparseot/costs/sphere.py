@@ -73,7 +73,9 @@ class Geodesic(_Directions):
     and for p = 1 at equal ones. For p = 1 the kernel ``exp(-cost / eps)`` is positive definite on spheres
     (Gangolli, 1967), as divergences want it; for p = 2 it need not be, and a debiased value may be slightly negative.
 
-    All pairs are visited: boxes know no bound on angles.
+    Few pairs are visited where they suffice, in up to six dimensions: blocks of points know that they are on a sphere. Exponents are
+    summed in double precision where the largest cost in temperatures is too long for single. Within 1e-7 of being opposite,
+    points count as opposite; up to 1e-4, second derivatives over kept pairs lose digits.
 
     Raises:
         ValueError: for a vector that is zero, unless its weight is.

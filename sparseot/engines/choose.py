@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -89,12 +89,11 @@ def tile_loops(name: str | Engine, rule: float | tuple[int, float] = 2) -> TileL
     assert isinstance(name, str)
     module, classes = TILE_LOOPS[name]
     if not isinstance(rule, tuple) and rule in classes:
-        found: TileLoops = getattr(import_module(f"{__package__}.{module}"), classes[rule])()
-        return found
+        return cast(TileLoops, getattr(import_module(f"{__package__}.{module}"), classes[rule])())
     told, (module, kind) = rule if isinstance(rule, tuple) else (rule,), TOLD_LOOPS[name]
     cost = "Arcs" if isinstance(rule, tuple) else "Powers"
     loops = import_module(f"{__package__}.loops.{cost.lower()}.{module}")
-    return getattr(loops, kind + cost)(*told)
+    return cast(TileLoops, getattr(loops, kind + cost)(*told))
 
 
 def loops_for(engine: str | Engine, device: torch.device) -> str | None:

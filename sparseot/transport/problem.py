@@ -103,8 +103,9 @@ class Problem:
     @property
     def cost_everywhere(self) -> CostFormula:
         """The cost as sums over all pairs are told of it, also where some were kept."""
-        arc = isinstance(self.cost, GroundCost) and self.cost.arc
-        return self.cost.function if isinstance(self.cost, GroundCost) and arc else self.cost
+        if isinstance(self.cost, GroundCost) and self.cost.arc:
+            return self.cost.function
+        return self.cost
 
     def plan_product(
         self, row: Tensor, g: Tensor, v: Tensor, *, x: Tensor | None = None, with_cost: bool = False

@@ -156,6 +156,8 @@ class Powers(Scale):
 class Arcs(Scale):
     """Angles on the unit sphere, which becomes one of the radius ``length``: there the cost is ``arc ** p / p``."""
 
+    TURN = 3.0  # an angle from which on the direction of a way along the sphere is not well known
+
     curve = 0.0
 
     @cached_property
@@ -192,9 +194,10 @@ class Arcs(Scale):
         angle = 2 * (way.norm(dim=1) / 2).clamp(max=1.0).asin()
         if self.p == 1:
             return softmin + angle, 2 * angle
-        rise = angle.square() / 2
-        stretch = (angle / angle.sin()).where((angle > 0) & (angle < 1.5), 1.0)
-        return softmin + stretch * (way * slope).sum(1) + rise, rise
+        rise, sine = angle.square() / 2, angle.sin()
+        stretch = (angle / sine).where(angle > 0, 1.0)
+        along = (way * slope).sum(1) * stretch.where(angle < self.TURN, 0.0)
+        return softmin + along.where(angle < self.TURN, angle * slope.norm(dim=1)) + rise, rise
 
 
 def scale_of(cost: GroundCost, eps: float) -> Scale:

@@ -23,7 +23,12 @@ from sparseot.formulas import Symbolic
 from tests.engines.ranks import dying
 from tests.references import processes
 
-MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
+MODULES = ",".join(
+    [
+        *(f"tests.engines.ranks.{name}" for name in ("losses", "results", "angles")),
+        "tests.graphs.ranks.search",
+    ]
+)
 NAMES = list(processes.checks(MODULES))
 outcomes = cache(processes.outcomes)
 pytestmark = pytest.mark.timeout(processes.LONGEST + 300)  # the first test waits for all checks

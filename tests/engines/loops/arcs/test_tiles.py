@@ -10,6 +10,7 @@ from sparseot.formulas.arcs import Arc, ArcKernel
 from sparseot.formulas.radial import Term
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.scales import scale_of
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 
 ENGINES = ["numba", "tiles"]
@@ -131,6 +132,32 @@ def test_kernels_are_differentiated(p):
         torch.testing.assert_close(found, wanted)
     with pytest.raises(AssertionError, match="not differentiated"):
         ArcKernel((Term(1.0, 1),), 1.0, p).derivative()
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("blur", [0.1, 0.5])
+def test_bounds_on_softmins_at_new_points(p, blur):
+    """From value and gradient of any other point, near or opposite; right where they are one."""
+    generator = torch.Generator().manual_seed(0)
+    x, new, y = (unit(torch.randn(n, 3, generator=generator).double()) for n in (400, 400, 50))
+    new[:100], new[100:200] = (
+        unit(x[:100] + 0.05 * new[:100]),
+        unit(0.02 * new[100:200] - x[100:200]),
+    )
+    new[:3] = x[:3]
+    g = torch.randn(50, generator=generator).double() / 5
+    scale = scale_of(Arc(p), blur**p)
+
+    def softmin(x):
+        return -scale.eps * ((g - angles(unit(x), y) ** p / p) / scale.eps).logsumexp(1)
+
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(softmin(x).sum(), x)  # along the sphere
+    bound, rise = scale.above((new - x).detach(), softmin(x).detach(), slope)
+    exact = softmin(new).detach()
+    assert (bound >= exact - 1e-12).all() and (rise >= 0).all()
+    torch.testing.assert_close(bound[:3], exact[:3])
+    assert (bound[:100] - exact[:100] <= rise[:100] * (1 + 1 / scale.eps)).all()
 
 
 def test_angles_have_loops_of_their_own():
