@@ -276,7 +276,7 @@ class Multilevel:
         """The softmins over all pairs of cells, where there are few."""
         if not self.compiled or math.prod(len(c.points) for c in cells) > STORED_PAIRS:
             return None
-        source, target = ((c.points, c.weights) for c in cells)
+        source, target = ((c.points.double(), c.weights) for c in cells)
         return StoredSoftmins(self.cost, penalty, eps, source, target)
 
     def _softmins(

@@ -256,6 +256,9 @@ class Sinkhorn(Solver):
             )
             raise bad_input("blur", f"{problem.blur:g}", wanted, fix)
 
+    def keeps(self, problem: Problem) -> bool:
+        return self.all_pairs(problem) is None
+
     def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""
         x, cost, why = problem.source.positions, problem.cost, None

@@ -21,7 +21,7 @@ from sparseot.formulas import Symbolic
 from tests.engines.ranks import dying
 from tests.references import processes
 
-MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.graphs.ranks.search"
+MODULES = "tests.engines.ranks.losses,tests.engines.ranks.results,tests.engines.ranks.owned,tests.graphs.ranks.search"
 NAMES = list(processes.checks(MODULES))
 outcomes = cache(processes.outcomes)
 
