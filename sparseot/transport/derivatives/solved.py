@@ -18,7 +18,6 @@ from ...operators.autograd.transforms import is_plain
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points
 from ..problem import Problem
-from ..pruned.narrow import held
 from ..solution import Solution
 from .attach import attach, attached_value
 from .curvatures import Curvatures
@@ -51,7 +50,7 @@ class Solved:
     @property
     def tensors(self) -> list[Tensor]:
         """Points and weights as they came."""
-        return [t for c in map(held, self.given) for t in (c.positions, c.weights)]
+        return [t for cloud in self.given for c in (cloud.held,) for t in (c.positions, c.weights)]
 
     def moving(self, wrt: str) -> Tensor:
         """What the caller gave of x, y, a or b, ``(B, N, D)`` or ``(B, N)``: positions as they came."""

@@ -40,8 +40,8 @@ class KeptPairs(PlanPairs):
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
             check.forget()
+            check.recast(dtype)  # which lets go of what loops read
             check.trim()
-            check.recast(dtype)
         return self
 
     @property

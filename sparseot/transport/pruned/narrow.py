@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...points import Points, numbers
 
-__all__ = ["Narrow", "held", "narrow"]
+__all__ = ["Narrow", "narrow"]
 
 
 class Narrow(Points):
@@ -46,6 +46,10 @@ class Narrow(Points):
         return self.kept.weights
 
     @property
+    def held(self) -> Points:
+        return self.kept
+
+    @property
     def plain(self) -> Narrow:
         """The same numbers, without their graph."""
         x, a = (numbers(t) for t in (self.kept.positions, self.kept.weights))
@@ -70,7 +74,7 @@ class Narrow(Points):
         return [Narrow(item) for item in self.kept.real]
 
     def equals(self, other: Points) -> bool:
-        return self is other or held(self).equals(held(other))
+        return self is other or self.kept.equals(other.held)
 
 
 def narrow(
@@ -80,11 +84,6 @@ def narrow(
     x, y = Narrow.of(source), Narrow.of(target)
     y = y.of_mass(x) if imposed else y
     return x, y, (x.plain, y.plain)
-
-
-def held(cloud: Points) -> Points:
-    """A cloud as it is in memory."""
-    return cloud.kept if isinstance(cloud, Narrow) else cloud
 
 
 def _each(weights: Tensor, change: object) -> Tensor:
