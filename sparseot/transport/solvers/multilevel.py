@@ -22,7 +22,7 @@ from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
 from ..pruned.coarse import Carried, Cells, whole_cells
-from ..pruned.memory import check_memory
+from ..pruned.memory import check_memory, give_back
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
@@ -155,6 +155,7 @@ class Multilevel:
         if (stored := self._stored(clouds, eps, penalty)) is not None:
             return stored.step(0, guess, other).value
         X, Y = (c.blocks for c in clouds)
+        give_back(X.n)
         softmins = self._softmins((X, Y), eps, COARSE, torch.float32, penalty)
         return X.whole(softmins.step(0, X.own(guess), Y.own(other)).value)
 
@@ -250,6 +251,7 @@ class Multilevel:
             sweeps += found.sweeps
             exact, rounding = softmins.checking()
             softmins.rest()
+            give_back(self.blocks[0].n)
             checked, omitted = check(exact, found, sweeps)
             checked = replace(checked, error=checked.error + rounding)
             self.stopped |= found.interrupted
