@@ -18,7 +18,7 @@ from dataclasses import dataclass
 RATE = 3.5e9  # pairs a second and core, in sweeps and their overhead
 SERIAL = 4e-6  # seconds a point that each rank takes for itself, on one thread: trees, cells
 VECTOR = 1.2e-8  # seconds a point and sweep, on one thread, of those that it has: potentials, errors, biases
-WHOLE, OWN, TILE = 315, 210, 16  # bytes of a point of each cloud, whole or its own, and of a tile
+WHOLE, OWN, TILE = 150, 350, 16  # bytes of a point of each cloud, whole or its own, and of a tile
 # Assumed:
 CORES, THREADED = 64, 0.8  # of a node, and the share of their sum that threads reach
 HOP, EXCHANGES = 50e-6, 10  # seconds from rank to rank, exchanges in a sweep

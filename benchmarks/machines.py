@@ -1,10 +1,11 @@
 """Several processes share the pairs of two clouds: processor time of each, memory, and what they send.
 
-python benchmarks/machines.py [kept N] [dense N] [knn N] [--ranks 1,2]
+python benchmarks/machines.py [kept N] [dense N] [knn N] [memory N] [--ranks 1,2]
 
 Each name is a table; N is the number of points of a cloud. The script starts itself once for each number of
 ranks, by torchrun, with one thread a rank; seconds are those of the processor that a rank used, without the
 first call, and bytes are counted where they are handed to torch.distributed.
+``memory`` is what each process grows by in a solve over kept pairs and its gradient, with few sweeps at the last temperature.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ import resource
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
+from helpers.growth import growth
 from helpers.timing import machine
 
 import sparseot as so
 from sparseot.engines.ranks.group import traffic
 
-TABLES = {"kept": 300_000, "dense": 10_000, "knn": 200_000}
+TABLES = {"kept": 300_000, "dense": 10_000, "knn": 200_000, "memory": 300_000}
+FEW = so.Sinkhorn(max_sweeps=4, multilevel=True)  # sweeps, after which memory does not grow
 
 
 def clouds(n: int, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,6 +77,32 @@ def knn(n: int, rank: int, size: int) -> Callable[[], str]:
     return run
 
 
+def memory(n: int) -> None:
+    """What each rank grows by, in bytes for a point of both clouds; blur as it falls with the spacing."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    rank, size = dist.get_rank(), dist.get_world_size()
+    group = dist.group.WORLD if size > 1 else None
+    x, y = (z.tensor_split(size)[rank].clone() for z in clouds(n, 3))
+    blur, few = 0.01 * (1e6 / n) ** (1 / 3), min(4000, len(x))
+    small = x[:few].clone().requires_grad_()  # what is loaded at the first call
+    so.solve_sample(small, y[:few], blur=0.1, group=group).value.backward()
+    moving = x.clone().requires_grad_()
+    with warnings.catch_warnings(), growth() as solve:
+        warnings.simplefilter("ignore")  # four sweeps are not enough
+        found = so.solve_sample(moving, y, blur=blur, solver=FEW, group=group)
+    with growth() as gradient:
+        found.value.backward()
+    left = gradient.before - solve.before
+    grown = solve.most / n, left / n, max(solve.most, left + gradient.most) / n
+    parts = [None] * size
+    dist.all_gather_object(parts, grown)
+    if rank == 0:
+        cells = (" and ".join(f"{part[k]:.0f}" for part in parts) for k in range(3))
+        print(f"| {size} | {' | '.join(cells)} | {found.value.item():.9f} |", flush=True)
+    dist.destroy_process_group()
+
+
 def measure(name: str, n: int) -> None:
     """One row, of the slowest rank; runs on all of them."""
     torch.set_num_threads(1)
@@ -117,8 +147,10 @@ def main() -> None:
     for name in numbers or TABLES:
         n = numbers.get(name, 0) or TABLES[name]
         print(f"\n{name}, {n:,} points ({machine()}, {time.strftime('%Y-%m-%d')})\n")
-        print("| ranks | processor s | peak memory | sent by a rank | of these | answer |")
-        print("| --- | --- | --- | --- | --- | --- |", flush=True)
+        heads = ["ranks", "processor s", "peak memory", "sent by a rank", "of these", "answer"]
+        if name == "memory":
+            heads = ["ranks", "solve: bytes a point", "what stays", "with the gradient", "answer"]
+        print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
         for size in ranks.split(","):
             command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", size]
             command = [sys.executable, *command, __file__, "one", name, str(n)]
@@ -127,6 +159,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
-        measure(sys.argv[2], int(sys.argv[3]))
+        name, count = sys.argv[2], int(sys.argv[3])
+        memory(count) if name == "memory" else measure(name, count)
     else:
         main()

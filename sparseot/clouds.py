@@ -129,7 +129,7 @@ def meet(x: Tensor, y: Tensor | None) -> bool:
 def check_weights(name: str, a: Tensor | None, x: Tensor, points: str) -> Tensor:
     """Weights of the cloud ``x``, of shape ``x.shape[:-1]``; uniform where ``a`` is None."""
     if a is None:
-        return x.new_full(x.shape[:-1], 1 / x.shape[-2])
+        return x.new_full((), 1 / x.shape[-2]).expand(x.shape[:-1])  # one number in memory
     wanted = str(tuple(x.shape[:-1]))
     if not isinstance(a, Tensor):
         raise bad_input(name, type(a).__name__, "a tensor or an array", kind=TypeError)

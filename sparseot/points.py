@@ -108,6 +108,11 @@ class Points:
         """The first points of one cloud, as a batch of one, with their graph."""
         return Points(self.positions[k : k + 1, :size], self.weights[k : k + 1, :size])
 
+    @property
+    def held(self) -> Points:
+        """The cloud as it is in memory."""
+        return self
+
     def equals(self, other: Points) -> bool:
         """Whether these are the same numbers."""
         pairs = ((self.positions, other.positions), (self.weights, other.weights))

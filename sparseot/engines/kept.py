@@ -284,9 +284,12 @@ class TileLoops(ABC):
 
     def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
         """Those tiles that are to be kept."""
-        short = torch.int32 if len(keep) < 2**31 else torch.int64
-        before = torch.cat((keep.new_zeros(1), keep)).cumsum(0, dtype=short)
-        return TileRows(before[tiles.starts].long(), tiles.blocks.masked_select(keep))
+        starts = torch.zeros_like(tiles.starts)
+        for first in range(0, len(keep), PIECE):  # numbers of all tiles take more than the tiles
+            before = keep[first : first + PIECE].cumsum(0)
+            places = (tiles.starts - first).clamp_(0, len(before))
+            starts += torch.cat((before.new_zeros(1), before))[places]
+        return TileRows(starts, tiles.blocks.masked_select(keep))
 
     def above(
         self, tiles: TileRows, peaks: Tensor, sums: Tensor, within: tuple[float, float], bar: float

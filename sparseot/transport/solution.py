@@ -130,6 +130,10 @@ class Solver(ABC):
         """Raises ValueError where a problem is beyond this solver."""
         return
 
+    def keeps(self, problem: Problem) -> bool:
+        """Whether a problem is solved over kept pairs."""
+        return False
+
     @abstractmethod
     def solve(self, problem: Problem, start: Potentials | None = None) -> Solution:
         """The potentials of a batch, from those of an earlier solution if there is one."""

@@ -122,17 +122,22 @@ def solve_sample(
         b: Any,
         init: Init = None,
         solver: Sinkhorn = how,
-        spreads: tuple[Spread, Spread] | None = None,
+        spreads: dict[str, Spread] | None = None,
     ) -> Transport:
         with deferred(signals=spreads is None):  # all ranks would have to hear of it
             found = solve_clouds(x, y, a, b, blur=blur, solver=solver, init=init, **common)
             say_what_failed(found[0])
-            return Transport(*found, how, spreads)
+            if spreads is None:
+                return Transport(*found, how)
+            from .derivatives.owned import bring  # here, for a light import of the library
+
+            bring(found[0], [spreads.get(name) for name in "xyab"])
+            return Transport(*found, how, (spreads["x"], spreads["y"]))
 
     def shared(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Transport:
         solver = cast(Sinkhorn, how.on(SharedRows(how.engine, ranks)))
         start = cast("Init", init)
-        return solve(**whole, init=start, solver=solver, spreads=(spreads["x"], spreads["y"]))
+        return solve(**whole, init=start, solver=solver, spreads=spreads)
 
     clouds = {"x": x, "y": y, "a": a, "b": b}
     if (group := group_of(group, *clouds.values())) is not None:
@@ -206,17 +211,25 @@ def solve_points(
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
     engine, told = choose_engine(solver.engine, cost, source.positions, target.positions)
-    plain = outside(lambda: (source.copy(), target.copy()), source.positions)
+    ours = isinstance(
+        engine, SharedRows
+    )  # ranks have put the clouds together: nobody else has them
+    plain = outside(lambda: (source.copy(ours), target.copy(ours)), source.positions)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told, named=named)
     problem = _over_few(problem, solver, debias)
     share = solver.rounding(problem)
     if outside(lambda: lacks_digits(*plain, p, blur, share, beyond), source.positions):
         new = dtype != torch.float64
-        source, target = source.double(), target.double()
-        if penalty.imposed:
-            target = of_mass(target, source)
-        plain = outside(lambda: (source.copy(new), target.copy(new)), source.positions)
+        if ours and new and solver.keeps(problem):
+            from .pruned.narrow import narrow  # here, for a light import of the library
+
+            source, target, plain = narrow(source, target, penalty.imposed)
+        else:
+            source, target = source.double(), target.double()
+            if penalty.imposed:
+                target = of_mass(target, source)
+            plain = outside(lambda: (source.copy(new), target.copy(new)), source.positions)
         problem = problem.of(*plain)
     outside(lambda: solver.check(problem), source.positions)
     cost = problem.cost

@@ -171,7 +171,7 @@ class SharedTiles(TileLoops):
         del turned  # lists are long
         parts = self.ranks.sent(numbers, going, coming, "tiles").split(coming)
         del numbers
-        return self._share(TileRows.of(mine.sum(0), _merged(list(parts), mine)), rows)
+        return self._share(TileRows.of(mine.sum(0), _merged(list(parts), mine)), rows, ours=True)
 
     def whole(self, tiles: TileRows) -> TileRows:
         if not isinstance(tiles, _Share):
@@ -190,24 +190,30 @@ class SharedTiles(TileLoops):
         turned, places = self.inner.transpose(rows, len(rows.halo))
         ranges = pairwise(_places(cols.coming))
         theirs = [(cols.blocks >= first) & (cols.blocks < last) for first, last in ranges]
-        going = [marks[1][some].view(torch.uint8) for some in theirs]
+        going = [marks[1].masked_select(some).view(torch.uint8) for some in theirs]
         told = torch.cat(self.ranks.exchange(going, "marks")).view(torch.bool)
         keep, kept = marks[0].clone(), torch.empty_like(marks[1])
         unite(keep, told, places)
         answers = _cut(told.view(torch.uint8), turned.starts[_places(rows.coming)].tolist())
         for some, answer in zip(theirs, self.ranks.exchange(answers, "marks"), strict=True):
-            kept[some] = answer.view(torch.bool)
+            kept.masked_scatter_(some, answer.view(torch.bool))  # an index takes eight bytes a tile
         return keep, kept
 
     def only(self, tiles: TileRows, keep: Tensor) -> TileRows:
         share = _shared(tiles)
-        found = super().only(share, keep)
-        return self._share(TileRows(found.starts, share.halo.int()[found.blocks]), share.ends)
+        share.held.clear()
+        found, halo = super().only(share, keep), share.halo.int()
+        for some in found.blocks.split(PIECE):
+            some.copy_(halo[some])
+        return self._share(found, share.ends, ours=True)
 
     # --- exchanges ---
 
-    def _share(self, tiles: TileRows, ends: list[int]) -> _Share:
-        """The tiles of rows here, whose columns have numbers of all; between these ends each rank has its own."""
+    def _share(self, tiles: TileRows, ends: list[int], ours: bool = False) -> _Share:
+        """The tiles of rows here, whose columns have numbers of all; between these ends each rank has its own.
+
+        ``ours`` says that nobody else has the list, which is renumbered where it is.
+        """
         met = torch.zeros(ends[-1], dtype=torch.bool, device=tiles.blocks.device)
         for some in tiles.blocks.split(PIECE):
             met[some] = True
@@ -217,7 +223,7 @@ class SharedTiles(TileLoops):
         going = [len(some) for some in wanted]
         asked = torch.cat(wanted) - ends[self.ranks.rank]
         count = sum(self.ranks.told(len(tiles)))
-        blocks = torch.empty_like(tiles.blocks)
+        blocks = tiles.blocks if ours else torch.empty_like(tiles.blocks)
         for some, new in zip(tiles.blocks.split(PIECE), blocks.split(PIECE), strict=True):
             new.copy_(places[some])
         return _Share(tiles.starts, blocks, ends, halo, coming, asked, going, count)

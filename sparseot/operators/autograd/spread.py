@@ -36,7 +36,8 @@ class Spread:
         self, ranks: Ranks, counts: list[int], mesh: Any = None, moving: bool = False
     ) -> None:
         self.ranks, self.counts, self.mesh, self.moving = ranks, counts, mesh, moving
-        ends = [0, *accumulate(counts)]
+        self.local = torch.empty(0)  # the rows of this rank as they came, with their graph
+        self.ends = ends = [0, *accumulate(counts)]
         self.mine, self.total = slice(ends[ranks.rank], ends[ranks.rank + 1]), ends[-1]
 
     def whole(self, name: str, array: Array) -> Array:
@@ -61,6 +62,20 @@ class Spread:
         if not isinstance(array, Tensor):
             return array[(slice(None),) * axis + (self.mine,)]
         return self.shown(_Own.apply(array, self, axis))
+
+    def home(self, found: Tensor, numbers: Tensor) -> Tensor:
+        """What ranks found for some rows of all, ``(k, ...)``, put where they are: the rows of this rank.
+
+        ``numbers`` ``(k,)`` say which rows; each is found by one rank.
+        """
+        numbers, order = numbers.sort()
+        places = torch.searchsorted(numbers, numbers.new_tensor(self.ends)).diff().tolist()
+        exchange = self.ranks.exchange
+        told = torch.cat(exchange([*numbers.int().split(places)], "numbers of rows"))
+        parts = torch.cat(exchange([*found[order].split(places)], "gradients"))
+        mine = parts.new_empty(self.mine.stop - self.mine.start, *parts.shape[1:])
+        mine[told.long() - self.mine.start] = parts
+        return mine
 
     def like_all(self, mine: Tensor) -> Tensor:
         """The rows of this rank; with a graph where those of others have one: all go through it."""
@@ -146,7 +161,8 @@ def put_together(
     whole: dict[str, Tensor | None] = dict.fromkeys(given)
     for name, t in given.items():
         if t is not None:
-            whole[name] = _Whole.apply(spreads[name].like_all(t), spreads[name], 0)
+            spreads[name].local = spreads[name].like_all(t)
+            whole[name] = _Whole.apply(spreads[name].local, spreads[name], 0)
     return whole, spreads
 
 

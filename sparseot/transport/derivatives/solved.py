@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ from .attach import attach, attached_value
 from .curvatures import Curvatures
 from .envelope import without_second
 
+if TYPE_CHECKING:
+    from .owned import Brought
+
 __all__ = ["Answer", "Solved", "divergence"]
 
 
@@ -38,9 +42,15 @@ class Solved:
     solution: Solution
     given: tuple[Points, Points]
     came: Moved | None = None
+    brought: Brought | None = None  # by this rank, where ranks share kept pairs
 
     def __post_init__(self) -> None:
-        self.watch = Watch(*(t for c in self.given for t in (c.positions, c.weights)))
+        self.watch = Watch(*self.tensors)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Points and weights as they came."""
+        return [t for cloud in self.given for c in (cloud.held,) for t in (c.positions, c.weights)]
 
     def moving(self, wrt: str) -> Tensor:
         """What the caller gave of x, y, a or b, ``(B, N, D)`` or ``(B, N)``: positions as they came."""
@@ -61,6 +71,11 @@ class Solved:
     @own_settings
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
+        if self.brought is not None and self._wanted:
+            from .owned import Owned, owned_value  # here, for a light import of the library
+
+            parts = self.live, self.solution, self.numbers, self.curvatures, self.brought
+            return owned_value(Owned(*parts))
         value = self.numbers if self.solution.reports else None
         return attached_value(self.live, self.solution, value, self.curvatures)
 
@@ -107,10 +122,13 @@ class Solved:
     @property
     def live(self) -> Problem:
         """The problem of the clouds as they came, where derivatives are to reach them."""
-        tensors = [t for c in self.given for t in (c.positions, c.weights)]
-        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        inside = not all(map(is_plain, tensors))
-        return self.problem.of(*self.given) if wanted or inside else self.problem
+        inside = not all(map(is_plain, self.tensors))
+        return self.problem.of(*self.given) if self._wanted or inside else self.problem
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether derivatives are to reach the clouds as they came."""
+        return torch.is_grad_enabled() and any(t.requires_grad for t in self.tensors)
 
 
 def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
@@ -164,7 +182,10 @@ class Answer:
         if not first.solution.reports:  # frozen potentials have no second derivative
             live = live.of(without_second(live.source), without_second(live.target))
         value = divergence([part.value for part in self.solved], live)
-        clouds = [t for c in first.given for t in (c.positions, c.weights)]
+        if first.brought is None:
+            clouds = first.tensors
+        else:
+            clouds = [t for t in first.brought.leaves if t is not None]
         return self._shown(of_unchanged(value.to(self._dtype), *clouds))
 
     @property

@@ -127,7 +127,7 @@ class Carried(NamedTuple):
 def whole_cells(cloud: Points, cut: dict[Hashable, Cells], ranks: Ranks | None = None) -> Cells:
     """The points of a cloud, in blocks that other problems, or other weights of these points, have cut."""
     if id(cloud) not in cut:
-        x, weights = cloud.positions[0], cloud.weights[0]
+        x, weights = cloud.held.positions[0], cloud.weights[0]
         support = x.data_ptr(), x.shape, x.stride()
         if support in cut:
             cut[id(cloud)] = cut[support].weighing(weights)

@@ -40,8 +40,8 @@ class KeptPairs(PlanPairs):
         """The pairs that turned out to hold something, for sums in that precision."""
         for check in self.checks:
             check.forget()
+            check.recast(dtype)  # which lets go of what loops read
             check.trim()
-            check.recast(dtype)
         return self
 
     @property
@@ -51,6 +51,14 @@ class KeptPairs(PlanPairs):
 
     def reductions(self) -> Reductions:
         return _KeptReductions(self.checks, self.side)
+
+    def own_sum(self, kernel: Radial, v: Tensor, row: Tensor, col: Tensor) -> Tensor:
+        """``sum_j exp((row_i + col_j) / eps) k(x_i, y_j) v_j`` of the rows of one item that are here, ``(n, R)``.
+
+        ``row`` ``(n,)``, ``col`` ``(m,)`` and ``v`` ``(m, R)`` are of the points here, in the order of the blocks.
+        """
+        (check,) = self.checks
+        return _own_sum(check, self.side, kernel, v, row, col)
 
     @property
     def tiles(self) -> tuple[BlockCloud, BlockCloud, TileRows]:
@@ -101,7 +109,6 @@ class _KeptReductions(Reductions):
     ) -> Tensor:
         """For the Gibbs kernel times powers of the distance, with both scalings."""
         assert row is not None and col is not None and isinstance(kernel, Radial)
-        assert not kernel.offset
         found = []
         for k, check in enumerate(self.checks):
             here, there = check.clouds[self.side], check.clouds[1 - self.side]
@@ -110,16 +117,24 @@ class _KeptReductions(Reductions):
                 for log, cloud in ((row, here), (col, there))
             )
             values = there.own(v[k].detach())
-            if any(term.power < 0 for term in kernel.terms):  # differences of large numbers follow
-                check = _recast(check, torch.float64)
-            first, *rest = (
-                check.products(self.side, rows, cols, values, term.power).mul_(term.factor)
-                for term in kernel.terms
-            )
-            check.forget()  # scalings are new each time
+            mine = _own_sum(check, self.side, kernel, values, rows, cols)
             del rows, cols, values
-            found.append(here.whole(sum(rest, first)))
+            found.append(here.whole(mine))
         return (found[0][None] if len(found) == 1 else torch.stack(found)).to(v.dtype)
+
+
+def _own_sum(
+    check: PrunedSoftmins, side: int, kernel: Radial, v: Tensor, row: Tensor, col: Tensor
+) -> Tensor:
+    """The sum for the rows of that side that are here."""
+    assert not kernel.offset
+    if any(term.power < 0 for term in kernel.terms):  # differences of large numbers follow
+        check = _recast(check, torch.float64)
+    first, *rest = (
+        check.products(side, row, col, v, term.power).mul_(term.factor) for term in kernel.terms
+    )
+    check.forget()  # scalings are new each time
+    return sum(rest, first)
 
 
 def _recast(check: PrunedSoftmins, dtype: torch.dtype) -> PrunedSoftmins:

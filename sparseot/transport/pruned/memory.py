@@ -11,7 +11,7 @@ from ...errors import bad_input
 __all__ = ["check_memory", "give_back"]
 
 POINT, COORDINATE, TILE = 100, 100, 64  # bytes, measured: blocks, frames, and lists of tiles
-WHOLE = 0.6  # of what a point takes, that each rank of a group has of all points
+WHOLE = 0.15  # of what a point takes, that each rank of a group has of all points
 MANY = 1 << 17  # points, or tiles, whose vectors are worth a walk through the heap
 
 

@@ -48,7 +48,9 @@ class Tiles:
 
     def only(self, marks: tuple[Tensor, Tensor]) -> Tiles:
         """Those that are marked from the rows or from the columns, by truth values in the order of each."""
+        give_back(len(marks[0]))  # what sums and lists before have left lies where new lists will
         keep = self.loops.either(self.sides, marks)
+        give_back(len(marks[0]))
         rows, cols = (self.loops.only(*both) for both in zip(self.sides, keep, strict=True))
         del keep
         give_back(len(rows))

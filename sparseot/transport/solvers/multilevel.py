@@ -22,7 +22,7 @@ from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..pruned.clouds import BlockCloud
 from ..pruned.coarse import Carried, Cells, whole_cells
-from ..pruned.memory import check_memory
+from ..pruned.memory import check_memory, give_back
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
 from ..solution import Level
@@ -154,6 +154,7 @@ class Multilevel:
         if side == 1:
             return guess
         X, Y = new.blocks, there.blocks
+        give_back(X.n)
         softmins = self._softmins((X, Y), eps, COARSE, torch.float32)
         return X.whole(softmins.step(0, X.own(guess), Y.own(other)).value)
 
@@ -249,6 +250,7 @@ class Multilevel:
             sweeps += found.sweeps
             exact, rounding = softmins.checking()
             softmins.rest()
+            give_back(self.blocks[0].n)
             checked, omitted = check(exact, found, sweeps)
             checked = replace(checked, error=checked.error + rounding)
             self.stopped |= found.interrupted
@@ -275,7 +277,7 @@ class Multilevel:
         """The softmins over all pairs of cells, where there are few."""
         if not self.compiled or math.prod(len(c.points) for c in cells) > STORED_PAIRS:
             return None
-        source, target = ((c.points, c.weights) for c in cells)
+        source, target = ((c.points.double(), c.weights) for c in cells)
         return StoredSoftmins(self.cost, penalty, eps, source, target)
 
     def _softmins(

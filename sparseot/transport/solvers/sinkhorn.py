@@ -153,7 +153,9 @@ class Sinkhorn(Solver):
 
         def all_of(name: str, size: int) -> Tensor:
             found = [getattr(end, name) for end in ends]
-            return padded(found, size).to(problem.source.positions)
+            alone = why is None and len(found) == 1  # made anew for this result, and long
+            together = found[0][None] if alone else padded(found, size)
+            return together.to(problem.source.weights)
 
         f, g = all_of("f", n), all_of("g", m)
         f_prev = f if all(end.f_prev is end.f for end in ends) else all_of("f_prev", n)
@@ -255,6 +257,9 @@ class Sinkhorn(Solver):
                 "Below, rounding alone changes the plan: take a larger blur, or sort out outliers."
             )
             raise bad_input("blur", f"{problem.blur:g}", wanted, fix)
+
+    def keeps(self, problem: Problem) -> bool:
+        return self.all_pairs(problem) is None
 
     def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""

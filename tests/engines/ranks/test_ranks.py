@@ -25,7 +25,7 @@ from tests.references import processes
 
 MODULES = ",".join(
     [
-        *(f"tests.engines.ranks.{name}" for name in ("losses", "results", "angles")),
+        *(f"tests.engines.ranks.{name}" for name in ("losses", "results", "owned", "angles")),
         "tests.graphs.ranks.search",
     ]
 )

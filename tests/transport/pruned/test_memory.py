@@ -85,9 +85,9 @@ def test_ranks_are_asked_for_what_each_has_of_all_points_too():
     """Many ranks do not make the clouds themselves smaller; tiles are of one rank as they are told."""
     alone = 1000 * (memory.POINT + 3 * memory.COORDINATE)
     memory.check_memory(alone, 1000, 3)
-    memory.check_memory(0.81 * alone, 1000, 3, ranks=2)
-    for ranks in (2, 1000):
+    for ranks, share in ((2, 0.575), (1000, 0.15085)):
+        memory.check_memory(1.001 * share * alone, 1000, 3, ranks=ranks)
         with pytest.raises(ValueError, match="for 1,000 points"):
-            memory.check_memory(0.59 * alone, 1000, 3, ranks=ranks)
+            memory.check_memory(0.999 * share * alone, 1000, 3, ranks=ranks)
     with pytest.raises(ValueError, match="9,000 pairs of blocks"):
-        memory.check_memory(0.81 * alone, 1000, 3, ranks=2, tiles=9000)
+        memory.check_memory(0.58 * alone, 1000, 3, ranks=2, tiles=9000)
