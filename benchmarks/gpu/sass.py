@@ -97,7 +97,7 @@ class Compiled:
     def atomics(self) -> int:
         """Instructions that add to memory in the order in which they come; REDUX stays in a warp."""
         names = (_name(text) for _, text in self.code)
-        return sum(name.startswith(("ATOM", "RED.")) for name in names)
+        return sum(re.match(r"ATOM|RED(?!UX)", name) is not None for name in names)
 
     @cached_property
     def _nested(self) -> list[tuple[bool, list[str]]]:

@@ -31,6 +31,13 @@ class ArcFunction(Opaque):
     def __init__(self, p: int) -> None:
         super().__init__(_half_squares if p == 2 else _angles)
 
+    def __repr__(self) -> str:
+        return f"ArcFunction({self.ground.p})"
+
+    def scaled(self, factor: float) -> Opaque:
+        """A multiple, of which kept pairs know nothing."""
+        return Opaque(lambda x, y: self.function(x, y) * factor, self.clouds)
+
     @property
     def ground(self) -> Arc:
         """The same for kept pairs."""
@@ -128,8 +135,9 @@ class Arc(GroundCost):
         return mass * (stretch * math.sqrt(max(square / mass, 0.0))) ** self.p / self.p
 
     def settled(self, points: Tensor) -> Tensor:
-        """Means of points that are near each other, back on the sphere."""
-        return points / points.norm(dim=-1, keepdim=True)
+        """Means of points that are near each other, back on the sphere; and points that were rounded."""
+        norms = points.norm(dim=-1, keepdim=True)
+        return points / norms.where(norms > 0, 1.0)
 
 
 ONE, COST, SLOPE, BEND, SQUARE = 0, 1, -1, -2, -3

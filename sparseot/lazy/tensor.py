@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..engines.openmp import own_settings
 from ..engines.trees.base import TreeEngine
@@ -210,10 +211,9 @@ class LazyTensor(Systems):
             raise bad_input("v", f"shape {tuple(v.shape)}", wanted, "Its length is that of j.")
         here = self._of(self.tree)
         here.frame = replace(here.frame, of_numpy=False)
-        if not block.shape[-1]:
-            return like(here.sum(-2)[..., :0], v)
-        columns = LazyTensor(as_tensor(block, self.frame.like, "v")[..., None, :, :])
-        found = (here * columns).sum(-2)
+        count, columns = block.shape[-1], as_tensor(block, self.frame.like, "v")
+        columns = columns if count else pad(columns, (0, 1))
+        found = (here * LazyTensor(columns[..., None, :, :])).sum(-2)[..., :count]
         return like(found[..., 0] if v.ndim == 1 else found, v)
 
     def __rmatmul__(self, v: Array) -> Array:

@@ -139,8 +139,6 @@ def _of_array(x: Array, axis: int | None) -> tuple[Expr, Frame]:
         fix = "Take .real and .imag as two variables."
         raise bad_input("LazyTensor", f"dtype {x.dtype}", "real numbers", fix, TypeError)
     (tensor,) = at_least_single(tensor_of(x, "LazyTensor"))
-    if tensor.is_meta:
-        raise bad_input("LazyTensor", "a tensor on meta", "one that has numbers", kind=TypeError)
     if tensor.layout != torch.strided:
         fix = "x.to_dense() makes one."
         raise bad_input("LazyTensor", f"{tensor.layout}", "a dense tensor", fix, TypeError)

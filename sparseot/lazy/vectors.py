@@ -106,11 +106,12 @@ class Vectors(Operations):
 
     def extract(self, i: int, d: int) -> Self:
         """The ``d`` coordinates from ``i`` on."""
-        plain = is_whole(i) and is_whole(d)
+        if plain := is_whole(i) and is_whole(d):
+            i, d = int(i), int(d)  # NumPy's short ones overflow
         if not plain or i < 0 or d < 1 or i + d > self.tree.dim:
             got = f"coordinates {i!r} to {i + d if plain else '?'!s}"
             raise bad_input("[...]", got, f"some of 0 to {self.tree.dim}", kind=IndexError)
-        return self._of(extract(self.tree, int(i), int(d)))
+        return self._of(extract(self.tree, i, d))
 
     def __getitem__(self, key: Any) -> Self:
         """Coordinates: ``x[k]``, ``x[k:l]``, or the same after ``..., :, :``."""
@@ -124,6 +125,7 @@ class Vectors(Operations):
             start, stop, _ = key.indices(dim)
             return self.extract(start, stop - start)
         if is_whole(key):
+            key = int(key)
             return self.elem(key + dim if key < 0 else key)
         raise bad_input("[...]", repr(key), "an integer, or a slice of step one", kind=IndexError)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..engines.base import Engine
 from ..engines.choose import ENGINES
 from ..engines.openmp import own_settings
-from ..engines.ranks.group import Ranks
+from ..engines.ranks.group import Ranks, alive, weak
 from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input, warn_user
 from ..formulas import Energy, Gaussian, Laplacian, Opaque, Radial, as_cost, ground_cost, is_object
@@ -132,7 +132,7 @@ class SamplesLoss(torch.nn.Module):
         AveragedAnnealing(scaling, diameter), ground_cost(p)  # these check their arguments
         self.loss, self.p, self.blur, self.reach, self.diameter = loss, p, blur, reach, diameter
         self.scaling, self.debias, self.potentials, self.tol = scaling, debias, potentials, tol
-        self._ranks = None if group is None else Ranks(group, "SamplesLoss")
+        self.group = group
         parts = [part for part in (cost, kernel) if not is_object(part)]
         learned = [part for part in parts if isinstance(part, torch.nn.Module)]
         if learned:
@@ -147,7 +147,11 @@ class SamplesLoss(torch.nn.Module):
     @property
     def group(self) -> Any:
         """The processes whose rows are put together; None where there are none."""
-        return self._ranks and self._ranks.group
+        return alive(self._group, "SamplesLoss")
+
+    @group.setter
+    def group(self, group: Any) -> None:
+        self._group = weak(group)
 
     @one_operator(lambda loss, *args, **batch: loss._empty(*args, **batch), reads=("potentials",))
     @own_settings

@@ -163,10 +163,11 @@ class Problem:
 
     def cost_matrix(self, x: Tensor, y: Tensor) -> Tensor:
         """Costs ``(B, N, M)`` of small blocks of points."""
-        if isinstance(self.cost, Opaque):
-            return self.cost(x, y)
-        assert isinstance(self.cost, GroundCost)
-        items = [self.cost.polynomial(squares(*pair)) for pair in zip(x, y, strict=True)]
+        cost = self.cost_everywhere
+        if isinstance(cost, Opaque):
+            return cost(x, y)
+        assert isinstance(cost, GroundCost)
+        items = [cost.polynomial(squares(*pair)) for pair in zip(x, y, strict=True)]
         return torch.stack(items)
 
 

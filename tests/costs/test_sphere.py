@@ -173,3 +173,32 @@ def test_what_is_refused():
     found = so.solve_sample(x, y, blur=0.3, cost=costs.Geodesic(), solver=so.Sinkhorn(**KEPT))
     with pytest.raises(ValueError, match="which moves points"):
         found.gradient_error()
+
+
+@pytest.mark.parametrize(
+    ("p", "blur", "spread"), [(1, 0.02, 0.003), (2, 0.1, 0.003), (2, 0.03, 0.01)]
+)
+def test_of_opposite_caps_in_single_precision(p, blur, spread):
+    """Whose unit vectors have lengths that are rounded: what a chord lacks of a diameter is not found from its square."""
+    generator = torch.Generator().manual_seed(0)
+    pole = torch.tensor([0.0, 0.0, 1.0])
+    x, y, v = (torch.randn(n, 3, generator=generator) for n in (90, 70, 90))
+    x, y = pole + spread * x, spread * y - pole
+    found = []
+    for dtype, tol, pairs in ((torch.float32, 1e-4, KEPT), (torch.float64, 1e-10, ALL)):
+        solver = so.Sinkhorn(tol=tol, max_sweeps=20_000, **pairs)
+        clouds = x.to(dtype), y.to(dtype)
+        result = so.solve_sample(*clouds, blur=blur, p=p, cost=costs.Geodesic(), solver=solver)
+        found.append((result.hvp(v.to(dtype)).double(), result.plan.double(), result))
+    (product, plan, kept), (wanted, exact, _) = found
+    assert (product - wanted).norm() <= 1e-3 * wanted.norm()
+    assert (plan - exact).abs().sum() <= 2e-3
+    sparse = torch.from_numpy(kept.sparse_plan(mass=1 - 1e-6).toarray()).double()
+    assert (sparse - exact).abs().sum() <= 2e-3
+
+
+def test_multiples_are_multiples():
+    x, y = (torch.nn.functional.normalize(t, dim=1) for t in drawn(1)[:2])
+    for p in (1, 2):
+        cost = costs.Geodesic().formula(p)
+        torch.testing.assert_close(cost.scaled(10.0)(x[None], y[None]), 10 * cost(x[None], y[None]))

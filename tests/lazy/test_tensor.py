@@ -201,7 +201,6 @@ REFUSED = {
     "weights": (lambda: LazyTensor(A).weightedsqnorm(B3[..., :2]), "1, 3 or 9 numbers"),
     "one_hot": (lambda: LazyTensor(A).one_hot(3), "one number, and a positive integer"),
     "sparse": (lambda: LazyTensor(A.to_sparse()), r"torch.sparse_coo, wanted a dense tensor. x.to_dense\(\)"),
-    "no numbers": (lambda: LazyTensor(A.to("meta")), "on meta, wanted one that has numbers"),
     "a masked array": (lambda: LazyTensor(np.ma.masked_array(A.numpy(), A.numpy() > 0.5)), "an array without a mask"),
     "least of none": (lambda: (LazyTensor(A) | LazyTensor(B3[:, :0])).argmin(1), "min_argmin: got no points to reduce over"),
     "a truth value": (lambda: LazyTensor(A) * True, "got True, wanted real numbers"),
@@ -234,6 +233,20 @@ def test_products_with_no_vector_at_all():
     assert ((x | y).T @ torch.ones(5, 0)).shape == (7, 0)
     batches = LazyTensor(torch.ones(2, 5, 1, 3)) | LazyTensor(torch.ones(1, 7, 3))
     assert (batches @ torch.ones(7, 0)).shape == (2, 5, 0)
+    v = torch.ones(3, 7, 0, requires_grad=True)
+    product = (x | y) @ v
+    assert product.shape == (3, 5, 0)
+    (slope,) = torch.autograd.grad(product.sum(), v)
+    assert slope.shape == v.shape
+    with pytest.raises((TypeError, ValueError), match="real numbers"):
+        (x | y) @ torch.ones(7, 0, dtype=torch.complex64)
+
+
+def test_short_integers_do_not_overflow():
+    x = LazyTensor(torch.rand(3, 1, 250))
+    assert x[np.int8(-1)].shape == x[-1].shape
+    with pytest.raises(IndexError, match="coordinates 200 to 300"):
+        x.extract(np.uint8(200), np.uint8(100))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...errors import bad_input
 
-__all__ = ["Ranks", "traffic"]
+__all__ = ["Ranks", "alive", "traffic", "weak"]
 
 DONE, FAILED = -1, -2  # told in the place of a number of rows
 NUMBERS = 3  # told beside it, at most
@@ -47,6 +47,24 @@ def traffic() -> Iterator[Counter[str]]:
         _counters.remove(counter)
 
 
+def weak(group: Any) -> Any:
+    """What stands for a group of processes without keeping it alive; anything else as it is."""
+    kind = getattr(torch.distributed, "ProcessGroup", ())
+    return weakref.ref(group) if isinstance(group, kind) else group
+
+
+def alive(held: Any, what: str) -> Any:
+    """What :func:`weak` was told, unless that was destroyed."""
+    if not isinstance(held, weakref.ref):
+        return held
+    found = held()
+    if found is None or not torch.distributed.is_initialized():
+        fix = "Take what you need of a result before torch.distributed.destroy_process_group()."
+        got, wanted = "one that was destroyed", "one that is alive"
+        raise bad_input(f"{what}: group", got, wanted, fix, RuntimeError)
+    return found
+
+
 class Ranks:
     """The processes of a group of ``torch.distributed``, seen from one of them.
 
@@ -60,7 +78,7 @@ class Ranks:
 
     def __init__(self, group: Any, what: str) -> None:
         # Weakly, for its threads end with it: a result would keep them until Python ends, where they may crash it.
-        self._group, self.what = weakref.ref(_checked(group)), what
+        self._group, self.what = weak(_checked(group)), what
         self.lost = False  # the others
         distributed = torch.distributed
         self.rank, self.size = distributed.get_rank(group), distributed.get_world_size(group)
@@ -70,17 +88,7 @@ class Ranks:
     @property
     def group(self) -> Any:
         """The group, until it is destroyed."""
-        found = self._group()
-        if found is None or not torch.distributed.is_initialized():
-            fix = "Take what you need of a result before torch.distributed.destroy_process_group()."
-            raise bad_input(
-                f"{self.what}: group",
-                "one that was destroyed",
-                "one that is alive",
-                fix,
-                RuntimeError,
-            )
-        return found
+        return alive(self._group, self.what)
 
     def part(self, count: int) -> slice:
         """The share of this rank in so many rows."""

@@ -83,7 +83,7 @@ class Compiled(TreeEngine):
         found, _ = self._rows(with_one, tensors, ranges, -torch.inf)
         top, mass, sums = found[..., :1], found[..., 1:2], found[..., 2:]
         mass = mass.where(~(mass < 0), 0)  # rows that met no column; NaN stays
-        return top + mass.log(), (sums / mass).where(mass > 0, 0)
+        return top + mass.log(), (sums / mass).where(mass != 0, 0)  # NaN stays
 
     def least(
         self, reduction: Reduction, tensors: Sequence[Tensor], ranges: Ranges | None

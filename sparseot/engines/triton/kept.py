@@ -92,11 +92,11 @@ class TritonLoops(TorchLoops):
             "R": width, "PEAKS": peaks is not None,
         }  # fmt: skip
 
-        def run(shape: Shape) -> Callable[[], None]:
+        def run(shape: Shape, some: Tensor) -> Callable[[], None]:
             return lambda: launches.launch(
-                kept_kernels.kept_sums, (len(out), groups), shape.warps,
+                kept_kernels.kept_sums, (len(some), groups), shape.warps,
                 out, peaks, x.contiguous(), y.contiguous(), row, col, v, records,
-                tiles.starts, tiles.blocks, order, least, groups, REAL=launches.real(x.dtype), **switches,
+                tiles.starts, tiles.blocks, some, least, groups, REAL=launches.real(x.dtype), **switches,
             )  # fmt: skip
 
         if len(out):
@@ -104,8 +104,9 @@ class TritonLoops(TorchLoops):
             shape = shapes[0]
             if len(tiles) >= tuning.ENOUGH_TILES:
                 kind = "kept_sums", *switches.values(), str(x.dtype)
-                shape = tuning.CHOICES.best(kind, shapes, run, x.device)
-            run(shape)()
+                part = order[:: -(-len(tiles) // tuning.ENOUGH_TILES)].contiguous()
+                shape = tuning.CHOICES.best(kind, shapes, lambda one: run(one, part), x.device)
+            run(shape, order)()
         return out
 
     def _records(self, tiles: TileRows, rows: Blocks, cols: Blocks) -> tuple[Tensor, Tensor]:

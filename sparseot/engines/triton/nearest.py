@@ -14,7 +14,6 @@ __all__ = ["FAR", "nearest"]
 
 FAR = 1e18  # where short blocks are filled up: coordinates are below 1e12
 ROWS, COLUMNS, SLOTS = 16, 64, 16  # of a tile, and for each row at least
-TIMED = 1 << 14  # queries, or more, that stand for all while tiles are timed
 
 
 def nearest(x: Tensor, y: Tensor, width: int) -> Tensor:
@@ -29,10 +28,10 @@ def nearest(x: Tensor, y: Tensor, width: int) -> Tensor:
     shapes = candidates(slots)
     shape = shapes[0]
     if len(x) * len(y) >= tuning.ENOUGH:
-        few = x[:: max(1, len(x) // max(TIMED, tuning.ENOUGH // len(y)))]
+        _, high, wide = tuning.strides(1, len(x), len(y), tuning.TRIED)
         kind = "nearest", x.shape[1], slots, str(x.dtype)
         shape = tuning.CHOICES.best(
-            kind, shapes, lambda one: lambda: _slots(few, y, slots, one), x.device
+            kind, shapes, lambda one: lambda: _slots(x[high], y[wide], slots, one), x.device
         )
     squares, indices = _slots(x, y, slots, shape)
     order = squares[: len(x)].topk(width, dim=1, largest=False).indices

@@ -77,7 +77,7 @@ class Tiled(Reductions):
         size = self.items, self.x.shape[1], self.y.shape[1]
         if not self.tuned or self.lists or size[0] * size[1] * size[2] < tuning.ENOUGH:
             return usual
-        items, high, wide = tuning.strides(*size, tuning.ENOUGH)
+        items, high, wide = tuning.strides(*size, tuning.TRIED)
 
         def trial(shape: Shape) -> Callable[[], object]:
             x, y = self.x[items, high], self.y[items, wide]

@@ -197,6 +197,8 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     x, y = (c.positions[k].double() for c in (problem.source, problem.target))
     a, b = (c.weights[k].double() for c in (problem.source, problem.target))
     singular = isinstance(cost, GroundCost) and cost.singular
+    if isinstance(cost, GroundCost):
+        x, y = map(cost.settled, (x, y))
     first = isinstance(cost, GroundCost) and cost.power == 1
     coincident = first and meet(x, None if problem.symmetric else y)
     if not isinstance(cost, GroundCost):

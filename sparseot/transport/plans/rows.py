@@ -73,7 +73,8 @@ class _KeptRows(PlanRows):
     def __init__(self, pairs: KeptPairs) -> None:
         check, side = pairs.checks[0], pairs.side
         X, Y = check.clouds[side].alone, check.clouds[1 - side].alone
-        self.cost, self.x, self.y = check.cost, X.points.cpu(), Y.points.cpu()
+        self.cost = check.cost
+        self.x, self.y = (check.cost.settled(cloud.points.cpu().double()) for cloud in (X, Y))
         self.here, self.there = (cloud.order.numpy(force=True) for cloud in (X, Y))
         self.places = X.inverse.numpy(force=True)
         kept = check.loops.whole(check.tiles.sides[side])

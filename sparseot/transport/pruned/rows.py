@@ -25,9 +25,10 @@ def log_sums(x: Tensor, other: BlockCloud, there: Tensor, scale: Scale) -> Tenso
     if not other.n:
         return there.new_full((len(x),), -math.inf)
     logs = there * scale.height + other.log_weights.view(-1)[: other.n]
+    x, points = (scale.cost.settled(t.double()) for t in (x, other.points))
     found, rows = logs.new_empty(len(x)), max(1, ROWS // other.n)
     for k in range(0, len(x), rows):
-        costs = scale.cost.polynomial(squares(x[k : k + rows], other.points))
+        costs = scale.cost.polynomial(squares(x[k : k + rows], points))
         exponents = costs.mul_(-scale.height).add_(logs)
         top = exponents.amax(1)
         total = exponents.sub_(top[:, None]).exp2_().sum(1)

@@ -73,7 +73,7 @@ class StoredSoftmins(Softmins):
         found = forth[: len(forth) if target else 0], back, *self.logs
         self.loops.prepare(x, y, *self.weights, *rule, CLOSED, *found)
         if isinstance(cost, GroundCost) and not known:
-            here, there = (torch.from_numpy(points).T for points in (x, y))
+            here, there = (cost.settled(torch.from_numpy(points).T) for points in (x, y))
             back[:] = cost.polynomial(squares(there, here)).numpy()
             forth[:] = back.T
 

@@ -103,6 +103,9 @@ def test_a_destroyed_group_is_gone_whatever_is_kept():
         ]
         kept += [so.KernelMatrix(kernels.Gaussian(0.3), x, group=group)]
         assert loss.group is group
+        loss.group = distributed.GroupMember.NON_GROUP_MEMBER  # as on ranks that never call it
+        assert so.SamplesLoss(group=loss.group).group is loss.group
+        loss.group = group
         held = weakref.ref(group)
         del group
     finally:

@@ -108,7 +108,7 @@ def _run(one: Pass, packing: Packing) -> tuple[Tensor, Tensor, Tensor]:
     if packing.ranges is None and items * n * m >= tuning.ENOUGH:
         kind = "formula", kernel.fn.__module__  # named by its text
         shape = tuning.CHOICES.best(
-            kind, shapes, lambda some: lambda: _launched(one, packing, some, tuning.ENOUGH // m), packing.device
+            kind, shapes, lambda some: lambda: _launched(one, packing, some, tuning.TRIED // m), packing.device
         )  # fmt: skip
     return _launched(one, packing, shape)
 

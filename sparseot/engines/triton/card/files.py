@@ -9,14 +9,15 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["digest", "folder", "written"]
+__all__ = ["digest", "first", "folder", "written"]
 
 
 def folder(name: str) -> Path:
     """A folder in ``SPARSEOT_CACHE_DIR``, or among the caches of the user."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(os.environ.get("SPARSEOT_CACHE_DIR") or Path(caches) / "sparseot") / name
 
 
@@ -30,6 +31,19 @@ def written(path: Path, text: str) -> bool:
     try:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return True
+    except (OSError, ValueError):
+        return False
+    return _put(path, text, os.replace)
+
+
+def first(path: Path, text: str) -> bool:
+    """Writes a file that is not there yet; False where it is, or cannot be written."""
+    return _put(path, text, os.link)
+
+
+def _put(path: Path, text: str, place: Callable[[str, Path], None]) -> bool:
+    """Writes a file of another name, and puts it there as a whole."""
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     except (OSError, ValueError):
@@ -37,9 +51,10 @@ def written(path: Path, text: str) -> bool:
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.replace(temporary, path)
+        place(temporary, path)
     except (OSError, ValueError):
+        return False
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        return False
     return True

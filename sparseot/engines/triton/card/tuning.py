@@ -3,12 +3,13 @@
 Triton's own tuner changes what kernels are launched with; here clouds are packed for a tile before any launch,
 so each candidate takes a whole sum, of a part of the points. Its clock is Triton's. What was found is a file
 among the caches of the user, for each card, version and kind, so a machine does this once; a folder that cannot
-be written costs that much in each process. Sums that are smaller take the first candidate, on every card:
-they have the same bits whatever was timed.
+be written costs that much in each process. Of processes that time at once the first to end decides for all.
+Sums that are smaller take the first candidate, on every card: they have the same bits whatever was timed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -20,14 +21,17 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 import triton
+from triton.compiler.errors import CompilationError
+from triton.runtime.errors import OutOfResources
 from triton.testing import do_bench
 
-from .files import digest, folder, written
+from .files import digest, first, folder
 
 __all__ = [
     "CHOICES",
     "ENOUGH",
     "ENOUGH_TILES",
+    "TRIED",
     "CardClock",
     "Choices",
     "Clock",
@@ -35,8 +39,11 @@ __all__ = [
     "strides",
 ]
 
-ENOUGH = 1 << 32  # pairs, below which nothing is timed, and which a candidate visits at most
-ENOUGH_TILES = 1 << 20  # of kept pairs, of which a solve takes the sums some hundred times
+ENOUGH = 1 << 32  # pairs, below which nothing is timed
+TRIED = 1 << 29  # of these, which a candidate visits at a time
+ENOUGH_TILES = (
+    1 << 20
+)  # of kept pairs, of which a solve takes the sums some hundred times; as many are tried
 WARM, REPEATED = 5, 25  # milliseconds for which a candidate runs unseen, and is timed
 Run = Callable[[], object]
 Tile = TypeVar("Tile", bound=tuple[int, ...])
@@ -62,7 +69,7 @@ class CardClock:
         return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
     def ready(self, device: torch.device) -> bool:
-        """Not while somebody compiles or records around this: a clock waits for the card."""
+        """Not while somebody records around this, or traces: a clock waits for the card."""
         if device.type != "cuda" or torch.compiler.is_compiling():
             return False
         with torch.cuda.device(device):
@@ -113,36 +120,48 @@ class Choices:
             if found is None:
                 if not self.clock.ready(device):
                     return shapes[0]
-                times = [self._time(run, shape, device) for shape in shapes]
+                try:
+                    times = [self._time(run, shape, device) for shape in shapes]
+                except (
+                    Exception
+                ):  # of this moment: the sum itself is taken in any case, and says what is wrong
+                    return shapes[0]
                 found = shapes[times.index(min(times))]
-                if min(times) < math.inf:
-                    took = [t if t < math.inf else None for t in times]
-                    written(path, json.dumps({"key": key, "milliseconds": took, "best": found}))
+                took = [t if t < math.inf else None for t in times]
+                first(path, json.dumps({"key": key, "milliseconds": took, "best": found}))
+                found = _read(path, key, shapes) or found
             self.known[key] = found
             return found
 
     def _time(self, run: Callable[[Tile], Run], shape: Tile, device: torch.device) -> float:
-        """Infinity for what this card cannot run, or has no room for."""
+        """Infinity for what this card can never run."""
         try:
             return self.clock.milliseconds(run(shape), device)
-        except Exception:  # the sum itself is taken in any case, and says what is wrong
+        except (OutOfResources, CompilationError):
             return math.inf
 
 
 def _read(path: Path, key: str, shapes: Sequence[Tile]) -> Tile | None:
-    """What the file says, if it is of this key and whole."""
+    """What the file says; one that is not of this key, or not whole, goes."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         best = saved["best"] if saved["key"] == key else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except OSError:
         return None
-    return next((shape for shape in shapes if list(shape) == best), None)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        best = None
+    found = next((shape for shape in shapes if list(shape) == best), None)
+    if found is None:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return found
 
 
 @cache
 def sources() -> str:
     """What stands for the kernels, which other versions have others of."""
-    files = sorted(Path(__file__).parents[1].glob("*.py"))
+    here = Path(__file__)
+    files = [*sorted(here.parents[1].glob("*.py")), here.with_name("launches.py")]
     return digest("".join(file.read_text(encoding="utf-8") for file in files))
 
 

@@ -64,7 +64,7 @@ def _shares(cells: Tensor, first: Tensor, left: Tensor, count: int) -> Tensor:
 
 def _along(cost: GroundCost, x: Tensor, y: Tensor, u: Tensor, v: Tensor) -> float:
     """The cost of moving masses in the order of the points, the first to the first."""
-    x, y = x[u > 0], y[v > 0]
+    x, y = cost.settled(x[u > 0].double()), cost.settled(y[v > 0].double())
     begin, end = u[u > 0].cumsum(0), v[v > 0].cumsum(0)
     if not (len(x) and len(y)):
         return 0.0

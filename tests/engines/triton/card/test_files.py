@@ -11,14 +11,18 @@ from sparseot.engines.triton.card.files import folder, written
 def test_processes_write_at_once(tmp_path):
     """None sees half of a file."""
     code = (
+        "import sys\n"
         "from pathlib import Path\n"
         "from files import written\n"  # alone: without torch
-        f"path, text = Path({str(tmp_path / 'one' / 'file')!r}), 'x' * 1_000_000\n"
-        "for _ in range(20):\n"
-        "    assert written(path, text) and path.read_text() == text\n"
+        f"path = Path({str(tmp_path / 'one' / 'file')!r})\n"
+        "for k in range(40):\n"
+        "    assert written(path, 1_000_000 * 'xyz'[(k + int(sys.argv[1])) % 3])\n"
+        "    text = path.read_text()\n"
+        "    assert text in {1_000_000 * letter for letter in 'xyz'}\n"
     )
     here = Path(files.__file__).parent
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=here) for _ in range(3)]
+    command = [sys.executable, "-c", code]
+    running = [subprocess.Popen([*command, str(k)], cwd=here) for k in range(3)]
     assert [one.wait() for one in running] == [0, 0, 0]
     assert len(list((tmp_path / "one").iterdir())) == 1
 

@@ -16,6 +16,8 @@ from sparseot.pairs import Blocks
 
 pytest.importorskip("triton")
 
+from triton.runtime.errors import OutOfResources
+
 from sparseot.engines.triton import nearest, small
 from sparseot.engines.triton.card import launches, tuning
 from sparseot.engines.triton.card.tuning import CardClock, Choices, strides
@@ -42,8 +44,15 @@ class Clock:
         shape = run()
         self.timed.append(shape)
         if self.times[shape] is None:
-            raise RuntimeError("out of resources")
+            raise OutOfResources(300_000, 232_448, "shared memory")
+        if isinstance(self.times[shape], Exception):
+            raise self.times[shape]
         return self.times[shape]
+
+
+@pytest.fixture(autouse=True)
+def _told_nothing(monkeypatch):
+    monkeypatch.delenv("SPARSEOT_TUNED", raising=False)
 
 
 def best(clock, place, kind=("sums", 2), shapes=SHAPES):
@@ -106,8 +115,33 @@ def test_a_folder_that_cannot_be_written_costs_each_process_its_times(tmp_path):
 def test_what_a_card_cannot_run_is_not_taken(tmp_path):
     assert best(Clock(3.0, None, 2.0), tmp_path) == SHAPES[2]
     assert '"milliseconds": [3.0, null, 2.0]' in next(tmp_path.iterdir()).read_text()
-    clock = Clock(None, None, None)
-    assert best(clock, tmp_path / "other") == SHAPES[0] and not (tmp_path / "other").exists()
+    assert best(Clock(None, None, None), tmp_path / "other") == SHAPES[0]
+
+
+def test_what_went_wrong_at_this_moment_is_not_kept(tmp_path):
+    """As where another process has the memory: the usual tile is taken, and all are timed later."""
+    gone = torch.cuda.OutOfMemoryError("CUDA out of memory")
+    clock = Clock(gone, 1.0, 2.0)
+    choices = Choices(clock, lambda: tmp_path)
+    task = ("sums",), SHAPES, lambda s: lambda: s, CPU
+    assert choices.best(*task) == SHAPES[0] and not list(tmp_path.iterdir())
+    clock.times[SHAPES[0]] = 3.0
+    assert choices.best(*task) == SHAPES[1]
+
+
+def test_of_processes_that_time_at_once_the_first_decides(tmp_path):
+    """So that all of a machine have the same bits."""
+    other = Choices(Clock(3.0, 2.0, 1.0), lambda: tmp_path)
+
+    class Slow(Clock):
+        def milliseconds(self, run, device):
+            other.best(("sums",), SHAPES, lambda s: lambda: s, CPU)
+            return super().milliseconds(run, device)
+
+    choices = Choices(Slow(3.0, 1.0, 2.0), lambda: tmp_path)
+    for _ in range(2):
+        assert choices.best(("sums",), SHAPES, lambda s: lambda: s, CPU) == SHAPES[2]
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_nothing_is_timed_while_somebody_records(tmp_path):
