@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparseot import LazyTensor
 from sparseot.engines.choose import choose_trees, load_trees
 from sparseot.engines.trees import compiled
 from sparseot.engines.trees.base import Ranges, Reduction
@@ -204,3 +205,13 @@ def test_which_engine_is_taken():
     assert "float16" in load_trees("compiled").refuses(kernel, one.half())
     with pytest.raises(ValueError, match='one of "auto", "compiled", "tiles"'):
         choose_trees("keops", kernel, one, 100)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "tiles"])
+def test_a_softmax_over_what_is_no_number_is_none(engine):
+    z = torch.rand(70)
+    z[3] = torch.nan
+    exponents = LazyTensor(torch.rand(5, 1, 1)) + LazyTensor(z[None, :, None])
+    exponents.engine = engine
+    found = exponents.sumsoftmaxweight(LazyTensor(torch.ones(1, 70, 1)), 1)
+    assert found.isnan().all()
