@@ -206,6 +206,7 @@ def test_a_large_sum_is_timed_once(monkeypatch, tmp_path):
     from sparseot.engines.triton.card import tuning
 
     monkeypatch.setattr(tuning, "ENOUGH", 1 << 24)
+    monkeypatch.setattr(tuning, "TRIED", 1 << 24)
     x, v = torch.rand(1, 5000, 3, device="cuda"), torch.rand(1, 5000, 1, device="cuda")
     kernel, found, times = kernels.Gaussian(0.3), [], []
     clock = tuning.CardClock()

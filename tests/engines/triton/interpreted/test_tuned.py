@@ -31,6 +31,7 @@ class Nth:
 def answers(monkeypatch, run):
     """What each candidate gives, and what its trial did."""
     monkeypatch.setattr(tuning, "ENOUGH", PARTS)
+    monkeypatch.setattr(tuning, "TRIED", PARTS)
     found, place, count = [], 0, 1
     while place < count:
         choices = Nth(place)
@@ -151,6 +152,7 @@ def test_a_clock_sees_each_candidate_once(monkeypatch, tmp_path):
     v = torch.rand(2, M, 1)
     plain = load("triton").bind(x, y).sum(kernels.Gaussian(1.0), v)
     monkeypatch.setattr(tuning, "ENOUGH", PARTS)
+    monkeypatch.setattr(tuning, "TRIED", PARTS)
     found = []
     for expected in (3, 0):  # another process
         clock = Clock()
