@@ -10,31 +10,12 @@ compares both. Times are those of the processor: other programs do not count.
 from __future__ import annotations
 
 import sys
-import time
 
 import torch
+from helpers.kept_solves import solved
 from helpers.timing import machine
 
-import sparseot as so
 from sparseot import costs
-
-
-def solved(
-    x: torch.Tensor, y: torch.Tensor, cost: costs.Cost, p: int, blur: float, multilevel: bool | None
-) -> tuple[float, torch.Tensor, so.Transport]:
-    """The processor's time of a value and its gradient, and these; prints what was found."""
-    began, solver = time.process_time(), so.Sinkhorn(tol=1e-3, multilevel=multilevel)
-    found = so.solve_sample(x, y, blur=blur, p=p, cost=cost, solver=solver)
-    (gradient,) = torch.autograd.grad(found.value, x)
-    spent = time.process_time() - began
-    pairs = found.solved[0].problem.pairs
-    kept = 1.0 if pairs is None else pairs.checks[0].kept_fraction
-    print(
-        f"{cost} p {p} blur {blur:g} {'all' if pairs is None else 'kept'}: {spent:.2f} s, "
-        f"kept {kept:.4f}, {found.n_iter} sweeps, residual {found.residual:.0e}, value {found.value.item():.6f}",
-        flush=True,
-    )
-    return spent, gradient, found
 
 
 def main(n: str = "10000", ps: str = "1,2", blurs: str = "0.05,0.02", every: str = "") -> None:

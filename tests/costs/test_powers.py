@@ -10,7 +10,7 @@ from sparseot import costs
 from sparseot.engines.base import PlanPairs
 from tests.references import unrolled
 
-KEPT, ALL = {"multilevel": True}, {"multilevel": False}
+from .kept import ALL, KEPT, agree_with_all_pairs
 
 
 def drawn(seed, dim, n=90, m=70):
@@ -52,23 +52,9 @@ def test_certificates_hold(seed):
 @pytest.mark.parametrize("dim", [1, 2, 3])
 @pytest.mark.parametrize("q", [1.2, 1.5, 1.8])
 def test_values_and_derivatives_are_those_of_all_pairs(q, dim, engine):
-    """Of points and weights, twice, with points that are equal; and what is asked of a plan."""
-    x, y, a, b = drawn(dim, dim)
-    found = []
-    for pairs in (KEPT, ALL):
-        variables = [t.clone().requires_grad_() for t in (x, y, a, b)]
-        solver = so.Sinkhorn(tol=1e-11, engine=engine if pairs is KEPT else "auto", **pairs)
-        result = so.solve_sample(
-            *variables, blur=0.2, reach=0.5, cost=costs.Power(q), solver=solver
-        )
-        first = torch.autograd.grad(result.value, variables, create_graph=True)
-        along = sum((g * torch.ones_like(g).cumsum(0)).sum() for g in first)
-        second = torch.autograd.grad(along, variables)
-        asked = result.map(), result.value_linear, result.marginal_a, result.plan, result.hvp(x)
-        found.append((result.value, *first, *second, *asked))
-    for kept, wanted in zip(*found, strict=True):
-        scale = float(wanted.detach().abs().max())
-        torch.testing.assert_close(kept, wanted, rtol=1e-6, atol=1e-8 * scale + 1e-10)
+    """With points that are equal."""
+    how = {"blur": 0.2, "reach": 0.5, "cost": costs.Power(q)}
+    agree_with_all_pairs(engine, *drawn(dim, dim), **how)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -11,7 +11,7 @@ from sparseot.engines.base import PlanPairs
 from sparseot.formulas import GroundCost
 from tests.references import unrolled
 
-KEPT, ALL = {"multilevel": True}, {"multilevel": False}
+from .kept import ALL, KEPT, agree_with_all_pairs
 
 
 def drawn(seed, dim=3, n=90, m=70):
@@ -54,24 +54,9 @@ def test_certificates_hold(seed):
 @pytest.mark.parametrize(("engine", "dim"), [("auto", 2), ("auto", 3), ("tiles", 3), ("auto", 5)])
 @pytest.mark.parametrize("p", [1, 2])
 def test_values_and_derivatives_are_those_of_all_pairs(p, dim, engine):
-    """Of points and weights, twice, with points that are equal and opposite; and what is asked of a plan."""
-    x, y, a, b = drawn(dim, dim)
-    found = []
-    for pairs in (KEPT, ALL):
-        variables = [t.clone().requires_grad_() for t in (x, y, a, b)]
-        solver = so.Sinkhorn(tol=1e-11, engine=engine if pairs is KEPT else "auto", **pairs)
-        result = so.solve_sample(
-            *variables, blur=0.4, p=p, reach=0.9, cost=costs.Geodesic(), solver=solver
-        )
-        first = torch.autograd.grad(result.value, variables, create_graph=True)
-        along = sum((g * torch.ones_like(g).cumsum(0)).sum() for g in first)
-        second = torch.autograd.grad(along, variables)
-        asked = result.map(), result.value_linear, result.marginal_a, result.plan
-        asked = *asked, result.hvp(x.flip(0)), result.map(x[:20] + 0.1 * y[:20])
-        found.append((result.value, *first, *second, *asked))
-    for kept, wanted in zip(*found, strict=True):
-        scale = float(wanted.detach().abs().max())
-        torch.testing.assert_close(kept, wanted, rtol=1e-6, atol=1e-8 * scale + 1e-10)
+    """With points that are equal and opposite."""
+    how = {"blur": 0.4, "p": p, "reach": 0.9, "cost": costs.Geodesic()}
+    agree_with_all_pairs(engine, *drawn(dim, dim), **how)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...kept import Biases, Blocks, Boxes
 from ..kept_torch import TorchLoops
-from ..powers.kept_torch import _of_squares
+from ..powers.kept_torch import of_squares
 
 __all__ = ["HIGHEST", "ROUNDING", "TINY", "TorchArcs"]
 
@@ -62,11 +62,11 @@ class TorchArcs(TorchLoops):
         high, far = (gap.abs() + reach).square().sum(0) / size, gap.square().sum(0) / size
         a, b = _line(self.p, low.clamp(max=4.0), high.clamp(max=4.0), far)
         a, b = self.radius**self.p * a, self.radius ** (self.p - 2) * b
-        plain = _of_squares(gap, rows.sides, rows.slopes / b, cols.sides, cols.slopes / b) * b
+        plain = of_squares(gap, rows.sides, rows.slopes / b, cols.sides, cols.slopes / b) * b
         (s, more), (t, others) = (
             _turned(boxes, sign * gap, b, size) for boxes, sign in ((rows, 1), (cols, -1))
         )
-        turned = _of_squares(gap, rows.sides, s / b, cols.sides, t / b) * b + more + others
+        turned = of_squares(gap, rows.sides, s / b, cols.sides, t / b) * b + more + others
         return rows.heights + cols.heights - a + torch.minimum(plain, turned)
 
 

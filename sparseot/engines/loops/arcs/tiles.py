@@ -34,7 +34,7 @@ from ..lanes import (
 )
 from ..pairs import OPTIONS
 from ..powers.lanes import beyond, polynomial
-from ..powers.tiles import _laid_near
+from ..powers.tiles import laid_near, room
 
 __all__ = ["largest", "products", "sums", "transpose"]
 
@@ -75,8 +75,7 @@ def sums(
     are the largest lengths of offsets in each block.
     """
     real, dim, step = xo.dtype.type, uint64(xc.shape[1]), uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
     entries = np.empty((B, B), xo.dtype)
     one, unit, bar = spread(real(1)), radius * radius, spread(real(0))
     size = spread(real(-unit if p == 2 else -radius))
@@ -87,7 +86,7 @@ def sums(
             J, peak = uint64(tiles[t]), real(0)
             near = _all_near(I, J, xc, xr, yc, yr, radius)
             if near:
-                _laid_near(
+                laid_near(
                     I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y
                 )
             else:
@@ -141,9 +140,7 @@ def _written(I, J, step, p, radius, weight, bar, xc, xs, xk, xo, xb, yc, ys, yk,
     real, dim = xo.dtype.type, uint64(xc.shape[1])
     size, half = spread(real(-radius if p == 1 else -radius * radius)), spread(real(0.5))
     pi, one, two = spread(real(np.pi)), spread(real(1)), spread(real(2))
-    _laid_near(
-        I, J, step, radius * radius, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y
-    )
+    laid_near(I, J, step, radius * radius, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y)
     for i in range(uint64(0), uint64(B), step):
         row = load(rows, i)
         for j in range(uint64(B)):
@@ -172,8 +169,7 @@ def products(
     Derivatives at points that are within ``least`` of each other, or of being opposite, are those of such points.
     """
     real, step = xo.dtype.type, uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
     entries = np.empty((B, B), xo.dtype)  # column after column
     columns, bar = uint64(v.shape[1]), spread(real((least / radius) ** 2))
     for I in range(uint64(lo), uint64(hi)):
@@ -198,8 +194,7 @@ def largest(
 ):  # fmt: skip
     """The largest exponents of row blocks lo to hi over their tiles, and their columns."""
     real, step = xo.dtype.type, uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
     exponents, bar = np.empty((B, B), xo.dtype), spread(real(0))
     for I in range(uint64(lo), uint64(hi)):
         for i in range(uint64(B)):

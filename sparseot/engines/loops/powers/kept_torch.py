@@ -8,7 +8,7 @@ from torch import Tensor
 from ...kept import Biases, Blocks, Boxes
 from ..kept_torch import TorchLoops
 
-__all__ = ["TorchPowers"]
+__all__ = ["TorchPowers", "of_squares"]
 
 NEAR = 1e-6  # relative difference of two squares below which a chord is a tangent
 TINY = 1e-300
@@ -46,7 +46,7 @@ class TorchPowers(TorchLoops):
         even = high - low <= NEAR * high
         chord = 2 * (last - first) / (high - low).where(~even, 1.0)
         b = chord.where(~even, q * last / high.clamp(min=TINY)).clamp(min=TINY)
-        best = b * _of_squares(gap, rows.sides, s / b, cols.sides, t / b) - (first - b * low / 2)
+        best = b * of_squares(gap, rows.sides, s / b, cols.sides, t / b) - (first - b * low / 2)
         pull = far.where(far > 0, 1.0) ** (q / 2 - 1)
         middle = (s - t) / 2
         steep = middle.norm(dim=0)
@@ -58,7 +58,7 @@ class TorchPowers(TorchLoops):
         return rows.heights + cols.heights + best
 
 
-def _of_squares(gap: Tensor, r: Tensor, s: Tensor, c: Tensor, t: Tensor) -> Tensor:
+def of_squares(gap: Tensor, r: Tensor, s: Tensor, c: Tensor, t: Tensor) -> Tensor:
     """The largest ``s dx + t dy - |gap + dx - dy|^2 / 2`` in two boxes: on an edge of the rectangle of each axis."""
     edges = []
     for side in (1, -1):

@@ -39,7 +39,7 @@ from ..lanes import (
 from ..pairs import OPTIONS
 from .lanes import beyond, log2, polynomial
 
-__all__ = ["largest", "products", "sums", "transpose"]
+__all__ = ["laid_near", "largest", "products", "room", "sums", "transpose"]
 
 FAR = 0.5  # the largest s of a polynomial
 TINY = 1e-30  # squared distances that are none
@@ -57,6 +57,13 @@ def _scale(I, J, xc, xr, yc, yr, half):
     far = (2 * root + reach) * reach <= FAR * square
     unit = max(square if far else (root + reach) * (root + reach), TINY)
     return far, unit, unit**half / (2 * half)
+
+
+@njit(inline="always", **OPTIONS)
+def room(xo):
+    """What a tile is laid out in: offsets of its rows and of its columns, and the biases of both."""
+    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
+    return x, y, np.empty(B, xo.dtype), np.empty(B, xo.dtype)
 
 
 @njit(inline="always", **OPTIONS)
@@ -87,7 +94,7 @@ def _laid_far(
 
 
 @njit(inline="always", **OPTIONS)
-def _laid_near(I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y):
+def laid_near(I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y):
     """Lays out a tile of near blocks: its biases, and points in a unit of length, as the columns' centre sees them."""
     dim, real = uint64(xc.shape[1]), xo.dtype.type
     constant, part = spread(real(xk[I] + yk[J])), spread(real(1.0 / np.sqrt(unit)))
@@ -134,8 +141,7 @@ def sums(
     ``series`` are the coefficients of P; ``xr`` and ``yr`` are the largest lengths of offsets in each block.
     """
     real, dim, step = xo.dtype.type, uint64(xc.shape[1]), uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
     half = spread(real(q / 2))
     for I in range(uint64(lo), uint64(hi)):
         for i in range(uint64(B)):
@@ -164,7 +170,7 @@ def sums(
                     accumulate(out, I * uint64(B) + i, part)
                     peak = max(peak, highest(part))
             else:
-                _laid_near(
+                laid_near(
                     I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y
                 )
                 for i in range(uint64(0), uint64(B), step):
@@ -208,7 +214,7 @@ def _written(I, J, step, far, unit, size, half, power, bar, xc, xs, xk, xo, xb, 
                 e = e if power == EXPONENTS else _times(e, add(s, one), power, half_power, bar)
                 store(out, j * uint64(B) + i, e)
     else:
-        _laid_near(I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y)
+        laid_near(I, J, step, unit, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, rows, cols, x, y)
         for i in range(uint64(0), uint64(B), step):
             x0, x1 = load(x, i), load(x, uint64(B) + i)
             x2, row = load(x, uint64(2 * B) + i), load(rows, i)
@@ -228,8 +234,7 @@ def products(
     A power other than zero of a distance up to ``least``, which rounding alone may leave, is zero.
     """
     real, step = xo.dtype.type, uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
     entries = np.empty((B, B), xo.dtype)  # column after column
     columns = uint64(v.shape[1])
     for I in range(uint64(lo), uint64(hi)):
@@ -273,8 +278,8 @@ def largest(
 ):
     """The largest exponents of row blocks lo to hi over their tiles, and their columns."""
     real, step = xo.dtype.type, uint64(128 // xo.itemsize)
-    x, y = np.empty((xo.shape[1] + 1, B), xo.dtype), np.empty((xo.shape[1] + 1, B), xo.dtype)
-    rows, cols, tops = np.empty(B, xo.dtype), np.empty(B, xo.dtype), np.empty(B, xo.dtype)
+    x, y, rows, cols = room(xo)
+    tops = np.empty(B, xo.dtype)
     exponents, bar = np.empty((B, B), xo.dtype), spread(real(0))
     for I in range(uint64(lo), uint64(hi)):
         for i in range(uint64(B)):
