@@ -67,7 +67,9 @@ class TritonTrees(TreeEngine):
             top = tops.amax(0)
             sums = (sums * (tops - top).exp()).sum(0)
             mass, sums = sums[..., :1, :], sums[..., 1:, :]
-            mean = (sums / mass).where(mass != 0, 0).flatten(1, 2)[:, : each.outputs]
+            finite = top < torch.finfo(top.dtype).max  # which stands for infinity in a kernel
+            mean = (sums / mass).where(mass != 0, 0).where(finite, torch.nan)
+            mean, top = mean.flatten(1, 2)[:, : each.outputs], top.where(finite, torch.inf)
             logs.append(unpacked((top + mass.log())[:, 0], rows, *size, -torch.inf))
             means.append(unpacked(mean, rows, *size, 0.0))
         return logs[0], torch.cat(means, -1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 
 from .functions import exponential
 
 __all__ = ["inner", "multiples", "nearer", "risen", "share", "shifted", "unknown"]
+
+MOST32, MOST64 = (tl.constexpr(torch.finfo(t).max) for t in (torch.float32, torch.float64))
 
 
 @triton.jit
@@ -28,6 +31,12 @@ def unknown(count, height):
 
 
 @triton.jit
+def _bounded(top, BITS: tl.constexpr):
+    """The largest number in the place of infinity: relative to it an infinite exponent is one, and no NaN."""
+    return tl.minimum(top, MOST32 if BITS == 32 else MOST64)
+
+
+@triton.jit
 def risen(exponent, top, BITS: tl.constexpr):
     """What sums are multiplied by, what a new term is, and the largest exponent so far.
 
@@ -35,7 +44,8 @@ def risen(exponent, top, BITS: tl.constexpr):
     """
     gap = exponent - top
     small, rises = exponential(-tl.abs(gap), BITS), gap > 0
-    return tl.where(rises, small, 1.0), tl.where(rises, 1.0, small), tl.where(rises, exponent, top)
+    higher = _bounded(tl.where(rises, exponent, top), BITS)
+    return tl.where(rises, small, 1.0), tl.where(rises, 1.0, small), higher
 
 
 @triton.jit
@@ -62,7 +72,7 @@ def nearer(best, found, worst, value, first, BN: tl.constexpr, K: tl.constexpr):
 @triton.jit
 def shifted(exponent, top, BITS: tl.constexpr):
     """Exponentials relative to the largest exponent of each row, what sums before are multiplied by, and that."""
-    higher = tl.maximum(top, tl.max(exponent, 1))
+    higher = _bounded(tl.maximum(top, tl.max(exponent, 1)), BITS)
     return exponential(exponent - higher[:, None], BITS), exponential(top - higher, BITS), higher
 
 

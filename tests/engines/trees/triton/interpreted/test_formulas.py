@@ -125,6 +125,48 @@ def test_places(reduction):
     assert found.dtype == torch.int64 and torch.equal(found, wanted)
 
 
+INFINITE = {  # exponents of some columns, and those of all others
+    "nothing": ({}, -torch.inf),
+    "one that is infinite": ({0: torch.inf}, 0.5),
+    "infinite ones in several tiles": ({3: torch.inf, 67: torch.inf, 149: torch.inf}, 0.5),
+    "both signs": ({1: -torch.inf, 140: torch.inf}, 0.5),
+    "what is not there": ({0: -torch.inf, 64: -torch.inf}, 0.5),
+    "one that is there": ({149: 2.0}, -torch.inf),
+    "no number": ({70: torch.nan}, 0.5),
+    "no number, and nothing": ({0: torch.nan}, -torch.inf),
+    "no number, and infinity": ({0: torch.inf, 64: torch.nan}, 0.5),
+    "infinity, and no number": ({0: torch.nan, 64: torch.inf}, 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, which interprets
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_infinite_exponents(dtype):
+    """Each case is an item of a batch; with products on matrix units and without."""
+    y = torch.stack([torch.full((M,), rest, dtype=dtype) for _, rest in INFINITE.values()])
+    for row, (some, _) in zip(y, INFINITE.values(), strict=True):
+        for place, value in some.items():
+            row[place] = value
+    long = y[..., None].expand(-1, -1, 16) / 16
+    found = []
+    for engine in ("triton", "tiles"):
+        one, many = (
+            LazyTensor(torch.ones(1, 5, 1, dim, dtype=dtype)) | LazyTensor(t[:, None])
+            for dim, t in ((1, y[..., None]), (16, long))
+        )
+        one.engine = many.engine = engine
+        weights = [LazyTensor(DATA[name].to(dtype)[None, None]) for name in ("y", "u")]
+        found.append(
+            [one.logsumexp(2), many.logsumexp(2)]
+            + [F.sumsoftmaxweight(w, dim=2) for F in (one, many) for w in weights]
+        )
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5, equal_nan=True)
+    log = found[0][0][:, 0, 0]
+    assert log[[0, 1, 2, 3]].tolist() == [-torch.inf, torch.inf, torch.inf, torch.inf]
+    assert log[6:].isnan().all() and log[[4, 5]].isfinite().all()
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_equal_values_are_ordered_by_their_columns(count):
     x, y = slot(0, 1, I), slot(1, 1, J)
