@@ -38,8 +38,9 @@ class Triton(Engine):
             temperature. Sums of float64 points are in float64 whatever is asked for.
         recorded: whether schedules that come again may be replayed from CUDA graphs.
         tuned: whether sums of :math:`2^{32}` pairs and more are taken in tiles that were the fastest on this
-            card; a few are timed at the first sum of a kind, and that is kept in a file. Without, such sums over all
-            pairs have equal bits on all cards of one kind; ``SPARSEOT_TUNED=0`` in the environment is for all else, too.
+            card; a few are timed at the first sum of a kind, and that is kept in a file. Without, sums over all
+            pairs have equal bits on all cards of one kind. Sums over kept pairs, searches for neighbours and
+            ``LazyTensor`` are handed no options of an engine; ``SPARSEOT_TUNED=0`` in the environment is for them, too.
 
     Raises:
         ValueError: if there is no such precision.

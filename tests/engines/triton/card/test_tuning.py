@@ -300,6 +300,20 @@ def test_options_of_the_engine():
     assert Triton(tuned=False) != Triton() == Triton(tuned=True)
 
 
+@pytest.mark.parametrize("told", ["0", "1"])
+def test_the_environment_is_for_what_is_handed_no_options(monkeypatch, sums, tmp_path, told):
+    """A search for neighbours asks the same clock as sums over all pairs."""
+    monkeypatch.setenv("SPARSEOT_TUNED", told)
+    clock = Clock(3.0, 2.0, 1.0)
+    clock.milliseconds = lambda run, device: clock.timed.append(run()) or -len(clock.timed)
+    monkeypatch.setattr(tuning, "CHOICES", Choices(clock, lambda: tmp_path))
+    x = torch.empty(1, 1 << 17, 3, device="meta")
+    Triton().bind(x, x).sum(kernels.Gaussian(1.0), x)
+    nearest.nearest(x[0], x[0], 7)
+    assert len(clock.timed) == {"0": 0, "1": 3 + 2}[told]
+    assert sums.runs[-1][3] == {"0": 1, "1": 2}[told]  # warps: the usual number, or the last
+
+
 def test_searches_of_neighbours_are_shared_by_warps(monkeypatch, sums):
     x = torch.empty(1 << 16, 3, device="meta")
     nearest.nearest(x, x, 7)
