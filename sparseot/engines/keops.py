@@ -40,7 +40,7 @@ class KeOps(Engine):
             return 'Here, KeOps has whole powers of the distance; leave engine="auto".'
         if isinstance(formula, Opaque) and not isinstance(formula, Pointwise):
             return (
-                'KeOps cannot read a Python function of whole tensors; use engine="tiles", give the '
+                'KeOps cannot read a Python function of whole tensors; leave engine="auto", give the '
                 "kernel as kernels.Pointwise, or the cost as a KeOps formula string."
             )
         return None

@@ -32,13 +32,11 @@ class Numba(Engine):
     name = "numba"
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
-        """Refuses opaque formulas and other devices."""
-        if not isinstance(formula, Radial):
-            return f'Compiled loops cannot read {formula}; use engine="tiles" or "keops".'
-        if formula.between:
+        """Refuses all but whole powers of the distance, and other devices."""
+        if not isinstance(formula, Radial) or formula.between:
             return (
-                'Compiled loops over all pairs know whole powers of the distance; engine="auto" has a compiled '
-                "program for them, and compiled loops over kept pairs."
+                'Compiled loops over all pairs know whole powers of the distance; leave engine="auto", which compiles '
+                "other powers, angles and most functions, and has these loops over kept pairs of powers and angles."
             )
         if x.device.type != "cpu":
             return f'Points are on {x.device}, these loops run on a CPU; use engine="tiles".'

@@ -270,7 +270,7 @@ def _distance(cost: Any, p: int) -> Any:
         raise bad_input("p", str(p), f"{formula.power} with costs.{cost!r}, the chord")
     if cost is None or whole:
         return cost
-    fix = "solve_sample and sinkhorn_divergence take all others."
+    fix = "solve_sample takes all others: at a small blur, value_linear is near the cost without entropy."
     wanted = "None, or Scaled, Mahalanobis, Features or Cosine of sparseot.costs"
     raise bad_input("cost", repr(cost), wanted, fix)
 

@@ -158,6 +158,25 @@ def test_what_is_refused():
     found = so.solve_sample(x, y, blur=0.3, cost=costs.Geodesic(), solver=so.Sinkhorn(**KEPT))
     with pytest.raises(ValueError, match="which moves points"):
         found.gradient_error()
+    with pytest.raises(ValueError, match="angles.* have no such interval; .* value_linear is near"):
+        assert found.unregularised
+
+
+@pytest.mark.parametrize("engine", ["numba", "keops"])
+def test_what_engines_that_know_no_angles_tell_to_do_works(engine):
+    """ "auto" has compiled loops over kept pairs, and a program for all of them."""
+    x, y, *_ = drawn(0)
+
+    def solved(engine, multilevel):
+        solver = so.Sinkhorn(engine=engine, multilevel=multilevel, tol=1e-8)
+        return so.solve_sample(x, y, blur=0.3, cost=costs.Geodesic(), solver=solver)
+
+    for multilevel in (True, False):
+        with pytest.raises(ValueError, match=f"got '{engine}'.* leave engine=\"auto\""):
+            solved(engine, multilevel)
+    kept, all_pairs = (solved("auto", multilevel) for multilevel in (True, False))
+    assert "numba on kept pairs" in repr(kept) and kept.solved[0].problem.pairs is not None
+    assert float(kept.value_linear) == pytest.approx(float(all_pairs.value_linear), rel=1e-6)
 
 
 @pytest.mark.parametrize(

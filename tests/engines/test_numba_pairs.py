@@ -39,5 +39,5 @@ def test_the_choice_is_refused_in_a_sentence():
     from sparseot import SamplesLoss
 
     x = torch.rand(3, 2)
-    with pytest.raises(ValueError, match="engine: got 'numba'.*use engine=\"tiles\""):
+    with pytest.raises(ValueError, match="engine: got 'numba'.*leave engine=\"auto\""):
         SamplesLoss(cost=lambda x, y: torch.cdist(x, y), backend="numba")(x, x)

@@ -57,10 +57,8 @@ class Triton(Engine):
         self.precision, self.recorded, self.tuned = precision, recorded, tuned
 
     def refuses(self, formula: Formula, x: Tensor, pairs: BlockPairs | None = None) -> str | None:
-        """Refuses what is not radial, and devices on which the kernels cannot run."""
-        if not isinstance(formula, Radial):
-            return f'These kernels cannot read {formula}; use engine="tiles" or "keops".'
-        if formula.between:
+        """Refuses all but whole powers of the distance, and devices on which the kernels cannot run."""
+        if not isinstance(formula, Radial) or formula.between:
             return 'These kernels know whole powers of the distance; leave engine="auto".'
         why = unfit(x.device)
         return why and f'{why}; use engine="tiles".'

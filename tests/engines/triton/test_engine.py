@@ -70,7 +70,7 @@ def test_refusals_name_another_engine():
     x = torch.zeros(1, 2, 3)
     with pytest.raises(ValueError, match='on cpu, .* CUDA devices; use engine="tiles"'):
         choose_engine("triton", kernels.Gaussian(1.0), x)
-    with pytest.raises(ValueError, match='"tiles" or "keops"'):
+    with pytest.raises(ValueError, match='know whole powers of the distance; leave engine="auto"'):
         choose_engine("triton", Opaque(lambda x, y: x), x)
     with pytest.raises(ValueError, match='\'bfloat16\', wanted "float32" or "float16"'):
         load("triton", precision="bfloat16")

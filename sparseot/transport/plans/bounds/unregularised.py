@@ -51,7 +51,10 @@ def unregularised(problem: Problem, f: Tensor, g: Tensor, item: int) -> Bounds:
     """Bounds for one item of a batch, from any potentials."""
     known = isinstance(problem.cost, GroundCost) and not problem.cost.arc
     if not (known and problem.penalty.imposed):
-        fix = "Costs that are functions or angles, and reach, have no such interval."
+        fix = (
+            "Costs that are functions or angles, and reach, have no such interval; "
+            "at a small blur, value_linear is near the cost without entropy."
+        )
         raise bad_input(
             "unregularised", "another problem", "balanced transport, cost |x - y|^p / p", fix
         )
