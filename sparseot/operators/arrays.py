@@ -21,6 +21,7 @@ __all__ = [
     "numbers_of",
     "numpy_dtype",
     "of_one_kind",
+    "refuse_elsewhere",
     "refuse_learnt",
     "shown",
     "tensor_of",
@@ -102,14 +103,28 @@ def tensor_of(array: Array, name: str = "array") -> Tensor:
 
 
 def as_tensor(array: Array, reference: Array, name: str = "array") -> Tensor:
-    """An array of real numbers as a tensor of the dtype and device of the reference."""
+    """An array of real numbers as a tensor of the dtype of the reference, on its device.
+
+    Raises:
+        ValueError: for a tensor on another device: nothing is moved but arrays.
+        TypeError: for complex numbers, and what :func:`tensor_of` refuses.
+    """
     tensor = tensor_of(array, name)
+    refuse_elsewhere(array, reference, name)
     if tensor.is_complex():
         fix = "Take its .real and its .imag, one after the other."
         raise bad_input(name, f"dtype {array.dtype}", "real numbers", fix, TypeError)
     if isinstance(reference, Tensor):
         return tensor.to(reference)
     return tensor.to("cpu", getattr(torch, str(numpy_dtype(reference))))
+
+
+def refuse_elsewhere(array: Any, reference: Array, name: str) -> None:
+    """Raises ValueError for a tensor on another device than the reference; arrays are on the CPU."""
+    device = reference.device if isinstance(reference, Tensor) else torch.device("cpu")
+    if isinstance(array, Tensor) and array.device != device:
+        got, wanted = f"device {array.device}", f"{device}, where the others are"
+        raise bad_input(name, got, wanted, "Move it with .to(...).")
 
 
 def like(tensor: Tensor, array: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import bad_input
-from ..operators.arrays import tensor_of
+from ..operators.arrays import refuse_elsewhere, tensor_of
 from ..points import check_positive
 from .derivatives.curvature import PLACES
 from .derivatives.solved import Solved
@@ -19,6 +19,7 @@ __all__ = ["as_directions", "as_indices", "as_new_points", "check_entries"]
 def as_new_points(points: Any, known: Tensor, batched: bool) -> Tensor:
     """Points ``(B, K, D)`` of the kind of those that are known, ``(B, N, D)``."""
     wanted = f"({'B, ' if batched else ''}K, {known.shape[-1]})"
+    refuse_elsewhere(points, known, "points")
     points = tensor_of(points, "points")
     if points.dim() != 2 + batched or points.shape[-1] != known.shape[-1]:
         raise bad_input("points", f"shape {tuple(points.shape)}", wanted)
@@ -37,6 +38,7 @@ def as_directions(v: Any, wrt: str, solved: Solved, batched: bool) -> Tensor:
         raise bad_input("wrt", repr(wrt), 'one of "x", "y", "a", "b"')
     like = solved.moving(wrt)
     like = like if batched else like[0]
+    refuse_elsewhere(v, like, "v")
     v = tensor_of(v, "v")
     if v.shape[: like.dim()] != like.shape or v.dim() > like.dim() + 1:
         wanted = f"{tuple(like.shape)}, as {wrt} has, or one axis more"

@@ -53,6 +53,28 @@ def _vectors(shape, dtype=torch.float64):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
+def test_tensors_on_another_device_are_refused(name):
+    """As by torch: nothing is moved in silence."""
+    operator = OPERATORS[name]
+    for v in _vectors((*operator.shape[:-2], operator.shape[-1])):
+        for there in (v.to("meta"), torch.complex(v, v).to("meta")):
+            with pytest.raises(ValueError, match=r"v: got device meta, wanted cpu.*\.to\(\.\.\.\)"):
+                operator @ there
+
+
+@pytest.mark.parametrize("name, run", {
+    "v": lambda v: (so.Vi(X) - so.Vj(Y)).square().sum(-1) @ v[: len(Y)],
+    "b": lambda b: so.conjugate_gradient(K, b),
+    "v ": lambda v: SOLVED.hvp(v, wrt="a"),
+    "points": lambda points: SOLVED.map(points[:, None] + X.to("meta")),
+    "support_weights": lambda w: so.barycenter([X, Y], blur=0.3, support=X, support_weights=w),
+}.items())  # fmt: skip
+def test_so_they_are_elsewhere(name, run):
+    with pytest.raises(ValueError, match=f"{name.strip()}: got device meta, wanted cpu, where"):
+        run(torch.ones(12, dtype=torch.float64, device="meta"))
+
+
+@pytest.mark.parametrize("name", OPERATORS)
 def test_complex_vectors_keep_both_parts(name):
     """A real matrix multiplies the real and the imaginary part, in torch and in NumPy."""
     operator = OPERATORS[name]
