@@ -23,3 +23,14 @@ def agree_with_all_pairs(engine, x, y, a, b, **how):
     for kept, wanted in zip(*found, strict=True):
         scale = float(wanted.detach().abs().max())
         torch.testing.assert_close(kept, wanted, rtol=1e-6, atol=1e-8 * scale + 1e-10)
+
+
+def divergences_agree(x, y, a, b, **how):
+    """With twice the mass of y; a cloud and itself has none."""
+    values = [
+        so.sinkhorn_divergence(x, y, a, 2 * b, solver=so.Sinkhorn(tol=1e-10, **pairs), **how)
+        for pairs in (KEPT, ALL)
+    ]
+    torch.testing.assert_close(*values, rtol=1e-7, atol=0)
+    own = so.sinkhorn_divergence(x, x, a, a, solver=so.Sinkhorn(tol=1e-10, **KEPT), **how)
+    assert values[0] > 0 and abs(own) < 1e-9

@@ -9,14 +9,7 @@ import pytest
 import torch
 
 from sparseot.nn import Forest, KNNGraph, RadiusGraph
-from tests.references.neighbours import all_squares
-
-PROFILES = {
-    "gaussian": lambda d, h: torch.exp(-(d**2) / (2 * h**2)),
-    "exponential": lambda d, h: torch.exp(-d / h),
-    "inverse": lambda d, h: 1 / (1 + d / h),
-    "connectivity": lambda d, h: torch.ones_like(d),
-}
+from tests.references.neighbours import PROFILES, all_squares
 
 
 @pytest.mark.parametrize("weight", PROFILES)

@@ -1,7 +1,14 @@
-"""Clouds that are hard to search, and neighbours from the whole matrix of distances."""
+"""Clouds that are hard to search, neighbours from the whole matrix of distances, and weights of graphs."""
 
 import numpy as np
 import torch
+
+PROFILES = {  # weights of a graph by name, of distances and a bandwidth
+    "gaussian": lambda d, h: torch.exp(-(d**2) / (2 * h**2)),
+    "exponential": lambda d, h: torch.exp(-d / h),
+    "inverse": lambda d, h: 1 / (1 + d / h),
+    "connectivity": lambda d, h: torch.ones_like(d),
+}
 
 
 def hard_clouds():

@@ -16,7 +16,7 @@ import numpy as np
 from numba import uint64
 
 from .compiled import njit
-from .kept_squares import NONE, B, keep_larger, transpose
+from .kept_squares import DIM, NONE, B, add_products, keep_larger, transpose
 from .lanes import (
     accumulate,
     add,
@@ -35,9 +35,7 @@ from .lanes import (
 )
 from .pairs import OPTIONS
 
-__all__ = ["largest", "products", "sums", "transpose"]
-
-DIM = 3  # coordinates that stay in registers; more are read again for each column
+__all__ = ["column_of", "largest", "products", "sums", "transpose"]
 
 
 @njit(inline="always", **OPTIONS)
@@ -110,9 +108,8 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, power, le
         np.empty(B, xo.dtype),
         np.empty(B, xo.dtype),
     )
-    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
-    entries = np.empty((B, B), xo.dtype)  # column after column
-    columns, bar = uint64(v.shape[1]), spread(xo.dtype.type(least))
+    entries, step = np.empty((B, B), xo.dtype), uint64(128 // xo.itemsize)  # column after column
+    bar = spread(xo.dtype.type(least))
     for I in range(uint64(lo), uint64(hi)):
         out[I] = 0.0
         for t in range(uint64(starts[I]), uint64(starts[I + 1])):
@@ -128,16 +125,12 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, power, le
                     for _ in range(abs(power)):
                         entry = mul(entry, factor)
                     store(entries, j * uint64(B) + i, entry)
-                for r in range(columns):
-                    part = zeros(zero)
-                    for j in range(uint64(B)):
-                        part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
-                    accumulate(out, (I * columns + r) * uint64(B) + i, part)
+                add_products(I, J, i, entries, v, out)
 
 
 @njit(inline="always", **OPTIONS)
-def _column(I, J, i, xc, xo, yc, ys, yo, yb):
-    """The column of a tile that has the largest exponent of row i."""
+def column_of(I, J, i, xc, xo, yc, ys, yo, yb, q):
+    """The column of a tile that has the largest exponent of row i, where the cost is ``|x - y|^q / q``."""
     best, place = -1e300, uint64(0)
     for j in range(uint64(B)):
         e, square = float(yb[J, j]), 0.0
@@ -145,7 +138,7 @@ def _column(I, J, i, xc, xo, yc, ys, yo, yb):
             gap = xc[I, d] - yc[J, d] + xo[I, d, i] - yo[J, d, j]
             e += yo[J, d, j] * ys[J, d]
             square += gap * gap
-        e -= np.sqrt(square)
+        e -= square ** (q / 2) / q
         if e > best:
             best, place = e, uint64(j)
     return place
@@ -179,4 +172,4 @@ def largest(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, where, l
         for i in range(uint64(B)):
             if where[I, i] >= 0:
                 J = uint64(where[I, i])
-                where[I, i] = J * uint64(B) + _column(I, J, i, xc, xo, yc, ys, yo, yb)
+                where[I, i] = J * uint64(B) + column_of(I, J, i, xc, xo, yc, ys, yo, yb, 1)

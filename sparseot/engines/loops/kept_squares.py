@@ -21,7 +21,17 @@ from .compiled import njit
 from .lanes import accumulate, add, exp2, fma, highest, load, maximum, spread, store, zeros
 from .pairs import OPTIONS
 
-__all__ = ["B", "NONE", "keep_larger", "largest", "products", "sums", "transpose"]
+__all__ = [
+    "DIM",
+    "NONE",
+    "B",
+    "add_products",
+    "keep_larger",
+    "largest",
+    "products",
+    "sums",
+    "transpose",
+]
 
 B = KEPT_BLOCK
 NONE = -1e30  # the largest exponent of no column
@@ -88,13 +98,22 @@ def sums(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, out, peaks, lo, 
             peaks[t] = peak
 
 
+@njit(inline="always", **OPTIONS)
+def add_products(I, J, i, entries, v, out):
+    """Adds to ``out[I, :, i]`` what rows i of a tile, whose entries stand column after column, have with ``v[J]``."""
+    columns = uint64(v.shape[1])
+    for r in range(columns):
+        part = zeros(entries.dtype.type(0))
+        for j in range(uint64(B)):
+            part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
+        accumulate(out, (I * columns + r) * uint64(B) + i, part)
+
+
 @njit(**OPTIONS)
 def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, out, lo, hi):
     """``out[I, r, i] = sum_j 2^E_ij v[J, r, j]`` over the tiles of row blocks lo to hi."""
     rows, cols = np.empty(B, xo.dtype), np.empty(B, xo.dtype)
-    zero, step = xo.dtype.type(0), uint64(128 // xo.itemsize)
-    entries = np.empty((B, B), xo.dtype)  # column after column
-    columns = uint64(v.shape[1])
+    entries, step = np.empty((B, B), xo.dtype), uint64(128 // xo.itemsize)  # column after column
     for I in range(uint64(lo), uint64(hi)):
         at = I * uint64(xo.shape[1]) * uint64(B)
         out[I] = 0.0
@@ -107,11 +126,7 @@ def products(starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, v, out, lo, 
                 for j in range(uint64(B)):
                     e = _exponents(I, J, i, j, xo, yo, cols, row, x0, x1, x2)
                     store(entries, j * uint64(B) + i, exp2(e))
-                for r in range(columns):
-                    part = zeros(zero)
-                    for j in range(uint64(B)):
-                        part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
-                    accumulate(out, (I * columns + r) * uint64(B) + i, part)
+                add_products(I, J, i, entries, v, out)
 
 
 @njit(inline="always", **OPTIONS)

@@ -10,14 +10,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 
 import sparseot as so
 from sparseot.nn import RadiusGraph
-from tests.references.neighbours import all_squares
-
-PROFILES = {
-    "gaussian": lambda d, h: torch.exp(-(d**2) / (2 * h**2)),
-    "exponential": lambda d, h: torch.exp(-d / h),
-    "inverse": lambda d, h: 1 / (1 + d / h),
-    "connectivity": lambda d, h: torch.ones_like(d),
-}
+from tests.references.neighbours import PROFILES, all_squares
 
 
 @pytest.mark.parametrize("weight", PROFILES)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import uint64
 
 from ..compiled import njit
-from ..kept_squares import DIM, NONE, B, transpose
+from ..kept_squares import DIM, NONE, B, add_products, transpose
 from ..lanes import (
     accumulate,
     add,
@@ -171,7 +171,7 @@ def products(
     real, step = xo.dtype.type, uint64(128 // xo.itemsize)
     x, y, rows, cols = room(xo)
     entries = np.empty((B, B), xo.dtype)  # column after column
-    columns, bar = uint64(v.shape[1]), spread(real((least / radius) ** 2))
+    bar = spread(real((least / radius) ** 2))
     for I in range(uint64(lo), uint64(hi)):
         out[I] = 0.0
         for t in range(uint64(starts[I]), uint64(starts[I + 1])):
@@ -181,11 +181,7 @@ def products(
                 series, rows, cols, x, y, entries,
             )  # fmt: skip
             for i in range(uint64(0), uint64(B), step):
-                for r in range(columns):
-                    part = zeros(real(0))
-                    for j in range(uint64(B)):
-                        part = fma(load(entries, j * uint64(B) + i), spread(v[J, r, j]), part)
-                    accumulate(out, (I * columns + r) * uint64(B) + i, part)
+                add_products(I, J, i, entries, v, out)
 
 
 @njit(**OPTIONS)

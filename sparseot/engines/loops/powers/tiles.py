@@ -21,6 +21,7 @@ import numpy as np
 from numba import uint64
 
 from ..compiled import njit
+from ..kept_distances import column_of
 from ..kept_squares import DIM, NONE, B, keep_larger, transpose
 from ..lanes import (
     accumulate,
@@ -256,22 +257,6 @@ def products(
                     accumulate(out, (I * columns + r) * uint64(B) + i, part)
 
 
-@njit(inline="always", **OPTIONS)
-def _column(I, J, i, xc, xo, yc, ys, yo, yb, q):
-    """The column of a tile that has the largest exponent of row i."""
-    best, place = -1e300, uint64(0)
-    for j in range(uint64(B)):
-        e, square = float(yb[J, j]), 0.0
-        for d in range(uint64(xc.shape[1])):
-            gap = xc[I, d] - yc[J, d] + xo[I, d, i] - yo[J, d, j]
-            e += yo[J, d, j] * ys[J, d]
-            square += gap * gap
-        e -= square ** (q / 2) / q
-        if e > best:
-            best, place = e, uint64(j)
-    return place
-
-
 @njit(**OPTIONS)
 def largest(
     starts, tiles, xc, xs, xk, xo, xb, yc, ys, yk, yo, yb, q, series, xr, yr, out, where, lo, hi
@@ -300,4 +285,4 @@ def largest(
         for i in range(uint64(B)):
             if where[I, i] >= 0:
                 J = uint64(where[I, i])
-                where[I, i] = J * uint64(B) + _column(I, J, i, xc, xo, yc, ys, yo, yb, q)
+                where[I, i] = J * uint64(B) + column_of(I, J, i, xc, xo, yc, ys, yo, yb, q)
