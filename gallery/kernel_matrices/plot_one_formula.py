@@ -97,8 +97,8 @@ query, values = patches(noisy, 3), LazyTensor(noisy.view(1, -1, 3))
 clean = (-squares(query, query) / 0.2).sumsoftmaxweight(values, dim=1)
 
 left = torch.ones_like(colour).index_copy(0, known, colour[known]).view(H, W, 3)
-shown = {"a tenth": left, "half without colours": torch.where(right.view(H, W, 1), grey, photo)}
-shown["noise: rms error 0.12"] = noisy
+bare = torch.where(right.view(H, W, 1), grey, photo)
+shown = {"a tenth": left, "half without colours": bare, "noise: rms error 0.12": noisy}
 answers = {"3. interpolation": painted, "4. search": coloured, "5. attention": clean}
 for name, found in answers.items():
     error = (found - colour).square().mean().sqrt()
@@ -123,33 +123,27 @@ root = np.sqrt(K @ np.ones(len(u), np.float32))
 scale = aslinearoperator(diags(1 / root))
 found, vectors = eigsh(scale @ K @ scale, k=4, which="LA", tol=1e-3)
 ranks = (vectors / root[:, None]).argsort(0).argsort(0) / len(u)
-shown = {
-    rf"6. $f_{k}$,  $\lambda = {found[-1 - k]:.3f}$": ranks[:, -1 - k].reshape(H, W)
-    for k in (1, 2, 3)
-}
+name = r"6. $f_{}$,  $\lambda = {:.3f}$".format
+shown = {name(k, found[-1 - k]): ranks[:, -1 - k].reshape(H, W) for k in (1, 2, 3)}
 pictures(shown, cmap="RdBu")
 plt.show()
 
 # %%
 # **What to see.** Each function, drawn in ranks, changes slowly on what holds together and jumps where it does not: at
-# the rim, at the edge of the saucer, where the dark corner begins. The constant, of eigenvalue 1, is not shown.
-#
-# Below, the pixels as a cloud of colours, painted by the first function. Turn it, or draw a lasso around the bright end.
+# the rim, at the edge of the saucer, where the dark corner begins. The constant, of eigenvalue 1, is not shown. Below, the
+# pixels as a cloud of colours, painted by the first function. Turn it, or draw a lasso around the bright end.
 
-names = ["red", "green", "blue"]
-CloudViewer(colour, values=ranks[:, -2], names=names, title="26,600 pixels as colours")
+CloudViewer(colour, values=ranks[:, -2], names=["red", "green", "blue"], title="Pixels as colours")
 
 # %%
 # **What to try next.** Another formula: ``(LazyTensor(f[:, None]) - LazyTensor(g[None])).abs().sum(-1)`` sums
-# absolute differences. :doc:`/guide/coming-from-keops` lists what can be written; for plain kernels
-# :class:`sparseot.KernelMatrix` knows more, see
-# :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`.
+# absolute differences. :doc:`/guide/coming-from-keops` lists what can be written; for plain kernels :class:`sparseot.KernelMatrix`
+# knows more, see :ref:`sphx_glr_auto_gallery_kernel_matrices_plot_spectral_coordinates.py`.
 #
 # References
 # ----------
 # - Buades, Coll, Morel (2005). A non-local algorithm for image denoising. *CVPR*.
-# - Charlier, Feydy, Glaunès, Collin, Durif (2021). Kernel operations on the GPU, with autodiff,
-#   without memory overflows. *Journal of Machine Learning Research* 22.
+# - Charlier, Feydy, Glaunès, Collin, Durif (2021). Kernel operations on the GPU, with autodiff, without memory overflows. *JMLR* 22.
 # - Lloyd (1982). Least squares quantization in PCM. *IEEE Transactions on Information Theory* 28.
 # - Rasmussen, Williams (2006). *Gaussian processes for machine learning*. MIT Press.
 # - Shi, Malik (2000). Normalized cuts and image segmentation. *IEEE PAMI* 22.

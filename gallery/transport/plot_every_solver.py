@@ -43,9 +43,8 @@ def knot(n):
 
 
 def to_tolerance(multilevel):
-    return lambda x, y, tol: so.solve_sample(
-        x, y, blur=BLUR, tol=tol, solver=so.Sinkhorn(multilevel=multilevel)
-    ).map()
+    solver = so.Sinkhorn(multilevel=multilevel)
+    return lambda x, y, tol: so.solve_sample(x, y, blur=BLUR, tol=tol, solver=solver).map()
 
 
 def by_gradient(make_loss):
@@ -74,9 +73,8 @@ if find_spec("ot"):
 
     def pot(x, y, steps):
         a, x, y = np.full(len(x), 1 / len(x)), x.double().numpy(), y.double().numpy()
-        plan = ot.sinkhorn(
-            a, a, ot.dist(x, y), 2 * BLUR**2, numItermax=steps, stopThr=0, warn=False
-        )
+        how = {"numItermax": steps, "stopThr": 0, "warn": False}
+        plan = ot.sinkhorn(a, a, ot.dist(x, y), 2 * BLUR**2, **how)
         return torch.from_numpy(plan @ y / plan.sum(1)[:, None])
 
     solvers["POT, Sinkhorn"] = pot, (10, 30, 100, 300), "x--", RED

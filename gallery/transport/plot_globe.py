@@ -8,8 +8,7 @@ both directions times the radius of the earth: a cost that :class:`sparseot.cost
 
 .. math:: \min_P \; \sum_{ij} P_{ij} \, \theta(x_i, y_j) + \varepsilon\, KL(P \,|\, a \otimes b) .
 
-Points are directions in space, and no map has an edge. Discs are cities, by their inhabitants, squares are hosts, and
-lines are the arcs along which most people travel.
+Discs are cities, by their inhabitants, squares are hosts, and lines are the arcs along which most people travel.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -70,14 +69,12 @@ def globe(ax, middle, plan, y, title, names=()):
         ax.plot(*seen.T, **style)
 
     turn = np.linspace(0, 2 * np.pi, 200)
-    for k in range(6):  # meridians and parallels
-        s, h = k * np.pi / 6, np.sin((k - 2.5) * np.pi / 6)
-        circle = np.sqrt(1 - h**2)
-        ring = np.stack((circle * np.cos(turn), circle * np.sin(turn), h + 0 * turn), 1)
-        arc = np.stack((np.cos(turn) * np.cos(s), np.cos(turn) * np.sin(s), np.sin(turn)), 1)
-        line(ring, color="0.6", lw=0.4)
-        line(arc, color="0.6", lw=0.4)
-    ax.plot(np.cos(turn), np.sin(turn), color="0.6", lw=0.8)
+    cos, sin = np.cos(turn), np.sin(turn)
+    for a in np.arange(6) * np.pi / 6:  # meridians and parallels
+        b = a - 5 * np.pi / 12
+        line(np.stack((cos * np.cos(a), cos * np.sin(a), sin), 1), color="0.6", lw=0.4)
+        line(np.stack((cos, sin, 0 * cos + np.tan(b)), 1) * np.cos(b), color="0.6", lw=0.4)
+    ax.plot(cos, sin, color="0.6", lw=0.8)
     for i, j in np.argwhere(plan.numpy() > 1e-3):
         t = np.linspace(0, 1, 60)[:, None]
         way = (1 - t) * x[i].numpy() + t * y[j].numpy()
@@ -88,7 +85,7 @@ def globe(ax, middle, plan, y, title, names=()):
     size = {"s": 4e3 * people[near], "ec": "w", "lw": 0.5, "zorder": 3}
     ax.scatter(*(view @ x[near].T.numpy()), c="0.5", **size)
     for j in np.flatnonzero(y.numpy() @ toward > 0):
-        ax.scatter(*(view @ y[j].numpy()), 45, COLOURS[j], "s", ec="w", zorder=4)
+        ax.scatter(*(view @ y[j].numpy()), 45, COLOURS[j], marker="s", ec="w", zorder=4)
         if names:
             offset = {"xytext": (5, 4), "textcoords": "offset points", "fontsize": 7, "zorder": 5}
             ax.annotate(names[j], view @ y[j].numpy(), **offset)
@@ -97,12 +94,8 @@ def globe(ax, middle, plan, y, title, names=()):
 
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 4))
-for ax, middle, title in zip(
-    axes,
-    ((-75, 15), (40, 20), (170, 10)),
-    ("Americas", "Africa, Europe, Asia", "Pacific"),
-    strict=True,
-):
+views = {"Americas": (-75, 15), "Africa, Europe, Asia": (40, 20), "Pacific": (170, 10)}
+for ax, (title, middle) in zip(axes, views.items(), strict=True):
     globe(ax, middle, plan.plan, y, title, names)
 plt.show()
 print(f"{EARTH * plan.value_linear:.0f} km on average")
@@ -120,8 +113,8 @@ fig, axes = plt.subplots(1, 2, figsize=(8, 4.2))
 for ax, (name, found) in zip(axes, {"on the globe": plan, "on a map": flat}.items(), strict=True):
     globe(ax, (175, 15), found.plan, y, f"{name}: {EARTH * (found.plan * arcs).sum():.0f} km")
 plt.show()
-same = torch.minimum(plan.plan, flat.plan).sum()
-print(f"{100 * (1 - same):.0f} % of all people are sent to another place")
+moved = 1 - torch.minimum(plan.plan, flat.plan).sum()
+print(f"{100 * moved:.0f} % of all people are sent to another place")
 
 # %%
 # Where should it be held?
@@ -135,8 +128,7 @@ optimiser = torch.optim.Adam([hosts], lr=0.05)
 kilometres = []
 for _ in range(80):
     found = so.solve_sample(x, hosts, people, p=2, blur=0.05, cost=so.costs.Geodesic())
-    with torch.no_grad():
-        kilometres.append(EARTH * (found.plan * so.costs.Geodesic()(x, hosts, p=1)).sum().item())
+    kilometres.append(EARTH * (found.plan * so.costs.Geodesic()(x, hosts, p=1)).sum().item())
     optimiser.zero_grad()
     found.value.backward()
     optimiser.step()
