@@ -1,9 +1,8 @@
-"""What an engine is for kept pairs: five operations on blocks of points, and what they are handed.
+"""What an engine is for kept pairs: operations on blocks of points, and what they are handed.
 
-A cloud stands in C blocks of B = ``KEPT_BLOCK`` points, and these in groups of ``KEPT_GROUP``
-neighbours. A *tile* is a pair of blocks. Lengths and potentials are in units in which the exponents
-of a plan are powers of two. All tensors lie on one device; compiled loops see those of a CPU as
-NumPy arrays, without a copy. One cost is known to the loops: :func:`..choose.tile_loops` is told which.
+A cloud stands in C blocks of B = ``KEPT_BLOCK`` points, and these in groups of ``KEPT_GROUP`` neighbours. A *tile*
+is a pair of blocks. Lengths and potentials are in units in which the exponents of a plan are powers of two. All tensors
+lie on one device; compiled loops see those of a CPU as NumPy arrays, without a copy. Loops know one cost (:func:`..choose.tile_loops`).
 """
 
 from __future__ import annotations
@@ -56,9 +55,8 @@ def views(*tensors: Tensor) -> tuple[Array, ...]:
 class Blocks:
     """A cloud and a potential, in the frames of its blocks.
 
-    At the point ``centre + dx`` the potential is ``height + slope . dx + bias``, and what the cost
-    takes off it: ``|dx|^2 / 2`` where it is half of a square, nothing where it is a distance. The
-    biases ``(C, B)``, in the precision of the loops, are what changes from one sum to the next.
+    At the point ``centre + dx`` the potential is ``height + slope . dx + bias``, and what the cost takes off it: ``|dx|^2 / 2``
+    where it is half of a square, else nothing. The biases ``(C, B)``, in the precision of the loops, change from sum to sum.
 
     Attributes:
         centres: ``(C, D)``, float64; D is at least 3, by coordinates that are zero.
@@ -111,8 +109,7 @@ class Boxes:
         sides: ``(D, C)``, half of them.
         slopes: ``(D, C)``; inside of a box the potential is at most ``height + slope . dx``.
         heights: ``(C,)``.
-        shares: ``(C,)``, added to exponents where tiles are chosen: logarithms of masses, those of
-            all blocks being one on average.
+        shares: ``(C,)``, added to exponents where tiles are chosen: logarithms of masses, one on average.
         masses: ``(C,)``, logarithms of the mass of the points.
     """
 

@@ -210,7 +210,6 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
         Cloud(p, w, 1 / (1 + eps / rho))
         for p, w, rho in zip((x, y), (a, b), problem.penalty.rhos, strict=True)
     )
-
     pairs = problem.pairs.item(k) if isinstance(problem.pairs, KeptPairs) else None
     engine = problem.engine if isinstance(cost, GroundCost) else load("compiled")
     count = len(x) * len(y)
@@ -218,8 +217,7 @@ def curvature(problem: Problem, found: Potentials, item: int, tol: float = 1e-8)
     def at(f: Tensor, g: Tensor) -> Curvature:
         f, g = problem.penalty.held(0, f, a, eps), problem.penalty.held(1, g, b, eps)
         optimum = Optimum((x, y), (a, b), (f, g), cost, eps)
-        e: Coupling
-        e = Stored.of(optimum) if count <= STORED else Summed(optimum, engine, pairs)
+        e: Coupling = Stored.of(optimum) if count <= STORED else Summed(optimum, engine, pairs)
         side = Side(e, here, there, eps)
         other = side if problem.symmetric else Side(e.T, there, here, eps)
         return Curvature(side, other, tol, coincident)
