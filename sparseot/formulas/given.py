@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..errors import bad_input
@@ -185,5 +186,8 @@ def _opaque(name: str, formula: Any, wanted: str) -> Opaque:
     if isinstance(formula, Opaque):
         return formula
     if isinstance(formula, type) or not callable(formula):
-        raise bad_input(name, repr(formula), wanted, kind=TypeError)
+        got = repr(formula)
+        if isinstance(formula, (Tensor, np.ndarray)):  # points, in its place
+            got = f"{type(formula).__name__} of shape {tuple(formula.shape)}"
+        raise bad_input(name, got, wanted, kind=TypeError)
     return Opaque(formula)

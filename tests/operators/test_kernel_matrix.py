@@ -221,6 +221,9 @@ def test_bad_input():
         KernelMatrix(KERNEL, torch.rand(200_000, 2)).to_dense()
     with pytest.raises(TypeError, match="kernel: got 'gaussian'"):
         KernelMatrix("gaussian", X)
+    for points in (X, X.numpy()):
+        with pytest.raises(TypeError, match=r"kernel: got \w+ of shape \(30, 2\), wanted such as"):
+            KernelMatrix(points, KERNEL)
     with pytest.raises(ValueError, match="NaN"):
         KernelMatrix(KERNEL, X.numpy() * np.nan)
     with pytest.raises(TypeError, match="x: got list"):
