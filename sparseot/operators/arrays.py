@@ -185,6 +185,7 @@ def numbers_of(what: str, index: Any, size: int) -> Tensor:
     Raises:
         IndexError: for what is no index of one axis, with ``what`` was indexed.
     """
+    index = index.numpy(force=True) if isinstance(index, Tensor) else index  # of any device
     try:
         numbers = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
         if numbers.ndim > 1:
