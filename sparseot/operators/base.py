@@ -22,7 +22,7 @@ from .arrays import Array, as_tensor, floating, is_complex, like, numpy_dtype, t
 from .autograd.compiled import one_operator
 from .autograd.spread import Spread, gathered, group_of
 from .coarse_space import CoarseSpace
-from .products import check_dtypes, empty_product, matmul
+from .products import check_kinds, empty_product, matmul
 from .scipy_operator import ScipyNames
 
 __all__ = ["Array", "Diagonal", "Operator"]
@@ -212,7 +212,7 @@ class _Sum(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape != right.shape:
             raise bad_input("+", f"shapes {left.shape} and {right.shape}", "equal shapes")
-        check_dtypes("+", left, right)
+        check_kinds("+", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = left.shape, left.reference
         self.spreads = left.spreads or right.spreads
@@ -264,7 +264,7 @@ class _Product(Operator):
     def __init__(self, left: Operator, right: Operator) -> None:
         if left.shape[-1] != right.shape[-2]:
             raise bad_input("@", f"shapes {left.shape} and {right.shape}", "shapes that chain")
-        check_dtypes("@", left, right)
+        check_kinds("@", left, right)
         self.left, self.right = left, right
         self.shape, self.reference = (*left.shape[:-1], right.shape[-1]), left.reference
         first, last = left.spreads or right.spreads, right.spreads or left.spreads

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..errors import bad_input
 from ..precision import at_least_single
-from .arrays import Array
+from .arrays import Array, refuse_elsewhere
 from .autograd.compiled import one_operator
 
-__all__ = ["check_dtypes", "empty_product", "matmul", "product_of_new"]
+__all__ = ["check_kinds", "empty_product", "matmul", "product_of_new"]
 
 MATMUL = (torch.matmul, Tensor.matmul)
 
@@ -59,10 +59,11 @@ def product_of_new(v: Tensor, kind: type, *made_of: Any, **how: Any) -> Array:
     return kind(*made_of, **how) @ v
 
 
-def check_dtypes(sign: str, left: Any, right: Any) -> None:
-    """Refuses two operators of different dtypes."""
+def check_kinds(sign: str, left: Any, right: Any) -> None:
+    """Refuses two operators of different dtypes, or on different devices."""
     if left.dtype != right.dtype:
         fix = "Make both from points of one dtype."
         raise bad_input(
             sign, f"{left.dtype} and {right.dtype}", "operators of one dtype", fix, TypeError
         )
+    refuse_elsewhere(right.reference, left.reference, sign)

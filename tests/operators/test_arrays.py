@@ -1,5 +1,6 @@
 """Vectors of all kinds, from both sides: complex, read-only, of the other byte order, tensors or arrays."""
 
+import re
 import warnings
 
 import numpy as np
@@ -67,10 +68,15 @@ def test_tensors_on_another_device_are_refused(name):
     "b": lambda b: so.conjugate_gradient(K, b),
     "v ": lambda v: SOLVED.hvp(v, wrt="a"),
     "points": lambda points: SOLVED.map(points[:, None] + X.to("meta")),
+    "+": lambda entries: K + Diagonal(entries),
+    "@": lambda entries: K @ Diagonal(entries),
+    "values": lambda v: so.solve_grid(X[:, 0], X[:, 0], blur=1.0).map(v),
     "support_weights": lambda w: so.barycenter([X, Y], blur=0.3, support=X, support_weights=w),
 }.items())  # fmt: skip
 def test_so_they_are_elsewhere(name, run):
-    with pytest.raises(ValueError, match=f"{name.strip()}: got device meta, wanted cpu, where"):
+    with pytest.raises(
+        ValueError, match=f"{re.escape(name.strip())}: got device meta, wanted cpu, where"
+    ):
         run(torch.ones(12, dtype=torch.float64, device="meta"))
 
 

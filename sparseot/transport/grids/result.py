@@ -9,7 +9,15 @@ import torch
 
 from ...engines.openmp import own_settings
 from ...errors import bad_input
-from ...operators.arrays import Array, as_tensor, floating, like, listed, tensor_of
+from ...operators.arrays import (
+    Array,
+    as_tensor,
+    floating,
+    like,
+    listed,
+    refuse_elsewhere,
+    tensor_of,
+)
 from ...points import log_weights
 from ..result import Transport
 from ..solution import Level
@@ -218,6 +226,7 @@ class GridTransport:
 
     def _as_columns(self, v: Array, name: str) -> torch.Tensor:
         """Images ``(*batch, *grid)``, or with one axis more, as ``(B, N, R)``."""
+        refuse_elsewhere(v, self.flat.reference, name)
         columns, shape = tensor_of(v, name), self._shape
         if columns.shape[: len(shape)] != shape or columns.dim() > len(shape) + 1:
             wanted = f"{shape}, as the images have, or one axis more, the last one"
