@@ -66,17 +66,19 @@ class Tree:
         ``order`` says so for the nodes that are shared, or halves of these.
         """
         first, last = self.ends[rank : rank + 2]
-        columns = None
-        if points.device.type == "cpu":
-            columns = points.numpy().T.astype(np.float64, order="C")[:, order.numpy()]
-        for depth in range(self.depth if last > first else 0):
-            ends, cuts = self._inside(depth, first, last)
-            if len(cuts) and columns is None:
-                order = _halved(points, order, ends)
-                continue
+        levels = (self._inside(d, first, last) for d in range(self.depth if last > first else 0))
+        if points.device.type != "cpu":
+            for ends, _ in levels:
+                order = _halved(points, order, ends) if ends else order
+            return order
+        places = order.numpy()
+        columns = np.empty(points.shape[::-1])
+        for column, values in zip(columns, points.numpy().T, strict=True):
+            column[:] = values[places]
+        for ends, cuts in levels:
             for (lo, hi), mid in zip(pairwise(ends), cuts, strict=True):
-                if lo < mid < hi and columns is not None:
-                    _split(columns[:, lo:hi], order.numpy()[lo:hi], mid - lo)
+                if lo < mid < hi:
+                    _split(columns[:, lo:hi], places[lo:hi], mid - lo)
         return order
 
     def _inside(self, depth: int, first: int, last: int) -> tuple[list[int], list[int]]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ...errors import bad_input
 from .group import Ranks
-from .shared_cuts import BITS, SharedCuts
 from .nodes import Node, Tree
+from .shared_cuts import SharedCuts
 
 __all__ = ["Placing"]
 
@@ -93,7 +93,7 @@ def _check(points: Tensor) -> None:
     """Refuses what is no finite cloud of floats."""
     if points.ndim != 2:
         raise bad_input("points", f"shape {tuple(points.shape)}", "one cloud (N, D)")
-    if points.dtype not in BITS:
+    if points.dtype not in (torch.float32, torch.float64):
         raise bad_input("points", str(points.dtype), "float32 or float64", kind=TypeError)
     if points.numel() and not all(math.isfinite(float(end)) for end in points.aminmax()):
         raise bad_input("points", "NaN or infinite coordinates", "finite numbers")
@@ -113,7 +113,9 @@ def _gathered(nodes: list[Node], coming: list[int], device: torch.device) -> Ten
     pieces = [torch.zeros(0, dtype=torch.int32, device=device)]
     for node in nodes:
         for rank, count in enumerate(node.counts):
-            pieces.append(torch.arange(at[rank], at[rank] + count, dtype=torch.int32, device=device))
+            pieces.append(
+                torch.arange(at[rank], at[rank] + count, dtype=torch.int32, device=device)
+            )
             at[rank] += count
     return torch.cat(pieces)
 
