@@ -50,15 +50,16 @@ class Tree:
         """Whether several ranks have points of a node; it has several blocks, then, and so have both halves some."""
         return node.last > self.ends[self.owner(node) + 1]
 
+    def place(self, node: Node) -> int:
+        """How many of its points lie below the cut of a node."""
+        return self.first(node.depth + 1, 2 * node.index + 1) - node.first
+
     def halves(self, node: Node, lower: list[int]) -> tuple[Node, Node]:
         """What a node is cut into, if so many of the points that each rank was given lie below."""
-        depth, index = node.depth + 1, 2 * node.index
-        upper = [all_of_it - low for all_of_it, low in zip(node.counts, lower, strict=True)]
-        cut = self.first(depth, index + 1)
-        return (
-            Node(depth, index, node.first, cut, lower),
-            Node(depth, index + 1, cut, node.last, upper),
-        )
+        depth, index, cut = node.depth + 1, 2 * node.index, node.first + self.place(node)
+        upper = [count - low for count, low in zip(node.counts, lower, strict=True)]
+        below = Node(depth, index, node.first, cut, lower)
+        return below, Node(depth, index + 1, cut, node.last, upper)
 
     def cut(self, points: Tensor, order: Tensor, rank: int) -> Tensor:
         """Cuts the nodes that are one rank's down to blocks: from which points ``(k, D)`` the k places are taken.
