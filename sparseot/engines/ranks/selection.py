@@ -12,7 +12,8 @@ from .group import Ranks
 __all__ = ["Search"]
 
 FEW = 1 << 10  # values that are told, rather than how many of them lie below a threshold
-THRESHOLDS = 1 << 9  # told at a time, of all lists together
+BUCKETS = 1 << 6  # of a list, at a time,
+MOST_BUCKETS = 1 << 9  # and of all of them
 
 
 class Search:
@@ -70,7 +71,7 @@ class Search:
 
     def _narrow(self, asked: list[int]) -> None:
         """One round: how many values of each rank lie in each bucket."""
-        buckets = max(2, THRESHOLDS // len(asked))
+        buckets = max(2, min(BUCKETS, MOST_BUCKETS // len(asked)))
         table, ends = [], []
         with self.ranks.telling():
             for j in asked:

@@ -1,11 +1,13 @@
 """Points that ranks share are cut into blocks: by processes, and by threads that tell each other the same."""
 
 from functools import cache
+from itertools import pairwise
 from threading import Barrier, Thread
 
 import pytest
 import torch
 
+from sparseot.engines.ranks import selection, shared_cuts
 from sparseot.engines.ranks.group import Ranks
 from sparseot.engines.ranks.placing import Placing
 from tests.engines.ranks.placings import (
@@ -102,11 +104,54 @@ def test_few_points_and_many_ranks(n, size):
 
 
 @pytest.mark.parametrize("size", SHARES)
-def test_points_of_all_magnitudes(size):
-    """Of both signs, many of them between two neighbouring thresholds: bits of floats are searched."""
+def test_points_of_all_magnitudes(size, monkeypatch):
+    """Of both signs, in many rounds, down to single bits of the floats."""
+    for name, number in (("FEW", 0), ("BUCKETS", 3)):
+        monkeypatch.setattr(selection, name, number)
+    monkeypatch.setattr(shared_cuts, "FEW", 0)
     whole = distinct(4001, 2, torch.float64)
     whole = whole.sign() * 1e-300 ** (whole.abs() / whole.abs().amax())
     on_threads(size, lambda r: is_that_of_one_process(whole, shares(whole, r)[0], r))
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+def test_sides_are_compared_as_one_process_does(few, monkeypatch):
+    """In double precision on a CPU: in single precision these two are as long."""
+    monkeypatch.setattr(shared_cuts, "FEW", few)
+    whole = distinct(2000, 2, torch.float32)
+    whole = whole - whole.amin(0) + torch.tensor([1.0, 0.0])
+    whole[whole.argmax(0), [0, 1]] = 2.0**25
+    sides = whole.amax(0) - whole.amin(0)
+    assert sides[0] == sides[1] and whole.amin(0).tolist() == [1, 0]
+    on_threads(3, lambda r: is_that_of_one_process(whole, shares(whole, r)[0], r))
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+@pytest.mark.parametrize("size", SHARES)
+def test_ties_go_by_rank_and_row(size, few, monkeypatch):
+    """On a line, where zeros of both signs are equal: from block to block values do not fall, nor numbers of equal ones
+    from rank to rank."""
+    monkeypatch.setattr(shared_cuts, "FEW", few)
+    random = torch.randint(-2, 3, (6007, 1), generator=torch.Generator().manual_seed(0)) / 2
+    whole = torch.where(random.abs() < 1, random * 0, random).float()
+    assert whole.signbit().logical_and(whole == 0).any()
+
+    def check(ranks):
+        found = Placing(shares(whole, ranks)[0], ranks, SIZE, GROUP)
+        numbers = ranks.rows(found.numbers)
+        assert torch.equal(numbers.sort()[0], torch.arange(6007))
+        blocks = whole[numbers, 0].split(SIZE)
+        for lower, upper in pairwise(blocks):
+            assert lower.amax() <= upper.amin()
+        owners = torch.arange(ranks.size).repeat_interleave(
+            torch.tensor(ranks.told(len(found.numbers)))
+        )
+        for value in (-1, 0, 1):
+            equal = whole[numbers, 0] == value
+            by_number = owners[equal][numbers[equal].argsort()]
+            assert (by_number.diff() >= 0).all()
+
+    on_threads(size, check)
 
 
 @pytest.mark.parametrize("size", [1, 3])
