@@ -4,9 +4,9 @@ python benchmarks/distributed_model.py
 
 It takes no time and no machines. Two clouds of n points fill the unit cube, D = 3, tol 1e-3, single precision loops.
 The blur falls with the spacing of the points, as 0.0046 at a million. Each node has 64 cores and one rank, whose
-threads share its rows. Of both clouds it has its own blocks, and of others those that its tiles meet; clouds as they came, their order
-and potentials are whole on all. "Owned" is a design that is not built, in which nothing is. What it takes to turn lists of tiles, three
-numbers a block of columns each time, is left out: less than a sixteenth of what one sweep sends.
+threads share its rows. Of both clouds it has its own blocks, and of others those that its tiles meet; nothing but coarse clouds is whole on
+all. What it takes to turn lists of tiles, three numbers a block of columns each time, is left out: less than a sixteenth of
+what one sweep sends; and so is what points take to their ranks, as much as one to four sweeps.
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ from dataclasses import dataclass
 
 # Measured on one core of a machine of two (see docs/performance.md, "Many machines"):
 RATE = 3.5e9  # pairs a second and core, in sweeps and their overhead
-SERIAL = 4e-6  # seconds a point that each rank takes for itself, on one thread: trees, cells
+SERIAL = 4e-6  # seconds a point, on one thread, of those that a rank has: trees, cells
+COARSE = 4e-6  # and a cell of a coarse level, which all ranks have
+SIDE, RATIO = 1.4, 2.5**0.5  # of the cells at a level, in blurs, and of the blurs of two levels
 VECTOR = 1.2e-8  # seconds a point and sweep, on one thread, of those that it has: potentials, errors, biases
-WHOLE, OWN, TILE = 150, 350, 16  # bytes of a point of each cloud, whole or its own, and of a tile
+CELL, OWN, TILE = (
+    80,
+    480,
+    16,
+)  # bytes of a cell of each cloud, of a point that a rank has, and of a tile
 # Assumed:
 CORES, THREADED = 64, 0.8  # of a node, and the share of their sum that threads reach
 HOP, EXCHANGES = 50e-6, 10  # seconds from rank to rank, exchanges in a sweep
@@ -72,19 +78,26 @@ class Solve:
         margin = 0.7 * (32 / self.points) ** (1 / 3) + 4 * self.blur
         return (1 + 2 * margin * (ranks ** (1 / 3) - 1)) ** 3 - 1
 
-    def on_one_thread(self, ranks: int, owned: bool = False) -> float:
+    @property
+    def cells(self) -> list[float]:
+        """Of the coarse levels; where there would be nearly as many as points, these are swept."""
+        counts = [(SIDE * self.blur * RATIO**k) ** -3 for k in range(1, 40)]
+        return [count for count in counts if count <= self.points / 2]
+
+    def on_one_thread(self, ranks: int) -> float:
         """Seconds of each rank, beside its pairs."""
         share = (1 + self.halo(ranks)) / ranks
-        return self.points * (SERIAL * (share if owned else 1) + VECTOR * self.sweeps * share)
+        own = self.points * (SERIAL / ranks + VECTOR * self.sweeps * share)
+        return own + COARSE * sum(self.cells)
 
-    def on(self, nodes: int, speed: float, owned: bool = False) -> tuple[float, float, float]:
+    def on(self, nodes: int, speed: float) -> tuple[float, float, float]:
         """Seconds, the share of them that is communication, and GB of memory of a node."""
         work = self.pairs / (RATE * CORES * THREADED * nodes) * (UNEVEN if nodes > 1 else 1)
         share = (1 + self.halo(nodes)) / nodes
         sent = self.points * 8 * self.halo(nodes) / nodes
         network = self.sweeps * (sent / (speed * 1e9 / 8) + EXCHANGES * HOP * math.log2(nodes))
-        total = work + self.on_one_thread(nodes, owned) + network
-        held = self.points * (OWN * share + WHOLE * (share if owned else 1))
+        total = work + self.on_one_thread(nodes) + network
+        held = self.points * OWN * share + CELL * max(self.cells)
         return total, network / total, (held + TILE * self.checked / nodes) / 1e9
 
 
@@ -97,17 +110,14 @@ def main() -> None:
         solve = Solve(points, blur, side)
         model = solve.pairs / RATE / ranks + solve.on_one_thread(ranks)
         print(f"| {points:,} | {blur:g} | {ranks} | {seconds:.1f} | {model:.1f} |")
-    print(
-        "\n| points (blur) | nodes | s at 10 / 100 Gb/s | communication | GB a node | owned: s | GB a node |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("\n| points (blur) | nodes | s at 10 / 100 Gb/s | communication | GB a node |")
+    print("| --- | --- | --- | --- | --- |")
     for points in SIZES:
         solve = Solve(points, 0.0046 * (1e6 / points) ** (1 / 3))
         for nodes in NODES:
             (slow, most, held), (fast, least, _) = (solve.on(nodes, speed) for speed in SPEEDS)
-            later, _, less = solve.on(nodes, SPEEDS[0], owned=True)
             told = f"| {points:.0e} ({solve.blur:.2g}) | {nodes} | {slow:,.0f} / {fast:,.0f} "
-            print(f"{told}| {most:.0%} / {least:.0%} | {held:,.0f} | {later:,.0f} | {less:,.1f} |")
+            print(f"{told}| {most:.0%} / {least:.0%} | {held:,.1f} |")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,6 @@ __all__ = [
     "log_weights",
     "not_mapped",
     "numbers",
-    "of_mass",
     "padded",
     "refuse_map",
     "refuse_tensor",
@@ -113,6 +112,36 @@ class Points:
         """The cloud as it is in memory."""
         return self
 
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the shape, dtype and device of the positions."""
+        return self.positions
+
+    @property
+    def here(self) -> tuple[Tensor, Tensor]:
+        """Positions ``(n, D)`` and weights ``(n,)`` of a batch of one; of ranks that share it, what this one has."""
+        return self.positions.detach()[0], self.weights.detach()[0]
+
+    def total(self, found: Tensor) -> Tensor:
+        """The sum over all ranks of what was found of the points here."""
+        return found
+
+    def in_blocks(self) -> Any:
+        """The points of this rank in blocks, where ranks have the cloud apart; else None."""
+        return None
+
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Opposite corners of the box around each cloud, ``(B, D)`` in float64."""
+        x = self.positions.detach()
+        if x.device.type != "cpu":
+            low, high = x.double().aminmax(dim=1)
+            return low, high
+        # By NumPy: torch would wake OpenMP's threads, which then spin beside our own.
+        ends = (end(x.numpy(), 1).astype(np.float64) for end in (np.min, np.max))
+        first, last = map(torch.from_numpy, ends)
+        return first, last
+
     def equals(self, other: Points) -> bool:
         """Whether these are the same numbers."""
         pairs = ((self.positions, other.positions), (self.weights, other.weights))
@@ -128,6 +157,11 @@ class Points:
     def double(self) -> Points:
         """The same clouds in float64; gradients come back in the caller's dtype."""
         return Points(self.positions.double(), self.weights.double())
+
+    def of_mass(self, other: Points) -> Points:
+        """The cloud with the mass of another, from which it differs by the rounding of weights."""
+        ratio = (other.mass / self.mass).detach()
+        return Points(self.positions, self.weights * ratio[:, None])
 
     @property
     def mass(self) -> Tensor:
@@ -206,15 +240,8 @@ def bounding_diameter(source: Points, target: Points) -> Tensor:
 
 def bounding_sides(source: Points, target: Points) -> Tensor:
     """Sides of the box around both clouds, ``(B, D)`` in float64."""
-    points = [cloud.positions.detach() for cloud in (source, target)]
-    if points[0].device.type != "cpu":
-        (low, high), (below, above) = (x.double().aminmax(dim=1) for x in points)
-        return torch.maximum(high, above) - torch.minimum(low, below)
-    # By NumPy: torch would wake OpenMP's threads, which then spin beside our own.
-    clouds = [x.numpy() for x in points]
-    high = np.maximum(*(x.max(1) for x in clouds)).astype(np.float64)
-    low = np.minimum(*(x.min(1) for x in clouds)).astype(np.float64)
-    return torch.from_numpy(high - low).to(source.positions.device)
+    (low, high), (below, above) = source.ends, target.ends
+    return torch.maximum(high, above) - torch.minimum(low, below)
 
 
 def enough_digits(
@@ -234,7 +261,7 @@ def lacks_digits(
     The exponent ``C / eps`` of the farthest pair loses 6e-8 of its size to rounding: is that more
     than a ``share`` of an entry of the plan? ``beyond`` is the size of costs that are no distances.
     """
-    if source.positions.dtype == torch.float64:
+    if source.like.dtype == torch.float64:
         return False
     diameter = float(bounding_diameter(source, target).max())
     return ((diameter / blur) ** p / p + beyond / blur**p) * 6e-8 > share
@@ -257,12 +284,6 @@ def check_balanced(source: Points, target: Points, freed: str = "reach") -> None
             "equal masses for balanced transport",
             f"Divide each by its sum, or allow mass to vary with {freed}=...",
         )
-
-
-def of_mass(cloud: Points, other: Points) -> Points:
-    """The cloud with the mass of another, from which it differs by the rounding of weights."""
-    ratio = (other.mass / cloud.mass).detach()
-    return Points(cloud.positions, cloud.weights * ratio[:, None])
 
 
 def check_positive(**values: float | None) -> None:

@@ -13,8 +13,9 @@ from ..errors import bad_input, warn_user
 from ..operators.arrays import Array, like
 from ..operators.autograd.compiled import eagerly
 from ..points import check_integer, check_positive
+from ..transport.derivatives.solved import say_what_failed
+from ..transport.posed import with_tolerance
 from ..transport.result import Transport
-from ..transport.solve import say_what_failed, with_tolerance
 from ..transport.solvers.progress import Bar, Stopped, deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .arguments import as_clouds, as_shares, with_digits

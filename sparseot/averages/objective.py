@@ -17,10 +17,10 @@ from torch import Tensor
 from ..engines.choose import choose_engine
 from ..points import Points
 from ..transport.derivatives.solved import Solved
+from ..transport.posed import solve_clouds
 from ..transport.problem import check_cost
 from ..transport.result import Transport
 from ..transport.solution import Potentials
-from ..transport.solve import solve_clouds
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .ground import Ground
 

@@ -19,7 +19,7 @@ from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.mapped import mapped
 from ..operators.autograd.over_ranks import over_ranks
 from ..operators.autograd.softmin import first_order, softmin
-from ..points import Points, check_positive, enough_digits, of_mass, refuse_transforms
+from ..points import Points, check_positive, enough_digits, refuse_transforms
 from ..ragged.batches import over_sets
 from ..transport.marginals import Marginals, marginals
 from ..transport.problem import check_cost
@@ -30,7 +30,7 @@ __all__ = ["hausdorff_divergence"]
 
 
 @one_operator(empty_losses)
-@over_ranks
+@over_ranks()
 @mapped
 @own_settings
 @over_sets
@@ -110,7 +110,7 @@ def hausdorff_divergence(
     penalty, eps = marginals(reach, found.p), blur**found.p
     penalty.check(source, target)
     if penalty.imposed and (source.rounding or target.rounding):
-        target = of_mass(target, source)
+        target = target.of_mass(source)
     source, target = enough_digits(source, target, found.p, blur, beyond=found.beyond)
     chosen, _ = choose_engine(engine, formula, source.positions, target.positions)
     check_cost(formula, source, target, own=True, engine=chosen, fixed=True)

@@ -28,7 +28,7 @@ __all__ = ["kernel_norm"]
 
 
 @one_operator(empty_losses)
-@over_ranks
+@over_ranks()
 @mapped
 @own_settings
 @over_sets

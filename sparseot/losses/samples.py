@@ -29,7 +29,7 @@ from ..transport.solvers.sinkhorn import Sinkhorn
 from .hausdorff import hausdorff_divergence
 from .kernel_norms import kernel_norm
 from .shapes import empty_losses
-from .sinkhorn import sinkhorn_divergence
+from .sinkhorn import divergence_apart, sinkhorn_divergence
 
 __all__ = ["SamplesLoss"]
 
@@ -180,8 +180,17 @@ class SamplesLoss(torch.nn.Module):
                 return found
             return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))
 
+        def apart(spreads: dict[str, Spread], kind: Array, ranks: Ranks) -> Any:
+            if self.loss != "sinkhorn" or spreads["x"].local.dim() != 2:
+                return None
+            how: dict[str, Any] = {"engine": SharedRows(self.engine, ranks)}
+            how["solver"] = self._solver(*(spreads[name].like for name in "xy"))
+            for name in ("p", "blur", "reach", "cost", "debias", "diameter", "potentials"):
+                how[name] = getattr(self, name)
+            return divergence_apart(spreads, kind, **how)
+
         shown = {"loss": self.loss, "options": self.extra_repr(), "batch": batch}
-        return on_ranks("SamplesLoss", group, clouds, shown, solve)
+        return on_ranks("SamplesLoss", group, clouds, shown, solve, apart)
 
     def _empty(self, *args: Tensor, batch: Any = None) -> Tensor | tuple[Tensor, ...]:
         x, y, a, b = _unpack(args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -15,22 +15,51 @@ from ..operators.arrays import Array
 from ..operators.autograd.compiled import one_operator
 from ..operators.autograd.mapped import mapped
 from ..operators.autograd.over_ranks import over_ranks
+from ..operators.autograd.spread import Spread
 from ..points import check_positive, refuse_transforms
 from ..ragged.batches import over_sets
-from ..transport.derivatives.solved import Answer
+from ..transport.derivatives.solved import Answer, say_what_failed
 from ..transport.marginals import Reach
+from ..transport.posed import solve_apart, solve_clouds, with_tolerance
 from ..transport.solution import Solver
-from ..transport.solve import say_what_failed, solve_clouds, with_tolerance
 from ..transport.solvers.annealing import AveragedAnnealing
 from ..transport.solvers.progress import deferred
 from ..transport.solvers.sinkhorn import Sinkhorn
 from .shapes import empty_losses
 
-__all__ = ["sinkhorn_divergence"]
+__all__ = ["divergence_apart", "sinkhorn_divergence"]
+
+
+def divergence_apart(
+    spreads: dict[str, Spread],
+    kind: Array,
+    *,
+    tol: float = 1e-3,
+    solver: Solver | None = None,
+    potentials: bool = False,
+    engine: str | Engine = "auto",
+    diameter: float | None = None,
+    **problem: Any,
+) -> Array | tuple[Array, Array] | None:
+    """What :func:`sinkhorn_divergence` finds where no rank needs the points of all; None where it does."""
+    solver = Sinkhorn() if solver is None else solver
+    usual: dict[str, Any] = {"p": 2, "blur": 0.05, "reach": None, "debias": True, "cost": None}
+    unknown = problem.keys() - usual.keys() - {"batch"}
+    if unknown or not isinstance(solver, Sinkhorn) or diameter is not None:
+        return None
+    options = {name: problem.get(name, value) for name, value in usual.items()}
+    with deferred(signals=False):
+        solver = cast(Sinkhorn, with_tolerance(solver, tol).on(engine))
+        solved = solve_apart(spreads, kind, **options, solver=solver)
+        if solved is None:
+            return None
+        say_what_failed(solved[0])
+    found = Answer(*solved, (spreads["x"], spreads["y"]))
+    return found.dual_potentials if potentials else found.value
 
 
 @one_operator(empty_losses)
-@over_ranks
+@over_ranks(divergence_apart)
 @mapped
 @own_settings
 @over_sets

@@ -16,17 +16,16 @@ from ..errors import bad_input
 from ..operators.arrays import Array, like, listed, shown
 from ..operators.base import DENSE_LIMIT, Operator
 from ..points import check_integer
-from .arguments import as_indices, as_new_points, check_entries
 from .derivatives.solved import Answer
-from .plans.largest import sparse_entries
-from .plans.maps import mapped, mapped_points
+from .plans.arguments import as_indices, as_new_points, check_entries
+from .plans.maps import mapped, mapped_blocks, mapped_points
 from .plans.matrix import PlanMatrix
-from .plans.sampling import PlanSampler, uniform
 from .plans.sums import seen_from_target
 from .problem import Problem
+from .solution import OwnedSolution
 
 if TYPE_CHECKING:
-    from .plans.sampling import Generator
+    from .plans.sampling import Generator, PlanSampler
 
 __all__ = ["SolvedPlan"]
 
@@ -78,6 +77,8 @@ class SolvedPlan(Answer):
         if self.batched:
             raise bad_input("sparse_plan", "a batch", "one pair of clouds")
         check_entries(k, mass)
+        from .plans.largest import sparse_entries  # here, for a light import of the library
+
         mine = None if self.spreads is None else self.spreads[0].mine
         entries = sparse_entries(*self._parts, k, mass, mine)
         return entries.astype(PlanMatrix(*self._parts, False, self.reference).dtype)
@@ -119,8 +120,13 @@ class SolvedPlan(Answer):
         References:
             Pooladian and Niles-Weed, 2021, "Entropic estimation of optimal transport maps".
         """
+        first = self.solved[0]
+        if points is None and isinstance(first.solution, OwnedSolution):
+            blocks = mapped_blocks(first.problem, first.solution, int(inverse))
+            if blocks is not None:
+                return self._of_blocks(blocks, int(inverse))
         problem, f, g = self._parts
-        came = self.solved[0].came
+        came = first.came
         here, there = (
             (problem.source.positions, problem.target.positions)
             if came is None
@@ -171,6 +177,8 @@ class SolvedPlan(Answer):
             True
         """
         self._refuse_ranks("sample", "Draw from the rows of sparse_plan(mass=0.999) of each rank.")
+        from .plans.sampling import uniform  # here, for a light import of the library
+
         n = check_integer("n", n)
         draws = uniform((2, len(self._parts[1]), n), generator)
         drawn = [self._sampler(False, k).pairs(draws[:, k]) for k in range(draws.shape[1])]
@@ -199,6 +207,8 @@ class SolvedPlan(Answer):
             ValueError, TypeError: for what is no number of a point, or another generator.
         """
         self._refuse_ranks("sample_from", "Draw from the rows of sparse_plan(mass=0.999).")
+        from .plans.sampling import uniform  # here, for a light import of the library
+
         problem = self._parts[0]
         cloud = problem.target if inverse else problem.source
         rows = as_indices(i, cloud.weights, self.batched)
@@ -217,6 +227,8 @@ class SolvedPlan(Answer):
     def _sampler(self, inverse: bool, item: int) -> PlanSampler:
         """What draws from one item; it is kept, with the row sums."""
         if (inverse, item) not in self._samplers:
+            from .plans.sampling import PlanSampler  # here, for a light import of the library
+
             parts = seen_from_target(*self._parts, item) if inverse else self._parts
             self._samplers[inverse, item] = PlanSampler(*parts, item)
         return self._samplers[inverse, item]

@@ -63,7 +63,7 @@ class Problem:
     @property
     def sizes(self) -> tuple[int, int]:
         """How many points the clouds have, padding among them."""
-        return self.source.weights.shape[1], self.target.weights.shape[1]
+        return self.source.like.shape[1], self.target.like.shape[1]
 
     def of(self, source: Points, target: Points) -> Problem:
         """The same between other clouds: copies of these with a graph, or in another precision."""

@@ -13,11 +13,10 @@ from ..errors import bad_input
 from ..operators.arrays import Array, as_tensor, floating, like, listed
 from ..operators.autograd.spread import Spread
 from ..points import Points
-from .arguments import as_directions
 from .derivatives.curvature import Curvature, hessian_product
 from .derivatives.solved import Solved
 from .plan import SolvedPlan
-from .plans.bounds.gradient_error import gradient_error
+from .plans.arguments import as_directions
 from .plans.bounds.interval import TIGHT, value_bounds
 from .plans.summary import picture, status, text
 from .solution import Level, Report
@@ -86,12 +85,12 @@ class Transport(SolvedPlan):
 
         Balanced, potentials are known up to a constant: it is chosen so that ``<a, f> = <b, g>``.
         """
-        return self._of_points(self.solved[0].potentials[0], 0)
+        return self._potential(0, 0)
 
     @property
     def potential_b(self) -> Array:
         """The potential g of the points y."""
-        return self._of_points(self.solved[0].potentials[1], 1)
+        return self._potential(0, 1)
 
     @property
     def potentials(self) -> tuple[Array, Array]:
@@ -178,6 +177,10 @@ class Transport(SolvedPlan):
         if wrt not in ("x", "y"):
             raise bad_input("wrt", repr(wrt), 'one of "x", "y"')
         self.refuse_moved(wrt)
+        from .plans.bounds.gradient_error import (
+            gradient_error,  # here, for a light import of the library
+        )
+
         bound = gradient_error(self.solved, "xy".index(wrt), self._steps, self._dtype)
         return self._shown(bound, torch.float64)
 
@@ -278,4 +281,12 @@ class Transport(SolvedPlan):
         if not self.debias:
             fix = "Solve with debias=True."
             raise bad_input("potential_aa", "a result without debiasing", "a divergence", fix)
-        return self._of_points(self.solved[which].potentials[0], which - 1)
+        return self._potential(which, which - 1)
+
+    def _potential(self, which: int, side: int) -> Array:
+        """One of both potentials of a problem; those of a cloud and itself are one."""
+        part, place = self.solved[which], 0 if which else side
+        own = part.own_potentials
+        if own is not None:
+            return self._of_blocks(own[place], side)
+        return self._of_points(part.potentials[place], side)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..engines.base import Engine
 from .problem import Problem
+from .pruned.blocks.clouds import BlockCloud
 from .pruned.kept_pairs import KeptPairs
 
 __all__ = ["Level", "Potentials", "Report", "Seen", "Solution", "Solver"]
@@ -106,6 +107,56 @@ class Solution(Potentials):
     def converged(self) -> bool:
         """Whether all items met their tolerance."""
         return all(report.converged for report in self.reports)
+
+    def own(self, clouds: tuple[BlockCloud, BlockCloud]) -> list[Tensor]:
+        """f, g, f_prev and g_prev of one item at the points of the blocks here, ``(n,)`` and ``(m,)``."""
+        whole = self.f, self.g, self.f_prev, self.g_prev
+        return [clouds[k % 2].own(h[0]) for k, h in enumerate(whole)]
+
+
+class OwnedSolution(Solution):
+    """Potentials of which each rank has those of its blocks; all of them are put together where they are asked for.
+
+    Args:
+        parts: f, g, f_prev and g_prev ``(n,)`` and ``(m,)``, in the order of the blocks.
+        clouds: both clouds in blocks.
+    """
+
+    def __init__(
+        self,
+        parts: list[Tensor],
+        clouds: tuple[BlockCloud, BlockCloud],
+        reports: list[Report],
+        pairs: KeptPairs,
+    ) -> None:
+        given = {"parts": parts, "clouds": clouds, "reports": reports, "pairs": pairs}
+        for name, value in (given | {"seen": (None,), "slopes": (None, None)}).items():
+            object.__setattr__(self, name, value)
+
+    parts: list[Tensor]
+    clouds: tuple[BlockCloud, BlockCloud]
+
+    def own(self, clouds: tuple[BlockCloud, BlockCloud]) -> list[Tensor]:
+        return self.parts
+
+    @property
+    def f(self) -> Tensor:
+        return self._whole(0)
+
+    @property
+    def g(self) -> Tensor:
+        return self._whole(1)
+
+    @property
+    def f_prev(self) -> Tensor:
+        return self._whole(2)
+
+    @property
+    def g_prev(self) -> Tensor:
+        return self._whole(3)
+
+    def _whole(self, k: int) -> Tensor:
+        return self.clouds[k % 2].whole(self.parts[k])[None]
 
 
 class Solver(ABC):

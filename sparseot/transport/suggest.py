@@ -17,7 +17,7 @@ from ..operators.autograd.compiled import eagerly
 from ..pairs import blocks_within, partition
 from ..points import bounding_diameter, bounding_sides
 from ..ragged.forms import refuse_sets
-from .pruned.clouds import SIZE
+from .pruned.blocks.clouds import SIZE
 
 __all__ = ["BlurReport", "suggest_blur"]
 

@@ -17,8 +17,8 @@ from ..operators.arrays import Array, like, of_one_kind, shown
 from ..operators.autograd.compiled import eagerly
 from ..points import Points, bounding_diameter, check_integer, check_positive
 from ..ragged.forms import refuse_sets
+from .posed import solve_clouds, with_tolerance
 from .result import Transport
-from .solve import solve_clouds, with_tolerance
 from .solvers.progress import Bar, deferred
 from .solvers.sinkhorn import Sinkhorn
 

@@ -13,7 +13,7 @@ from sparseot.formulas import ground_cost
 from sparseot.points import Points
 from sparseot.transport.marginals import marginals
 from sparseot.transport.problem import Problem
-from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from sparseot.transport.softmins import Softmins
 from sparseot.transport.solvers import relaxation

@@ -16,8 +16,8 @@ from ...engines.ranks.rows import SharedRows
 from ...errors import bad_input
 from ...formulas import is_object
 from ...points import unwrap
-from ..arrays import like, of_one_kind
-from .spread import Spread, group_of, local_rows, mesh_of, put_together
+from ..arrays import Array, like, of_one_kind
+from .spread import Spread, agreed, group_of, local_rows, mesh_of
 
 __all__ = ["on_ranks", "over_ranks"]
 
@@ -32,6 +32,7 @@ def on_ranks(
     clouds: dict[str, Any],
     options: dict[str, Any],
     run: Callable[[dict[str, Any], dict[str, Spread], Ranks], R],
+    apart: Callable[[dict[str, Spread], Array, Ranks], R | None] | None = None,
 ) -> R:
     """What ``run`` answers for two clouds of which each rank gave its part.
 
@@ -42,6 +43,8 @@ def on_ranks(
         options: the other arguments, which must be the same everywhere.
         run: is called with the whole clouds, of the kind that came, with how x and y are spread, and
             with the ranks.
+        apart: is called before, with how they are spread and one array of the kind that came; what it answers
+            took no rank all points, and None says that they are wanted.
     """
     ranks = Ranks(group, what)
     with ranks.together():
@@ -54,36 +57,50 @@ def on_ranks(
         if options.get("batch") is not None:
             fix = "Sets of different sizes are compared on one machine."
             raise bad_input("batch", "a batch vector, with group", "batch=None", fix)
-        together, spreads = put_together(ranks, given, _said(options), mesh)
-        whole = {name: t if t is None else like(t, first) for name, t in together.items()}
+        spreads = agreed(ranks, given, _said(options), mesh)
+        found = None if apart is None else apart(spreads, first, ranks)
+        if found is not None:
+            return found
+        every = {name: spreads[name].all_rows() if name in spreads else None for name in given}
+        whole = {name: t if t is None else like(t, first) for name, t in every.items()}
         return run(whole, spreads, ranks)
 
 
-def over_ranks(function: Callable[P, R]) -> Callable[P, R]:
+def over_ranks(
+    rows_apart: Callable[..., Any] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The function of two clouds ``(x, y, a, b, **options)``, for clouds whose rows several processes have.
 
     They are those of ``group=``, or of the mesh of DTensors. Answers with an axis of points are of those of
-    this rank.
+    this rank. ``rows_apart`` answers before, as ``apart`` of :func:`on_ranks`, told the options too.
     """
 
-    @wraps(function)
-    def run(*args: Any, group: Any = None, **options: Any) -> Any:
-        clouds = dict(zip("xyab", args, strict=False))
-        clouds |= {name: options[name] for name in "xyab" if name in options}
-        group = group_of(group, *clouds.values())
-        if group is None or len(args) > 4 or not {"x", "y"} <= {*clouds}:
-            return function(*args, **options)
-        rest = {name: value for name, value in options.items() if name not in "xyab"}
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: Any, group: Any = None, **options: Any) -> Any:
+            clouds = dict(zip("xyab", args, strict=False))
+            clouds |= {name: options[name] for name in "xyab" if name in options}
+            group = group_of(group, *clouds.values())
+            if group is None or len(args) > 4 or not {"x", "y"} <= {*clouds}:
+                return function(*args, **options)
+            rest = {name: value for name, value in options.items() if name not in "xyab"}
 
-        def solve(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Any:
-            found: Any = cast(Any, function)(**whole, **rest | {"engine": _shared(rest, ranks)})
-            if isinstance(found, tuple):
-                return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))
-            return found
+            def solve(whole: dict[str, Any], spreads: dict[str, Spread], ranks: Ranks) -> Any:
+                found: Any = cast(Any, function)(**whole, **rest | {"engine": _shared(rest, ranks)})
+                if isinstance(found, tuple):
+                    return tuple(spreads[s].own(part) for s, part in zip("xy", found, strict=True))
+                return found
 
-        return on_ranks(function.__name__, group, clouds, rest, solve)
+            def apart(spreads: dict[str, Spread], kind: Array, ranks: Ranks) -> Any:
+                assert rows_apart is not None
+                return rows_apart(spreads, kind, **rest | {"engine": _shared(rest, ranks)})
 
-    return cast(Callable[P, R], run)
+            first = None if rows_apart is None else apart
+            return on_ranks(function.__name__, group, clouds, rest, solve, first)
+
+        return cast(Callable[P, R], run)
+
+    return decorate
 
 
 def _shared(options: dict[str, Any], ranks: Ranks) -> SharedRows:

@@ -40,6 +40,22 @@ class Spread:
         self.ends = ends = [0, *accumulate(counts)]
         self.mine, self.total = slice(ends[ranks.rank], ends[ranks.rank + 1]), ends[-1]
 
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the shape of all rows, of their dtype and device, that takes no memory."""
+        local = self.local.detach()
+        return local.new_zeros(()).expand(self.total, *local.shape[1:])
+
+    def all_rows(self) -> Tensor:
+        """The rows of all ranks of what came, with their graph."""
+        found: Tensor = _Whole.apply(self.local, self, 0)
+        return found
+
+    def sum(self, mine: Tensor) -> Tensor:
+        """The sum over all ranks of a number that each found of its rows, with their graph."""
+        found: Tensor = _Total.apply(mine, self.ranks)
+        return found
+
     def whole(self, name: str, array: Array) -> Array:
         """The rows of all ranks of an array that is spread in this way, with their graph."""
         with self.ranks.telling():
@@ -126,6 +142,18 @@ class _Own(Function):
         return _Whole.apply(g, ctx.spread, ctx.axis), None, None
 
 
+class _Total(Function):
+    """The sum over the ranks of a number of each, from which all compute the same."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor, ranks: Ranks) -> Tensor:
+        return mine.new_tensor(ranks.sums(float(mine))[0])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return g, None
+
+
 class _Gathered(Function):
     """The rows of all ranks, of those of each, where every rank computes something else from them."""
 
@@ -158,12 +186,7 @@ def put_together(
 ) -> tuple[dict[str, Tensor | None], dict[str, Spread]]:
     """The rows of all ranks of some tensors, with their graphs, and how each of them is spread."""
     spreads = agreed(ranks, given, words, mesh)
-    whole: dict[str, Tensor | None] = dict.fromkeys(given)
-    for name, t in given.items():
-        if t is not None:
-            spreads[name].local = spreads[name].like_all(t)
-            whole[name] = _Whole.apply(spreads[name].local, spreads[name], 0)
-    return whole, spreads
+    return {name: spreads[name].all_rows() if name in spreads else None for name in given}, spreads
 
 
 def agreed(
@@ -188,7 +211,9 @@ def agreed(
     spreads = {}
     for name in mine:
         counts, moving = zip(*(rows[name] for _, rows in said), strict=True)
-        spreads[name] = Spread(ranks, [*counts], mesh, any(moving))
+        spreads[name], t = Spread(ranks, [*counts], mesh, any(moving)), given[name]
+        assert t is not None
+        spreads[name].local = spreads[name].like_all(t)
     return spreads
 
 

@@ -20,10 +20,9 @@ from ...formulas import GroundCost
 from ...operators.autograd.spread import Spread
 from ...points import CLOSED, Points, log_weights
 from ..problem import Problem
-from ..pruned.clouds import BlockCloud
+from ..pruned.blocks.clouds import BlockCloud
 from ..pruned.kept_pairs import KeptPairs
 from ..pruned.memory import give_back
-from ..pruned.narrow import Narrow
 from ..solution import Solution
 from .attach import attached_value
 from .curvatures import Curvatures
@@ -71,10 +70,7 @@ class Owned:
         assert isinstance(pairs, KeptPairs)
         clouds, found = pairs.checks[0].clouds, self.solution
         give_back(clouds[0].n)
-        f, g, f_prev, g_prev = (
-            clouds[side].own(h[0]).double()
-            for side, h in ((0, found.f), (1, found.g), (0, found.f_prev), (1, found.g_prev))
-        )
+        f, g, f_prev, g_prev = (h.double() for h in found.own(clouds))
         cf, cg, ga, gb = _of_dual(problem, clouds, f, g)
         parts = (f, g_prev, cf, ga), (g, f_prev, cg, gb)
         grads: list[Tensor | None] = [None] * len(need)
@@ -147,7 +143,7 @@ def _of_weights(
     if problem.penalty.imposed:
         w = w - cloud.total(float(w.sum()))[0] / cloud.count
     given = (problem.source, problem.target)[side]
-    return w * given.ratio if isinstance(given, Narrow) else w
+    return w * getattr(given, "ratio", 1.0)
 
 
 def bring(solved: Sequence[Solved], spreads: Sequence[Spread | None]) -> None:

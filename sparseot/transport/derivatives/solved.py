@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...engines.openmp import own_settings
+from ...errors import warn_user
 from ...formulas import Moved
 from ...held import Watch
 from ...operators.arrays import Array, as_tensor, shown
@@ -18,7 +19,7 @@ from ...operators.autograd.transforms import is_plain
 from ...operators.autograd.unchanged import of_unchanged
 from ...points import Points
 from ..problem import Problem
-from ..solution import Solution
+from ..solution import OwnedSolution, Solution
 from .attach import attach, attached_value
 from .curvatures import Curvatures
 from .envelope import without_second
@@ -26,7 +27,7 @@ from .envelope import without_second
 if TYPE_CHECKING:
     from .owned import Brought
 
-__all__ = ["Answer", "Solved", "divergence"]
+__all__ = ["Answer", "Solved", "divergence", "say_what_failed"]
 
 
 @dataclass
@@ -65,13 +66,15 @@ class Solved:
     def numbers(self) -> Tensor:
         """The dual value ``(B,)`` in float64, without a graph, of what was solved to a tolerance."""
         found = [report.value for report in self.solution.reports]
-        return torch.tensor(found, dtype=torch.float64, device=self.solution.f.device)
+        return torch.tensor(found, dtype=torch.float64, device=self.problem.source.like.device)
 
     @cached_property
     @own_settings
     def value(self) -> Tensor:
         """The dual value ``(B,)``, with its derivatives."""
-        if self.brought is not None and self._wanted:
+        if self.brought is not None and not self._wanted:
+            return self.numbers
+        if self.brought is not None:
             from .owned import Owned, owned_value  # here, for a light import of the library
 
             parts = self.live, self.solution, self.numbers, self.curvatures, self.brought
@@ -95,6 +98,19 @@ class Solved:
         a, b = live.source.weights, live.target.weights
         excess = (a * f).sum(-1, keepdim=True) - (b * g).sum(-1, keepdim=True)
         shift = excess / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True))
+        return f - shift, g + shift
+
+    @property
+    def own_potentials(self) -> tuple[Tensor, Tensor] | None:
+        """Those of the blocks of this rank, in their order, where ranks have the clouds apart and no derivative is wanted."""
+        found = self.solution
+        if not isinstance(found, OwnedSolution) or self._wanted:
+            return None
+        (f, g, *_), (X, Y), problem = found.parts, found.clouds, self.problem
+        if problem.symmetric or not problem.penalty.imposed:
+            return f, f if problem.symmetric else g
+        first, second = X.total(*(float(c.weights @ h.double()) for c, h in ((X, f), (Y, g))))
+        shift = (first - second) / (X.mass + Y.mass)
         return f - shift, g + shift
 
     @cached_property
@@ -144,6 +160,19 @@ def divergence(parts: list[Tensor], problem: Problem) -> Tensor:
     return value + problem.penalty.mass_term(problem.source, problem.target, problem.eps).to(value)
 
 
+def say_what_failed(solved: list[Solved], temperature: str = "blur") -> None:
+    """One warning where a tolerance was asked for and not met; ``temperature`` is the argument that sets it."""
+    reports = [report for part in solved for report in part.solution.reports]
+    failed = [report for report in reports if not report.converged]
+    if failed:
+        worst = max(failed, key=lambda report: report.residual)
+        warn_user(
+            f"The marginals are off by {worst.residual:.1e} of the mass after {worst.n_iter} sweeps, "
+            f"tol={worst.tol:g} was asked for. The result says converged=False; allow more sweeps "
+            f"with solver=Sinkhorn(max_sweeps=...), or take a larger {temperature}."
+        )
+
+
 class Answer:
     """A transport cost or a divergence, as its caller sees it.
 
@@ -191,16 +220,19 @@ class Answer:
     @property
     def dual_potentials(self) -> tuple[Array, Array]:
         """The pair of potentials with their graph; debiased, less those of the self problems."""
-        f, g = self.solved[0].potentials
-        own = [part.potentials[0] for part in self.solved[1:]]
-        if own:
-            f, g = f - own[0], g - own[1]
-        return self._of_points(f, 0), self._of_points(g, 1)
+        own = [part.own_potentials for part in self.solved]
+        apart = None not in own
+        pairs = [pair for pair in own if pair is not None]
+        (f, g), *others = pairs if apart else [part.potentials for part in self.solved]
+        if others:
+            f, g = f - others[0][0], g - others[1][0]
+        of_side = self._of_blocks if apart else self._of_points
+        return of_side(f, 0), of_side(g, 1)
 
     @property
     def of_what(self) -> str:
         """What the rows and columns of its plan are, in a report."""
-        return f"points in dimension {self.solved[0].problem.source.positions.shape[-1]}"
+        return f"points in dimension {self.solved[0].problem.source.like.shape[-1]}"
 
     @property
     def temperature(self) -> str:
@@ -211,6 +243,14 @@ class Answer:
     def _shown(self, t: Tensor, dtype: torch.dtype | None = None) -> Array:
         t = t.to(dtype or self._dtype)
         return shown(t if self.batched else t[0], self.reference)
+
+    def _of_blocks(self, t: Tensor, side: int) -> Array:
+        """Numbers ``(n, ...)`` of the points in the blocks of this rank: of those that it gave."""
+        found = self.solved[0].solution
+        assert self.spreads is not None and isinstance(found, OwnedSolution)
+        spread = self.spreads[side]
+        mine = self._shown(spread.home(t, found.clouds[side].order)[None])
+        return spread.shown(mine) if isinstance(mine, Tensor) else mine
 
     def _of_points(self, t: Tensor, side: int) -> Array:
         """Numbers ``(B, N, ...)`` of the points of one side: of those that this process gave."""

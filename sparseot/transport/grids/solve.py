@@ -13,9 +13,10 @@ from ...operators.arrays import Array, like, of_one_kind
 from ...operators.autograd.compiled import eagerly
 from ...points import check_positive
 from ...precision import at_least_single
+from ..derivatives.solved import say_what_failed
 from ..marginals import Reach
+from ..posed import solve_points, with_tolerance
 from ..result import Transport
-from ..solve import say_what_failed, solve_points, with_tolerance
 from ..solvers.progress import deferred
 from ..solvers.sinkhorn import Sinkhorn
 from .images import as_axes, grid_clouds, same_grid

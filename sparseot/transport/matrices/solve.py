@@ -17,9 +17,10 @@ from ...operators.autograd.unchanged import of_unchanged
 from ...points import check_balanced, check_positive, transformed
 from ..derivatives.curvature import Curvature
 from ..derivatives.solved import Solved as Answered
+from ..derivatives.solved import say_what_failed
 from ..marginals import Reach
+from ..posed import solve_points, with_tolerance
 from ..result import Transport
-from ..solve import say_what_failed, solve_points, with_tolerance
 from ..solvers.progress import deferred
 from ..solvers.sinkhorn import BLIND, ROUNDING, Sinkhorn
 from ..solvers.small import STORED_PAIRS

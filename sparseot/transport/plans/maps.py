@@ -27,12 +27,14 @@ from ...engines.choose import neighbour_kernels, no_kernels
 from ...engines.openmp import thread_count
 from ...formulas import GroundCost, Opaque
 from ...operators.autograd.kernel_sums import kernel_sum
+from ...points import log_weights
 from ..problem import Problem
-from ..pruned.clouds import SIZE, BlockCloud
+from ..pruned.blocks.clouds import SIZE, BlockCloud
 from ..pruned.kept_pairs import KeptPairs, worth
 from ..pruned.softmins import PrunedSoftmins
+from ..solution import OwnedSolution
 
-__all__ = ["mapped", "mapped_points"]
+__all__ = ["mapped", "mapped_blocks", "mapped_points"]
 
 MISSED = 1e-5  # share of the sums that a new point's dropped tiles may hold
 FAR = 40.0  # temperatures by which the potential may be overestimated: exp of it is still a number
@@ -60,6 +62,32 @@ def mapped(problem: Problem, f: Tensor, g: Tensor, values: Tensor | None = None)
             x = problem.source.positions[k : k + 1, lost]
             means[k, lost] = _over_all_pairs(problem, k, x, g, values)
     return means
+
+
+def mapped_blocks(problem: Problem, found: OwnedSolution, side: int) -> Tensor | None:
+    """The same for the points of one side in the blocks of this rank, ``(n, D)`` in their order.
+
+    None where rows of some rank may miss something.
+    """
+    assert isinstance(problem.pairs, KeptPairs) and isinstance(problem.cost, GroundCost)
+    (check,), pairs, rho = problem.pairs.checks, problem.pairs, problem.penalty.rhos[side]
+    here, there = found.clouds[side], found.clouds[1 - side]
+    f, g = (h.double() for h in (found.parts[side], found.parts[1 - side]))
+    centre = there.centre
+    columns = torch.cat((there.points - centre, torch.ones_like(there.points[:, :1])), 1)
+    rows, cols = f * (1 + problem.eps / rho), log_weights(there.weights) * problem.eps + g
+    pairs = pairs.T if side else pairs
+    sums = pairs.own_sum(problem.cost.gibbs(problem.eps), columns, rows, cols)
+    total = sums[:, -1]
+    known = (total > HALF) & (total < HIGHEST)
+    if not math.isinf(rho):
+        if side:
+            check = check.like(here, there)
+            check.build(f, g, 0.0)
+        known &= check.own_missed(f, g) <= pairs.checks[0].tol * (-f / rho).exp() * total
+    if here.highest((~known).double()) > 0:
+        return None
+    return centre + sums[:, :-1] / sums[:, -1:]
 
 
 def mapped_points(

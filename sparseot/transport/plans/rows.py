@@ -17,7 +17,7 @@ from ...formulas import GroundCost
 from ...operators.small import squares
 from ...pairs import Array
 from ..problem import Problem
-from ..pruned.clouds import SIZE
+from ..pruned.blocks.clouds import SIZE
 from ..pruned.kept_pairs import KeptPairs
 
 __all__ = ["PlanRows", "rows_of"]

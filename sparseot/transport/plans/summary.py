@@ -23,7 +23,7 @@ def text(found: Answer) -> str:
     problem = found.solved[0].problem
     reports = _reports(found)
     first = reports[0]
-    sizes = " x ".join(f"{c.weights.shape[1]:,}" for c in (problem.source, problem.target))
+    sizes = " x ".join(f"{size:,}" for size in problem.sizes)
     items = f"{len(problem.source.positions)} times " if found.batched else ""
     kind = "Sinkhorn divergence" if found.debias else "entropic transport"
     shown = "values" if found.batched else "value"

@@ -27,37 +27,77 @@ class PlanSums:
 
     def __init__(self, problem: Problem, f: Tensor, g: Tensor, item: int) -> None:
         self.given = problem, f, g, item
-        pairs = problem.pairs.certifying(item) if isinstance(problem.pairs, KeptPairs) else None
-        self.a, self.b = (c.weights[item].double() for c in (problem.source, problem.target))
-        self.rhos, self.eps, self.mass = problem.penalty.rhos, problem.eps, 1.0
-        self.f, self.g = (
-            problem.penalty.held(side, h[item].double(), w, self.eps)
-            for side, (h, w) in enumerate(((f, self.a), (g, self.b)))
+        self.pairs = (
+            problem.pairs.certifying(item) if isinstance(problem.pairs, KeptPairs) else None
         )
-        self.rounding = 0.0  # of two masses that should be equal, relative
-        if problem.penalty.imposed:
-            self.mass = float(self.a.sum())
-            self.rounding = abs(float(self.b.sum()) / self.mass - 1)
-            self.a, self.b = self.a / self.mass, self.b / float(self.b.sum())
-            self.f = self.f + self.eps * math.log(self.mass)
+        weights = [c.weights[item].double() for c in (problem.source, problem.target)]
+        self._hold(problem, weights, [f[item].double(), g[item].double()])
         source, target = (
             Points(c.positions[item : item + 1].double(), w[None])
             for c, w in ((problem.source, self.a), (problem.target, self.b))
         )
-        self.problem = replace(problem, source=source, target=target, pairs=pairs)
+        self.problem = replace(problem, source=source, target=target, pairs=self.pairs)
         self.back = self.problem.swapped()
+        self._take()
+
+    def _hold(self, problem: Problem, weights: list[Tensor], potentials: list[Tensor]) -> None:
+        """Weights and potentials, of mass one where marginals are imposed."""
+        self.rhos, self.eps, self.mass = problem.penalty.rhos, problem.eps, 1.0
+        self.a, self.b = weights
+        self.f, self.g = (
+            problem.penalty.held(side, h, w, self.eps)
+            for side, (h, w) in enumerate(zip(potentials, weights, strict=True))
+        )
+        self.rounding = 0.0  # of two masses that should be equal, relative
+        self.masses = self.add(self.a), self.add(self.b)
+        if problem.penalty.imposed:
+            self.mass, other = self.masses
+            self.rounding = abs(other / self.mass - 1)
+            self.a, self.b = self.a / self.mass, self.b / other
+            self.f = self.f + self.eps * math.log(self.mass)
+            self.masses = self.add(self.a), self.add(self.b)
+
+    def _take(self) -> None:
+        """The sums of the rows, and what they leave out."""
         self.unit = self.rows(torch.ones_like(self.b))
         self.r = self.a * self.unit
         self.w = torch.zeros_like(self.a)
-        if pairs is not None:
-            f = self.f - self.eps * math.log(self.mass)
-            self.w = pairs.missed(f[None], self.g[None])[0]
-        self.omitted = float(self.a @ self.w) * self.mass
-        self.sound = bool((self.r <= HUGE * self.a).all() and self.w.isfinite().all())
-        corners = [c.positions[0] for c in (source, target)]
-        span = float((torch.cat(corners).amax(0) - torch.cat(corners).amin(0)).norm())
-        cost = problem.cost.largest(span) if isinstance(problem.cost, GroundCost) else 0.0
-        self.size = float(self.f.abs().max() + self.g.abs().max()) + cost
+        if self.pairs is not None:
+            self.w = self._missed(self.pairs, self.f - self.eps * math.log(self.mass), self.g)
+        self.omitted = self.dot(self.a, self.w) * self.mass
+        unsound = ~((self.r <= HUGE * self.a) & self.w.isfinite())
+        self.sound = self.most(unsound.double()) <= 0
+        cost = self.problem.cost
+        far = cost.largest(self._span()) if isinstance(cost, GroundCost) else 0.0
+        self.size = self.most(self.f.abs()) + self.most(self.g.abs()) + far
+
+    def halved(self) -> PlanSums:
+        """The same, for the mean of both potentials of a cloud and itself."""
+        problem, f, g, item = self.given
+        return PlanSums(problem, (f + g) / 2, (f + g) / 2, item)
+
+    # --- numbers of all points ---
+
+    def add(self, v: Tensor) -> float:
+        """The sum over all points of ``(N,)`` or ``(M,)`` numbers,"""
+        return float(v.sum())
+
+    def dot(self, u: Tensor, v: Tensor) -> float:
+        """that of products,"""
+        return float(u @ v)
+
+    def most(self, v: Tensor) -> float:
+        """and the largest of them; minus infinity of none."""
+        return float(v.amax()) if len(v) else -math.inf
+
+    def _missed(self, pairs: KeptPairs, f: Tensor, g: Tensor) -> Tensor:
+        return pairs.missed(f[None], g[None])[0]
+
+    def _span(self) -> float:
+        corners = [c.positions[0] for c in (self.problem.source, self.problem.target)]
+        return float((torch.cat(corners).amax(0) - torch.cat(corners).amin(0)).norm())
+
+    # --- products ---
 
     def rows(self, v: Tensor) -> Tensor:
         """``sum_j b_j exp((f_i + g_j - C_ij) / eps) v_j`` for ``(M,)`` or ``(M, R)``."""

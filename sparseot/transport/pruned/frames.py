@@ -19,7 +19,8 @@ from torch.nn.functional import pad
 from ...engines.kept import Anchor, Biases, Blocks, Boxes, TileLoops, TileRows
 from ...points import CLOSED
 from ..softmins import Number
-from .clouds import GROUP, SIZE, BlockCloud, Fit
+from .blocks.clouds import GROUP, SIZE, BlockCloud
+from .blocks.fits import Fit
 from .scales import Scale
 
 __all__ = ["Frame", "Framed", "Placed", "screened"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...engines.base import Formula, PlanPairs, Reductions
 from ...engines.kept import TileRows
 from ...formulas import Radial
-from .clouds import BlockCloud
+from .blocks.clouds import BlockCloud
 from .memory import give_back
 from .softmins import PrunedSoftmins
 

@@ -11,7 +11,6 @@ from ...errors import bad_input
 __all__ = ["check_memory", "give_back"]
 
 POINT, COORDINATE, TILE = 100, 100, 64  # bytes, measured: blocks, frames, and lists of tiles
-WHOLE = 0.15  # of what a point takes, that each rank of a group has of all points
 MANY = 1 << 17  # points, or tiles, whose vectors are worth a walk through the heap
 
 
@@ -19,7 +18,7 @@ def check_memory(
     memory: float | None, points: int, dim: int, ranks: int = 1, tiles: int = 0
 ) -> None:
     """Refuses a solve whose ``points`` of both clouds and kept ``tiles``, of this rank, take more than ``memory``."""
-    wanted = points * (POINT + COORDINATE * dim) * (WHOLE + (1 - WHOLE) / ranks) + TILE * tiles
+    wanted = points * (POINT + COORDINATE * dim) / ranks + TILE * tiles
     if memory is None or wanted <= memory:
         return
     what = f"for {points:,} points"

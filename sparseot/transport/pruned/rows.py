@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...operators.small import squares
-from .clouds import BlockCloud
+from .blocks.clouds import BlockCloud
 from .scales import Scale
 
 __all__ = ["log_sums", "times_squares"]

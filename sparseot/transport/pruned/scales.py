@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...engines.base import LOG2E
 from ...formulas import GroundCost
-from .clouds import BlockCloud
+from .blocks.clouds import BlockCloud
 
 __all__ = ["Scale", "scale_of"]
 

@@ -21,7 +21,7 @@ from ...engines.kept import Biases, Blocks, TileRows
 from ...formulas import GroundCost
 from ..marginals import Marginals
 from ..softmins import LARGEST, Number, Softmins, Step
-from .clouds import SIZE, BlockCloud
+from .blocks.clouds import SIZE, BlockCloud
 from .frames import Framed, Placed, screened
 from .memory import check_memory
 from .rows import log_sums, times_squares
@@ -168,11 +168,16 @@ class PrunedSoftmins(Softmins):
 
     def missed(self, f: Tensor, g: Tensor) -> Tensor:
         """Bounds ``(N,)`` on what the rows' sums miss, for potentials in the order of the points."""
+        X, Y = self.clouds
+        return X.whole(self.own_missed(X.own(f), Y.own(g)))
+
+    def own_missed(self, f: Tensor, g: Tensor) -> Tensor:
+        """Those of the points of the blocks here, in their order."""
         assert self.framed is not None
         X, pairs = self.clouds[0], zip(self.clouds, (f, g), self.framed.potentials, strict=True)
-        rise = sum(cloud.highest(cloud.own(h) - then) for cloud, h, then in pairs)
+        rise = sum(cloud.highest(h - then) for cloud, h, then in pairs)
         factor = math.exp(min(max(rise / self.eps, 0.0), LARGEST))
-        return X.whole(self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor)
+        return self.screened.omitted.repeat_interleave(SIZE)[: X.n] * factor
 
     @property
     def omitted(self) -> float:

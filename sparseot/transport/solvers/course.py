@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ...points import Points
 from ..problem import Problem
-from ..pruned.clouds import BlockCloud
+from ..pruned.blocks.clouds import BlockCloud
+from ..pruned.kept_pairs import KeptPairs
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
-from ..solution import Level, Report, Seen
+from ..solution import Level, OwnedSolution, Report, Seen
 from .progress import Bar
 from .relaxation import Keep, guessed_rate
 
@@ -47,9 +48,10 @@ def pace_side(source: Points, target: Points, longest: float) -> float:
 
 def _spread(cloud: Points) -> float:
     """The mean distance of the mass from its mean, along the axis where it is largest."""
-    x, w = cloud.positions[0].double(), cloud.weights[0].double()
-    w = w / w.sum().clamp(min=1e-300)
-    return float((w @ (x - w @ x).abs()).amax())
+    x, w = (t.double() for t in cloud.here)
+    mass = cloud.total(w.sum()).clamp(min=1e-300)
+    mean = cloud.total(w @ x) / mass
+    return float((cloud.total(w @ (x - mean).abs()) / mass).amax())
 
 
 def _bulk_side(source: Points, target: Points) -> float:
@@ -177,6 +179,23 @@ class Found:
     slopes: tuple[Tensor | None, Tensor | None] = None, None  # of both potentials at their points
     seen: Seen | None = None
     seconds: float = field(default=0.0)
+    apart: bool = False  # whether potentials are of the blocks of this rank, in their order
+
+    def owned(
+        self, reports: list[Report], problem: Problem, kept: Checkpoint | None
+    ) -> OwnedSolution:
+        """The solution of one problem of clouds that ranks have apart; the first one writes down what is kept."""
+        end, check = self.outcome, self.pruned
+        assert check is not None
+        parts = [h.to(problem.source.like.dtype) for h in (end.f, end.g)]
+        parts += [
+            h if now is then else then.to(h)
+            for h, now, then in zip(parts, (end.f, end.g), (end.f_prev, end.g_prev), strict=True)
+        ]
+        solution = OwnedSolution(parts, check.clouds, reports, KeptPairs([check]))
+        if kept is not None:
+            kept.write(solution.f_prev[0], solution.g[0])
+        return solution
 
     def report(self, course: Course) -> Report:
         """The same for users."""

@@ -20,8 +20,8 @@ from ...engines.base import Engine
 from ...engines.ranks.rows import SharedRows
 from ...formulas import GroundCost
 from ..marginals import Marginals
-from ..pruned.clouds import BlockCloud
-from ..pruned.coarse import Carried, Cells, whole_cells
+from ..pruned.blocks.clouds import BlockCloud
+from ..pruned.blocks.coarse import ApartCells, Carried, Cells, whole_cells
 from ..pruned.memory import check_memory, give_back
 from ..pruned.softmins import PrunedSoftmins
 from ..softmins import Outcome
@@ -57,7 +57,7 @@ def solve_kept_pairs(
     """The potentials of a problem in the order of its points, and the error over all pairs."""
     problem = course.problem
     ranks = engine.ranks.size if isinstance(engine, SharedRows) else 1
-    check_memory(memory, sum(problem.sizes), problem.source.positions.shape[-1], ranks)
+    check_memory(memory, sum(problem.sizes), problem.source.like.shape[-1], ranks)
     solver = Multilevel(course, cut, engine, memory)
     found = solver.own(start) if problem.symmetric else solver.pair(start)
     course.bar.close()
@@ -101,17 +101,20 @@ class Multilevel:
 
     def pair(self, start: Start) -> Found:
         """Coarse clouds first; then all points, from what these tell."""
-        return self._last(self._from_coarse() if start is None else [*start])
+        if start is None:
+            return self._last(self._from_coarse())
+        return self._last([X.own(h) for X, h in zip(self.blocks, start, strict=True)])
 
     def _from_coarse(self) -> list[Tensor]:
-        """Potentials of the points, carried from the coarse clouds, which are let go of."""
+        """Potentials of the points of blocks, carried from the coarse clouds, which are let go of."""
         now = None
         for eps, width in self._levels():
             cells = self._cells(width)
             if eps > self.eps or not all(c.whole for c in cells):  # those are swept at the end
                 now = self._coarse(self._carried(now, cells, eps), eps)
         now, self.cells = self._carried(now, self.whole, self.eps), (0.0, self.whole)
-        return now.values
+        values = now.values
+        return [c.own(values.pop(0)) for c in self.whole]  # and nobody holds the others
 
     def _levels(self) -> list[tuple[float, float]]:
         """Temperatures, and the widths of cells, of all levels but that of the points."""
@@ -130,7 +133,7 @@ class Multilevel:
     def _few(self, width: float) -> bool:
         """Whether cells of that width have few pairs, compared with the points."""
         cells = math.prod(c.count(width) for c in self.whole)
-        return cells <= FEW * math.prod(len(c.points) for c in self.whole)
+        return cells <= FEW * math.prod(c.size for c in self.whole)
 
     def _carried(self, old: Carried | None, cells: tuple[Cells, Cells], eps: float) -> Carried:
         """Potentials at finer cells; zero at first."""
@@ -149,14 +152,15 @@ class Multilevel:
             return old.at(side, new)
         penalty = self.penalty.swapped() if side else self.penalty
         if (stored := self._stored((new, there), eps, penalty)) is not None:
-            return stored.step(0, old.near(side, new), other).value
+            near = new.gathered(old.near(side, new))
+            return new.mine(stored.step(0, near, other).value)
         guess = old.at(side, new)
         if side == 1:
             return guess
         X, Y = new.blocks, there.blocks
         give_back(X.n)
         softmins = self._softmins((X, Y), eps, COARSE, torch.float32)
-        return X.whole(softmins.step(0, X.own(guess), Y.own(other)).value)
+        return new.every(softmins.step(0, new.own(guess), there.own(other)).value)
 
     def _coarse(self, now: Carried, eps: float) -> Carried:
         """The potentials of cells at one temperature."""
@@ -167,21 +171,22 @@ class Multilevel:
         how: dict[str, Any] = {"rho2": self.course.rate(eps), "watch": self.course.watch(eps)}
         how |= {"tol": tol, "budget": 1 if self.stopped else min(SWEEPS, self.course.max_sweeps)}
         if (stored := self._stored(cells, eps, self.penalty)) is not None:
+            f, g = (c.gathered(h) for c, h in zip(cells, (f, g), strict=True))
             found, kept = alternate(stored, f, g, **how), 1.0
-            values = [found.f, found.g_prev]
+            values = [c.mine(h) for c, h in zip(cells, (found.f, found.g_prev), strict=True)]
         else:
-            X, Y = (c.blocks for c in cells)
+            X, Y = cells
             dtype = self.dtype if tol < COARSE else torch.float32
-            softmins = self._softmins((X, Y), eps, tol, dtype)
+            softmins = self._softmins((X.blocks, Y.blocks), eps, tol, dtype)
             found = alternate(softmins, X.own(f), Y.own(g), **how)
-            values, kept = [X.whole(found.f), Y.whole(found.g_prev)], softmins.kept_fraction
+            values, kept = [X.every(found.f), Y.every(found.g_prev)], softmins.kept_fraction
         self.stopped |= found.interrupted
-        self.levels.append(self.course.level(eps, found, kept, began, [*map(len, values)]))
+        self.levels.append(self.course.level(eps, found, kept, began, [c.size for c in cells]))
         return Carried(cells, values)
 
     def _last(self, values: list[Tensor]) -> Found:
-        X, Y = (c.blocks for c in self.whole)
-        state = [X.own(values.pop(0)), Y.own(values.pop(0))]  # and nobody holds the others
+        """From potentials in the order of the blocks."""
+        (X, Y), state = self.blocks, values
 
         def sweep(softmins: PrunedSoftmins, tol: float, budget: float) -> Outcome:
             how: dict[str, Any] = {"rho2": self.course.rate(self.eps), "tol": tol, "budget": budget}
@@ -261,23 +266,24 @@ class Multilevel:
                 sizes = [cloud.count for cloud in self.blocks]
                 self.levels.append(self.course.level(self.eps, checked, kept, began, sizes))
                 how = f"{self.engine} on kept pairs of blocks"
-                return Found(self._in_order(checked), self.levels, how, exact, omitted)
+                apart = isinstance(self.whole[0], ApartCells)
+                return Found(self._in_order(checked), self.levels, how, exact, omitted, apart=apart)
             resume(found, checked)
 
     def _in_order(self, found: Outcome) -> Outcome:
-        """Potentials in the order of the points."""
-        f, g = (X.whole(h) for X, h in zip(self.blocks, (found.f, found.g), strict=True))
-        f_prev = f if found.f_prev is found.f else self.blocks[0].whole(found.f_prev)
-        g_prev = g if found.g_prev is found.g else self.blocks[1].whole(found.g_prev)
+        """Potentials in the order of the points; where ranks have these apart, of those in the blocks here."""
+        f, g = (c.every(h) for c, h in zip(self.whole, (found.f, found.g), strict=True))
+        f_prev = f if found.f_prev is found.f else self.whole[0].every(found.f_prev)
+        g_prev = g if found.g_prev is found.g else self.whole[1].every(found.g_prev)
         return Outcome(f, g, f_prev, g_prev, found.error, found.sweeps, found.value)
 
     def _stored(
         self, cells: tuple[Cells, Cells], eps: float, penalty: Marginals
     ) -> StoredSoftmins | None:
         """The softmins over all pairs of cells, where there are few."""
-        if not self.compiled or math.prod(len(c.points) for c in cells) > STORED_PAIRS:
+        if not self.compiled or math.prod(c.size for c in cells) > STORED_PAIRS:
             return None
-        source, target = ((c.points.double(), c.weights) for c in cells)
+        source, target = ((c.gathered(c.points.double()), c.gathered(c.weights)) for c in cells)
         return StoredSoftmins(self.cost, penalty, eps, source, target)
 
     def _softmins(
@@ -293,7 +299,6 @@ class Multilevel:
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""
         if self.cells[0] != width:
-            how = width, self.ranks, self.cost.settled
-            X, Y = ([Cells(c.points, c.weights, *how), c] for c in self.whole)
-            self.cells = width, (X[X[0].whole], Y[Y[0].whole])
+            X, Y = (c.coarser(width, self.cost.settled) for c in self.whole)
+            self.cells = width, (X, Y)
         return self.cells[1]

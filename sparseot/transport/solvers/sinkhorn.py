@@ -23,7 +23,7 @@ from ...errors import bad_input
 from ...formulas import GroundCost
 from ...points import bounding_diameter, bounding_sides, check_positive, padded
 from ..problem import Problem
-from ..pruned.coarse import Cells
+from ..pruned.blocks.coarse import Cells
 from ..pruned.kept_pairs import KeptPairs, worth
 from ..solution import Potentials, Report, Solution, Solver
 from .all_pairs import Start, is_stored, solve_all_pairs
@@ -121,8 +121,8 @@ class Sinkhorn(Solver):
         """Where the potentials of a problem are kept, by the first rank of a group."""
         if self.checkpoint is None:
             return None
-        if len(problem.source.positions) > 1:
-            got = f"{len(problem.source.positions)} pairs of clouds, with checkpoint"
+        if len(problem.source.like) > 1:
+            got = f"{len(problem.source.like)} pairs of clouds, with checkpoint"
             raise bad_input("x", got, "one pair", "Leave checkpoint=None, or solve one by one.")
         from .checkpoint import Checkpoint  # here, for a light import of the library
 
@@ -138,7 +138,7 @@ class Sinkhorn(Solver):
     ) -> Solution:
         """Item by item, and over all pairs without padding: its potentials are those of what it repeats."""
         why = self.all_pairs(problem)
-        items = [problem.item(k, why is None) for k in range(len(problem.source.positions))]
+        items = [problem.item(k, why is None) for k in range(len(problem.source.like))]
         starts = _parts(start, items)
         sides = bounding_sides(problem.source, problem.target).tolist()
         if why is None:
@@ -146,6 +146,8 @@ class Sinkhorn(Solver):
         else:
             solved = self._all(items, sides, starts, why, kept)
         parts, reports = [found for found, _ in solved], [report for _, report in solved]
+        if parts[0].apart:
+            return parts[0].owned(reports, problem, kept)
         if kept is not None:
             kept.write(parts[0].outcome.f_prev, parts[0].outcome.g)
         n, m = problem.sizes
@@ -181,7 +183,7 @@ class Sinkhorn(Solver):
         """One item, over kept pairs."""
         course, loops = (
             self._course(item, sides, kept),
-            loops_for(self.engine, item.source.positions.device),
+            loops_for(self.engine, item.source.like.device),
         )
         assert loops is not None
         by = self.engine.by(loops) if isinstance(self.engine, SharedRows) else loops
@@ -214,7 +216,7 @@ class Sinkhorn(Solver):
 
     def _has_leaves(self, problem: Problem) -> bool:
         """Whether leaves of a tree may stand for the points, where all pairs are visited."""
-        x, shared = problem.source.positions, isinstance(self.engine, SharedRows)
+        x, shared = problem.source.like, isinstance(self.engine, SharedRows)
         high = x.shape[-1] > BOXES and x.device.type == "cpu"
         known = isinstance(problem.cost, GroundCost) and not problem.cost.between
         return high and not shared and known
@@ -263,7 +265,7 @@ class Sinkhorn(Solver):
 
     def all_pairs(self, problem: Problem) -> str | None:
         """None, or why all pairs are visited."""
-        x, cost, why = problem.source.positions, problem.cost, None
+        x, cost, why = problem.source.like, problem.cost, None
         loops = loops_for(self.engine, x.device)
         if not isinstance(cost, GroundCost):
             why = f"{problem.told.rstrip('.')}; it has no bounds on blocks"
@@ -278,7 +280,7 @@ class Sinkhorn(Solver):
             raise bad_input(
                 "multilevel", "True", "a problem with few pairs that matter", why + ". " + fix
             )
-        pairs = x.shape[1] * problem.target.positions.shape[1]
+        pairs = x.shape[1] * problem.target.like.shape[1]
         if why is None and self.multilevel is None and pairs < worth(problem.p):
             why = "small clouds"
         return "all pairs, as asked" if self.multilevel is False and why is None else why

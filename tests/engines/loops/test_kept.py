@@ -10,7 +10,7 @@ from sparseot.engines.kept import Anchor, TileRows
 from sparseot.engines.loops import kept_torch
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.engines import triton
 

@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from sparseot.engines.ranks.group import Ranks, traffic
 from sparseot.engines.ranks.placing import Placing
-from sparseot.transport.pruned.cuts import block_order
+from sparseot.transport.pruned.blocks.cuts import block_order
 
 SIZE, GROUP = 32, 16
 

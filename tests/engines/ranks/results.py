@@ -174,7 +174,7 @@ def check_that_tiles_are_shared(here):
     from sparseot.engines.ranks.tiles import SharedTiles
     from sparseot.formulas import ground_cost
     from sparseot.transport.marginals import Balanced
-    from sparseot.transport.pruned.clouds import BlockCloud
+    from sparseot.transport.pruned.blocks.clouds import BlockCloud
     from sparseot.transport.pruned.softmins import PrunedSoftmins
 
     x, y, a, b = two(9000, 5000)

@@ -8,7 +8,7 @@ import sparseot as so
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
 from sparseot.transport.pruned import clouds, frames
-from sparseot.transport.pruned.clouds import SIZE, BlockCloud
+from sparseot.transport.pruned.blocks.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.dense import cost_matrix
 

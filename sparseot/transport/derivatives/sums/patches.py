@@ -20,7 +20,7 @@ from ....engines.openmp import NUMBERS
 from ....engines.threads import share, share_ranges
 from ....formulas import GroundCost, Opaque
 from ....points import CLOSED
-from ...pruned.clouds import SIZE, BlockCloud
+from ...pruned.blocks.clouds import SIZE, BlockCloud
 
 __all__ = ["LEAST", "Optimum", "Patch", "Work", "over_all", "over_tiles"]
 

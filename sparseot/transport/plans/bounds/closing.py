@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ....formulas import GroundCost
 from ....pairs import node_ends
-from ...pruned.clouds import SIZE
-from ...pruned.cuts import block_order
+from ...pruned.blocks.clouds import SIZE
+from ...pruned.blocks.cuts import block_order
 
 __all__ = ["closing_cost"]
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from ....formulas import GroundCost
 from ....operators.cg import descend
 from ...derivatives.solved import Solved, divergence
+from ...solution import OwnedSolution
 from ..sums import PlanSums
 
 __all__ = ["TIGHT", "UNIT", "Interval", "first_order", "interval", "value_bounds"]
@@ -54,17 +55,16 @@ def interval(sums: PlanSums, steps: int = 0) -> Interval:
             each takes two products with the plan, and 20 make the interval as narrow as the
             square of the error of the marginals in ordinary cases.
     """
-    problem, f, g, item = sums.given
+    problem = sums.problem
     imposed = [math.isinf(rho) for rho in problem.penalty.rhos]
-    ma, mb = (sums.mass * float(w.sum()) for w in (sums.a, sums.b))
+    ma, mb = (sums.mass * mass for mass in sums.masses)
     slack = ROUNDING * (sums.size * max(ma, mb) + sums.eps * ma * mb)
     wrong = UNIT * sums.size / sums.eps  # of the marginals of a plan: its exponents lose digits
     lower, upper = _lower(sums), _trivial(sums)
     if all(imposed):
         upper = min(upper, _rounded(sums))
         if problem.symmetric:
-            half = (f + g) / 2
-            upper = min(upper, _symmetric(PlanSums(problem, half, half, item)))
+            upper = min(upper, _symmetric(sums.halved()))
         upper = min(upper, _repaired(sums, steps)) if steps and not problem.symmetric else upper
     elif sums.sound:
         upper = min(upper, _penalised(sums))
@@ -74,14 +74,14 @@ def interval(sums: PlanSums, steps: int = 0) -> Interval:
 def _spread(sums: PlanSums) -> float:
     """What a unit of mass may cost at another place, by the potentials."""
     heights = [h[w > 0] for h, w in ((sums.f, sums.a), (sums.g, sums.b))]
-    return sum(float(h.max() - h.min()) for h in heights)
+    return sum(sums.most(h) + sums.most(-h) for h in heights)
 
 
 def value_bounds(solved: list[Solved], steps: int) -> tuple[Tensor, Tensor]:
     """Bounds ``(B,)`` of the value, less half of those of the self problems."""
     ends = []
     for part in solved:
-        items = range(len(part.solution.f))
+        items = range(len(part.solution.reports))
         pairs = [_one(part, k, steps) for k in items]
         bounds = [[pair.lower, pair.upper] for pair in pairs]
         ends.append(torch.tensor(bounds, dtype=torch.float64))
@@ -102,6 +102,13 @@ def _one(part: Solved, item: int, steps: int) -> Interval:
         ends = interval_seen(part.problem, told, item, found.reports[item].tol)
         if ends is not None:
             return Interval(*ends)
+    cost = part.problem.cost
+    square = isinstance(cost, GroundCost) and cost.power == 2
+    if isinstance(found, OwnedSolution) and square and not steps:
+        from ..own_sums import OwnSums  # here, for a light import of the library
+
+        f, _, _, g_prev = found.parts
+        return interval(OwnSums(part.problem, f, g_prev))
     return interval(PlanSums(part.problem, found.f, found.g_prev, item), steps)
 
 
@@ -116,16 +123,16 @@ def _lower(sums: PlanSums) -> float:
     raised = torch.where(some, sums.r / torch.where(some, sums.a, 1) + sums.w + TINY, 1.0)
     move = -eps * raised.log() / (1 + eps / rho) - sums.f / (1 + rho / eps)
     move = move.where(some, 0.0)
-    f, total = sums.f + move, float(sums.a @ (raised * (move / eps).exp()))
-    value = -eps * (total - float(sums.a.sum() * sums.b.sum()))
+    f, total = sums.f + move, sums.dot(sums.a, raised * (move / eps).exp())
+    value = -eps * (total - math.prod(sums.masses))
     for side, (weights, h) in enumerate(((sums.a, f), (sums.b, sums.g))):
-        value += float(weights @ penalty.worth(side, h))
+        value += sums.dot(weights, penalty.worth(side, h))
     return sums.whole(max(value, floor)) if penalty.imposed else value
 
 
 def _trivial(sums: PlanSums) -> float:
     """The objective of the product of the marginals, or of no plan where none is imposed."""
-    ma, mb = float(sums.a.sum()), float(sums.b.sum())
+    ma, mb = sums.masses
     first, second = (math.isinf(rho) for rho in sums.rhos)
     if not (first or second):
         return sums.rhos[0] * ma + sums.rhos[1] * mb + sums.eps * ma * mb
@@ -142,8 +149,9 @@ def _trivial(sums: PlanSums) -> float:
 def _rounded(sums: PlanSums) -> float:
     """The plan scaled down to at most the marginals, plus the product of what is missing."""
     X, Y, rows, cols = _scaled_down(sums)
-    value = rows @ (sums.f + sums.eps * X.log()) + cols @ (sums.g + sums.eps * Y.log())
-    return _closed(sums, float(value), rows, cols)
+    value = sums.dot(rows, sums.f + sums.eps * X.log())
+    value += sums.dot(cols, sums.g + sums.eps * Y.log())
+    return _closed(sums, value, rows, cols)
 
 
 def _scaled_down(sums: PlanSums) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -157,7 +165,7 @@ def _scaled_down(sums: PlanSums) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _closed(sums: PlanSums, value: float, rows: Tensor, cols: Tensor) -> float:
     """The objective of a plan too light, ``value`` its part, closed by a product."""
     eps, missing, lacking = sums.eps, (sums.a - rows).clamp(min=0), (sums.b - cols).clamp(min=0)
-    d = float(torch.maximum(missing.sum(), lacking.sum()))
+    d = max(sums.add(missing), sums.add(lacking))
     if d <= 0:
         return sums.whole(value)
     if d >= 1:
@@ -165,7 +173,7 @@ def _closed(sums: PlanSums, value: float, rows: Tensor, cols: Tensor) -> float:
     value += sums.outer_cost(missing, lacking) / d - eps * (1 - d) * math.log1p(-d)
     for part, weights in ((missing, sums.a), (lacking, sums.b)):
         ratio = torch.where(part > 0, part / (d * torch.where(weights > 0, weights, 1)), 1.0)
-        value += eps * float(part @ ratio.log())
+        value += eps * sums.dot(part, ratio.log())
     return sums.whole(value)
 
 
@@ -232,8 +240,8 @@ def _symmetric(sums: PlanSums) -> float:
     D = torch.where(some, (2 * logs + (sums.f + sums.g) / eps + 2 * X.log()).exp(), 0.0)
     e = (a - rows).clamp(min=0)
     change = torch.xlogy(D + e, D + e) - torch.xlogy(D, D) - 2 * e * logs
-    value = rows @ (sums.f + eps * X.log()) + rows @ (sums.g + eps * X.log()) + eps * change.sum()
-    return sums.whole(float(value))
+    value = sums.dot(rows, sums.f + sums.g + 2 * eps * X.log()) + eps * sums.add(change)
+    return sums.whole(value)
 
 
 def _penalised(sums: PlanSums) -> float:
@@ -248,12 +256,12 @@ def _penalised(sums: PlanSums) -> float:
     elif math.isinf(other):
         Y = torch.where(cols > 0, sums.b / cols, 1.0)
         rows, cols = sums.a * sums.rows(Y), sums.b
-    linear = torch.where(rows > 0, rows * (sums.f + eps * X.log()), 0.0).sum()
-    linear = linear + torch.where(cols > 0, cols * (sums.g + eps * Y.log()), 0.0).sum()
-    value = float(linear - eps * rows.sum() + eps * sums.a.sum() * sums.b.sum())
+    value = sums.add(torch.where(rows > 0, rows * (sums.f + eps * X.log()), 0.0))
+    value += sums.add(torch.where(cols > 0, cols * (sums.g + eps * Y.log()), 0.0))
+    value += eps * (math.prod(sums.masses) - sums.add(rows))
     for weights, marginal, r in ((sums.a, rows, rho), (sums.b, cols, other)):
         if not math.isinf(r):
-            value += r * float(weights @ _divergence(marginal, weights))
+            value += r * sums.dot(weights, _divergence(marginal, weights))
     return value if math.isfinite(value) else math.inf
 
 

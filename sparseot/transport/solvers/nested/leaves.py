@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ....points import Points
 from ...problem import Problem
-from ...pruned.coarse import Cells
+from ...pruned.blocks.coarse import Cells
 from ...solution import Level
 from ..all_pairs import DenseSoftmins
 from ..course import Course, Found

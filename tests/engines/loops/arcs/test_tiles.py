@@ -9,7 +9,7 @@ from sparseot.engines.choose import tile_loops
 from sparseot.formulas.arcs import Arc, ArcKernel
 from sparseot.formulas.radial import Term
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.scales import scale_of
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 

@@ -6,7 +6,7 @@ import torch
 from sparseot.engines.choose import tile_loops
 from sparseot.formulas import GroundCost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 
 ENGINES = ["numba", "tiles"]

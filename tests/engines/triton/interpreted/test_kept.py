@@ -8,7 +8,7 @@ from sparseot.engines.kept import TileRows
 from sparseot.engines.triton import kept_kernels
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.clouds import cloud
 

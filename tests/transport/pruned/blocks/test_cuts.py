@@ -1,13 +1,15 @@
 """Blocks and cells that are cut on a device are those of a CPU, and nothing is read back."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from sparseot.pairs import partition, voxels
-from sparseot.transport.pruned.clouds import BlockCloud
-from sparseot.transport.pruned.coarse import Cells
-from sparseot.transport.pruned.cuts import block_order, cells, sums
+from sparseot.transport.pruned.blocks.clouds import BlockCloud
+from sparseot.transport.pruned.blocks.coarse import Cells
+from sparseot.transport.pruned.blocks.cuts import added, block_order, cells, halves, sums
 from tests.references.clouds import cloud
 from tests.references.elsewhere import Elsewhere, There
 
@@ -25,8 +27,8 @@ def test_blocks_are_those_of_a_cpu(n, size, dim):
     assert len(found) == len(wanted)
     for block, first, last in zip(found, wanted.starts[:-1], wanted.starts[1:], strict=True):
         assert set(block.tolist()) == set(wanted.order[first:last].tolist())
-    here = block_order(x, size)
-    assert np.array_equal(here.numpy(), wanted.order)
+    assert all(bool((block.diff() > 0).all()) for block in found), "ascending in each block"
+    assert torch.equal(block_order(x, size), order.inner)
 
 
 def test_points_that_are_equal_are_cut_too():
@@ -62,6 +64,25 @@ def test_sums_by_labels_are_the_same_at_each_call():
     assert not There.moved and torch.equal(*found)
     torch.testing.assert_close(found[0], wanted)
     assert not wanted[[4, 9]].any()
+
+
+@pytest.mark.parametrize("spread", [0, 12, 200])
+def test_sums_are_the_same_bits_in_any_order(spread):
+    """Of numbers whose sizes differ by many orders; and those that ranks make of parts of them."""
+    labels = torch.randint(0, 50, (20_000,))
+    values = torch.randn(20_000).double() * 10 ** (spread * torch.rand(20_000).double() - spread)
+    wanted, order = sums(labels, values, 50), torch.randperm(20_000)
+    assert torch.equal(sums(labels[order], values[order], 50), wanted)
+    bound = values.abs().amax() * len(values)
+    halved = [
+        [added(labels[k::3], half, 50) for half in halves(values[k::3], bound)] for k in range(3)
+    ]
+    first, second = (sum(parts) for parts in zip(*halved, strict=True))
+    assert torch.equal(first + second, wanted)
+    exact = [math.fsum(values[labels == k].tolist()) for k in range(50)]
+    torch.testing.assert_close(wanted, torch.tensor(exact, dtype=torch.float64), rtol=1e-15, atol=0)
+    equal = torch.tensor(0.1, dtype=torch.float64).expand(20_000)
+    assert torch.equal(sums(labels, equal, 50), sums(labels, equal.clone(), 50))
 
 
 def test_clouds_and_cells_are_the_same_elsewhere():

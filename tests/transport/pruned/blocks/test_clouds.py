@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparseot.transport.pruned.clouds import GROUP, SIZE, BlockCloud
+from sparseot.transport.pruned.blocks.clouds import GROUP, SIZE, BlockCloud
 
 
 class Rank:

@@ -2,7 +2,7 @@
 
 Elsewhere a tree is made level by level, all nodes of a level by two sorts, since what is known of it
 beforehand is where its nodes begin; nothing is read back. The blocks are those of
-:func:`sparseot.pairs.tree_order`, up to the order of points within, and of points that are equal.
+:func:`sparseot.pairs.tree_order`, up to points that are equal.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pairs import Array, node_ends, tree_order, voxels
+from ....pairs import Array, node_ends, tree_order, voxels
 
-__all__ = ["block_order", "cells", "sums"]
+__all__ = ["MOST_CELLS", "added", "block_order", "cells", "halves", "sums"]
 
 MOST_CELLS = 62  # of which numbers have this many bits
 
 
 def block_order(points: Tensor, size: int) -> Tensor:
-    """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last."""
+    """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last; ascending in each."""
+    order = _tree(points, size)
+    full = len(order) // size * size
+    blocks = order[:full].view(-1, size).sort(1).values.flatten()
+    return torch.cat((blocks, order[full:].sort().values))
+
+
+def _tree(points: Tensor, size: int) -> Tensor:
     if points.device.type == "cpu":
         return torch.from_numpy(tree_order(points.numpy(force=True), size))
     n, dim = points.shape
@@ -66,9 +73,29 @@ def cells(points: Tensor, side: float) -> tuple[Tensor, Tensor] | None:
 
 
 def sums(labels: Tensor, values: Tensor, count: int) -> Tensor:
-    """The sums ``(count,)`` of values ``(n,)`` that have the same label; the same bits at each call."""
+    """The sums ``(count,)`` of values ``(n,)`` that have the same label, the same bits in whichever order these are."""
+    if len(values) and values.stride() == (0,):  # one number
+        return torch.bincount(labels, minlength=count) * values[0]
+    bound = values.abs().amax() * len(values) if len(values) else values.new_zeros(())
+    high, low = halves(values, bound)
+    return added(labels, high, count) + added(labels, low, count)
+
+
+def halves(values: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+    """Values as multiples of one unit, sums of which are not rounded up to that bound, and what is left of them.
+
+    Their sums, and these added, are the same bits in whichever order, but where the rounding of the second ones decides: for one sum
+    in 2^30 (Demmel and Nguyen, 2015, "Parallel reproducible summation").
+    """
+    top = torch.ldexp(torch.full_like(bound, 1.5), torch.frexp(bound).exponent)
+    high = (values + top).sub_(top)
+    return high, values - high
+
+
+def added(labels: Tensor, values: Tensor, count: int) -> Tensor:
+    """The sums in that order, the same bits at each call."""
     if values.device.type == "cpu":
-        return torch.bincount(labels, values, count)
+        return torch.bincount(labels, values, count).to(values)  # of nothing they are integers
     numbers, order = labels.sort(stable=True)
     ends = torch.searchsorted(numbers, torch.arange(count + 1, device=labels.device))
     found: Tensor = torch.segment_reduce(values[order], "sum", lengths=ends.diff(), unsafe=True)

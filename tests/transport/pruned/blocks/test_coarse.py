@@ -2,7 +2,7 @@
 
 import torch
 
-from sparseot.transport.pruned.coarse import Carried, Cells
+from sparseot.transport.pruned.blocks.coarse import Carried, Cells
 
 
 def cells(n=3000, dim=2, side=0.05):

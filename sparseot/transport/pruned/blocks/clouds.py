@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ...engines.base import KEPT_BLOCK
-from ...engines.kept import KEPT_GROUP, filled
-from ...engines.ranks.group import Ranks
-from ...points import CLOSED
+from ....engines.base import KEPT_BLOCK
+from ....engines.kept import KEPT_GROUP, filled
+from ....engines.ranks.group import Ranks
+from ....points import CLOSED
 from .cuts import block_order
+from .fits import Fit
 
 __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
 
@@ -25,48 +25,22 @@ SMALL = 1 << 11  # blocks, whose fits take little memory
 WEIGHED = "log_weights", "masses", "log_masses", "shares", "mass"  # found of weights, and kept
 
 
-@dataclass(frozen=True)
-class Fit:
-    """Least squares in blocks: offsets of points ``(C, D, B)``, and the inverse of their covariance ``(C, D, D)``."""
-
-    offsets: Tensor
-    inverse: Tensor
-
-    @cached_property
-    def squares(self) -> Tensor:
-        """Squared lengths of the offsets, ``(C, B)``."""
-        return self.offsets.square().sum(1)
-
-    @staticmethod
-    def of(offsets: Tensor) -> Fit:
-        """With a ridge, for points on a line."""
-        centred = offsets - offsets.mean(2, keepdim=True)
-        normal = centred @ centred.mT
-        diagonal = normal.diagonal(dim1=1, dim2=2)
-        diagonal += 1e-9 * diagonal.sum(1, keepdim=True) + 1e-300
-        return Fit(offsets, torch.linalg.inv_ex(normal)[0])
-
-    def sloped(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Slopes ``(C, D)`` of values ``(C, B)``, and what they leave of these."""
-        centred = values - values.mean(1, keepdim=True)
-        slopes = torch.bmm(self.inverse, torch.bmm(self.offsets, centred[..., None]))
-        return slopes[..., 0], values - torch.bmm(slopes.mT, self.offsets)[:, 0]
-
-
 class BlockCloud:
     """Points ``(n, D)`` and weights ``(n,)`` in the order of a kd-tree, in full blocks.
 
     The last block is filled up with copies of the last point without weight, and so is the last
     group of blocks. Vectors over the points are in the tree's order, without what was filled in.
-    All are float64 and stay on the device of the points; ``given`` are these as they came.
+    All are float64 and stay on the device of the points; ``every`` are these as they came.
 
-    Ranks of a group are given the same cloud. Each has some neighbouring groups, which lie together in
-    space, and of all points their order and what was given: its vectors are those of its points.
+    Each rank of a group has some neighbouring groups, which lie together in space: its vectors are those of its points.
+    Ranks are given the same cloud, or each the points of its groups (:meth:`apart`), and ``every`` is None.
 
     Attributes:
         n, blocks, groups: how many there are here; ``filled`` blocks hold points.
         count, all_blocks, all_filled: of all ranks. The blocks of those before this one are ``before``.
     """
+
+    every: tuple[Tensor, Tensor] | None
 
     def __init__(
         self,
@@ -75,19 +49,36 @@ class BlockCloud:
         ranks: Ranks | None = None,
         order: Tensor | None = None,
     ) -> None:
-        self.given, self.ranks = (points, weights), ranks
-        self.everywhere = block_order(points, SIZE) if order is None else order
-        self.count, self.dim = points.shape
-        groups = -(-self.count // (SIZE * GROUP))
+        self.every = points, weights
+        count = len(points)
+        order = block_order(points, SIZE) if order is None else order
+        if ranks is not None:  # what each of them has of all points is short
+            part = ranks.part(-(-count // (SIZE * GROUP)))
+            order = order[part.start * GROUP * SIZE : part.stop * GROUP * SIZE].clone()
+        mine = points[order].double(), weights[order].double()
+        self._cut(*mine, order, count, ranks)
+
+    @staticmethod
+    def apart(
+        points: Tensor, weights: Tensor, order: Tensor, count: int, ranks: Ranks
+    ) -> BlockCloud:
+        """Of ``count`` points of all ranks those ``(k, D)`` of the blocks of this one, and which ``(k,)`` they are."""
+        new = BlockCloud.__new__(BlockCloud)
+        new.every = None
+        new._cut(points, weights, order, count, ranks)
+        return new
+
+    def _cut(
+        self, points: Tensor, weights: Tensor, order: Tensor, count: int, ranks: Ranks | None
+    ) -> None:
+        self.points, self.weights, self.ranks, self.count = points, weights, ranks, count
+        self.n, self.dim = points.shape
+        groups = -(-count // (SIZE * GROUP))
         mine = slice(0, groups) if ranks is None else ranks.part(groups)
+        self.order = order if ranks is None or count >= 1 << 31 else order.int()
         self.all_blocks, self.before = groups * GROUP, mine.start * GROUP
         self.groups = mine.stop - mine.start
         self.blocks = self.groups * GROUP
-        self.order = self.everywhere[mine.start * GROUP * SIZE : mine.stop * GROUP * SIZE]
-        if ranks is not None:  # what each of them has of all points is short
-            self.everywhere, self.order = self.everywhere.int(), self.order.clone()
-        self.points, self.weights = (t[self.order].double() for t in self.given)
-        self.n = len(self.points)
         self.filled, self.all_filled = -(-self.n // SIZE), -(-self.count // SIZE)
         cubes = [self._cube(some) for some in self.pieces()]
         self.low, self.high = (
@@ -110,9 +101,20 @@ class BlockCloud:
             return values[self.inverse]
         found = values.new_empty(self.count, *values.shape[1:])
         wide, narrow = (t[:, None].flatten(1).unbind(1) for t in (found, values))
+        places = self._everywhere
         for column, mine in zip(wide, narrow, strict=True):  # one by one, which takes less memory
-            column[self.everywhere] = self.ranks.rows(mine, what="potentials")
+            column[places] = self.ranks.rows(mine, what="potentials")
         return found
+
+    @property
+    def _everywhere(self) -> Tensor:
+        """The order of all points."""
+        return self.order if self.ranks is None else self.ranks.rows(self.order, what="numbers")
+
+    @property
+    def given(self) -> tuple[Tensor, Tensor]:
+        """Points ``(N, D)`` and weights ``(N,)`` of all ranks, in the order of the caller."""
+        return self.every or (self.whole(self.points), self.whole(self.weights))
 
     @cached_property
     def inverse(self) -> Tensor:
@@ -124,7 +126,9 @@ class BlockCloud:
     @property
     def alone(self) -> BlockCloud:
         """The cloud as one process has it."""
-        return self if self.ranks is None else BlockCloud(*self.given, order=self.everywhere.long())
+        return (
+            self if self.ranks is None else BlockCloud(*self.given, order=self._everywhere.long())
+        )
 
     # --- numbers of all ranks ---
 
@@ -235,7 +239,8 @@ class BlockCloud:
         new = copy(self)
         for name in WEIGHED:
             new.__dict__.pop(name, None)
-        new.given, new.weights = (self.given[0], weights), weights[self.order].double()
+        assert self.every is not None
+        new.every, new.weights = (self.every[0], weights), weights[self.order].double()
         return new
 
     @cached_property

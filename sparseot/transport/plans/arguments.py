@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import bad_input
-from ..operators.arrays import refuse_elsewhere, tensor_of
-from ..points import check_positive
-from .derivatives.curvature import PLACES
-from .derivatives.solved import Solved
+from ...errors import bad_input
+from ...operators.arrays import refuse_elsewhere, tensor_of
+from ...points import check_positive
+from ..derivatives.curvature import PLACES
+from ..derivatives.solved import Solved
 
 __all__ = ["as_directions", "as_indices", "as_new_points", "check_entries"]
 
