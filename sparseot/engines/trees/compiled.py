@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...formulas.trees.algebra import ONE
-from ...formulas.trees.expressions import Expr, J, P, ordered
+from ...formulas.trees.expressions import J, P, ordered
 from ..openmp import thread_count
 from ..threads import even, share
 from .base import Ranges, Reduction, TreeEngine, extent
@@ -18,7 +18,7 @@ from .llvm.both import TwoSided
 from .llvm.build import Machine, Program, compiled, this_machine
 from .llvm.least import Least
 from .llvm.mirrored import Mirrored
-from .llvm.programs import GROUP, RowProgram, is_small
+from .llvm.programs import Layout, RowProgram, is_small
 from .llvm.softmax import Softmax
 from .llvm.sums import LargeSum, SmallSum
 from .rows import one_sided, packed, tiles_of, unpacked
@@ -35,6 +35,7 @@ COLUMN_SUMS = 16  # most outputs for columns that are summed beside those for ro
 NUMBERS = 1 << 28  # of column sums, 1 GiB in single precision: beyond it two passes are made
 MIRRORED = 1 << 25  # of sums of symmetric matrices, 256 MiB, shared by all threads,
 VECTORS = 4  # or as many times the result
+ROWS = 1 << 10  # from which a tile may be long: the last one is seldom full
 OUTPUTS = 1 << 12  # of a program: what their sums lose lies on the stack
 INT32 = 2**31  # columns of all items, whose places are 32-bit integers
 BITS = {torch.float32: 32, torch.float64: 64}
@@ -115,21 +116,26 @@ class Compiled(TreeEngine):
         weighed = _weighed(reduction, tensors, ranges)
         if weighed is not None and weighed.screen.symmetric and _is_light(reduction):
             return self._mirrored(reduction, tensors, weighed), torch.empty(0)
-        program, lanes = _row_program(reduction, bits, self.machine)
+        vectors = _vectors(reduction, self.machine, ranges is None and n >= ROWS)
+        program, layout = _row_program(reduction, bits, self.machine, vectors)
+        lanes = layout.lanes
         if weighed is not None:
             tiles, tensors = weighed.tiles(lanes), weighed.moved(reduction.slots, tensors)
         else:
             tiles = tiles_of(items, n, m, lanes, ranges)
-        xs, ys, ps = _packed(reduction.slots, tensors, tiles.rows, (items, n, m))
+        size, whole = (items, n, m), ranges is None
+        xs, ys, ps = packed(reduction.slots, tensors, tiles.rows, size, layout.spare, whole)
         out = xs.new_empty(len(tiles), reduction.width, lanes)
         least = reduction.kind == "least"
         where = torch.empty((len(tiles), reduction.width, lanes) if least else 0, dtype=torch.int32)
-        arrays = (tiles.table, tiles.runs, xs, ys, ps, out, where)
         pairs = items * n * m if ranges is None else items * ranges.pairs
         shares = 1 if pairs * reduction.width < INLINE else 4 * thread_count()
-        share(program.call, even(len(tiles), shares), *(t.data_ptr() for t in arrays))
-        found = unpacked(out, tiles.rows, items, n, unmet)
-        return found, unpacked(where, tiles.rows, items, n, -1) if least else where
+        groups = tiles.groups(min(layout.height, max(1, -(-len(tiles) // shares))))
+        arrays = (groups, tiles.table, tiles.runs, xs, ys, ps, out, where)
+        ends = even(len(groups) - 1, shares)
+        share(program.call, ends, *(t.data_ptr() for t in arrays))
+        found = unpacked(out, tiles.rows, items, n, unmet, whole)
+        return found, unpacked(where, tiles.rows, items, n, -1, whole) if least else where
 
     def _mirrored(
         self, reduction: Reduction, tensors: Sequence[Tensor], weighed: Weighed
@@ -140,7 +146,7 @@ class Compiled(TreeEngine):
         program, lanes = _mirrored_program(both, bits, self.machine)
         tiles = weighed.halves(lanes)
         moved = [*weighed.moved(reduction.slots, tensors), weighed.vector]
-        xs, ys, ps = _packed(both.slots, moved, order[tiles.rows], (1, len(order), len(order)))
+        xs, ys, ps = packed(both.slots, moved, order[tiles.rows], (1, len(order), len(order)))
         masks = tiles.true.to(xs.dtype)
         xs[:, -moved[-1].shape[-1] :] *= masks[:, None]
         width = reduction.width
@@ -169,7 +175,7 @@ class Compiled(TreeEngine):
         item = torch.arange(items).repeat_interleave(shares)
         units = torch.stack((item, cuts[:-1].repeat(items), cuts[1:].repeat(items)), 1)
         units[:, 1:] += item[:, None] * each
-        xs, ys, ps = _packed(reduction.slots, tensors, tiles.rows, (items, n, m))
+        xs, ys, ps = packed(reduction.slots, tensors, tiles.rows, (items, n, m), whole=True)
         dims = {
             of_columns: [
                 e.dim
@@ -186,7 +192,7 @@ class Compiled(TreeEngine):
         share(
             program.call, list(range(len(units) + 1)) if shares > 1 or items > 1 else [0, 1], *args
         )
-        rows = iter(unpacked(out, tiles.rows, items, n, 0).split(dims[False], -1))
+        rows = iter(unpacked(out, tiles.rows, items, n, 0, True).split(dims[False], -1))
         cols = iter(columns.view(items, shares, m, -1).sum(1).split(dims[True], -1))
         found = [next(cols if side == J else rows) for side in reduction.sides]
         return [
@@ -231,24 +237,26 @@ def _weighed(
     return screened(reduction, tensors, ranges)
 
 
-def _packed(
-    slots: Sequence[Expr], tensors: Sequence[Tensor], rows: Tensor, size: tuple[int, int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """With spare columns after the last one, which groups may read."""
-    xs, ys, ps = packed(slots, tensors, rows, size)
-    return xs, torch.cat((ys, ys.new_zeros(GROUP, ys.shape[1]))), ps
-
-
 PROGRAMS: dict[str, type[RowProgram]] = {"softmax": Softmax, "least": Least}
 
 
 @lru_cache(1024)
-def _row_program(reduction: Reduction, bits: int, machine: Machine) -> tuple[Program, int]:
+def _vectors(reduction: Reduction, machine: Machine, many: bool) -> int:
+    """How many vectors of the machine a tile is long: four fill registers where products take the time."""
+    small, kind = is_small(reduction.outputs), reduction.kind
+    if reduction.count > 1 or (kind == "sum" and small and reduction.width > 8):
+        return 1  # out of registers otherwise
+    return 4 if many and not small and kind != "least" and machine.registers > 16 else 2
+
+
+@lru_cache(1024)
+def _row_program(
+    reduction: Reduction, bits: int, machine: Machine, vectors: int
+) -> tuple[Program, Layout]:
     small = reduction.kind == "sum" and is_small(reduction.outputs)
     kind = PROGRAMS.get(reduction.kind, SmallSum if small else LargeSum)
-    crowded = reduction.count > 1 or (small and reduction.width > 8)  # out of registers otherwise
-    lanes = (1 if crowded else 2) * machine.bits // bits
-    return compiled(kind(reduction, bits, lanes).text(), machine, 7, 2), lanes
+    written = kind(reduction, bits, machine, vectors)
+    return compiled(written.text(), machine, 8, 2), written.layout
 
 
 @lru_cache(1024)

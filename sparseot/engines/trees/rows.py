@@ -6,8 +6,9 @@ A table says which rows stand in the lanes of each tile, and which runs of colum
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,19 @@ class Tiles:
     true: Tensor
     table: Tensor
     runs: Tensor
+    _known: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def groups(self, most: int) -> Tensor:
+        """Where groups of tiles begin that meet the same columns, at most so many each, and the number of tiles."""
+        if most not in self._known:
+            table, n = self.table.numpy(), len(self)
+            ends = [0, *np.flatnonzero((table[1:] != table[:-1]).any(1)) + 1, n]
+            first = [k for lo, hi in pairwise(ends) for k in range(lo, hi, most)]
+            self._known[most] = torch.tensor([*first, n])
+        return self._known[most]
 
 
 def tiles_of(items: int, n: int, m: int, lanes: int, ranges: Ranges | None) -> Tiles:
@@ -81,25 +92,67 @@ def _tiles(items: int, n: int, m: int, lanes: int, ranges: Ranges | None) -> Til
 
 
 def packed(
-    slots: Sequence[Expr], tensors: Sequence[Tensor], rows: Tensor, size: tuple[int, int, int]
+    slots: Sequence[Expr],
+    tensors: Sequence[Tensor],
+    rows: Tensor,
+    size: tuple[int, int, int],
+    spare: int = 0,
+    whole: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The numbers of rows in tiles, ``(tiles, D, lanes)``, of columns and of parameters, each as one array."""
+    """The numbers of rows in tiles, ``(tiles, D, lanes)``, of columns and of parameters, each as one array.
+
+    Args:
+        slots: the leaves.
+        tensors: their numbers.
+        rows: ``(tiles, lanes)``, numbers of rows among those of all items.
+        size: items, rows and columns.
+        spare: zeros after the last column, which programs may read.
+        whole: whether the tiles are those of all rows in their order.
+    """
     items, n, m = size
     sides: dict[int, list[Tensor]] = {I: [], J: [], P: []}
     for s, t in zip(slots, tensors, strict=True):
         sides[s.on].append(t)
 
-    def joined(parts: list[Tensor], height: int) -> Tensor:
-        if not parts:
-            return tensors[0].new_zeros(items * height, 0)
-        return torch.cat(parts, -1).flatten(0, 1)
+    def joined(side: int, height: int, more: int = 0) -> Tensor:
+        parts = sides[side]
+        if not more:
+            return _joined(parts, items * height, tensors[0])
+        found = tensors[0].new_empty(items * height + more, sum(t.shape[-1] for t in parts))
+        found[items * height :] = 0
+        if parts:
+            torch.cat(parts, -1, out=found[: items * height].unflatten(0, (items, height)))
+        return found
 
-    xs = joined(sides[I], n)[rows].transpose(1, 2).contiguous()
-    return xs, joined(sides[J], m), joined(sides[P], 1).contiguous()
+    xs = joined(I, n)
+    tiles = _whole(xs, rows, items) if whole else xs[rows].transpose(1, 2).contiguous()
+    return tiles, joined(J, m, spare).contiguous(), joined(P, 1).contiguous()
 
 
-def unpacked(out: Tensor, rows: Tensor, items: int, n: int, unmet: float) -> Tensor:
-    """Numbers of tiles ``(tiles, R, lanes)`` as those of rows ``(B, N, R)``."""
+def _joined(parts: list[Tensor], height: int, like: Tensor) -> Tensor:
+    """Numbers side by side, those of a single part where they are."""
+    if not parts:
+        return like.new_zeros(height, 0)
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, -1)).flatten(0, 1)
+
+
+def _whole(xs: Tensor, rows: Tensor, items: int) -> Tensor:
+    """Tiles of all rows, without a copy in between of those that are full."""
+    n, each, lanes = len(xs) // items, len(rows) // items, rows.shape[1]
+    full = n // lanes
+    tiles = xs.new_empty(items, each, xs.shape[1], lanes)
+    flat = xs.unflatten(0, (items, n))[:, : full * lanes]
+    tiles[:, :full] = flat.unflatten(1, (full, lanes)).transpose(2, 3)
+    tiles[:, full:] = xs[rows.view(items, each, lanes)[:, full:]].transpose(2, 3)
+    return tiles.flatten(0, 1)
+
+
+def unpacked(
+    out: Tensor, rows: Tensor, items: int, n: int, unmet: float, whole: bool = False
+) -> Tensor:
+    """Numbers of tiles ``(tiles, R, lanes)`` as those of rows ``(B, N, R)``; ``whole`` as in :func:`packed`."""
+    if whole:
+        return out.unflatten(0, (items, len(out) // items)).transpose(2, 3).flatten(1, 2)[:, :n]
     flat = out.new_full((items * n, out.shape[1]), unmet)
     flat.index_copy_(0, rows.flatten(), out.transpose(1, 2).flatten(0, 1))
     return flat.view(items, n, -1)

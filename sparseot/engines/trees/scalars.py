@@ -23,15 +23,33 @@ class Unprintable(Exception):
     """A formula that cannot be a program of this kind; the message says why."""
 
 
-def bodies(outputs: Sequence[Expr], memo: dict[Any, Expr]) -> list[tuple[int, Expr]]:
-    """The length and the body of each long vector, one and the scalar of each coordinate of a short one."""
+def bodies(
+    outputs: Sequence[Expr], memo: dict[Any, Expr], long: int = UNROLL + 1
+) -> list[tuple[int, Expr]]:
+    """The length and the body of each vector that is ``long``, one and the scalar of each coordinate of others.
+
+    So are vectors of more than 16 coordinates, and others unless they join some.
+    """
     found = []
     for e in outputs:
-        if e.dim > UNROLL and e.op != "concat":
-            found.append((e.dim, component(e, (HERE, 0), memo)))
+        body = _body(e, memo) if e.dim >= long else None
+        if body is not None:
+            found.append((e.dim, body))
         else:
             found += [(1, component(e, d, memo)) for d in range(e.dim)]
     return found
+
+
+def _body(e: Expr, memo: dict[Any, Expr]) -> Expr | None:
+    """The body of a vector, None for a joined one."""
+    if e.op == "concat":
+        return None
+    try:
+        return component(e, (HERE, 0), memo)
+    except Unprintable:
+        if e.dim > UNROLL or len(memo) > MOST:
+            raise
+        return None
 
 
 def component(e: Expr, place: Place, memo: dict[Any, Expr]) -> Expr:

@@ -7,6 +7,7 @@ cache to be made safe for two processes, or to be told of another machine or ver
 from __future__ import annotations
 
 import ctypes
+import platform
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Machine:
-    """What code is made for: LLVM's name of the processor, its features, the bits of its vectors."""
+    """What code is made for: LLVM's name of the processor, its features, the bits and the number of its vectors."""
 
     processor: str
     features: str
     bits: int
+    registers: int = 16
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def this_machine() -> Machine:
 
     features = llvm.get_host_cpu_features()
     bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
-    return Machine(llvm.get_host_cpu_name(), features.flatten(), bits)
+    many = bits == 512 or platform.machine().lower() in ("arm64", "aarch64")
+    return Machine(llvm.get_host_cpu_name(), features.flatten(), bits, 32 if many else 16)
 
 
 @cache

@@ -32,7 +32,8 @@ class Emitter(Words):
         self.scopes: list[dict[Expr, list[Value]]] = [{}]
         self.columns: list[Value] = []
         self.buffers: dict[Expr, Value] = {}
-        self.at = self.slot = self.xs = self.ys = self.ps = self.tile = self.item = None
+        self.slots: list[Value] = []  # of the columns, in buffers
+        self.at = self.xs = self.ys = self.ps = self.tile = self.item = None
 
     def scalar(self, e: Expr, place: Any = 0) -> Expr:
         """One coordinate of an expression."""
@@ -69,7 +70,7 @@ class Emitter(Words):
         if e.op == "get":
             return self._fetched(e)
         if e.op == "buffer":
-            return [self.load(self.buffers[e], self.times(self.slot, self.lanes))]
+            return [self.load(self.buffers[e], self.times(k, self.lanes)) for k in self.slots]
         if e.op == "loop":
             return self._looped(e)
         args = [self._known(a) or [] for a in e.args]

@@ -23,9 +23,9 @@ def _polynomial(w: Words, coefficients: Sequence[float], r: Value) -> Value:
     return value
 
 
-def _nearest(w: Words, t: Value, factor: float) -> tuple[Value, Value]:
-    """The nearest integer of ``factor * t``, and bits whose last ones are those of it."""
-    magic = w.splat(1.5 * 2.0 ** (23 if w.bits == 32 else 52))
+def _nearest(w: Words, t: Value, factor: float, more: int = 0) -> tuple[Value, Value]:
+    """The nearest integer of ``factor * t``, and bits whose last ones are those of it and ``more``."""
+    magic = w.splat(1.5 * 2.0 ** (23 if w.bits == 32 else 52) + more)
     moved = w.fma(t, w.splat(factor), magic)
     return w.b.fsub(moved, magic), w.b.bitcast(moved, w.integers)
 
@@ -39,11 +39,11 @@ def exp_below_one(w: Words, x: Value) -> Value:
     """Of what is never positive; zero below the smallest normal number."""
     low = -87.5 if w.bits == 32 else -708.6
     x = w.choose(">", w.splat(low), x, w.splat(low), x)
-    whole, bits = _nearest(w, x, 1 / LN2)
+    places, bias = (23, 126) if w.bits == 32 else (52, 1022)
+    whole, bits = _nearest(w, x, 1 / LN2, bias)
     for part in PARTS_LN2[w.bits]:
         x = w.fma(whole, w.splat(part), x)
-    places, bias = (23, 126) if w.bits == 32 else (52, 1022)
-    power = w.b.shl(w.b.add(bits, w.splat(bias, w.integers)), w.splat(places, w.integers))
+    power = w.b.shl(bits, w.splat(places, w.integers))
     return w.b.fmul(w.b.bitcast(power, w.vector), _polynomial(w, EXP[w.bits], x))
 
 

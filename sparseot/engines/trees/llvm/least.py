@@ -19,11 +19,16 @@ class Least(RowProgram):
     def plan(self, reduction: Reduction) -> None:
         (e,) = reduction.outputs
         self.count, self.dim = reduction.count, e.dim
-        self.wanted = {self.buffer(): self.scalar(e, d) for d in range(e.dim)}
+        self.keep({self.buffer(): self.scalar(e, d) for d in range(e.dim)})
         self.places = ir.VectorType(self.short, self.lanes)
 
-    def reduce(self, first: Value, last: Value) -> None:
+    def reduce(self, end: Value, first: Value, last: Value) -> None:
         self.open_buffers()
+        with self.loop(self.head, end) as self.tile:
+            self.reduce_tile(first, last)
+
+    def reduce_tile(self, first: Value, last: Value) -> None:
+        """The instructions for one tile and its runs."""
         count = self.count
         lists = []
         for _ in range(self.dim):
@@ -33,7 +38,7 @@ class Least(RowProgram):
                 self.store(self.splat(math.inf), best, self.times(r, self.lanes))
                 self.store(self.splat(-1, self.places), columns, self.times(r, self.lanes))
         with self.chunks(first, last) as (c, size):
-            self.fill(self.wanted, c, size)
+            self.fill(c, size)
             with self.loop(0, size) as j:
                 column = self.spread(self.b.trunc(self.plus(c, j), self.short))
                 for name, (best, columns) in zip(self.wanted, lists, strict=True):

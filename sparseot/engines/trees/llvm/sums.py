@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import Reduction
 from ..scalars import bodies
-from .programs import RowProgram
+from .programs import Chunked, RowProgram
 from .words import Value
 
 __all__ = ["LargeSum", "SmallSum"]
@@ -16,7 +16,12 @@ class SmallSum(RowProgram):
     def plan(self, reduction: Reduction) -> None:
         self.bodies = [self.scalar(e, d) for e in reduction.outputs for d in range(e.dim)]
 
-    def reduce(self, first: Value, last: Value) -> None:
+    def reduce(self, end: Value, first: Value, last: Value) -> None:
+        with self.loop(self.head, end) as self.tile:
+            self.reduce_tile(first, last)
+
+    def reduce_tile(self, first: Value, last: Value) -> None:
+        """The instructions for one tile and its runs."""
         count = len(self.bodies)
         totals, losses = self.zeros(count), self.zeros(count)
         sums = self.zeros(count)
@@ -33,18 +38,19 @@ class SmallSum(RowProgram):
             self.store(self.b.load(total), self.out, self.place(r))
 
 
-class LargeSum(RowProgram):
+class LargeSum(Chunked):
     """Outputs in memory; scalars of a chunk of pairs are computed once for all of them."""
 
     def plan(self, reduction: Reduction) -> None:
-        parts = bodies(reduction.outputs, self.memo)
-        self.wanted, buffered = self.buffered([body for _, body in parts])
+        parts = bodies(reduction.outputs, self.memo, 2)
+        wanted, buffered = self.buffered([body for _, body in parts])
+        self.keep(wanted)
         self.parts = list(zip((dim for dim, _ in parts), buffered, strict=True))
 
-    def reduce(self, first: Value, last: Value) -> None:
-        self.open_buffers()
+    def start(self) -> None:
         self.clear(0)
-        with self.chunks(first, last) as (c, size):
-            if self.wanted:
-                self.fill(self.wanted, c, size)
-            self.add_sums(self.parts, c, size)
+
+    def meet(self, c: Value, size: Value) -> None:
+        if self.wanted:
+            self.fill(c, size)
+        self.add_sums(self.parts, c, size)
