@@ -77,7 +77,7 @@ PHASES = [  # where Ctrl-C may come: a function, and the call of it
     ("solvers.all_pairs.DenseSoftmins._softmin", 1),
     ("solvers.all_pairs.DenseSoftmins._softmin", 30),
     ("solvers.relaxation.close", 1),
-    ("solve.choose_engine", 1),
+    ("posed.choose_engine", 1),
 ]
 
 

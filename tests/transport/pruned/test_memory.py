@@ -81,11 +81,11 @@ def test_another_heap_is_left_alone(monkeypatch, error):
         memory._trimmer.cache_clear()
 
 
-def test_ranks_are_asked_for_what_each_has_of_all_points_too():
-    """Many ranks do not make the clouds themselves smaller; tiles are of one rank as they are told."""
+def test_ranks_are_asked_for_what_each_has_of_its_own_points():
+    """Each has its part of the clouds and no more; tiles are of one rank as they are told."""
     alone = 1000 * (memory.POINT + 3 * memory.COORDINATE)
     memory.check_memory(alone, 1000, 3)
-    for ranks, share in ((2, 0.575), (1000, 0.15085)):
+    for ranks, share in ((2, 0.5), (1000, 0.001)):
         memory.check_memory(1.001 * share * alone, 1000, 3, ranks=ranks)
         with pytest.raises(ValueError, match="for 1,000 points"):
             memory.check_memory(0.999 * share * alone, 1000, 3, ranks=ranks)

@@ -7,7 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import sparseot as so
 from sparseot.formulas import ground_cost
 from sparseot.transport.marginals import Balanced
-from sparseot.transport.pruned import clouds, frames
+from sparseot.transport.pruned import frames
+from sparseot.transport.pruned.blocks import clouds
 from sparseot.transport.pruned.blocks.clouds import SIZE, BlockCloud
 from sparseot.transport.pruned.softmins import PrunedSoftmins
 from tests.references.dense import cost_matrix

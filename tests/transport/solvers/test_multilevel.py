@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import sparseot as so
-from sparseot.transport.pruned import clouds
+from sparseot.transport.pruned.blocks import clouds
 from sparseot.transport.solvers import multilevel
 from sparseot.transport.solvers.small import STORED_PAIRS
 from tests.references.dense import cost_matrix
