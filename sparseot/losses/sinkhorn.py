@@ -30,6 +30,7 @@ from .shapes import empty_losses
 __all__ = ["divergence_apart", "sinkhorn_divergence"]
 
 
+@own_settings
 def divergence_apart(
     spreads: dict[str, Spread],
     kind: Array,

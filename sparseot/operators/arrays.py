@@ -123,7 +123,7 @@ def refuse_elsewhere(array: Any, reference: Array, name: str) -> None:
     """Raises ValueError for a tensor on another device than the reference; arrays are on the CPU."""
     device = reference.device if isinstance(reference, Tensor) else torch.device("cpu")
     if isinstance(array, Tensor) and array.device != device:
-        got, wanted = f"device {array.device}", f"{device}, where the others are"
+        got, wanted = f"device {array.device}", f"{device}, as what it meets"
         raise bad_input(name, got, wanted, "Move it with .to(...).")
 
 
@@ -185,11 +185,11 @@ def numbers_of(what: str, index: Any, size: int) -> Tensor:
     Raises:
         IndexError: for what is no index of one axis, with ``what`` was indexed.
     """
-    index = index.numpy(force=True) if isinstance(index, Tensor) else index  # of any device
     try:
+        index = index.numpy(force=True) if isinstance(index, Tensor) else index  # of any device
         numbers = np.atleast_1d(np.arange(size)[index]).copy()  # torch takes no negative steps
         if numbers.ndim > 1:
             raise IndexError("index arrays have one axis")
-    except IndexError as error:
+    except (IndexError, TypeError, NotImplementedError) as error:
         raise IndexError(f"{what}: {error}") from None
     return torch.from_numpy(numbers)

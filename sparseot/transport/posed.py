@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..clouds import points_pair
 from ..engines.base import Formula
-from ..engines.choose import choose_engine, load
+from ..engines.choose import choose_engine
 from ..engines.ranks.rows import SharedRows
 from ..errors import bad_input
 from ..formulas import GroundCost, Moved, Opaque, posed
@@ -100,7 +100,8 @@ def solve_apart(
     if (clouds := apart(spreads)) is None:
         return None
     formula, _ = solved_cost(None, p, debias)
-    trial = Problem(*clouds, formula, marginals(reach, p), p, float(blur), load("tiles"))
+    engine, _ = choose_engine(solver.engine, formula, clouds[0].like, clouds[1].like)
+    trial = Problem(*clouds, formula, marginals(reach, p), p, float(blur), engine)
     if not solver.keeps(trial):
         return None
     how: dict[str, Any] = {"blur": blur, "p": p, "reach": reach, "debias": debias}

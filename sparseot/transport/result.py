@@ -136,7 +136,7 @@ class Transport(SolvedPlan):
         )
 
         problem, found = self.solved[0].problem, self.solved[0].solution
-        items = range(len(found.f))
+        items = range(len(found.reports))
         return [unregularised(problem, found.f, found.g_prev, k) for k in items]
 
     @property
@@ -148,7 +148,7 @@ class Transport(SolvedPlan):
         temperature until they meet.
         """
         ends = [[bound.lower, bound.upper] for bound in self.unregularised_bounds]
-        device = self.solved[0].solution.f.device
+        device = self.solved[0].problem.source.like.device
         low, high = torch.tensor(ends, dtype=torch.float64, device=device).T
         return self._shown(low, torch.float64), self._shown(high, torch.float64)
 

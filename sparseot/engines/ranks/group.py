@@ -121,19 +121,23 @@ class Ranks:
         coming = [row[self.rank] for row in table]
         if not any(map(sum, table)):
             return [part[:0] for part in parts]
-        return list(self._sent(torch.cat(parts), sizes[0].tolist(), coming, what).split(coming))
+        counts = sizes[0].tolist()
+        return list(self.sent(torch.cat(parts), counts, coming, what).split(coming))
 
     def sent(self, going: Tensor, counts: list[int], coming: list[int], what: str) -> Tensor:
         """Rows for each rank, one after the other, go to these; what comes from each, in numbers that all know."""
+        with self.telling():  # where there is no room all hear of it before they wait
+            going, found = going.contiguous(), going.new_empty(sum(coming), *going.shape[1:])
         self.told(0)
-        return self._sent(going, counts, coming, what)
+        self._send(going, found, counts, coming, what)
+        return found
 
-    def _sent(self, going: Tensor, counts: list[int], coming: list[int], what: str) -> Tensor:
-        going, found = going.contiguous(), going.new_empty(sum(coming), *going.shape[1:])
+    def _send(
+        self, going: Tensor, found: Tensor, counts: list[int], coming: list[int], what: str
+    ) -> None:
         sent = going.nbytes // max(1, len(going)) * (len(going) - counts[self.rank])
         run = torch.distributed.all_to_all_single
         self._run(lambda: run(found, going, coming, counts, self.group), what, sent)
-        return found
 
     def sums(self, *mine: float) -> tuple[float, ...]:
         """The sums over all ranks of some numbers of each, with the same bits on all."""

@@ -20,12 +20,14 @@ from .shared_cuts import SharedCuts
 
 __all__ = ["Placing"]
 
+MOST = 2**31 - 1  # rows of a rank, whose numbers travel as int32
+
 
 class Placing:
     """Which rows of all ranks each rank has in its blocks, and the ways there and back.
 
     Block by block these are the points of :func:`sparseot.pairs.tree_order` of all points, but that ties at
-    a cut go by rank, then by row; points of a block are in the order of their numbers. All ranks call all
+    a cut that ranks share go by rank, then by row; points of a block are in the order of their numbers. All ranks call all
     methods alike.
 
     Args:
@@ -58,7 +60,10 @@ class Placing:
         for node in mine:
             self._coming = [a + b for a, b in zip(self._coming, node.counts, strict=True)]
         del shared  # with what was found of points on the way
-        came = ranks.sent(points[self._rows], self._going, self._coming, "points")
+        with ranks.telling():
+            going = points[self._rows]
+        came = ranks.sent(going, self._going, self._coming, "points")
+        del going
         rows = ranks.sent(self._rows, self._going, self._coming, "numbers")
         with ranks.telling():
             firsts, coming = (
@@ -93,6 +98,8 @@ def _check(points: Tensor) -> None:
     """Refuses what is no finite cloud of floats."""
     if points.ndim != 2:
         raise bad_input("points", f"shape {tuple(points.shape)}", "one cloud (N, D)")
+    if len(points) > MOST:
+        raise bad_input("points", f"{len(points):,} on one rank", f"at most {MOST:,}")
     if points.dtype not in (torch.float32, torch.float64):
         raise bad_input("points", str(points.dtype), "float32 or float64", kind=TypeError)
     if points.numel() and not all(math.isfinite(float(end)) for end in points.aminmax()):

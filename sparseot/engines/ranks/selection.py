@@ -11,7 +11,10 @@ from .group import Ranks
 
 __all__ = ["Search"]
 
-FEW = 1 << 10  # values that are told, rather than how many of them lie below a threshold
+FEW, LEAST = (
+    1 << 10,
+    1 << 4,
+)  # values that are told, rather than how many lie below a threshold; of all lists, and of each
 BUCKETS = 1 << 6  # of a list, at a time,
 MOST_BUCKETS = 1 << 9  # and of all of them
 
@@ -48,16 +51,18 @@ class Search:
 
     def found(self) -> tuple[Array, Array, Array]:
         """The values; how many of each rank are smaller, and how many of those that are equal come before the place."""
+        few = max(LEAST, FEW // max(1, len(self.places)))  # so all that is told at once is short
         while asked := [
             j
             for j, (first, end) in enumerate(zip(self.first, self.end, strict=True))
-            if end - first > 1 and self.inside[j].sum() > FEW
+            if end - first > 1 and self.inside[j].sum() > few
         ]:
             self._narrow(asked)
         found = self._floats(self.first)
         told = [j for j, first in enumerate(self.first) if self.end[j] - first > 1]
         if told:
-            mine = torch.cat([self.values[j] for j in told])
+            with self.ranks.telling():
+                mine = torch.cat([self.values[j] for j in told])
             every = self.ranks.rows(mine, what="points").cpu().numpy()
             parts = np.split(every, np.cumsum(self.inside[told].T)[:-1])
             for k, j in enumerate(told):

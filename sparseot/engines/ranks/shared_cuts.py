@@ -90,7 +90,8 @@ class SharedCuts:
 
     def _ends(self, held: list[Held]) -> list[list[Held]]:
         """Nodes of few points, of which all ranks are told all, cut until none is shared."""
-        mine = self.points[torch.cat([rows for _, rows in held])]
+        with self.ranks.telling():
+            mine = self.points[torch.cat([rows for _, rows in held])]
         every = self.ranks.rows(mine, what="points").cpu().numpy()
         with self.ranks.telling():
             counts = np.array([node.counts for node, _ in held])

@@ -54,6 +54,8 @@ def on_ranks(
         given = dict(zip(local, tensors, strict=True))
         for name, t in given.items():
             _check(name, t, given["x" if name in "xa" else "y"])
+            if t is not None and name in "ab":
+                given[name] = t.reshape(len(t))
         if options.get("batch") is not None:
             fix = "Sets of different sizes are compared on one machine."
             raise bad_input("batch", "a batch vector, with group", "batch=None", fix)

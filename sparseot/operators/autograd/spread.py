@@ -147,11 +147,25 @@ class _Total(Function):
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor, ranks: Ranks) -> Tensor:
+        ctx.ranks = ranks
         return mine.new_tensor(ranks.sums(float(mine))[0])
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        return g, None
+        return _Same.apply(g, ctx.ranks), None
+
+
+class _Same(Function):
+    """A number that all have, in what each of them computes of its rows: the other one's derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, ranks: Ranks) -> Tensor:
+        ctx.ranks = ranks
+        return g.clone()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return _Total.apply(g, ctx.ranks), None
 
 
 class _Gathered(Function):

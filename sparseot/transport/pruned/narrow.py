@@ -46,6 +46,11 @@ class Narrow(Points):
         return self.kept.weights
 
     @property
+    def like(self) -> Tensor:
+        kept = self.kept.positions
+        return kept.new_zeros((), dtype=torch.float64).expand(kept.shape)
+
+    @property
     def held(self) -> Points:
         return self.kept
 

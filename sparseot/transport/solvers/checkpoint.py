@@ -1,6 +1,6 @@
 """Potentials of a solve in a folder, from which another one goes on.
 
-They stand whole on every rank of a group, in the order of the points, so one process writes them and any
+They are put together on every rank of a group, in the order of the points, so one process writes them and any
 number of processes may read them. A file is written beside the old one and then takes its name: whoever
 reads finds one or the other.
 """

@@ -169,7 +169,7 @@ class Course:
 
 @dataclass
 class Found:
-    """How one problem was solved: the last outcome, in the order of its points, and its evidence."""
+    """How one problem was solved: the last outcome, in the order of its points unless it is ``apart``, and its evidence."""
 
     outcome: Outcome
     levels: list[Level]

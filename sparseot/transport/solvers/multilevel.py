@@ -54,7 +54,7 @@ def solve_kept_pairs(
     engine: str | Engine,
     memory: float | None,
 ) -> Found:
-    """The potentials of a problem in the order of its points, and the error over all pairs."""
+    """The potentials of a problem in the order of its points, or of blocks of ranks, and the error over all pairs."""
     problem = course.problem
     ranks = engine.ranks.size if isinstance(engine, SharedRows) else 1
     check_memory(memory, sum(problem.sizes), problem.source.like.shape[-1], ranks)
@@ -299,6 +299,13 @@ class Multilevel:
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""
         if self.cells[0] != width:
-            X, Y = (c.coarser(width, self.cost.settled) for c in self.whole)
+            pairs = zip(self.whole, self.cells[1], strict=True)
+            first = (
+                self.cells[0] == 0
+            )  # of all levels; later ones do not go back from points to cells
+            X, Y = (
+                c.coarser(width, self.cost.settled) if first or not last.whole else c
+                for c, last in pairs
+            )
             self.cells = width, (X, Y)
         return self.cells[1]

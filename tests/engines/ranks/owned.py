@@ -12,7 +12,7 @@ from sparseot.operators.autograd.spread import agreed
 from sparseot.transport.pruned.blocks.apart import Apart
 from sparseot.transport.pruned.blocks.coarse import Cells, whole_cells
 
-from .losses import same, same_bits, two
+from .losses import refused, same, same_bits, two
 
 KEPT = so.Sinkhorn(multilevel=True, accelerate=False)
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -158,6 +158,48 @@ def check_divergences_of_rows_apart(here):
     theirs = so.sinkhorn_divergence(*arrays, blur=0.1, solver=KEPT, potentials=True)
     for one, other in zip(ours, theirs, strict=True):
         same(one, here.part(other), 1e-9)
+
+
+def check_second_derivatives_in_weights(here):
+    """Of a divergence between different masses, which reaches them through their sums as well."""
+    x, y, a, b = two(1500, 1400)
+    clouds, how = (x, y, a, 1.3 * b), {"blur": 0.1, "reach": 0.5, "debias": True, "tol": 1e-6}
+    mine = [here.part(t).clone().requires_grad_() for t in clouds]
+    whole = [t.clone().requires_grad_() for t in clouds]
+    ours = so.solve_sample(*mine, group=here.group, solver=KEPT, **how)
+    theirs = so.solve_sample(*whole, solver=KEPT, **how)
+    for place in (2, 3):
+        (g,) = torch.autograd.grad(ours.value, mine[place], create_graph=True)
+        (w,) = torch.autograd.grad(theirs.value, whole[place], create_graph=True)
+        v = torch.randn(len(whole[place]), dtype=torch.float64)
+        found = torch.autograd.grad(g, mine, here.part(v), retain_graph=True)
+        wanted = torch.autograd.grad(w, whole, v, retain_graph=True)
+        for one, other in zip(found, wanted, strict=True):
+            same(one, here.part(other), 1e-6 * float(other.abs().max()))
+
+
+def check_errors_of_doors(here):
+    """The same as in one process, wherever clouds are."""
+    x, y, _, _ = two(1500, 1400)
+    mine, multi = (here.part(x), here.part(y)), so.Sinkhorn(multilevel=True)
+    with refused(ValueError, "engine"):
+        so.sinkhorn_divergence(*mine, solver=multi, engine="nope", group=here.group)
+    with refused(ValueError, "an empty cloud"):
+        so.solve_sample(mine[0][:, :0], mine[1][:, :0], blur=0.1, solver=multi, group=here.group)
+    with refused(TypeError, "blurred"):
+        so.sinkhorn_divergence(*mine, blurred=0.1, group=here.group)
+    bad = mine[0].clone()
+    bad[:1] = float("nan")
+    with refused(ValueError, "NaN"):
+        so.solve_sample(bad, mine[1], blur=0.1, group=here.group)
+    weights = torch.full((len(mine[0]), 1), 1 / 1500, dtype=torch.float64, requires_grad=True)
+    found = so.solve_sample(*mine, weights, blur=0.1, solver=multi, group=here.group)
+    found.value.backward()
+    assert isinstance(found.solved[0].problem.source, Apart)
+    assert weights.grad.shape == weights.shape
+    _ = found.unregularised
+    if here.rank == 0:  # what is known needs nobody else
+        _ = found.unregularised, found.value, found.converged, found._repr_html_()
 
 
 def check_cells_of_rows_apart(here):

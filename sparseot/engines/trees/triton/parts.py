@@ -32,7 +32,7 @@ def unknown(count, height):
 
 @triton.jit
 def _bounded(top, BITS: tl.constexpr):
-    """The largest number in the place of infinity: relative to it an infinite exponent is one, and no NaN."""
+    """The largest number in the place of infinity: relative to it an infinite exponent is one or infinite, and no NaN."""
     return tl.minimum(top, MOST32 if BITS == 32 else MOST64)
 
 

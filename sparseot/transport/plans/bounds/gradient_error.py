@@ -47,7 +47,7 @@ def gradient_error(solved: list[Solved], side: int, steps: int, dtype: torch.dty
     returned = torch.stack([_returned(part, side) / k for k, part in enumerate(parts, 1)]).sum(0)
     returned = returned.to(dtype).double()
     bounds = []
-    for item in range(len(parts[0].solution.f)):
+    for item in range(len(parts[0].solution.reports)):
         found = [_Rows.of(part, side, item) for part in parts]
         exact = found[0].force - (found[1].force if found[1:] else 0.0)
         missed = (returned[item] - exact).norm(dim=-1).sum()

@@ -1,7 +1,8 @@
 """Clouds of which each rank of a group has some points: all of them are nowhere, but where somebody asks for all.
 
-A solve over kept pairs and the gradient of its value never do. Certificates, maps and second derivatives read positions,
-which are then put together for as long as they are read; all ranks ask alike.
+A solve over kept pairs, the gradient of its value, its interval and maps do not, unless some points are so far away that the
+box around the bulk is looked for. Second derivatives and the like read positions, which are then put together for
+as long as they are read; all ranks ask alike.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Apart(Points):
         dtype: in which both are told.
         own: copies of the positions and weights here; without them what was given is read, with its graph.
         ratio: what weights are multiplied by.
+        moves: see :class:`Points`.
     """
 
     def __init__(
@@ -198,7 +200,12 @@ def apart(spreads: dict[str, Spread]) -> tuple[Apart, Apart] | None:
 def _is_cloud(points: Spread, weights: Spread | None) -> bool:
     """Whether the rows here are points and weights as solvers want them."""
     x = points.local.detach()
-    if x.dtype not in LARGEST or x.dim() != 2 or bool((x.abs() > LARGEST[x.dtype]).any()):
+    if (
+        x.dtype not in LARGEST
+        or x.dim() != 2
+        or not x.shape[1]
+        or not bool((x.abs() <= LARGEST[x.dtype]).all())
+    ):
         return False
     if weights is None:
         return True

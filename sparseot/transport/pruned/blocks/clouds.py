@@ -14,7 +14,7 @@ from ....engines.base import KEPT_BLOCK
 from ....engines.kept import KEPT_GROUP, filled
 from ....engines.ranks.group import Ranks
 from ....points import CLOSED
-from .cuts import block_order
+from .cuts import ascending, block_order
 from .fits import Fit
 
 __all__ = ["GROUP", "SIZE", "BlockCloud", "log2"]
@@ -51,7 +51,7 @@ class BlockCloud:
     ) -> None:
         self.every = points, weights
         count = len(points)
-        order = block_order(points, SIZE) if order is None else order
+        order = ascending(block_order(points, SIZE), SIZE) if order is None else order
         if ranks is not None:  # what each of them has of all points is short
             part = ranks.part(-(-count // (SIZE * GROUP)))
             order = order[part.start * GROUP * SIZE : part.stop * GROUP * SIZE].clone()

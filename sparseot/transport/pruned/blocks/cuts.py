@@ -2,7 +2,7 @@
 
 Elsewhere a tree is made level by level, all nodes of a level by two sorts, since what is known of it
 beforehand is where its nodes begin; nothing is read back. The blocks are those of
-:func:`sparseot.pairs.tree_order`, up to points that are equal.
+:func:`sparseot.pairs.tree_order`, up to the order of points within, and of points that are equal.
 """
 
 from __future__ import annotations
@@ -13,20 +13,13 @@ from torch import Tensor
 
 from ....pairs import Array, node_ends, tree_order, voxels
 
-__all__ = ["MOST_CELLS", "added", "block_order", "cells", "halves", "sums"]
+__all__ = ["MOST_CELLS", "added", "ascending", "block_order", "cells", "halves", "sums"]
 
 MOST_CELLS = 62  # of which numbers have this many bits
 
 
 def block_order(points: Tensor, size: int) -> Tensor:
-    """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last; ascending in each."""
-    order = _tree(points, size)
-    full = len(order) // size * size
-    blocks = order[:full].view(-1, size).sort(1).values.flatten()
-    return torch.cat((blocks, order[full:].sort().values))
-
-
-def _tree(points: Tensor, size: int) -> Tensor:
+    """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last."""
     if points.device.type == "cpu":
         return torch.from_numpy(tree_order(points.numpy(force=True), size))
     n, dim = points.shape
@@ -49,6 +42,13 @@ def _tree(points: Tensor, size: int) -> Tensor:
         along = here.gather(1, axes[nodes][:, None])[:, 0].argsort(stable=True)
         order = order[along[nodes[along].argsort(stable=True)]]
     return order
+
+
+def ascending(order: Tensor, size: int) -> Tensor:
+    """The same blocks of numbers, ascending in each, so that sums over a block do not tell who has cut it."""
+    full = len(order) // size * size
+    blocks = order[:full].view(-1, size).sort(1).values.flatten()
+    return torch.cat((blocks, order[full:].sort().values))
 
 
 def cells(points: Tensor, side: float) -> tuple[Tensor, Tensor] | None:

@@ -9,7 +9,7 @@ import torch
 from sparseot.pairs import partition, voxels
 from sparseot.transport.pruned.blocks.clouds import BlockCloud
 from sparseot.transport.pruned.blocks.coarse import Cells
-from sparseot.transport.pruned.blocks.cuts import added, block_order, cells, halves, sums
+from sparseot.transport.pruned.blocks.cuts import added, ascending, block_order, cells, halves, sums
 from tests.references.clouds import cloud
 from tests.references.elsewhere import Elsewhere, There
 
@@ -27,8 +27,15 @@ def test_blocks_are_those_of_a_cpu(n, size, dim):
     assert len(found) == len(wanted)
     for block, first, last in zip(found, wanted.starts[:-1], wanted.starts[1:], strict=True):
         assert set(block.tolist()) == set(wanted.order[first:last].tolist())
-    assert all(bool((block.diff() > 0).all()) for block in found), "ascending in each block"
-    assert torch.equal(block_order(x, size), order.inner)
+    here = block_order(x, size)
+    assert np.array_equal(here.numpy(), wanted.order)
+    there = [ascending(t, size) for t in (here, order.inner)]
+    assert torch.equal(*there), "whoever has cut them"
+    assert all(bool((block.diff() > 0).all()) for block in there[0].split(size))
+    assert all(
+        set(block.tolist()) == set(other.tolist())
+        for block, other in zip(there[0].split(size), here.split(size), strict=True)
+    )
 
 
 def test_points_that_are_equal_are_cut_too():
