@@ -299,13 +299,10 @@ class Multilevel:
     def _cells(self, width: float) -> tuple[Cells, Cells]:
         """The cells of both clouds; the points themselves where these are few enough."""
         if self.cells[0] != width:
-            pairs = zip(self.whole, self.cells[1], strict=True)
-            first = (
-                self.cells[0] == 0
-            )  # of all levels; later ones do not go back from points to cells
-            X, Y = (
-                c.coarser(width, self.cost.settled) if first or not last.whole else c
-                for c, last in pairs
+            before, pairs = self.cells[0], zip(self.whole, self.cells[1], strict=True)
+            X, Y = (  # never back from points to cells
+                c if before and seen.whole else c.coarser(width, self.cost.settled)
+                for c, seen in pairs
             )
             self.cells = width, (X, Y)
         return self.cells[1]

@@ -49,6 +49,12 @@ def test_more_ranks_one_of_them_without_points(name, size):
 
 
 @pytest.mark.slow
+def test_eight_ranks_most_of_them_with_few_points_or_none():
+    said = outcomes("tests.engines.ranks.crowd", 8)["check_tiny_and_empty_shards"]
+    assert not said, said
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3])
 def test_a_rank_that_dies_ends_the_others(tmp_path, size):
     """With a sentence that says which, and where they waited; from what was kept, one process goes on."""
