@@ -75,7 +75,8 @@ def test_tensors_on_another_device_are_refused(name):
 }.items())  # fmt: skip
 def test_so_they_are_elsewhere(name, run):
     with pytest.raises(
-        ValueError, match=f"{re.escape(name.strip())}: got device meta, wanted cpu, as what it meets"
+        ValueError,
+        match=f"{re.escape(name.strip())}: got device meta, wanted cpu, as what it meets",
     ):
         run(torch.ones(12, dtype=torch.float64, device="meta"))
 

@@ -7,19 +7,10 @@ from sparseot import kernels
 
 from .losses import same, same_bits, two
 
-FEW = so.Sinkhorn(
-    multilevel=True, accelerate=False, max_sweeps=3
-)  # sweeps, which are the same in one process
-SHARES = (
-    0,
-    1,
-    2,
-    700,
-    0,
-    300,
-    40,
-    457,
-)  # of the first cloud; the second one's are the other way round
+# sweeps are the same in one process, whether they end or not
+FEW = so.Sinkhorn(multilevel=True, accelerate=False, max_sweeps=3)
+# of the first cloud; the second one's are the other way round
+SHARES = 0, 1, 2, 700, 0, 300, 40, 457
 
 
 def shards(here, *clouds):
