@@ -270,8 +270,10 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["table"], choices=[*PARTS, []])
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="", help="how names of formulas of the table begin")
     parser.add_argument("--peers", nargs="*", default=["keops", "torch"])
     given = parser.parse_args()
+    FORMULAS[:] = [case for case in FORMULAS if case.name.startswith(given.only)]
     for part in given.parts:
         PARTS[part](given.n, given.repeats, given.peers)
 

@@ -203,7 +203,7 @@ def tree_order(x: Array, size: int) -> Array:
         nodes = starts[ends].tolist()
         for lo, mid, hi in zip(nodes, starts[cuts].tolist(), nodes[1:], strict=False):
             if lo < mid < hi:
-                _split(columns[:, lo:hi], order[lo:hi], mid - lo)
+                split(columns[:, lo:hi], order[lo:hi], mid - lo)
     return order
 
 
@@ -267,7 +267,7 @@ def voxels(points: Array, side: float) -> Array | None:
     return numbers
 
 
-def _split(columns: Array, order: Array, place: int) -> None:
+def split(columns: Array, order: Array, place: int) -> None:
     """Sorts the points of a node, in place, so that ``place`` of them lie below the cut.
 
     NumPy's plain functions take half of the time of their wrappers where a node has few points.

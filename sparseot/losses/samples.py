@@ -50,7 +50,8 @@ DEFAULTS = {
     "debias": True,
     "verbose": False,
 }
-MULTISCALE = 1e8  # pairs above which GeomLoss goes multiscale
+MULTISCALE = 1e8  # pairs above which GeomLoss goes multiscale,
+TOL = 1e-3  # and the tolerance to which these are solved
 Cloud = Tensor | None
 
 
@@ -183,7 +184,7 @@ class SamplesLoss(torch.nn.Module):
         def apart(spreads: dict[str, Spread], kind: Array, ranks: Ranks) -> Any:
             if self.loss != "sinkhorn" or spreads["x"].local.dim() != 2:
                 return None
-            how: dict[str, Any] = {"engine": SharedRows(self.engine, ranks)}
+            how: dict[str, Any] = {"engine": SharedRows(self.engine, ranks), "tol": TOL}
             how["solver"] = self._solver(*(spreads[name].like for name in "xy"))
             for name in ("p", "blur", "reach", "cost", "debias", "diameter", "potentials"):
                 how[name] = getattr(self, name)
@@ -227,7 +228,7 @@ class SamplesLoss(torch.nn.Module):
             large = x.shape[-2:-1].numel() * y.shape[-2:-1].numel() > MULTISCALE
             low = x.dim() == 2 and x.shape[-1] <= 3
             if low and (asked or (large and self.backend == "auto")):
-                return Sinkhorn(1e-3)
+                return Sinkhorn(TOL)
         return AveragedAnnealing(self.scaling)
 
     def extra_repr(self) -> str:

@@ -35,23 +35,21 @@ def divergence_apart(
     spreads: dict[str, Spread],
     kind: Array,
     *,
-    tol: float = 1e-3,
-    solver: Solver | None = None,
-    potentials: bool = False,
-    engine: str | Engine = "auto",
-    diameter: float | None = None,
+    tol: float,
+    solver: Solver | None,
+    potentials: bool,
+    engine: str | Engine,
+    diameter: float | None,
+    batch: Any = None,
     **problem: Any,
 ) -> Array | tuple[Array, Array] | None:
     """What :func:`sinkhorn_divergence` finds where no rank needs the points of all; None where it does."""
     solver = Sinkhorn() if solver is None else solver
-    usual: dict[str, Any] = {"p": 2, "blur": 0.05, "reach": None, "debias": True, "cost": None}
-    unknown = problem.keys() - usual.keys() - {"batch"}
-    if unknown or not isinstance(solver, Sinkhorn) or diameter is not None:
+    if not isinstance(solver, Sinkhorn) or diameter is not None:
         return None
-    options = {name: problem.get(name, value) for name, value in usual.items()}
     with deferred(signals=False):
         solver = cast(Sinkhorn, with_tolerance(solver, tol).on(engine))
-        solved = solve_apart(spreads, kind, **options, solver=solver)
+        solved = solve_apart(spreads, kind, **problem, solver=solver)
         if solved is None:
             return None
         say_what_failed(solved[0])

@@ -145,9 +145,7 @@ def solve_points(
         fix = "Give one reach for both clouds, or debias=False."
         raise bad_input("reach", f"the pair {reach} with debias=True", "one length", fix)
     engine, told = choose_engine(solver.engine, cost, like, target.like)
-    ours = isinstance(
-        engine, SharedRows
-    )  # ranks have put the clouds together: nobody else has them
+    ours = isinstance(engine, SharedRows)  # clouds of ranks are not the caller's
     plain = outside(lambda: (source.copy(ours), target.copy(ours)), like)
     blur = float(blur)  # powers of NumPy's numbers have their few digits
     problem = Problem(*plain, cost, penalty, p, blur, engine, told=told, named=named)

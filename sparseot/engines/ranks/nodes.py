@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pairs import _split
+from ...pairs import split
 
-__all__ = ["Node", "Tree"]
+__all__ = ["Node", "Tree", "halved"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Tree:
         levels = (self._inside(d, first, last) for d in range(self.depth if last > first else 0))
         if points.device.type != "cpu":
             for ends, _ in levels:
-                order = _halved(points, order, ends) if ends else order
+                order = halved(points, order, ends) if ends else order
             return order
         places = order.numpy()
         columns = np.empty(points.shape[::-1])
@@ -79,7 +79,7 @@ class Tree:
         for ends, cuts in levels:
             for (lo, hi), mid in zip(pairwise(ends), cuts, strict=True):
                 if lo < mid < hi:
-                    _split(columns[:, lo:hi], places[lo:hi], mid - lo)
+                    split(columns[:, lo:hi], places[lo:hi], mid - lo)
         return order
 
     def _inside(self, depth: int, first: int, last: int) -> tuple[list[int], list[int]]:
@@ -93,7 +93,7 @@ class Tree:
         return ends.tolist(), cuts.tolist()
 
 
-def _halved(points: Tensor, order: Tensor, ends: list[int]) -> Tensor:
+def halved(points: Tensor, order: Tensor, ends: list[int]) -> Tensor:
     """An order in which each of some neighbouring nodes is sorted along its longest side."""
     some, lengths = order[ends[0] : ends[-1]], torch.tensor(ends, device=points.device).diff()
     n, dim = len(some), points.shape[1]

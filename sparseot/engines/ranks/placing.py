@@ -24,7 +24,7 @@ MOST = 2**31 - 1  # rows of a rank, whose numbers travel as int32
 
 
 class Placing:
-    """Which rows of all ranks each rank has in its blocks, and the ways there and back.
+    """Which rows of all ranks each rank has in its blocks, and the way there.
 
     Block by block these are the points of :func:`sparseot.pairs.tree_order` of all points, but that ties at
     a cut that ranks share go by rank, then by row; points of a block are in the order of their numbers. All ranks call all
@@ -78,20 +78,14 @@ class Placing:
     def bring(self, values: Tensor, what: str = "values") -> Tensor:
         """Values ``(n_r, ...)`` of the rows of this rank, to whoever has these in blocks: ``(k, ...)``."""
         with self.ranks.telling():
-            going = _of(values, len(self._rows), "a row that this rank gave")[self._rows]
+            if len(values) != len(self._rows):
+                got, wanted = f"{len(values)} of them", f"{len(self._rows)}, one for each row"
+                raise bad_input("values", got, wanted)
+            mine = values.detach()
+            mine = mine.view(torch.uint8) if mine.dtype == torch.bool else mine  # for all backends
+            going = mine[self._rows]
         found = self.ranks.sent(going, self._going, self._coming, what)
         return found[self._arrived].view(values.dtype)
-
-    def home(self, values: Tensor, what: str = "values") -> Tensor:
-        """Values ``(k, ...)`` of the points in the blocks of this rank, to whoever gave these: ``(n_r, ...)``."""
-        with self.ranks.telling():
-            values_of = _of(values, len(self._arrived), "a point in the blocks of this rank")
-            going = torch.empty_like(values_of)
-            going[self._arrived] = values_of
-        came = self.ranks.sent(going, self._coming, self._going, what)
-        found = torch.empty_like(came)
-        found[self._rows] = came
-        return found.view(values.dtype)
 
 
 def _check(points: Tensor) -> None:
@@ -104,14 +98,6 @@ def _check(points: Tensor) -> None:
         raise bad_input("points", str(points.dtype), "float32 or float64", kind=TypeError)
     if points.numel() and not all(math.isfinite(float(end)) for end in points.aminmax()):
         raise bad_input("points", "NaN or infinite coordinates", "finite numbers")
-
-
-def _of(values: Tensor, count: int, each: str) -> Tensor:
-    """Values, one for each of so many; truth values as bytes, for not every backend sends them."""
-    if len(values) != count:
-        raise bad_input("values", f"{len(values)} of them", f"{count}, one for {each}")
-    values = values.detach()
-    return values.view(torch.uint8) if values.dtype == torch.bool else values
 
 
 def _gathered(nodes: list[Node], coming: list[int], device: torch.device) -> Tensor:

@@ -11,10 +11,8 @@ from .group import Ranks
 
 __all__ = ["Search"]
 
-FEW, LEAST = (
-    1 << 10,
-    1 << 4,
-)  # values that are told, rather than how many lie below a threshold; of all lists, and of each
+FEW = 1 << 10  # values of all lists that are told, rather than how many lie below a threshold,
+LEAST = 1 << 4  # and of each list, whatever their number
 BUCKETS = 1 << 6  # of a list, at a time,
 MOST_BUCKETS = 1 << 9  # and of all of them
 

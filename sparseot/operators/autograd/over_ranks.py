@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from hashlib import sha256
+from inspect import Parameter, signature
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = ["on_ranks", "over_ranks"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+KEYWORD = Parameter.KEYWORD_ONLY
 FREE = ("progress", "verbose")  # options that ranks may have of their own
 
 
@@ -74,10 +76,14 @@ def over_ranks(
     """The function of two clouds ``(x, y, a, b, **options)``, for clouds whose rows several processes have.
 
     They are those of ``group=``, or of the mesh of DTensors. Answers with an axis of points are of those of
-    this rank. ``rows_apart`` answers before, as ``apart`` of :func:`on_ranks`, told the options too.
+    this rank. ``rows_apart`` answers before, as ``apart`` of :func:`on_ranks`, told all options of the function too.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        known = signature(function).parameters.values()
+        usual = {option.name: option.default for option in known if option.kind is KEYWORD}
+        usual.pop("group", None)
+
         @wraps(function)
         def run(*args: Any, group: Any = None, **options: Any) -> Any:
             clouds = dict(zip("xyab", args, strict=False))
@@ -95,9 +101,10 @@ def over_ranks(
 
             def apart(spreads: dict[str, Spread], kind: Array, ranks: Ranks) -> Any:
                 assert rows_apart is not None
-                return rows_apart(spreads, kind, **rest | {"engine": _shared(rest, ranks)})
+                how = usual | rest | {"engine": _shared(rest, ranks)}
+                return rows_apart(spreads, kind, **how)
 
-            first = None if rows_apart is None else apart
+            first = None if rows_apart is None or rest.keys() - usual.keys() else apart
             return on_ranks(function.__name__, group, clouds, rest, solve, first)
 
         return cast(Callable[P, R], run)

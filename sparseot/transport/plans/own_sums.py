@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...formulas import GroundCost
+from ...points import log_weights
 from ..problem import Problem
 from ..pruned.kept_pairs import KeptPairs
 from .sums import PlanSums
@@ -67,9 +68,9 @@ class OwnSums(PlanSums):
     ) -> Tensor:
         cost, pairs = cast(GroundCost, self.problem.cost), cast(KeptPairs, self.pairs)
         kernel = cost.weighted_gibbs(self.eps) if with_cost else cost.gibbs(self.eps)
-        logs = torch.xlogy(torch.ones_like(w), w.where(w > 0, 1.0)) * self.eps
-        values = (v if v.dim() == 2 else v[:, None]) * (w > 0)[:, None]
-        found = (pairs.T if side else pairs).own_sum(kernel, values, here, there + logs)
+        cols = there + log_weights(w) * self.eps
+        values = v if v.dim() == 2 else v[:, None]
+        found = (pairs.T if side else pairs).own_sum(kernel, values, here, cols)
         return found if v.dim() == 2 else found[:, 0]
 
     def outer_cost(self, u: Tensor, v: Tensor) -> float:

@@ -6,7 +6,7 @@ import torch
 
 import sparseot as so
 from sparseot import kernels
-from sparseot.engines.ranks.group import traffic
+from sparseot.engines.ranks.group import Ranks, traffic
 from tests.references.clouds import cloud
 
 CLOSE = {torch.float64: 1e-10, torch.float32: 1e-6}
@@ -198,6 +198,15 @@ def refused(kind, *words):
         assert all(word in str(error) for word in words), str(error)
     else:
         raise AssertionError(f"nothing was refused that is about {words}")
+
+
+def check_no_room_on_one_rank(here):
+    """All hear of it before they wait for rows that do not come."""
+    ranks, nothing = Ranks(here.group, "a test"), torch.zeros(0, 3)
+    coming = [2**50 * (here.rank == 0), *[0] * (here.size - 1)]
+    with refused(RuntimeError, *([] if here.rank == 0 else ["rank 0 of"])), ranks.together():
+        ranks.sent(nothing, [0] * here.size, coming, "points")
+    assert ranks.told(here.rank) == [*range(here.size)], "and they go on"
 
 
 def check_bad_input(here):

@@ -35,18 +35,15 @@ def is_that_of_one_process(whole, mine, ranks):
     return found
 
 
-def brings_and_returns(found, whole, mine, first):
+def brings(found, whole, mine, first):
     """Values of the rows that begin at ``first``, of several kinds."""
     rows = torch.arange(first, first + len(mine))
     assert torch.equal(found.bring(rows), found.numbers)
-    assert torch.equal(found.home(found.numbers), rows)
-    assert torch.equal(found.home(found.points), mine)
     random = torch.rand(len(whole), 2, 3, generator=torch.Generator().manual_seed(1))
     for values in (random, random[:, 0, 0] < 0.5):
         own = values[rows]
         there = found.bring(own)
         assert there.dtype == values.dtype and torch.equal(there, values[found.numbers])
-        assert torch.equal(found.home(there), own)
 
 
 def check_blocks_of_one_process(here):
@@ -62,7 +59,7 @@ def check_blocks_of_one_process(here):
     ):
         whole = distinct(n, dim, dtype)
         found = is_that_of_one_process(whole, here.part(whole), ranks)
-        brings_and_returns(found, whole, here.part(whole), here.ends(n)[0])
+        brings(found, whole, here.part(whole), here.ends(n)[0])
 
 
 def check_all_points_on_one_rank(here):
@@ -70,7 +67,7 @@ def check_all_points_on_one_rank(here):
     ranks, whole = Ranks(here.group, "test"), distinct(9000, 3, torch.float32)
     mine = whole if here.rank == here.size - 1 else whole[:0]
     found = is_that_of_one_process(whole, mine, ranks)
-    brings_and_returns(found, whole, mine, 0)
+    brings(found, whole, mine, 0)
 
 
 def check_ties(here):
@@ -139,7 +136,6 @@ def check_an_error_of_one_rank_is_one_of_all(here):
     refused(lambda: Placing(points.half() if last else points, ranks, SIZE, GROUP), "float32")
     refused(lambda: Placing(points[:, 0] if last else points, ranks, SIZE, GROUP), "one cloud")
     refused(lambda: found.bring(points[:89] if last else points), "89 of them")
-    refused(lambda: found.home(points[:1] if last else found.points), "1 of them")
 
 
 def refused(function, why):

@@ -13,7 +13,7 @@ from sparseot.engines.ranks.placing import Placing
 from tests.engines.ranks.placings import (
     GROUP,
     SIZE,
-    brings_and_returns,
+    brings,
     distinct,
     is_that_of_one_process,
 )
@@ -46,7 +46,11 @@ class Told(Ranks):
         self.barrier.wait()
         return found
 
+    longest = 0  # of what one of them tells at once
+
     def _gathered(self, mine, what):
+        if what == "points":
+            Told.longest = max(Told.longest, len(mine))
         every = self._everyone(mine.clone())
         assert {(t.shape, t.dtype) for t in every} == {(mine.shape, mine.dtype)}
         return every
@@ -98,7 +102,7 @@ def test_few_points_and_many_ranks(n, size):
         def check(ranks, whole=whole):
             mine, first = shares(whole, ranks)
             found = is_that_of_one_process(whole, mine, ranks)
-            brings_and_returns(found, whole, mine, first)
+            brings(found, whole, mine, first)
 
         on_threads(size, check)
 
@@ -112,6 +116,15 @@ def test_points_of_all_magnitudes(size, monkeypatch):
     whole = distinct(4001, 2, torch.float64)
     whole = whole.sign() * 1e-300 ** (whole.abs() / whole.abs().amax())
     on_threads(size, lambda r: is_that_of_one_process(whole, shares(whole, r)[0], r))
+
+
+def test_few_points_are_told_at_once_by_many_ranks(monkeypatch):
+    """Also where one rank has all, of which each border between two others is a list to search."""
+    monkeypatch.setattr(Told, "longest", 0)
+    monkeypatch.setattr(shared_cuts, "FEW", 0)
+    whole = distinct(30_000, 3, torch.float32)
+    on_threads(16, lambda r: Placing(whole if r.rank == 15 else whole[:0], r, SIZE, GROUP))
+    assert 0 < Told.longest <= 2 * selection.FEW
 
 
 @pytest.mark.parametrize("few", [0, 4096])
@@ -164,9 +177,9 @@ def test_on_a_device(size):
         here = Placing(mine, ranks, SIZE, GROUP)
         with Elsewhere():
             there = Placing(There(mine), ranks, SIZE, GROUP)
-            home = there.home(there.points)
+            brought = there.bring(There(mine))
         assert isinstance(there.points, There) and torch.equal(there.points.inner, here.points)
         assert torch.equal(there.numbers.inner, here.numbers)
-        assert torch.equal(home.inner, mine)
+        assert torch.equal(brought.inner, here.points)
 
     on_threads(size, check)

@@ -22,25 +22,12 @@ def block_order(points: Tensor, size: int) -> Tensor:
     """The numbers of points ``(n, D)`` block after block, each of ``size`` but the last."""
     if points.device.type == "cpu":
         return torch.from_numpy(tree_order(points.numpy(force=True), size))
-    n, dim = points.shape
-    blocks = -(-n // size)
-    order = torch.arange(n, device=points.device)
+    from ....engines.ranks.nodes import halved  # here, for a light import of the library
+
+    n = len(points)
+    blocks, order = -(-n // size), torch.arange(n, device=points.device)
     for depth in range(max(0, blocks - 1).bit_length()):
-        first = torch.from_numpy(node_ends(blocks, depth)).to(points.device) * size
-        lengths = first.clamp(max=n).diff()
-        nodes = torch.arange(len(lengths), device=points.device)
-        nodes = nodes.repeat_interleave(lengths, output_size=n)
-        here = points[order]
-        there = nodes[:, None].expand(n, dim)
-        low, high = (
-            here.new_empty(len(lengths), dim).scatter_reduce(
-                0, there, here, how, include_self=False
-            )
-            for how in ("amin", "amax")
-        )
-        axes = (high - low).argmax(1)
-        along = here.gather(1, axes[nodes][:, None])[:, 0].argsort(stable=True)
-        order = order[along[nodes[along].argsort(stable=True)]]
+        order = halved(points, order, (node_ends(blocks, depth) * size).clip(max=n).tolist())
     return order
 
 
